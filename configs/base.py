@@ -1,0 +1,109 @@
+"""Every setting there is, with its unit and where its value comes from.
+
+A run's file derives from this one only and says what differs. The values here
+are the paper's (SIRI, arXiv 2509.25176) where it states one; else those of
+its siblings, named beside the setting: VeRL, on which SIRI is built,
+DeepScaleR (same data), AdaptThink (same laboratory). [open] marks what the
+paper leaves open. Change a value on the command line: --config.group=16.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config():
+  c = config_dict.ConfigDict()
+  # The run.
+  c.seed = 0  # Every draw is a function of it and of the step.
+  c.total_steps = 1920  # GRPO steps: three cycles of 640 (paper, 5.1).
+  c.cache_dir = 'runs/cache'  # Folder of compiled programs and warm starts.
+  c.writers = ('tensorboard',)  # Views of metrics.jsonl; 'wandb' by name.
+
+  # The problems.
+  c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
+  c.task_kw = config_dict.ConfigDict()  # The task function's settings.
+  c.max_prompt = 1024  # Tokens; longer prompts are dropped [open]: siblings.
+  c.rule = 'deepscaler'  # Grading rule [open]: DeepScaleR's, text after the
+  # first </think>, last \boxed{}; an unfinished thought scores 0.
+  c.rule_kw = config_dict.ConfigDict()
+  c.grader_workers = 2  # Processes.
+  c.grader_secs = 5.0  # Seconds one answer may take, then the worker dies.
+  c.grader_memory_gb = 4.0  # Address space of one worker, GiB.
+
+  # The policy.
+  c.policy = 'pretrained'  # From model_path; 'fresh' and 'warm_started' take
+  # their shape from model_kw.
+  c.model_path = ''  # Hugging Face folder (config.json, *.safetensors).
+  c.model_kw = config_dict.create(
+    layers=2,  # Blocks.
+    dim=128,  # Width of the residual stream.
+    heads=4,  # Query heads.
+    kv_heads=2,  # Key-value heads.
+    head_dim=32,  # Width of a head; vLLM serves 32 and more on the CPU.
+    mlp=384,  # Width of the SwiGLU.
+    rope_theta=10000.0,  # R1-Distill-Qwen's.
+    norm_eps=1e-6,  # Qwen2's.
+    tied=False,  # Whether the head is the embedding; R1-Distill: untied.
+  )
+  c.warm_kw = config_dict.ConfigDict()  # Settings of the supervised start.
+  c.compute_dtype = 'bfloat16'  # Master parameters are float32 always.
+  c.remat = 'full'  # What the backward pass recomputes.
+  c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
+
+  # The cap.
+  c.schedule = 'cosine'  # Step -> most new tokens (paper, 4.2).
+  c.schedule_kw = config_dict.create(low=8192, high=16384, period=640, phase=0)
+  c.cap_at = 'sampler'  # max_tokens = floor(L(t)) [open]: VeRL. 'reward'
+  # samples to the schedule's highest cap and clips for the reward.
+
+  # Sampling.
+  c.sampler = 'embedded'  # Engine, siri_jax/rollout/sampler.py.
+  c.sampler_kw = config_dict.create(slots=64)  # Sequences decoded at a time.
+  c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
+  c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
+  c.temperature = 1.0  # Paper, 5.1.
+  c.top_p = 1.0  # Off [open]: VeRL.
+  c.top_k = 0  # Off [open]: VeRL.
+  c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
+  c.collect_kw = config_dict.ConfigDict()
+
+  # The algorithm.
+  c.reward = 'length_capped'  # Paper, 4.1. Overlong buffer off [open].
+  c.reward_kw = config_dict.ConfigDict()
+  c.advantage = 'mean_std'  # Unbiased deviation [open]: VeRL.
+  c.advantage_kw = config_dict.create(eps=1e-6)  # Reward units [open]: VeRL.
+  c.loss = 'clip_higher'  # No KL, no dual clip, no entropy bonus [open].
+  c.loss_kw = config_dict.create(low=0.2, high=0.28)  # Paper, after DAPO.
+  c.aggregation = 'sequence_mean'  # As printed; VeRL's default: token_mean.
+  c.aggregation_kw = config_dict.ConfigDict()
+  c.minibatches = 2  # Optimiser steps an epoch [open]: DeepScaleR, Laser.
+  c.epochs = 1  # Passes over a batch [open]: 1 everywhere.
+
+  # The optimiser: AdamW [open]: VeRL.
+  c.learning_rate = 1e-6  # Constant; paper, 5.1.
+  c.warmup_steps = 0  # Optimiser steps.
+  c.adam_b1 = 0.9
+  c.adam_b2 = 0.999
+  c.adam_eps = 1e-8
+  c.weight_decay = 0.01
+  c.clip_norm = 1.0  # Global norm of the gradient.
+  c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
+
+  # The layout of an update. None of these changes the result.
+  c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
+  c.micro_rows = 1  # Rows of one forward and backward pass.
+  c.head_chunk = 2048  # Tokens whose logits exist at one time.
+  c.mesh_kw = config_dict.create(data=1, fsdp=1, tensor=1)  # Devices an axis.
+
+  # Cadence: steps; 0 is never. Schedule extrema and the end always count.
+  c.eval_every = 20  # [open]: DeepScaleR 10 to 20.
+  c.checkpoint_every = 20  # [open]: DeepScaleR 10 to 20.
+  c.keep_checkpoints = 3  # Newest ones; those at extrema stay.
+  c.rollouts_every = 20  # Steps whose samples are written with their text.
+  c.picture_every = 20  # Steps between two drawings of the run.
+
+  # Evaluation (paper, 5.1).
+  c.eval_samples = 32  # A problem in training; 64 for the table.
+  c.eval_temperature = 0.6
+  c.eval_top_p = 1.0  # [open].
+  c.eval_cap = 16384  # Most new tokens, thinking and answer.
+  return c

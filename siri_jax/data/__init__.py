@@ -1,0 +1,1 @@
+"""Problems, prompts, packing, and the small built-in task."""

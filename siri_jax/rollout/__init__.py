@@ -1,0 +1,1 @@
+"""Sampling: one interface, the engines behind it."""

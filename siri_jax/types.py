@@ -1,0 +1,162 @@
+"""The records that travel round the loop: problems in, a new state out.
+
+Problem and Sample are host records; Batch, Rows and TrainState are pytrees of
+arrays. All are frozen: a step makes new ones.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """One verifiable problem. `id` is unique in its set."""
+
+  id: str
+  text: str
+  answer: str
+  source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Prompt:
+  """A problem ready for the sampler: its id and its token ids, int32 [P]."""
+
+  problem_id: str
+  ids: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """One response to one prompt, token ids from end to end.
+
+  Attributes:
+    problem_id: the problem it answers.
+    index: its place in its group, 0 <= index < G.
+    prompt_ids: int32 [P], as sent to the sampler.
+    response_ids: int32 [T], T >= 1, the end-of-sequence id included when the
+      policy wrote one.
+    finish_reason: 'stop' (the policy ended it) or 'length' (the cap cut it).
+    spans: (weight version, first token, one past the last), one for each
+      version of the weights that wrote a part of it.
+    sampler_logp: float32 [T] log-probabilities under the sampler, nats, or
+      None where the sampler was not asked for them.
+  """
+
+  problem_id: str
+  index: int
+  prompt_ids: np.ndarray
+  response_ids: np.ndarray
+  finish_reason: str
+  spans: tuple[tuple[int, int, int], ...]
+  sampler_logp: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+  """What a grading rule says of one response, and why.
+
+  `extracted` is the answer that was found, '' where there was none; `why` is
+  a word or a short phrase ('equal', 'no box', 'timeout', ...).
+  """
+
+  correct: bool
+  extracted: str
+  why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+  """Problems, and the way between their text and the policy's tokens.
+
+  Attributes:
+    train: the training problems.
+    evals: the held-out sets by name.
+    encode: problem -> prompt token ids, ready to be continued.
+    decode: response token ids -> text, as the grader reads it.
+    eos_ids: ids that end a response; the first one pads.
+    vocab: how many ids the tokenizer can produce; the policy has at least
+      that many rows.
+    fingerprint: sha256 over data, tokenizer and template.
+    traces: (first, count) -> that stretch of an endless list of supervised
+      (problem, response ids) pairs, for the warm start; None where the task
+      has none.
+  """
+
+  train: Sequence[Problem]
+  evals: Mapping[str, Sequence[Problem]]
+  encode: Callable[[Problem], list[int]]
+  decode: Callable[[Sequence[int]], str]
+  eos_ids: tuple[int, ...]
+  vocab: int
+  fingerprint: str
+  traces: Callable[[int, int], list] | None = None
+
+
+@flax.struct.dataclass
+class Batch:
+  """The samples of a step as reward functions see them: all at once.
+
+  Attributes:
+    group: int32 [B], which prompt of the step each sample answers, 0..N-1.
+    length: int32 [B], response tokens, the end-of-sequence id included.
+    correct: bool [B], the grader's verdict on the response clipped to `cap`.
+    answered: bool [B], whether an answer could be extracted from it.
+    truncated: bool [B], cut by the cap (finish reason 'length') or longer.
+    cap: int32 [], the step's cap L(t), tokens.
+  """
+
+  group: jax.Array
+  length: jax.Array
+  correct: jax.Array
+  answered: jax.Array
+  truncated: jax.Array
+  cap: jax.Array
+
+
+@flax.struct.dataclass
+class Rows:
+  """Packed sequences [M, R]: M rows of R tokens; only M ever varies.
+
+  Attributes:
+    tokens: int32 [M, R], prompt and response of each sequence, end to end.
+    targets: int32 [M, R], the token that follows in the same sequence.
+    positions: int32 [M, R], place in its own sequence, from 0.
+    segments: int32 [M, R], 1.. for each sequence of a row, 0 for padding.
+    mask: float32 [M, R], the weight of predicting `targets` here: 0 on
+      prompts and padding, the aggregation's weight on response tokens.
+    adv: float32 [M, R], the sequence's advantage.
+    old_logp: float32 [M, R], the trainer's log-probability at rollout, nats.
+  """
+
+  tokens: jax.Array
+  targets: jax.Array
+  positions: jax.Array
+  segments: jax.Array
+  mask: jax.Array
+  adv: jax.Array
+  old_logp: jax.Array
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What an update changes, and all that it changes.
+
+  Attributes:
+    params: pytree of float32 arrays, the master parameters.
+    opt_state: the optax state.
+    step: int32 [], GRPO steps done; the index of the step sampled next.
+    skipped: int32 [], optimiser steps skipped for a non-finite number.
+    skipped_in_row: int32 [], how many of those stand at the end in a row.
+  """
+
+  params: Any
+  opt_state: Any
+  step: jax.Array
+  skipped: jax.Array
+  skipped_in_row: jax.Array
