@@ -132,6 +132,8 @@ class Rows:
       prompts and padding, the aggregation's weight on response tokens.
     adv: float32 [M, R], the sequence's advantage.
     old_logp: float32 [M, R], the trainer's log-probability at rollout, nats.
+    extra: further float32 [M, R] by name, those of losses.EXTRA that the
+      loss in use takes and the rows can carry.
   """
 
   tokens: jax.Array
@@ -141,6 +143,7 @@ class Rows:
   mask: jax.Array
   adv: jax.Array
   old_logp: jax.Array
+  extra: dict[str, jax.Array]
 
 
 @flax.struct.dataclass

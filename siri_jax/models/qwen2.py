@@ -1,0 +1,218 @@
+"""Qwen2 as pure functions over a pytree: the policy.
+
+Grouped-query attention with biases on q, k and v, rotary positions, RMSNorm,
+SwiGLU, tied or untied head. Layers are stacked on a leading axis and scanned.
+Source: Qwen2 technical report, section 2.2, arxiv.org/abs/2407.10671;
+transformers' Qwen2ForCausalLM is what the tests hold it against.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax import shapes
+from siri_jax.models import attention
+
+
+@dataclasses.dataclass(frozen=True)
+class Shape:
+  """What decides the arrays of a policy; hashable.
+
+  Attributes:
+    vocab: rows of the embedding, V.
+    layers: blocks, L.
+    dim: width of the residual stream, D.
+    heads: query heads, H.
+    kv_heads: key-value heads, K, a divisor of H.
+    head_dim: width of a head, E, even.
+    mlp: width of the SwiGLU, F.
+    rope_theta: base of the rotary frequencies.
+    norm_eps: added to the mean square in RMSNorm.
+    tied: whether the head is the embedding.
+  """
+
+  vocab: int
+  layers: int
+  dim: int
+  heads: int
+  kv_heads: int
+  head_dim: int
+  mlp: int
+  rope_theta: float
+  norm_eps: float
+  tied: bool
+
+
+def array_shapes(shape):
+  """The parameter tree with the shape of each array in its place."""
+  n, d, f = shape.layers, shape.dim, shape.mlp
+  h, k, e = shape.heads, shape.kv_heads, shape.head_dim
+  tree = {
+    'embed': (shape.vocab, d),
+    'layers': {
+      'attn_norm': (n, d),
+      'q': (n, d, h, e),
+      'q_bias': (n, h, e),
+      'k': (n, d, k, e),
+      'k_bias': (n, k, e),
+      'v': (n, d, k, e),
+      'v_bias': (n, k, e),
+      'o': (n, h, e, d),
+      'mlp_norm': (n, d),
+      'gate': (n, d, f),
+      'up': (n, d, f),
+      'down': (n, f, d),
+    },
+    'norm': (d,),
+  }
+  return tree if shape.tied else {**tree, 'head': (d, shape.vocab)}
+
+
+def init(key, shape):
+  """Fresh float32 parameters: normal of deviation 0.02, biases 0, norms 1."""
+  paths, tree = jax.tree.flatten_with_path(
+    array_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
+  )
+  keys = jax.random.split(key, len(paths))
+
+  def draw(path, size, key):
+    name = path[-1].key
+    if name.endswith('norm'):
+      return jnp.ones(size, jnp.float32)
+    if name.endswith('bias'):
+      return jnp.zeros(size, jnp.float32)
+    return 0.02 * jax.random.normal(key, size, jnp.float32)
+
+  leaves = [draw(p, s, k) for (p, s), k in zip(paths, keys, strict=True)]
+  return jax.tree.unflatten(tree, leaves)
+
+
+def forward(params, shape, tokens, positions, segments, *, attend, remat):
+  """Hidden states after the last norm, ready for the head.
+
+  Args:
+    params: the tree of `array_shapes`, in the dtype to compute in.
+    shape: Shape.
+    tokens: int32 [M, R].
+    positions: int32 [M, R], place of each token in its own sequence.
+    segments: int32 [M, R], one number for each sequence of a row.
+    attend: (q, k, v, segments) -> out, of models/attention.py.
+    remat: jax.checkpoint policy, or None to keep every activation.
+  Returns:
+    [M, R, D] in the params' dtype.
+  Raises:
+    ValueError: shapes differ.
+  """
+  shapes.check('M R, M R, M R', tokens, positions, segments)
+  angles = rope_angles(shape, positions)
+
+  def block(x, layer):
+    q, k, v = project(layer, shape, x, angles)
+    return finish(layer, shape, x, attend(q, k, v, segments)), None
+
+  if remat is not None:
+    block = jax.checkpoint(block, policy=remat)
+  x, _ = jax.lax.scan(block, params['embed'][tokens], params['layers'])
+  return norm(x, params['norm'], shape.norm_eps)
+
+
+def prefill(params, shape, tokens):
+  """Keys and values of whole prompts, for a cache.
+
+  Args:
+    params: the tree of `array_shapes`.
+    shape: Shape.
+    tokens: int32 [N, P], padded at the end.
+  Returns:
+    k and v, [L, N, P, K, E] each.
+  """
+  positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
+  angles = rope_angles(shape, positions)
+  one_segment = jnp.ones_like(tokens)
+
+  def block(x, layer):
+    q, k, v = project(layer, shape, x, angles)
+    out = attention.reference(q, k, v, one_segment)
+    return finish(layer, shape, x, out), (k, v)
+
+  _, cache = jax.lax.scan(block, params['embed'][tokens], params['layers'])
+  return cache
+
+
+def decode(params, shape, token, position, cache, seen):
+  """One token further for every slot.
+
+  Args:
+    params: the tree of `array_shapes`.
+    shape: Shape.
+    token: int32 [S], the newest token of each slot.
+    position: int32 [S], its place in its sequence.
+    cache: k and v, [L, S, C, K, E] each, without that token.
+    seen: bool [S, C], the columns that hold the slot's sequence.
+  Returns:
+    float32 [S, V] logits of the next token; the token's own k and v,
+    [L, S, K, E] each, for the caller to write into the cache.
+  """
+  angles = rope_angles(shape, position)
+
+  def block(x, layer_and_cache):
+    layer, k, v = layer_and_cache
+    q, new_k, new_v = project(layer, shape, x, angles)
+    out = attention.one_token(q, k, v, new_k, new_v, seen)
+    return finish(layer, shape, x, out), (new_k, new_v)
+
+  x = params['embed'][token]
+  x, new = jax.lax.scan(block, x, (params['layers'], *cache))
+  x = norm(x, params['norm'], shape.norm_eps)
+  logits = jnp.einsum(
+    'sd,dv->sv', x, head(params), preferred_element_type=jnp.float32
+  )
+  return logits, new
+
+
+def head(params):
+  """The output matrix [D, V], the embedding's transpose where tied."""
+  return params['head'] if 'head' in params else params['embed'].T
+
+
+def project(layer, shape, x, angles):
+  """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], q and k turned."""
+  x = norm(x, layer['attn_norm'], shape.norm_eps)
+  q = jnp.einsum('...d,dhe->...he', x, layer['q']) + layer['q_bias']
+  k = jnp.einsum('...d,dke->...ke', x, layer['k']) + layer['k_bias']
+  v = jnp.einsum('...d,dke->...ke', x, layer['v']) + layer['v_bias']
+  return turn(q, angles), turn(k, angles), v
+
+
+def finish(layer, shape, x, out):
+  """The rest of a block after attention: output matrix, residuals, SwiGLU."""
+  x = x + jnp.einsum('...he,hed->...d', out, layer['o'])
+  y = norm(x, layer['mlp_norm'], shape.norm_eps)
+  gate = jax.nn.silu(jnp.einsum('...d,df->...f', y, layer['gate']))
+  up = jnp.einsum('...d,df->...f', y, layer['up'])
+  return x + jnp.einsum('...f,fd->...d', gate * up, layer['down'])
+
+
+def norm(x, scale, eps):
+  """RMSNorm over the last axis, in float32."""
+  wide = x.astype(jnp.float32)
+  wide *= jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + eps)
+  return (wide.astype(x.dtype)) * scale
+
+
+def rope_angles(shape, positions):
+  """cos and sin of the rotary angles, float32 [..., 1, E / 2] each."""
+  half = shape.head_dim // 2
+  inverse = shape.rope_theta ** (-jnp.arange(half, dtype=jnp.float32) / half)
+  angles = positions[..., None, None].astype(jnp.float32) * inverse
+  return jnp.cos(angles), jnp.sin(angles)
+
+
+def turn(x, angles):
+  """Turns the pairs (x[i], x[i + E / 2]) of every head by their angles."""
+  cos, sin = (a.astype(x.dtype) for a in angles)
+  left, right = jnp.split(x, 2, axis=-1)
+  return jnp.concatenate(
+    [left * cos - right * sin, right * cos + left * sin], axis=-1
+  )

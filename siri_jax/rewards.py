@@ -1,0 +1,48 @@
+"""PLUG-IN family: rewards, `(batch, *, settings) -> float32 [B]`.
+
+A reward sees the whole step (types.Batch), so that one that compares the
+samples of a group, or of the batch, is as easy to write as one that does not.
+"""
+
+import jax.numpy as jnp
+
+from siri_jax import shapes
+
+
+def length_capped(batch):
+  """1 where the response, clipped to the cap, holds the right answer, else 0.
+
+  The grader reads the clipped response, so its verdict is the reward.
+
+  Args:
+    batch: types.Batch.
+  Returns:
+    float32 [B], in {0, 1}.
+  Raises:
+    ValueError: the batch's arrays are not [B].
+  Source: SIRI, section 4.1, arxiv.org/abs/2509.25176.
+  """
+  shapes.check('B, B', batch.correct, batch.length)
+  return batch.correct.astype(jnp.float32)
+
+
+def overlong_buffer(batch, *, buffer, factor):
+  """The capped reward less a ramp over the last tokens before the cap.
+
+  R + min(-(length - (cap - buffer)) / buffer * factor, 0). The ramp moves
+  with the schedule's cap.
+
+  Args:
+    batch: types.Batch.
+    buffer: tokens before the cap over which the penalty grows to `factor`.
+    factor: reward units at the cap.
+  Returns:
+    float32 [B].
+  Raises:
+    ValueError: the batch's arrays are not [B], or buffer is below 1.
+  Source: DAPO, section 3.4, arxiv.org/abs/2503.14476.
+  """
+  if buffer < 1:
+    raise ValueError(f'buffer={buffer} is below 1 token')
+  over = batch.length - (batch.cap - buffer)
+  return length_capped(batch) + jnp.minimum(-over / buffer * factor, 0.0)

@@ -1,0 +1,290 @@
+"""Sampling as pure functions: key-value cache and continuous batching.
+
+The cache of a slot has two parts: P columns for its prompt, then a ring of C
+columns that all slots write at the same place, the clock modulo C. A response
+has at most C tokens, so a slot's newest columns never hold another's. The
+shared column makes a write one slice, not a scatter; a slot that finishes
+takes the next request by copying that prompt's columns.
+
+A sample is a function of (seeds, problem, index): its uniform at token t is
+drawn from a key folded from these alone, whatever else is in the batch.
+"""
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from siri_jax import shapes
+from siri_jax.models import qwen2
+
+
+@flax.struct.dataclass
+class Ask:
+  """What is to be sampled, in arrays of a fixed capacity of Q requests.
+
+  Attributes:
+    prompts: int32 [Q, P], distinct prompts, padded at the end.
+    prompt_length: int32 [Q], tokens of each, 1 or more.
+    prompt_count: int32 [], how many are in use.
+    prompt_of: int32 [Q], the prompt of each request.
+    identity: uint32 [Q, 2], problem and index of each request.
+    count: int32 [], how many requests are in use.
+    seeds: uint32 [X], folded into the key one after another.
+    cap: int32 [], most tokens of a response, 1 <= cap <= C.
+    temperature: float32 []; 0 takes the most likely token.
+    top_p: float32 [], share of the probability kept; 1 keeps all.
+    top_k: int32 [], most tokens kept; 0 keeps all.
+  """
+
+  prompts: jax.Array
+  prompt_length: jax.Array
+  prompt_count: jax.Array
+  prompt_of: jax.Array
+  identity: jax.Array
+  count: jax.Array
+  seeds: jax.Array
+  cap: jax.Array
+  temperature: jax.Array
+  top_p: jax.Array
+  top_k: jax.Array
+
+
+@flax.struct.dataclass
+class Progress:
+  """The engine between two stretches of decoding.
+
+  Attributes:
+    prompt_cache: k and v of the prompts, [L, Q, P, K, E] each.
+    cache: k and v of the slots, [L, S, P + C, K, E] each.
+    keys: key [Q], each request's own.
+    clock: int32 [], decoding steps done.
+    begun: int32 [], requests that have had a slot.
+    request: int32 [S], whose turn it is in each slot, -1 in an idle one.
+    token: int32 [S], the newest token of each slot.
+    length: int32 [S], response tokens so far.
+    responses: int32 [Q, C].
+    logp: float32 [Q, C], of each token under the sampling distribution, nats.
+    lengths: int32 [Q], 0 until the response is finished.
+    stopped: bool [Q], whether the policy ended it.
+  """
+
+  prompt_cache: tuple[jax.Array, jax.Array]
+  cache: tuple[jax.Array, jax.Array]
+  keys: jax.Array
+  clock: jax.Array
+  begun: jax.Array
+  request: jax.Array
+  token: jax.Array
+  length: jax.Array
+  responses: jax.Array
+  logp: jax.Array
+  lengths: jax.Array
+  stopped: jax.Array
+
+
+def start(params, ask, *, shape, slots, columns):
+  """Reads the prompts and lays out empty slots.
+
+  Args:
+    params: the policy's parameters, in the dtype to compute in.
+    ask: Ask.
+    shape: qwen2.Shape.
+    slots: S, sequences decoded at a time.
+    columns: C, tokens of the longest response.
+  Returns:
+    Progress with no request begun.
+  Raises:
+    ValueError: the ask's shapes differ.
+  """
+  size = shapes.check(
+    'Q P, Q, Q 2', ask.prompts, ask.prompt_length, ask.identity
+  )
+  requests, width = size['Q'], size['P']
+  dtype = params['embed'].dtype
+  one = (shape.kv_heads, shape.head_dim)
+  padded = -(-requests // slots) * slots
+  prompts = jnp.pad(ask.prompts, [(0, padded - requests), (0, 0)])
+
+  def read(i, cache):
+    part = jax.lax.dynamic_slice_in_dim(prompts, i * slots, slots)
+    new = qwen2.prefill(params, shape, part)
+    return jax.tree.map(
+      lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, i * slots, 1),
+      cache,
+      new,
+    )
+
+  blank = jnp.zeros((shape.layers, padded, width, *one), dtype)
+  reads = -(-ask.prompt_count // slots)
+  slot_cache = jnp.zeros((shape.layers, slots, width + columns, *one), dtype)
+  none = jnp.zeros(slots, jnp.int32)
+  return Progress(
+    prompt_cache=jax.lax.fori_loop(0, reads, read, (blank, blank)),
+    cache=(slot_cache, slot_cache),
+    keys=_keys(ask),
+    clock=jnp.int32(0),
+    begun=jnp.int32(0),
+    request=none - 1,
+    token=none,
+    length=none,
+    responses=jnp.zeros((requests, columns), jnp.int32),
+    logp=jnp.zeros((requests, columns), jnp.float32),
+    lengths=jnp.zeros(requests, jnp.int32),
+    stopped=jnp.zeros(requests, bool),
+  )
+
+
+def advance(params, ask, progress, *, shape, eos_ids, stretch):
+  """Decodes until all is done, or for `stretch` tokens a slot.
+
+  Args:
+    params: the policy's parameters, in the dtype to compute in.
+    ask: Ask.
+    progress: Progress.
+    shape: qwen2.Shape.
+    eos_ids: ids that end a response.
+    stretch: decoding steps after which the host gets a look.
+  Returns:
+    Progress.
+  """
+  until = progress.clock + stretch
+
+  def busy(p):
+    left = (p.begun < ask.count) | jnp.any(p.request >= 0)
+    return left & (p.clock < until)
+
+  def step(p):
+    p = _refill(ask, p)
+    logits, p = _decode(params, ask, p, shape)
+    return _record(ask, p, *_choose(ask, p, logits), eos_ids)
+
+  return jax.lax.while_loop(busy, step, progress)
+
+
+def choose(logits, uniform, temperature, top_p, top_k):
+  """Draws one token a row by inverting its distribution.
+
+  Args:
+    logits: float32 [S, V].
+    uniform: float32 [S], in [0, 1).
+    temperature: float32 []; 0 takes the most likely token.
+    top_p: float32 [], 1 keeps all.
+    top_k: int32 [], 0 keeps all.
+  Returns:
+    int32 [S] tokens; float32 [S], their log-probabilities in the distribution
+    that was drawn from (temperature 0: in the plain one), nats.
+  Raises:
+    ValueError: shapes differ.
+  """
+  shapes.check('S V, S', logits, uniform)
+  greedy = temperature == 0
+  z = logits / jnp.where(greedy, 1.0, temperature)
+  filtered = (top_p < 1) | (top_k > 0)
+  z = jax.lax.cond(filtered, _filter, lambda z, *_: z, z, top_p, top_k)
+  logp = jax.nn.log_softmax(z)
+  reached = jnp.cumsum(jnp.exp(logp), axis=-1)
+  drawn = jnp.sum(reached <= uniform[:, None] * reached[:, -1:], axis=-1)
+  token = jnp.where(greedy, jnp.argmax(logits, axis=-1), drawn)
+  return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
+
+
+def _filter(z, top_p, top_k):
+  """Drops what lies outside the top_k tokens and the top_p probability."""
+  order = jnp.sort(z, axis=-1, descending=True)
+  before = jnp.cumsum(jax.nn.softmax(order), axis=-1) - jax.nn.softmax(order)
+  kept = jnp.sum(before < top_p, axis=-1)
+  kept = jnp.where(top_k > 0, jnp.minimum(kept, top_k), kept)
+  least = jnp.take_along_axis(order, jnp.maximum(kept, 1)[:, None] - 1, axis=-1)
+  return jnp.where(z < least, -jnp.inf, z)
+
+
+def _keys(ask):
+  """One key a request, of the seeds, the problem and the index alone."""
+  key = jax.random.key(0)
+  for seed in ask.seeds:
+    key = jax.random.fold_in(key, seed)
+
+  def own(identity):
+    return jax.random.fold_in(jax.random.fold_in(key, identity[0]), identity[1])
+
+  return jax.vmap(own)(ask.identity)
+
+
+def _refill(ask, p):
+  """Gives idle slots the next requests, and copies their prompts' columns."""
+  idle = p.request < 0
+  following = p.begun + jnp.cumsum(idle) - 1
+  taken = idle & (following < ask.count)
+  request = jnp.where(taken, following, p.request)
+  prompt = ask.prompt_of[jnp.maximum(request, 0)]
+  last = ask.prompts[prompt, ask.prompt_length[prompt] - 1]
+
+  def copy(cache):
+    return jax.tree.map(
+      lambda c, kept: jax.lax.dynamic_update_slice_in_dim(
+        c, kept[:, prompt], 0, 2
+      ),
+      cache,
+      p.prompt_cache,
+    )
+
+  return p.replace(
+    cache=jax.lax.cond(jnp.any(taken), copy, lambda c: c, p.cache),
+    begun=p.begun + jnp.sum(taken),
+    request=request,
+    token=jnp.where(taken, last, p.token),
+    length=jnp.where(taken, 0, p.length),
+  )
+
+
+def _decode(params, ask, p, shape):
+  """Logits after each slot's newest token, whose column is then written."""
+  width = ask.prompts.shape[1]
+  columns = p.cache[0].shape[2] - width
+  prompt_length = ask.prompt_length[ask.prompt_of[jnp.maximum(p.request, 0)]]
+  # The newest token of a fresh slot is the prompt's last: it goes into the
+  # ring, so one column fewer of the prompt is seen.
+  in_prompt = jnp.arange(width) < prompt_length[:, None] - 1
+  age = (p.clock - 1 - jnp.arange(columns)) % columns
+  seen = jnp.concatenate([in_prompt, age < p.length[:, None]], axis=1)
+  logits, new = qwen2.decode(
+    params, shape, p.token, prompt_length - 1 + p.length, p.cache, seen
+  )
+  column = width + p.clock % columns
+  cache = jax.tree.map(
+    lambda c, n: jax.lax.dynamic_update_slice_in_dim(
+      c, n[:, :, None], column, 2
+    ),
+    p.cache,
+    new,
+  )
+  return logits, p.replace(cache=cache, clock=p.clock + 1)
+
+
+def _choose(ask, p, logits):
+  keys = jax.vmap(jax.random.fold_in)(
+    p.keys[jnp.maximum(p.request, 0)], p.length
+  )
+  uniform = jax.vmap(jax.random.uniform)(keys)
+  return choose(logits, uniform, ask.temperature, ask.top_p, ask.top_k)
+
+
+def _record(ask, p, token, logp, eos_ids):
+  """Writes the new tokens down and frees the slots that are finished."""
+  live = p.request >= 0
+  # An index past the end is dropped: idle slots write nowhere.
+  row = jnp.where(live, p.request, p.responses.shape[0])
+  place = (row, p.length)
+  length = p.length + 1
+  stopped = jnp.isin(token, jnp.asarray(eos_ids))
+  done = live & (stopped | (length >= ask.cap))
+  done_row = jnp.where(done, p.request, p.responses.shape[0])
+  return p.replace(
+    request=jnp.where(done, -1, p.request),
+    token=token,
+    length=length,
+    responses=p.responses.at[place].set(token, mode='drop'),
+    logp=p.logp.at[place].set(logp, mode='drop'),
+    lengths=p.lengths.at[done_row].set(length, mode='drop'),
+    stopped=p.stopped.at[done_row].set(stopped, mode='drop'),
+  )

@@ -1,0 +1,107 @@
+"""The embedded engine: samples with the jitted decoding loop, in process."""
+
+import functools
+import zlib
+
+import numpy as np
+
+from siri_jax import types
+from siri_jax.rollout import decode
+
+
+class Embedded:
+  """A sampler (sampler.Sampler) over the trainer's own devices."""
+
+  def __init__(self, engine):
+    self._engine = engine
+    self._params = None
+    self._version = None
+
+  def push(self, params, version):
+    """Takes a copy, for an update gives its parameters' memory away."""
+    self._params = self._engine.export(params)
+    self._version = version
+
+  def sample(self, prompts, sampling, progress):
+    """Yields groups as they are finished; see sampler.Sampler."""
+    capacity = self._engine.requests
+    if sampling.n > capacity:
+      raise ValueError(
+        f'{sampling.n} samples a prompt are more than the {capacity} of a '
+        'step (prompts * group)'
+      )
+    share = capacity // sampling.n
+    total, done = len(prompts) * sampling.n, 0
+    for first in range(0, len(prompts), share):
+      part = prompts[first : first + share]
+      heard = functools.partial(_add, progress, done, total)
+      yield from self._sample(part, sampling, heard)
+      done += len(part) * sampling.n
+
+  def close(self):
+    """Lets go of the parameters."""
+    self._params = None
+
+  def _sample(self, prompts, sampling, progress):
+    """One filling of the engine's request queue."""
+    ask = self._ask(prompts, sampling)
+    state = self._engine.start(self._params, ask)
+    waiting = list(range(len(prompts)))
+    while waiting:
+      state = self._engine.advance(self._params, ask, state)
+      lengths = np.asarray(state.lengths)
+      progress(int(np.sum(lengths > 0)))
+      groups = lengths[: len(prompts) * sampling.n].reshape(-1, sampling.n)
+      ready = [i for i in waiting if np.all(groups[i] > 0)]
+      waiting = [i for i in waiting if i not in ready]
+      if ready:
+        host = (state.responses, state.logp, lengths, state.stopped)
+        host = tuple(np.asarray(x) for x in host)
+        for i in ready:
+          yield self._group(prompts[i], i * sampling.n, sampling.n, host)
+
+  def _ask(self, prompts, sampling):
+    """The call's arrays, at the engine's capacity."""
+    capacity, width = self._engine.requests, self._engine.prompt_tokens
+    ids = np.zeros((capacity, width), np.int32)
+    lengths = np.ones(capacity, np.int32)
+    identity = np.zeros((capacity, 2), np.uint32)
+    for i, prompt in enumerate(prompts):
+      ids[i, : prompt.ids.size] = prompt.ids
+      lengths[i] = prompt.ids.size
+      own = slice(i * sampling.n, (i + 1) * sampling.n)
+      identity[own, 0] = zlib.crc32(prompt.problem_id.encode())
+      identity[own, 1] = np.arange(sampling.n)
+    return decode.Ask(
+      prompts=ids,
+      prompt_length=lengths,
+      prompt_count=np.int32(len(prompts)),
+      prompt_of=np.arange(capacity, dtype=np.int32) // sampling.n,
+      identity=identity,
+      count=np.int32(len(prompts) * sampling.n),
+      seeds=np.asarray(sampling.seeds, np.uint32),
+      cap=np.int32(sampling.cap),
+      temperature=np.float32(sampling.temperature),
+      top_p=np.float32(sampling.top_p),
+      top_k=np.int32(sampling.top_k),
+    )
+
+  def _group(self, prompt, first, count, host):
+    """The samples of one prompt from the engine's arrays."""
+    responses, logp, lengths, stopped = host
+    return [
+      types.Sample(
+        problem_id=prompt.problem_id,
+        index=i - first,
+        prompt_ids=prompt.ids,
+        response_ids=responses[i, : lengths[i]].copy(),
+        finish_reason='stop' if stopped[i] else 'length',
+        spans=((self._version, 0, int(lengths[i])),),
+        sampler_logp=logp[i, : lengths[i]].copy(),
+      )
+      for i in range(first, first + count)
+    ]
+
+
+def _add(progress, before, total, finished):
+  progress(before + finished, total)

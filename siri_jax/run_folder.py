@@ -1,0 +1,343 @@
+"""A run is a folder: who holds it, what it was started with, what it records.
+
+Records are JSON lines, written whole and in order of steps. Times of day are
+written down for the reader and never read back: no decision depends on them.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import gzip
+import importlib.metadata
+import json
+import math
+import os
+import pathlib
+import platform
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+
+PACKAGES = (
+  'siri_jax',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'grain',
+  'ml-collections',
+  'numpy',
+  'transformers',
+  'math-verify',
+  'vllm',
+)
+ABSENT = '(absent)'
+
+
+class RefusedError(Exception):
+  """The folder may not be used so; the message says why and what to do."""
+
+
+class RunFolder:
+  """One run's folder, open in one process at a time.
+
+  Attributes:
+    path: the folder.
+    info: what RUN.json holds.
+  """
+
+  def __init__(
+    self, path, config, *, source, overrides, free=(), allow_change=()
+  ):
+    """Opens the folder, made where there is none, and locks it.
+
+    Args:
+      path: the folder.
+      config: nested dict of every setting, as ConfigDict.to_dict() gives it.
+      source: the config's file as on the command line, 'file.py:argument'.
+      overrides: dict of the settings that the command line changed.
+      free: settings that may differ from those the run was started with; a
+        name stands for everything below it too. total_steps may grow anyway.
+      allow_change: more such settings, which the user named for this once.
+    Raises:
+      RefusedError: another process holds it, or it was started with other
+        settings.
+    """
+    self.path = pathlib.Path(path)
+    self.path.mkdir(parents=True, exist_ok=True)
+    self._lock = _take_lock(self.path)
+    try:
+      changed = _changed(self.path, config, free, allow_change)
+      for records in self.path.glob('*.jsonl'):
+        _cut_torn_end(records)
+      self.info = _run_info(self.path, config, source, overrides)
+    except BaseException:
+      self.close()
+      raise
+    write_atomically(self.path / 'config.json', _pretty(config))
+    if changed:
+      self.event('settings_changed', changes=changed)
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def close(self):
+    """Frees the folder for other processes."""
+    self._lock.close()
+
+  def start(self, step):
+    """Notes in RUN.json that an attempt starts from `step`."""
+    about = self.info.pop('now')
+    first = {key: self.info.setdefault(key, about[key]) for key in about}
+    differs = {key: about[key] for key in about if about[key] != first[key]}
+    attempt = {'started': _time_of_day(), 'step': step, **differs}
+    self.info.setdefault('attempts', []).append(attempt)
+    write_atomically(self.path / 'RUN.json', _pretty(self.info))
+
+  def append(self, name, record):
+    """Adds one record to <name>.jsonl, keys in the order given."""
+    path = self.path / f'{name}.jsonl'
+    with _naming(path), open(path, 'ab') as file:
+      file.write(to_json(record).encode() + b'\n')
+
+  def rewind(self, name, step):
+    """Drops the records of <name>.jsonl beyond `step`, all or none."""
+    path = self.path / f'{name}.jsonl'
+    lines = _whole_lines(path)
+    kept = [line for line, record in lines if record['step'] <= step]
+    if len(kept) < len(lines):
+      write_atomically(path, b''.join(kept))
+
+  def event(self, kind, **details):
+    """Adds a happening to events.jsonl, with the time of day."""
+    self.append('events', {'kind': kind, 'time': _time_of_day(), **details})
+
+  def write_rollouts(self, step, rows):
+    """Writes a step's samples; the same rows give the same bytes."""
+    path = self.path / 'rollouts' / f'{step:06d}.jsonl.gz'
+    path.parent.mkdir(exist_ok=True)
+    text = ''.join(to_json(row) + '\n' for row in rows)
+    # A time of writing in the header would make every copy another file.
+    write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
+
+
+def read_records(path):
+  """Records of a JSON-lines file, without a last line that is torn.
+
+  A kill, or a run that is writing just now, leaves such a line.
+
+  Returns:
+    list of dicts; empty where there is no file.
+  Raises:
+    ValueError: a line before the last is not a JSON object; names it.
+  """
+  return [record for _, record in _whole_lines(pathlib.Path(path))]
+
+
+def write_atomically(path, data):
+  """Writes a file so that a reader finds the old one or the new, whole.
+
+  There is one writer at a time: the process that holds the run's folder.
+  """
+  path = pathlib.Path(path)
+  draft = path.with_name(f'.{path.name}.draft')
+  with _naming(path):
+    try:
+      with open(draft, 'wb') as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+      os.replace(draft, path)
+    except OSError:
+      draft.unlink(missing_ok=True)
+      raise
+
+
+def to_json(value, **style):
+  """Strict JSON of plain values and arrays; what is not finite is null."""
+  return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False, **style)
+
+
+def flatten(config, prefix=''):
+  """Settings by dotted name: {'schedule_kw.low': 46, ...}."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, dict):
+      flat.update(flatten(value, f'{prefix}{key}.'))
+    else:
+      flat[f'{prefix}{key}'] = value
+  return flat
+
+
+def differences(old, new):
+  """(name, old value, new value) of every setting that two configs differ in.
+
+  A setting that one of them lacks has the value ABSENT there.
+  """
+  old, new = flatten(_plain(old)), flatten(_plain(new))
+  return [
+    (name, old.get(name, ABSENT), new.get(name, ABSENT))
+    for name in dict.fromkeys([*old, *new])
+    if old.get(name, ABSENT) != new.get(name, ABSENT)
+  ]
+
+
+def _take_lock(folder):
+  """The open, locked .lock file; the lock goes with the process, however."""
+  # Never deleted: two processes could then hold locks on two files. Python
+  # closes it in programs it starts; only a plain os.fork would share it.
+  file = open(folder / '.lock', 'a+')  # noqa: SIM115
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    file.seek(0)
+    holder = file.read().strip() or 'a process that has just started'
+    file.close()
+    raise RefusedError(
+      f'{folder} is in use by {holder}. Wait for it or end it, or take '
+      'another folder.'
+    ) from None
+  file.truncate(0)
+  command = shlex.join(sys.orig_argv)
+  file.write(f'pid {os.getpid()} on {socket.gethostname()} ({command})\n')
+  file.flush()
+  return file
+
+
+def _changed(folder, config, free, allow_change):
+  """Settings that differ from the run's, refused unless free or allowed."""
+  path = folder / 'config.json'
+  if not path.exists():
+    return []
+  changes = differences(json.loads(path.read_text()), config)
+  names = (*free, *allow_change)
+  refused = [c for c in changes if not _may_change(*c, names)]
+  if refused:
+    listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+    raise RefusedError(
+      f'{folder} was started with other settings:{listed}\nTake another '
+      'folder, or let them change by --allow_change='
+      + ','.join(name for name, _, _ in refused)
+    )
+  return changes
+
+
+def _may_change(name, old, new, names):
+  """Whether a run may go on with another value of this setting."""
+  if name == 'total_steps' and ABSENT not in (old, new) and new > old:
+    return True
+  return any(name == n or name.startswith(f'{n}.') for n in names)
+
+
+def _run_info(folder, config, source, overrides):
+  """RUN.json as it stands, or begun; under `now`, what this attempt is."""
+  path = folder / 'RUN.json'
+  info = {'id': f'{folder.resolve().name}-{secrets.token_hex(4)}'}
+  if path.exists():
+    info = json.loads(path.read_text())
+  file, _, argument = source.partition(':')
+  now = {
+    'config': file,
+    'arg': argument,
+    'overrides': overrides,
+    'seed': config['seed'],
+    'argv': sys.orig_argv,
+    'git': _git(),
+    'versions': _versions(),
+    'host': socket.gethostname(),
+  }
+  return {**info, 'now': _plain(now)}
+
+
+def _versions():
+  """Versions of Python and of those main packages that are installed."""
+  versions = {'python': platform.python_version()}
+  for name in PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[name] = importlib.metadata.version(name)
+  return versions
+
+
+def _git(checkout=pathlib.Path(__file__).resolve().parents[1]):
+  """Commit of the checkout and whether it was changed; {} outside of one."""
+
+  def ask(*words):
+    return subprocess.run(
+      ['git', '-C', str(checkout), *words],
+      capture_output=True,
+      text=True,
+      check=True,
+      timeout=20,
+    ).stdout.strip()
+
+  try:
+    # An installed package may lie within somebody else's repository.
+    if pathlib.Path(ask('rev-parse', '--show-toplevel')) != checkout:
+      return {}
+    dirty = bool(ask('status', '--porcelain'))
+    return {'sha': ask('rev-parse', 'HEAD'), 'dirty': dirty}
+  except (OSError, subprocess.SubprocessError):
+    return {}
+
+
+def _whole_lines(path):
+  """(line, record) of each line of a JSON-lines file but a torn last one."""
+  lines = path.read_bytes().split(b'\n') if path.exists() else [b'']
+  whole = []
+  for number, line in enumerate(lines[:-1], 1):
+    try:
+      record = json.loads(line)
+    except ValueError:
+      record = None
+    if isinstance(record, dict):
+      whole.append((line + b'\n', record))
+    elif number < len(lines) - 1 or lines[-1]:
+      raise ValueError(f'{path}:{number} is not a JSON object: {line[:80]!r}')
+  return whole
+
+
+def _cut_torn_end(path):
+  """Cuts what a kill left of a last line, so that the next one stands alone."""
+  whole = sum(len(line) for line, _ in _whole_lines(path))
+  if whole < path.stat().st_size:
+    os.truncate(path, whole)
+
+
+def _plain(value):
+  """The value as JSON would give it back: dicts, lists, None for nan."""
+  if isinstance(value, dict):
+    return {str(key): _plain(item) for key, item in value.items()}
+  if isinstance(value, (list, tuple)):
+    return [_plain(item) for item in value]
+  if hasattr(value, 'tolist'):  # An array or a scalar of numpy or JAX.
+    return _plain(value.tolist())
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  return value
+
+
+def _pretty(value):
+  """JSON for a file that people open."""
+  return to_json(value, indent=2).encode() + b'\n'
+
+
+def _time_of_day():
+  """Now, for people: UTC to the second."""
+  now = datetime.datetime.now(datetime.UTC)
+  return now.isoformat(timespec='seconds')
+
+
+@contextlib.contextmanager
+def _naming(path):
+  """Puts the path into an OSError that lacks it, as a full disk's does."""
+  try:
+    yield
+  except OSError as error:
+    error.filename = error.filename or str(path)
+    raise

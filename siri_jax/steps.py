@@ -1,0 +1,83 @@
+"""The only jax.jit: every compiled program of a run, built once."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax import types, update
+from siri_jax.rollout import decode
+
+
+class Steps(NamedTuple):
+  """The compiled programs of a run.
+
+  Attributes:
+    cap: step -> int32 [], the step's cap.
+    update: one optimiser step, see update.update; gives the state away.
+    logprobs: log-probabilities of rows, see update.all_logprobs.
+    export: parameters -> their copy in the compute dtype.
+    start: decode.start.
+    advance: decode.advance; gives the progress away.
+  """
+
+  cap: Callable
+  update: Callable
+  logprobs: Callable
+  export: Callable
+  start: Callable
+  advance: Callable
+
+
+def build(schedule, recipe, *, eos_ids, slots, columns, stretch):
+  """Builds the programs; nothing is compiled before its first call.
+
+  Args:
+    schedule: bound plug-in of siri_jax/schedules.py.
+    recipe: update.Recipe.
+    eos_ids: ids that end a response.
+    slots: sequences that the embedded engine decodes at a time.
+    columns: tokens of the longest response it may be asked for.
+    stretch: decoding steps between two looks of the host.
+  Returns:
+    Steps.
+  """
+  shape = recipe.shape
+  start = functools.partial(
+    decode.start, shape=shape, slots=slots, columns=columns
+  )
+  advance = functools.partial(
+    decode.advance, shape=shape, eos_ids=eos_ids, stretch=stretch
+  )
+  return Steps(
+    cap=jax.jit(schedule),
+    update=learner(recipe),
+    logprobs=jax.jit(functools.partial(update.all_logprobs, recipe=recipe)),
+    export=jax.jit(functools.partial(_copy, dtype=recipe.dtype)),
+    start=jax.jit(start),
+    advance=jax.jit(advance, donate_argnums=2),
+  )
+
+
+def learner(recipe):
+  """The update alone, for the warm start as for GRPO."""
+  step = functools.partial(update.update, recipe=recipe)
+  return jax.jit(step, donate_argnums=0)
+
+
+def new_state(params, tx):
+  """types.TrainState at step 0."""
+  zeros = [jnp.zeros((), jnp.int32) for _ in range(3)]
+  return types.TrainState(params, jax.jit(tx.init)(params), *zeros)
+
+
+def compile_count(steps):
+  """How many programs the steps hold by now; one that does not rise is good."""
+  return sum(program._cache_size() for program in steps)
+
+
+def _copy(params, *, dtype):
+  # A copy even where the dtype is the same: the update gives its input away.
+  return jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
