@@ -57,7 +57,10 @@ def get_config():
 
   # Sampling.
   c.sampler = 'embedded'  # Engine, siri_jax/rollout/sampler.py.
-  c.sampler_kw = config_dict.create(slots=64)  # Sequences decoded at a time.
+  c.sampler_kw = config_dict.create(
+    slots=64,  # Sequences decoded at a time.
+    stretch=128,  # Decoding steps between two looks of the host.
+  )
   c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
   c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
   c.temperature = 1.0  # Paper, 5.1.

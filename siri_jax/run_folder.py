@@ -73,7 +73,8 @@ class RunFolder:
       changed = _changed(self.path, config, free, allow_change)
       for records in self.path.glob('*.jsonl'):
         _cut_torn_end(records)
-      self.info = _run_info(self.path, config, source, overrides)
+      self.info = _run_info(self.path)
+      self._about = _about(config, source, overrides)
     except BaseException:
       self.close()
       raise
@@ -92,10 +93,13 @@ class RunFolder:
     self._lock.close()
 
   def start(self, step):
-    """Notes in RUN.json that an attempt starts from `step`."""
-    about = self.info.pop('now')
-    first = {key: self.info.setdefault(key, about[key]) for key in about}
-    differs = {key: about[key] for key in about if about[key] != first[key]}
+    """Notes in RUN.json that an attempt starts from `step`.
+
+    RUN.json describes the first attempt; a later one lists what differs.
+    """
+    for key, value in self._about.items():
+      self.info.setdefault(key, value)
+    differs = {k: v for k, v in self._about.items() if v != self.info[k]}
     attempt = {'started': _time_of_day(), 'step': step, **differs}
     self.info.setdefault('attempts', []).append(attempt)
     write_atomically(self.path / 'RUN.json', _pretty(self.info))
@@ -120,8 +124,16 @@ class RunFolder:
 
   def write_rollouts(self, step, rows):
     """Writes a step's samples; the same rows give the same bytes."""
-    path = self.path / 'rollouts' / f'{step:06d}.jsonl.gz'
-    path.parent.mkdir(exist_ok=True)
+    self._write_rows(self.path / 'rollouts' / f'{step:06d}.jsonl.gz', rows)
+
+  def write_evaluation(self, step, name, rows):
+    """Writes every sample of a held-out set, measured after `step` updates."""
+    self._write_rows(
+      self.path / 'eval' / f'{step:06d}' / f'{name}.jsonl.gz', rows
+    )
+
+  def _write_rows(self, path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = ''.join(to_json(row) + '\n' for row in rows)
     # A time of writing in the header would make every copy another file.
     write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
@@ -161,7 +173,7 @@ def write_atomically(path, data):
 
 def to_json(value, **style):
   """Strict JSON of plain values and arrays; what is not finite is null."""
-  return json.dumps(_plain(value), allow_nan=False, ensure_ascii=False, **style)
+  return json.dumps(_plain(value), allow_nan=False, **style)
 
 
 def flatten(config, prefix=''):
@@ -235,24 +247,28 @@ def _may_change(name, old, new, names):
   return any(name == n or name.startswith(f'{n}.') for n in names)
 
 
-def _run_info(folder, config, source, overrides):
-  """RUN.json as it stands, or begun; under `now`, what this attempt is."""
+def _run_info(folder):
+  """RUN.json as it stands, or a new run's with no more than its name."""
   path = folder / 'RUN.json'
-  info = {'id': f'{folder.resolve().name}-{secrets.token_hex(4)}'}
   if path.exists():
-    info = json.loads(path.read_text())
+    return json.loads(path.read_text())
+  return {'id': f'{folder.resolve().name}-{secrets.token_hex(4)}'}
+
+
+def _about(config, source, overrides):
+  """What this attempt is: its settings, program, versions and machine."""
   file, _, argument = source.partition(':')
-  now = {
+  about = {
     'config': file,
     'arg': argument,
     'overrides': overrides,
     'seed': config['seed'],
     'argv': sys.orig_argv,
-    'git': _git(),
+    'git': _git(pathlib.Path(__file__).resolve().parents[1]),
     'versions': _versions(),
     'host': socket.gethostname(),
   }
-  return {**info, 'now': _plain(now)}
+  return _plain(about)
 
 
 def _versions():
@@ -264,7 +280,7 @@ def _versions():
   return versions
 
 
-def _git(checkout=pathlib.Path(__file__).resolve().parents[1]):
+def _git(checkout):
   """Commit of the checkout and whether it was changed; {} outside of one."""
 
   def ask(*words):

@@ -31,12 +31,13 @@ class Steps(NamedTuple):
   advance: Callable
 
 
-def build(schedule, recipe, *, eos_ids, slots, columns, stretch):
+def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
   """Builds the programs; nothing is compiled before its first call.
 
   Args:
     schedule: bound plug-in of siri_jax/schedules.py.
     recipe: update.Recipe.
+    layout: sharding.Layout.
     eos_ids: ids that end a response.
     slots: sequences that the embedded engine decodes at a time.
     columns: tokens of the longest response it may be asked for.
@@ -51,20 +52,35 @@ def build(schedule, recipe, *, eos_ids, slots, columns, stretch):
   advance = functools.partial(
     decode.advance, shape=shape, eos_ids=eos_ids, stretch=stretch
   )
+  params, whole = layout.state.params, layout.whole
+  logprobs = functools.partial(update.all_logprobs, recipe=recipe)
   return Steps(
     cap=jax.jit(schedule),
-    update=learner(recipe),
-    logprobs=jax.jit(functools.partial(update.all_logprobs, recipe=recipe)),
-    export=jax.jit(functools.partial(_copy, dtype=recipe.dtype)),
-    start=jax.jit(start),
-    advance=jax.jit(advance, donate_argnums=2),
+    update=learner(recipe, layout),
+    logprobs=jax.jit(
+      logprobs,
+      in_shardings=(params, layout.rows, whole),
+      out_shardings=layout.rows,
+    ),
+    export=jax.jit(
+      functools.partial(_copy, dtype=recipe.dtype),
+      in_shardings=(params,),
+      out_shardings=params,
+    ),
+    start=jax.jit(start, out_shardings=whole),
+    advance=jax.jit(advance, out_shardings=whole, donate_argnums=2),
   )
 
 
-def learner(recipe):
+def learner(recipe, layout):
   """The update alone, for the warm start as for GRPO."""
-  step = functools.partial(update.update, recipe=recipe)
-  return jax.jit(step, donate_argnums=0)
+  whole = layout.whole
+  return jax.jit(
+    functools.partial(update.update, recipe=recipe),
+    in_shardings=(layout.state, layout.rows, whole, whole, whole, whole),
+    out_shardings=(layout.state, whole),
+    donate_argnums=0,
+  )
 
 
 def new_state(params, tx):

@@ -86,6 +86,9 @@ class Task:
     traces: (first, count) -> that stretch of an endless list of supervised
       (problem, response ids) pairs, for the warm start; None where the task
       has none.
+    longest: tokens that no prompt exceeds; None where only texts tell.
+    most_tokens: problem -> tokens that its prompt cannot exceed, cheaper to
+      tell than by encoding; None where encoding is cheap.
   """
 
   train: Sequence[Problem]
@@ -96,6 +99,17 @@ class Task:
   vocab: int
   fingerprint: str
   traces: Callable[[int, int], list] | None = None
+  longest: int | None = None
+  most_tokens: Callable[[Problem], int] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """All samples of one problem in one step, graded."""
+
+  problem: Problem
+  samples: list[Sample]
+  verdicts: list[Verdict]
 
 
 @flax.struct.dataclass

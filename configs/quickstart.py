@@ -1,0 +1,67 @@
+"""SIRI on a laptop: three cycles of a cosine cap on the built-in task.
+
+  python -m siri_jax.main --config=configs/quickstart.py
+
+Two cores, no GPU, no download. A policy of 0.1M parameters is warm-started on
+traces that check themselves more than they need, then trained for 162 steps.
+Arguments name the rows to compare with, each from the same warm start:
+
+  :constant        the highest cap throughout
+  :short           the lowest cap throughout
+  :short_then_long the lowest cap for one cycle, then the highest
+"""
+
+from ml_collections import config_dict
+
+from configs import base
+
+LOW, HIGH, PERIOD = 46, 92, 54  # Tokens, tokens, steps.
+
+
+def get_config(schedule='cosine'):
+  c = base.get_config()
+  c.total_steps = 3 * PERIOD
+  c.task = 'arithmetic'
+  c.task_kw = config_dict.create(seed=0, problems=10_000, held_out=1024)
+  c.max_prompt = 23
+  c.rule = 'exact'
+  c.grader_workers = 1
+
+  c.policy = 'fresh'
+  c.model_kw = config_dict.create(
+    layers=2,
+    dim=64,
+    heads=2,
+    kv_heads=2,
+    head_dim=32,
+    mlp=192,
+    rope_theta=200.0,
+    norm_eps=1e-6,
+    tied=False,
+  )
+  c.compute_dtype = 'float32'
+  c.remat = 'nothing'
+
+  schedules = {
+    'cosine': dict(low=LOW, high=HIGH, period=PERIOD, phase=0),
+    'constant': dict(cap=HIGH),
+    'short': dict(cap=LOW),
+    'short_then_long': dict(caps=(LOW, HIGH), starts=(0, PERIOD), phase=0),
+  }
+  names = {'short': 'constant', 'short_then_long': 'piecewise'}
+  c.schedule = names.get(schedule, schedule)
+  c.schedule_kw = config_dict.ConfigDict(schedules[schedule])
+
+  c.sampler_kw.slots = 64
+  c.prompts, c.group, c.minibatches = 32, 8, 4
+  c.learning_rate = 5e-4
+  c.row_tokens = 128
+  c.micro_rows = 8
+
+  c.eval_every = PERIOD // 2
+  c.checkpoint_every = 18
+  c.rollouts_every = 27
+  c.picture_every = 9
+  c.eval_samples = 1
+  c.eval_cap = HIGH
+  return c

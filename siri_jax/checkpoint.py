@@ -1,0 +1,168 @@
+"""Everything a run needs to go on, through Orbax, with a manifest of its own.
+
+Orbax cannot tell a flipped bit in every layout, so each checkpoint has a
+manifest of sha256 beside it, written last: one without is not complete.
+"""
+
+import hashlib
+import json
+import logging
+import pathlib
+
+import jax
+import orbax.checkpoint as ocp
+
+from siri_jax import run_folder
+
+DIGITS = 6  # Of a step in a folder's name: 000640.
+LOG = logging.getLogger(__name__)
+
+
+class DamagedError(Exception):
+  """A checkpoint whose files are not those that were written."""
+
+
+class Checkpoints:
+  """The checkpoints of a run, by updates done."""
+
+  def __init__(self, folder, *, keep, always=()):
+    """Opens <folder>, made where there is none.
+
+    Args:
+      folder: path.
+      keep: newest ones to keep.
+      always: steps that are kept too.
+    """
+    self._folder = pathlib.Path(folder).resolve()
+    policies = ocp.checkpoint_managers
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      options=ocp.CheckpointManagerOptions(
+        step_format_fixed_length=DIGITS,
+        cleanup_tmp_directories=True,
+        enable_async_checkpointing=False,
+        preservation_policy=policies.AnyPreservationPolicy(
+          [policies.LatestN(keep), policies.CustomSteps(sorted(always))]
+        ),
+      ),
+    )
+
+  def save(self, state, facts):
+    """Saves a types.TrainState with what else a run needs to know.
+
+    Args:
+      state: the state; its `step` names the checkpoint.
+      facts: dict that JSON can hold.
+    """
+    step = int(state.step)
+    if step in self._manager.all_steps():
+      return  # The end of a run may be a turn as well, or a resumed end.
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)
+    )
+    self._manager.save(step, args=args, force=True)
+    self._manager.wait_until_finished()
+    self._manager.check_for_errors()
+    if jax.process_index() == 0:
+      manifest = json.dumps(_digests(self._path(step)), indent=1)
+      run_folder.write_atomically(self._manifest(step), manifest.encode())
+      self._forget()
+
+  def restore(self, like):
+    """The newest whole checkpoint.
+
+    A damaged or unfinished one is named, and the one before it is taken.
+
+    Args:
+      like: a TrainState of jax.ShapeDtypeStruct with shardings.
+    Returns:
+      (state, facts), or None where there is no checkpoint.
+    Raises:
+      DamagedError: there are checkpoints, and none is whole.
+      ValueError: a whole one is of another model.
+    """
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    complete = [s for s in steps if self._manifest(s).exists()]
+    for step in complete:
+      if wrong := self._damage(step):
+        LOG.warning('checkpoint %06d is damaged: %s', step, wrong)
+        continue
+      for later in [s for s in steps if s > step]:
+        self._manager.delete(later)  # Else its step could not be saved again.
+      return self._read(step, like)
+    for step in steps:
+      self._manager.delete(step)
+    if complete:
+      raise DamagedError(
+        f'{self._folder}: none of the checkpoints {complete} is whole'
+      )
+    return None
+
+  def close(self):
+    """Ends Orbax's threads."""
+    self._manager.close()
+
+  def _read(self, step, like):
+    """State and facts of one whole checkpoint."""
+    saved = self._manager.item_metadata(step).state
+    wanted = dict(_leaves(like))
+    wrong = [
+      f'{name} {saved_leaf} where the model has {wanted.get(name)}'
+      for name, saved_leaf in _leaves(saved)
+      if wanted.get(name) != saved_leaf
+    ]
+    if wrong:  # Orbax would cast a dtype silently.
+      raise ValueError(f'{self._path(step)} is of another model: {wrong[:5]}')
+    args = ocp.args.Composite(
+      state=ocp.args.StandardRestore(like), facts=ocp.args.JsonRestore()
+    )
+    restored = self._manager.restore(step, args=args)
+    return restored.state, restored.facts
+
+  def _damage(self, step):
+    """What differs from the manifest, '' where nothing does."""
+    written = json.loads(self._manifest(step).read_text())
+    found = _digests(self._path(step))
+    names = sorted({*written, *found})
+    return ', '.join(n for n in names if written.get(n) != found.get(n))
+
+  def _forget(self):
+    """Drops the manifests of checkpoints that retention has deleted."""
+    kept = {self._manifest(step) for step in self._manager.all_steps()}
+    for manifest in self._folder.glob('*.manifest.json'):
+      if manifest not in kept:
+        manifest.unlink()
+
+  def _path(self, step):
+    return self._folder / f'{step:0{DIGITS}d}'
+
+  def _manifest(self, step):
+    return self._folder / f'{step:0{DIGITS}d}.manifest.json'
+
+
+def abstract(state, shardings):
+  """A state's shapes, dtypes and shardings, as `restore` takes them."""
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    state,
+    shardings,
+  )
+
+
+def _leaves(tree):
+  """(path, (shape, dtype)) of each array of a state or of its metadata."""
+  for path, x in jax.tree_util.tree_leaves_with_path(tree):
+    keys = [getattr(k, 'name', getattr(k, 'key', None)) for k in path]
+    keys = [
+      str(getattr(k, 'idx', name)) for k, name in zip(path, keys, strict=True)
+    ]
+    yield '/'.join(keys), (tuple(x.shape), str(x.dtype))
+
+
+def _digests(folder):
+  """sha256 of every file below a folder, by relative path."""
+  return {
+    str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+    for path in sorted(folder.rglob('*'))
+    if path.is_file()
+  }

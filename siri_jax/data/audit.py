@@ -1,0 +1,132 @@
+"""Reads responses to the built-in task step by step: slips, checks, copies."""
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+
+from siri_jax.data import arithmetic
+from siri_jax.data.arithmetic import ID, MOST
+
+MOST_X, MOST_Y = 3, 7  # Operands of a step.
+CHECK = MOST + 1  # The role of a check's digits.
+
+
+class Step(NamedTuple):
+  """What a response made of one step."""
+
+  copied: bool  # x and y are the problem's.
+  hard: bool  # By the y that the response wrote.
+  first_right: bool  # The guess follows from the state before, x and y.
+  checks: int
+  checks_right: int  # Checks whose three digits all follow.
+
+
+@dataclasses.dataclass(frozen=True)
+class Audit:
+  """What a response did.
+
+  Attributes:
+    well_formed: all steps in order, then </think>, the last state, <eos>.
+    steps: the steps up to the first token that is out of place.
+  """
+
+  well_formed: bool
+  steps: tuple[Step, ...]
+
+
+def audit(prompt_ids, response_ids):
+  """Reads one response, whole or cut off.
+
+  Args:
+    prompt_ids: [P], as the task encodes a problem.
+    response_ids: [T], what followed.
+  Returns:
+    Audit.
+  """
+  prompt, rest = [int(i) for i in prompt_ids], [int(i) for i in response_ids]
+  asked = [prompt[i + 1 : i + 3] for i, p in enumerate(prompt) if _is_step(p)]
+  state, steps = prompt[0], []
+  while len(steps) < len(asked) and _opens_step(rest, len(steps)):
+    (_, x, y, guess), rest = rest[:4], rest[4:]
+    truth = [int(part) for part in arithmetic.look_up(state, x, y)]
+    states, right = [guess], []
+    while rest[:1] == [ID['wait']] and _are_digits(rest[1:4], 3):
+      right.append(rest[1:4] == truth)
+      states.append(rest[3])
+      rest = rest[4:]
+    copied, hard = [x, y] == asked[len(steps)], y >= arithmetic.FIRST_HARD
+    steps.append(Step(copied, hard, guess == truth[2], len(right), sum(right)))
+    state = states[-1]
+  end = [ID['</think>'], state, ID['<eos>']]
+  return Audit(len(steps) == len(asked) and rest == end, tuple(steps))
+
+
+def shares(audits):
+  """What many audits say together.
+
+  Args:
+    audits: some Audit.
+  Returns:
+    dict of floats, nan where nothing was seen: `well_formed`; `copied_1` to
+    `copied_7`, the share of steps of that index whose operands are right;
+    `first_right_hard` and `first_right_easy`, of guesses; `checks_hard` and
+    `checks_easy`, checks a step; `checks_right`, of checks.
+  """
+  steps = [step for each in audits for step in each.steps]
+  hard = [step for step in steps if step.hard]
+  easy = [step for step in steps if not step.hard]
+  checks = sum(step.checks for step in steps) or float('nan')
+  return {
+    'well_formed': _mean([each.well_formed for each in audits]),
+    **{f'copied_{i + 1}': _copied(audits, i) for i in range(MOST)},
+    'first_right_hard': _mean([step.first_right for step in hard]),
+    'first_right_easy': _mean([step.first_right for step in easy]),
+    'checks_hard': _mean([step.checks for step in hard]),
+    'checks_easy': _mean([step.checks for step in easy]),
+    'checks_right': sum(step.checks_right for step in steps) / checks,
+  }
+
+
+def roles(tokens):
+  """What each token of a well-formed sequence is for.
+
+  Args:
+    tokens: int [..., T], a prompt or a response or one after the other.
+  Returns:
+    int [..., T]: i on the two operands that follow '#i', CHECK on the three
+    digits that follow 'wait', else 0.
+  """
+  role = np.zeros_like(tokens)
+  for back in (1, 2, 3):
+    before = tokens[..., :-back]
+    index = np.where(_is_step(before) & (back < 3), before - ID['#1'] + 1, 0)
+    role[..., back:] += np.where(before == ID['wait'], CHECK, index)
+  return role
+
+
+def _mean(values):
+  """The mean, or nan of nothing."""
+  return float(np.mean(values)) if values else float('nan')
+
+
+def _copied(audits, place):
+  """How often the operands of one step index are copied right."""
+  return _mean([a.steps[place].copied for a in audits if len(a.steps) > place])
+
+
+def _is_step(token):
+  """Whether a token is one of '#1' to '#7'."""
+  return (token >= ID['#1']) & (token <= ID[f'#{MOST}'])
+
+
+def _are_digits(tokens, size):
+  """Whether these are `size` digits."""
+  return len(tokens) == size and max(tokens) <= 9
+
+
+def _opens_step(tokens, done):
+  """Whether tokens begin with the whole of step `done` + 1, in range."""
+  if tokens[:1] != [ID['#1'] + done] or not _are_digits(tokens[1:4], 3):
+    return False
+  return tokens[1] <= MOST_X and tokens[2] <= MOST_Y

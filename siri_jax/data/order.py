@@ -1,0 +1,88 @@
+"""The order of the problems: those of step t are a function of (seed, t)."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from siri_jax import types
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+  """Training problems in the order in which steps take them.
+
+  Attributes:
+    problems: the training problems.
+    seed: of the shuffles.
+    prompts: problems a step.
+    steps: Grain's endless dataset: step -> places in `problems`.
+  """
+
+  problems: Sequence[types.Problem]
+  seed: int
+  prompts: int
+  steps: Any
+
+
+def shuffled(problems, *, seed, prompts):
+  """An order that shuffles anew for every epoch.
+
+  An epoch is len(problems) // prompts steps: the few problems that are left
+  over, others each time, sit it out, so that no step has a problem twice.
+
+  Args:
+    problems: sequence of types.Problem.
+    seed: int of at least 0.
+    prompts: problems a step.
+  Returns:
+    Order.
+  Raises:
+    ValueError: there are fewer problems than a step takes.
+  """
+  if not 1 <= prompts <= len(problems):
+    raise ValueError(
+      f'prompts={prompts} a step, but there are {len(problems)} training '
+      'problems and no step takes one twice: lower prompts'
+    )
+  import grain  # Here, for it takes a second.
+
+  steps = (
+    grain.MapDataset.range(len(problems))
+    .seed(seed)
+    .shuffle()
+    .batch(prompts, drop_remainder=True, batch_fn=list)
+    .repeat()
+  )
+  return Order(problems, seed, prompts, steps)
+
+
+def step_problems(order, step):
+  """The problems of a step, on any number of processes and after any stop."""
+  return [order.problems[place] for place in order.steps[step]]
+
+
+def extra_problems(order, step, number):
+  """More problems for a step whose own did not suffice.
+
+  Args:
+    order: Order.
+    step: the step.
+    number: 1 for the first helping, 2 for the second and so on.
+  Returns:
+    list of `prompts` problems that the step has not had, a function of
+    (seed, step, number); shorter, in the end empty, as all have been had.
+  """
+  import grain
+
+  seeds = np.random.SeedSequence([order.seed, step])
+  shuffle_seed = int(seeds.generate_state(1)[0])
+  size = len(order.problems)
+  places = grain.MapDataset.range(size).shuffle(seed=shuffle_seed)
+  had = set(order.steps[step])
+  fresh = (p for p in map(places.__getitem__, range(size)) if p not in had)
+  last = number * order.prompts
+  chosen = itertools.islice(fresh, last - order.prompts, last)
+  return [order.problems[place] for place in chosen]

@@ -1,0 +1,106 @@
+"""Rows of problem sets to one clean set: what goes, why, and the count of it.
+
+A problem is its text, as written: rows of the same text are one problem.
+"""
+
+import collections
+import dataclasses
+import re
+
+CONFLICTS = {
+  'drop': 'a problem with several answers goes',
+  'first': 'the first answer stands',
+  'majority': 'the most frequent answer stands; in a tie the problem goes',
+}
+
+
+def grouped(rows):
+  """The rows of each problem, by its text, in the order of the first."""
+  groups = collections.defaultdict(list)
+  for row in rows:
+    groups[row.problem.text].append(row)
+  return dict(groups)
+
+
+def chosen(group, conflicts):
+  """The row that stands for a problem, or None.
+
+  Args:
+    group: the rows of one problem.
+    conflicts: a key of CONFLICTS; no matter where the answers agree.
+  """
+  votes = collections.Counter(_spelled(row.problem.answer) for row in group)
+  (answer, most), *others = votes.most_common()
+  if not others or conflicts == 'first':
+    return group[0]
+  if conflicts == 'drop' or others[0][1] == most:
+    return None
+  return next(r for r in group if _spelled(r.problem.answer) == answer)
+
+
+def agree(group):
+  """Whether a problem's answers are one, once unwrapped."""
+  return len({_spelled(row.problem.answer) for row in group}) == 1
+
+
+def _spelled(answer):
+  """An answer without what LaTeX spells in two ways at no difference."""
+  return re.sub(r'\s+', '', re.sub(r'\\[dt]frac', r'\\frac', answer))
+
+
+def letters(text):
+  """A text's letters and digits in lower case: how overlap is looked for."""
+  return re.sub(r'[\W_]+', '', text.lower())
+
+
+def overlap(texts, held_out):
+  """Problems that are in a held-out set too, but for spacing and signs.
+
+  Args:
+    texts: the problems' texts.
+    held_out: list of types.Problem.
+  Returns:
+    dict from the text of a problem to the id of its held-out twin.
+  """
+  twins = {letters(problem.text): problem.id for problem in held_out}
+  found = ((text, twins.get(letters(text))) for text in texts)
+  return {text: twin for text, twin in found if twin is not None}
+
+
+def sift(groups, *, conflicts, too_long, overlapping):
+  """One problem for each group, less those that have to go.
+
+  Args:
+    groups: what `grouped` returns.
+    conflicts: a key of CONFLICTS.
+    too_long: texts of problems that have to go for their length.
+    overlapping: texts of those that have to go for being held out.
+  Returns:
+    (problems, counts): list of types.Problem, ids made unique; and how many
+    problems went for each reason, the first that held counting.
+  """
+  kept, counts = [], dict.fromkeys(('conflict', 'too_long', 'overlap'), 0)
+  for text, group in groups.items():
+    row = chosen(group, conflicts)
+    if row is None:
+      counts['conflict'] += 1
+    elif text in too_long:
+      counts['too_long'] += 1
+    elif text in overlapping:
+      counts['overlap'] += 1
+    else:
+      kept.append(row.problem)
+  return _own_ids(kept), counts
+
+
+def _own_ids(problems):
+  """The same problems; the second of an id becomes id~2, and so on."""
+  taken, times, named = set(), collections.Counter(), []
+  for problem in problems:
+    name = problem.id
+    while name in taken:
+      times[problem.id] += 1
+      name = f'{problem.id}~{1 + times[problem.id]}'
+    taken.add(name)
+    named.append(dataclasses.replace(problem, id=name))
+  return named

@@ -1,0 +1,169 @@
+"""Problem files: JSON lines of id, problem, answer and source, all checked."""
+
+import codecs
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+
+from siri_jax import types
+
+KEYS = ('id', 'problem', 'answer', 'source')
+SHOWN = 20  # Faults that one message lists.
+
+
+def read(path, *, skip_bad=False):
+  """The problems of a JSONL file, in its order.
+
+  Args:
+    path: UTF-8 lines {"id", "problem", "answer", "source"}, each a string;
+      `id` is unique, and only `source` may be empty. A byte-order mark, CRLF
+      and blank lines do no harm, further keys are left alone.
+    skip_bad: leave bad lines out and log how many, instead of refusing.
+  Returns:
+    list of types.Problem, at least one.
+  Raises:
+    ValueError: no such file, bad lines (all named) or no good one.
+  """
+  good, bad = scan(path)
+  if bad and not skip_bad:
+    headline = f'{path}: bad lines ({len(bad):,}); tools.prepare_data mends'
+    raise ValueError(listed(headline, bad))
+  if bad:
+    logging.warning('%s', listed(f'{path}: lines skipped ({len(bad):,})', bad))
+  if not good:
+    raise ValueError(
+      f'{path} has no problems: give lines of {{"id": ..., "problem": ..., '
+      '"answer": ..., "source": ...}'
+    )
+  return good
+
+
+def scan(path):
+  """(problems, faults) of a JSONL file; a fault is 'file:line: what'."""
+  name = os.path.basename(path)
+  good, bad, seen = [], [], {}
+  for number, row, fault in lines(path):
+    fault = fault or _fault(row)
+    if not fault and row['id'] in seen:
+      fault = f'"id" {row["id"]!r} is that of line {seen[row["id"]]} already'
+    if fault:
+      bad.append(f'{name}:{number}: {fault}')
+    else:
+      seen[row['id']] = number
+      problem = types.Problem(
+        id=row['id'],
+        text=row['problem'],
+        answer=row['answer'],
+        source=row['source'],
+      )
+      good.append(problem)
+  return good, bad
+
+
+def lines(path):
+  """Yields (line number, object or None, fault or '') for each full line."""
+  if not os.path.isfile(path):
+    raise ValueError(f'{str(path)!r} is not a file: give a file of problems')
+  with open(path, 'rb') as file:
+    for number, line in enumerate(file, 1):
+      if number == 1:
+        line = line.removeprefix(codecs.BOM_UTF8)
+      if line.strip():
+        yield number, *_object(line)
+
+
+def _object(line):
+  """(object, '') of a line, or (None, what is wrong with it)."""
+  try:
+    row = json.loads(line.decode())
+  except UnicodeDecodeError as error:
+    return None, f'byte {error.start + 1} is not UTF-8: save the file as UTF-8'
+  except json.JSONDecodeError as error:
+    cut = '' if line.endswith(b'\n') else '; the file ends here: is it cut?'
+    return None, f'not JSON at column {error.colno}: {error.msg}{cut}'
+  except RecursionError:
+    return None, 'nested too deeply: give one flat object a line'
+  if not isinstance(row, dict):
+    return None, f'a {type(row).__name__}: give one object {{...}} a line'
+  return row, ''
+
+
+def _fault(row):
+  """What is wrong with one row, or ''."""
+  wrong = [f'"{key}" is missing' for key in KEYS if key not in row]
+  for key in KEYS:
+    value = row.get(key, '-')
+    if not isinstance(value, str):
+      wrong.append(f'"{key}" is {value!r}: write it as a string, in quotes')
+    elif not value.strip() and key != 'source':
+      wrong.append(f'"{key}" is empty: fill it in or leave the row out')
+    elif not encodable(value):
+      wrong.append(f'"{key}" holds half of a surrogate pair: remove it')
+  return '; '.join(wrong)
+
+
+def encodable(text):
+  """Whether a text is Unicode throughout; JSON can spell what is not."""
+  try:
+    text.encode()
+  except UnicodeEncodeError:
+    return False
+  return True
+
+
+def listed(headline, faults):
+  """A headline and the first faults below it, with how many more there are."""
+  more = len(faults) - SHOWN
+  end = [f'... and {more:,} more'] if more > 0 else []
+  return '\n  '.join([f'{headline}:', *faults[:SHOWN], *end])
+
+
+def fingerprint(problems):
+  """sha256 of problems, in their order; how the file spells them is nothing."""
+  digest = hashlib.sha256()
+  for problem in problems:
+    row = [problem.id, problem.text, problem.answer, problem.source]
+    digest.update(json.dumps(row).encode() + b'\n')
+  return digest.hexdigest()
+
+
+def drop_long(task, max_prompt):
+  """Drops the training problems whose prompt is over a limit.
+
+  Args:
+    task: types.Task. Only prompts that may be over the limit, as its
+      `longest` and `most_tokens` tell, are encoded.
+    max_prompt: tokens a prompt may have, template and instruction included.
+  Returns:
+    (task, how many were dropped). Another fingerprint if any was.
+  Raises:
+    ValueError: nothing is left, or held-out problems are over the limit: a
+      set without them would be another set, so the limit has to rise.
+  """
+  if task.longest is not None and task.longest <= max_prompt:
+    return task, 0
+  kept = [p for p in task.train if _fits(task, p, max_prompt)]
+  wrong = [] if kept else [f'no training prompt fits in {max_prompt} tokens']
+  for name, held_out in task.evals.items():
+    long = [p.id for p in held_out if not _fits(task, p, max_prompt)]
+    if long:
+      wrong.append(
+        f'{name}: {len(long)} of {len(held_out)} prompts do not fit, '
+        f'such as {long[0]!r}'
+      )
+  if wrong:
+    raise ValueError(listed(f'max_prompt={max_prompt} is too low', wrong))
+  dropped = len(task.train) - len(kept)
+  if not dropped:
+    return task, 0
+  both = f'{task.fingerprint} {fingerprint(kept)}'
+  digest = hashlib.sha256(both.encode()).hexdigest()
+  return dataclasses.replace(task, train=kept, fingerprint=digest), dropped
+
+
+def _fits(task, problem, max_prompt):
+  if task.most_tokens and task.most_tokens(problem) <= max_prompt:
+    return True
+  return len(task.encode(problem)) <= max_prompt

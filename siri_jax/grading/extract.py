@@ -1,0 +1,52 @@
+"""Finds the answer in a reply: after the thought, in the last box."""
+
+import re
+
+KINDS = ('continuation', 'response', 'answer', 'text')
+
+_ESCAPED_OR_BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
+_OPEN_BOX = re.compile(r'\\boxed\s*\{')
+
+
+def after_thought(reply, kind):
+  """What a reply says after its thought.
+
+  Args:
+    reply: the text to grade.
+    kind: 'continuation' goes on with a thought that the prompt opened;
+      'response' is a whole reply, which opens its thought itself or thinks
+      none; 'answer' and 'text' hold no thought.
+  Returns:
+    The text after the first </think>, all of it where there is no thought,
+    or None where a thought was left unfinished.
+  """
+  if kind in ('answer', 'text'):
+    return reply
+  _, closed, rest = reply.partition('</think>')
+  if closed:
+    return rest
+  opened = kind == 'continuation' or '<think>' in reply
+  return None if opened else reply
+
+
+def last_box(text):
+  r"""What the last \boxed{} holds, or None where there is none or it is open.
+
+  Escaped braces do not count, so that \boxed{\left\{ x \right.} closes. Time
+  is linear in the text.
+  """
+  found = _OPEN_BOX.match(text, max(text.rfind('\\boxed'), 0))
+  if not found:
+    return None
+  depth = 1
+  for token in _ESCAPED_OR_BRACE.finditer(text, found.end()):
+    depth += {'{': 1, '}': -1}.get(token[0], 0)
+    if not depth:
+      return text[found.end() : token.start()].strip()
+  return None
+
+
+def bare(gold):
+  r"""A reference answer out of its \boxed{}, if it stands in one."""
+  boxed = last_box(gold)
+  return gold if boxed is None else boxed

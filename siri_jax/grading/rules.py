@@ -1,0 +1,127 @@
+r"""PLUG-IN grading rules: (gold, response) -> Verdict.
+
+A rule is a public function `(gold, response, *, settings)` of this module;
+`gold` is a reference answer or a list of them, any of which will do. It runs
+in a worker process, where it may be killed for taking too long. No JAX here.
+
+Every rule takes `kind`, what the response is (see siri_jax/grading/extract.py):
+'continuation' of a thought that the prompt opened, as in training; 'response',
+a whole reply; 'answer', a bare answer; 'text', prose without a box. A rule
+that compares values takes `verify_kw`, math-verify's options where they
+differ from its defaults (see siri_jax/grading/values.py).
+"""
+
+from siri_jax.grading import extract, spelling, values
+from siri_jax.grading.filter import too_costly
+from siri_jax.grading.verdict import (
+  DEEPSCALER_ONLY,
+  MATH_VERIFY_ONLY,
+  Verdict,
+)
+
+LONGEST_SHOWN = 1000  # Characters of an answer that a verdict keeps.
+LONGEST_PROSE = 8000  # Characters at its end in which prose is searched.
+
+
+def exact(gold, response, *, kind):
+  """The text after the thought is the gold: the built-in task's rule."""
+  said = extract.after_thought(response, kind)
+  if said is None:
+    return Verdict(False, '', 'unfinished thought')
+  said = said.strip()
+  right = said in [each.strip() for each in _golds(gold)]
+  return Verdict(right, said[:LONGEST_SHOWN], 'equal' if right else 'not equal')
+
+
+def deepscaler(gold, response, *, kind, verify_kw):
+  r"""DeepScaleR's: the last \boxed{} after the thought, by spelling or value.
+
+  What it refuses on purpose, but for prose: a reply without a box; a box in
+  the thought or a thought without an end; for an integer, an expression still
+  to be worked out (2^{10} for 1024); for a fraction, one that is not in
+  lowest terms.
+
+  Source: agentica-project/deepscaler, deepscaler/rewards/math_reward.py. Its
+    comparison of values by sympy is math-verify's here, which knows more
+    LaTeX and runs no text as code; so it sees that sets and bare lists in
+    another order are equal.
+  """
+  compare = _prose if kind == 'text' else _strict
+  return _grade(gold, response, kind, verify_kw, compare)
+
+
+def math_verify(gold, response, *, kind, verify_kw):
+  r"""Hugging Face's math-verify on the last \boxed{} after the thought."""
+  compare = _prose if kind == 'text' else _lenient
+  return _grade(gold, response, kind, verify_kw, compare)
+
+
+def either(gold, response, *, kind, verify_kw):
+  """Right where `deepscaler` or `math_verify` says so; tells who stood alone."""
+  ours = deepscaler(gold, response, kind=kind, verify_kw=verify_kw)
+  theirs = math_verify(gold, response, kind=kind, verify_kw=verify_kw)
+  if ours.correct == theirs.correct:
+    return ours
+  why = DEEPSCALER_ONLY if ours.correct else MATH_VERIFY_ONLY
+  return Verdict(True, ours.extracted, why)
+
+
+def _golds(gold):
+  return [gold] if isinstance(gold, str) else list(gold)
+
+
+def _grade(gold, response, kind, verify_kw, compare):
+  """Extracts the answer and compares it with each gold till one is met."""
+  said = extract.after_thought(response, kind)
+  if said is None:
+    return Verdict(False, '', 'unfinished thought')
+  boxed = kind in ('continuation', 'response')
+  answer = extract.last_box(said) if boxed else said.strip()
+  if not answer:
+    return Verdict(False, '', 'no box' if boxed else 'no answer')
+  verdict = Verdict(False, answer[:LONGEST_SHOWN], 'no gold')
+  for each in _golds(gold):
+    if kind != 'text':
+      each = extract.bare(each)
+    if each.strip():
+      verdict = compare(each.strip(), answer, verify_kw)
+    if verdict.correct:
+      break
+  return verdict
+
+
+def _strict(gold, answer, verify_kw):
+  if spelling.spell(gold) == spelling.spell(answer):
+    return _verdict(answer, True)
+  if spelling.is_integer(gold) and spelling.is_unfinished(answer):
+    return _verdict(answer, False, 'to be worked out')
+  if spelling.is_unreduced(gold, answer):
+    return _verdict(answer, False, 'not in lowest terms')
+  return _lenient(gold, answer, verify_kw)
+
+
+def _lenient(gold, answer, verify_kw):
+  if spelling.without_spaces(gold) == spelling.without_spaces(answer):
+    return _verdict(answer, True)
+  costly = too_costly(gold) or too_costly(answer)
+  if costly:
+    return _verdict(answer, False, costly)
+  same = values.equal(gold, answer, prose=False, verify_kw=verify_kw)
+  return _verdict(answer, same)
+
+
+def _prose(gold, text, verify_kw):
+  gold, text = gold[-LONGEST_PROSE:], text[-LONGEST_PROSE:]
+  types, _ = values.options(**verify_kw)
+  _, wanted = values.parse(gold, True, types)
+  _, found = values.parse(text, True, types)
+  costly = too_costly(wanted) or too_costly(found)
+  if costly:
+    return _verdict(found, False, costly)
+  same = values.equal(gold, text, prose=True, verify_kw=verify_kw)
+  return _verdict(found, same)
+
+
+def _verdict(answer, correct, why=''):
+  why = why or ('equal' if correct else 'not equal')
+  return Verdict(correct, answer[:LONGEST_SHOWN], why)

@@ -1,0 +1,86 @@
+r"""One spelling for answers that are written in many: \dfrac12 is \frac{1}{2}.
+
+Text only: nothing here computes a value. After Hendrycks' normalisation for
+MATH, which DeepScaleR calls mathd, with prm800k's treatment of numbers.
+"""
+
+import functools
+import math
+import re
+
+_TEXT = r'\\(?:text|textbf|textit|textnormal|textrm|mbox|mathrm|mathbf)\s*'
+_UNITS = (
+  r'cm|(?:degree|(?:centi)?meter|mile|foot|feet|inch|yard'
+  r'|second|minute|hour|day|week|month|year)(?:e?s)?'
+)
+# In order: each rewrites what those before it left.
+_REWRITES = [
+  (re.compile(pattern), spelt)
+  for pattern, spelt in (
+    (r'\\!\s*', ''),
+    (r'(?<=\d)\\,(?=\d{3})', ''),
+    (r'\\[,;: ]|~|\\q?quad(?![a-z])|\\displaystyle(?![a-z])|\s+', ' '),
+    (r'\\\$|\$|\\[()\[\]]', ''),
+    (r'\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree|°', ''),
+    (r'\\(?:left|right)(?![a-z])', ''),
+    (rf'{_TEXT}\{{([^{{}}]*)\}}', r'\1'),
+    (r'\\[dtc]frac', r'\\frac'),
+    (r'\\frac\s*(\w)\s*(\w)', r'\\frac{\1}{\2}'),
+    (r'\\frac\s*(\w)\s*\{', r'\\frac{\1}{'),
+    (r'(\\frac\s*\{[^{}]*\})\s*(\w)', r'\1{\2}'),
+    (r'\\frac\s*\{\s*-\s*(\d)', r'-\\frac{\1'),
+    (r'\\sqrt\s*(\w)', r'\\sqrt{\1}'),
+    (rf'(?<=[\d}}\s])(?:{_UNITS})(?:\s*\^\s*\{{?\d\}}?)?\s*\.?\s*$', ''),
+    (r'\{,\}', ','),
+    (
+      r'(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])',
+      lambda m: m[0].replace(',', ''),
+    ),
+    (r'^\s*([+-]?\d+)\s*/\s*(\d+)\s*$', r'\\frac{\1}{\2}'),
+    (r'\s|\.\s*$', ''),
+    # A number alone: no zeros before it, none after the point.
+    (r'^\+?(-?)0*(\d+?)(?:\.0*)?$', r'\1\2'),
+  )
+]
+_WORDS = re.compile(r'[A-Za-z()]+')
+_FRACTION = re.compile(r'-?\\frac\{(\d+)\}\{(\d+)\}')
+_UNIT = re.compile(r'[a-z]+\^\{?\d\}?$')
+_TO_BE_DONE = re.compile(r'.[-+*/^!]|\\[a-z]')
+
+
+@functools.lru_cache(4096)
+def spell(answer):
+  """The one spelling of an answer.
+
+  Source: hendrycks/math, modeling/math_equivalence.py; openai/prm800k,
+    grading/grader.py. Unlike them it keeps a value's name ('x = 5') and its
+    unit, which comparison of values knows how to take off.
+  """
+  for pattern, spelt in _REWRITES:
+    answer = pattern.sub(spelt, answer)
+  return answer.lower() if _WORDS.fullmatch(answer) else answer
+
+
+def without_spaces(answer):
+  """An answer but for its white space."""
+  return ''.join(answer.split())
+
+
+def is_integer(answer):
+  """Whether an answer is written as one whole number."""
+  return bool(re.fullmatch(r'-?\d+', spell(answer)))
+
+
+def is_unfinished(answer):
+  r"""Whether arithmetic is left to do in it: 2+3, 10/2, 2^5, \binom{5}{2}."""
+  value = _UNIT.sub('', spell(answer).rpartition('=')[2])
+  return bool(_TO_BE_DONE.search(value))
+
+
+def is_unreduced(gold, answer):
+  """Whether both are plain fractions and the answer's terms share a factor."""
+  terms = _FRACTION.fullmatch(spell(answer))
+  return (
+    bool(terms and _FRACTION.fullmatch(spell(gold)))
+    and math.gcd(int(terms[1]), int(terms[2])) > 1
+  )

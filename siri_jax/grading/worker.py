@@ -1,0 +1,69 @@
+"""A grading worker: python -m siri_jax.grading.worker. JSON lines in and out.
+
+The first line in says what it is to be: {"rule", "rule_kw", "secs",
+"memory_gb"}; "ready" is the answer. Every further line is a list of [gold,
+text, settings], answered by one line for each, [correct, extracted, why], as
+soon as it is graded, so that whoever reads knows which one takes too long.
+
+It ends with its input. It kills itself, should the parent be gone, when an
+answer overruns by GRACE_SECS: an alarm without a handler ends computations in
+C too, which no Python code would.
+"""
+
+import json
+import logging
+import os
+import resource
+import signal
+import sys
+import warnings
+
+from siri_jax import lookup
+
+GRACE_SECS = 2.0
+
+
+def main():
+  replies = _reply_alone()
+  setup = json.loads(sys.stdin.buffer.readline())
+  _limit(setup['memory_gb'])
+  rule = lookup.find('rule', setup['rule'], setup['rule_kw'])
+  _grade(rule, '1 + x', '<think></think>\\boxed{x + 1}', None)  # Imports sympy.
+  _reply(replies, 'ready')
+  for line in sys.stdin.buffer:
+    for gold, text, settings in json.loads(line):
+      signal.setitimer(signal.ITIMER_REAL, setup['secs'] + GRACE_SECS)
+      _reply(replies, _grade(rule, gold, text, settings))
+    signal.setitimer(signal.ITIMER_REAL, 0.0)
+
+
+def _reply_alone():
+  """The way to the parent, with what libraries print turned away from it."""
+  logging.disable(logging.CRITICAL)
+  warnings.simplefilter('ignore')
+  replies = os.fdopen(os.dup(sys.stdout.fileno()), 'wb', buffering=0)
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+  return replies
+
+
+def _limit(memory_gb):
+  size = int(memory_gb * 2**30)
+  resource.setrlimit(resource.RLIMIT_AS, (size, size))
+  resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _grade(rule, gold, text, settings):
+  try:
+    verdict = rule(gold, text, **(settings or {}))
+  # Whatever a rule and the libraries below it raise, the run goes on.
+  except Exception as error:
+    return False, '', f'failed: {type(error).__name__}'
+  return bool(verdict.correct), verdict.extracted, verdict.why
+
+
+def _reply(replies, message):
+  replies.write(json.dumps(message).encode() + b'\n')
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,96 @@
+"""Flags -> config -> plan -> train.
+
+  python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
+    [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
+
+Exit status: 0 done, 2 refused (config, files or folder), 3 diverged,
+128 + n ended by signal n after saving; the same command goes on.
+"""
+
+import os
+import pathlib
+import sys
+
+from siri_jax import command, terminal
+from siri_jax import plan as plans
+
+DONE, REFUSED, DIVERGED = 0, 2, 3
+
+
+def main(argv):
+  """Runs what the command line asks for and returns the exit status."""
+  asked = command.parse(argv)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  try:
+    plan = plans.make(asked.config)
+    faults = []
+  except plans.RefusedError as error:
+    faults = error.faults
+  if asked.faults or faults:
+    return refuse(asked.faults + faults, asked.source)
+  set_up_jax(plan.c)
+  from siri_jax import dry_run, opening, run_folder, train
+
+  try:
+    task, dropped = opening.open_task(plan.c)
+    if asked.dry_run:
+      print(dry_run.text(plan, task, dropped))
+      return DONE
+    folder = opening.open_folder(
+      asked.workdir,
+      plan.c,
+      source=asked.source,
+      overrides=asked.overrides,
+      allow_change=asked.allow_change,
+    )
+  except (ValueError, OSError, run_folder.RefusedError) as error:
+    return refuse(str(error).splitlines(), asked.source)
+  with folder, terminal.Terminal(plan.c.total_steps) as screen:
+    if dropped:
+      screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
+    try:
+      return run(plan, task, folder, screen)
+    except train.DivergedError as error:
+      screen.say(str(error))
+      return DIVERGED
+
+
+def run(plan, task, folder, screen):
+  """Trains in an open folder, says how it ended, returns the exit status."""
+  from siri_jax import opening, train
+  from siri_jax.analysis import table
+
+  with opening.opened(plan, task, folder, screen) as (world, state, tokens):
+    state = train.train(world, state, tokens)
+    asked = world.signals.asked
+  if asked:
+    screen.say(
+      f'saved after {int(state.step)} updates; the same command goes on'
+    )
+    return 128 + asked
+  screen.say(table.text([folder.path, *table.beside(folder.path)]))
+  screen.say(f'{folder.path} is complete; its picture is picture.png there')
+  return DONE
+
+
+def refuse(faults, source):
+  """Prints all faults and returns the status of a refused command."""
+  print(f'refused: {source}', file=sys.stderr)
+  for fault in faults:
+    print(f'  {fault}', file=sys.stderr)
+  return REFUSED
+
+
+def set_up_jax(c):
+  """What has to be set before JAX meets a device."""
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  import jax
+
+  cache = pathlib.Path(c.cache_dir).resolve() / 'compiled'
+  jax.config.update('jax_compilation_cache_dir', str(cache))
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,64 @@
+"""What a step was like, as plain numbers: reductions over its records."""
+
+import numpy as np
+
+
+def of_samples(batch, rewards):
+  """The sampled part of a step's record.
+
+  Args:
+    batch: types.Batch of numpy arrays.
+    rewards: float32 [N, G].
+  Returns:
+    dict of floats. Lengths are tokens; a mean over nothing is NaN.
+  """
+  lengths, correct = np.asarray(batch.length), np.asarray(batch.correct)
+  return {
+    'reward_mean': float(np.mean(rewards)),
+    'accuracy': float(np.mean(correct)),
+    'length_mean': float(np.mean(lengths)),
+    'length_p90': float(np.percentile(lengths, 90)),
+    'length_correct': _mean(lengths[correct]),
+    'length_wrong': _mean(lengths[~correct]),
+    'truncated_frac': float(np.mean(batch.truncated)),
+    'zero_variance_frac': float(np.mean(np.ptp(rewards, axis=1) == 0)),
+  }
+
+
+def of_update(totals):
+  """The trained part: sums over tokens as shares or means, maxima as such.
+
+  Args:
+    totals: what update.merge gives, as floats.
+  Returns:
+    dict of floats: `x_sum` becomes `x_frac` for counts of tokens (clip_*),
+    and the mean `x` for the rest (entropy, kl).
+  """
+  tokens = max(totals['tokens_sum'], 1.0)
+  out = {}
+  for name, value in totals.items():
+    if name.startswith('clip_'):
+      out[name.removesuffix('_sum') + '_frac'] = value / tokens
+    elif name.endswith('_sum') and name != 'tokens_sum':
+      out[name.removesuffix('_sum')] = value / tokens
+    elif name != 'tokens_sum':
+      out[name] = value
+  return out
+
+
+def with_error(per_problem):
+  """Mean over problems and its standard error.
+
+  Args:
+    per_problem: float [N], one number a problem.
+  Returns:
+    (mean, standard error); the error of one problem is NaN.
+  """
+  values = np.asarray(per_problem, np.float64)
+  if values.size < 2:
+    return float(values.mean()), float('nan')
+  return float(values.mean()), float(values.std(ddof=1) / values.size**0.5)
+
+
+def _mean(values):
+  return float(np.mean(values)) if values.size else float('nan')

@@ -1,0 +1,39 @@
+"""Where a policy comes from: a Hugging Face folder, or a shape."""
+
+import jax
+
+from siri_jax.models import hf, qwen2
+
+KINDS = ('pretrained', 'fresh', 'warm_started')
+
+
+class MismatchError(ValueError):
+  """The policy and the task's tokenizer do not go together."""
+
+
+def shape_of(c, vocab):
+  """The policy's qwen2.Shape, before any parameter is read.
+
+  Args:
+    c: the config.
+    vocab: ids that the task's tokenizer can produce.
+  Raises:
+    MismatchError: the folder's model has fewer rows than that.
+    hf.FolderError: the folder is not one that is implemented.
+  """
+  if c.policy != 'pretrained':
+    return qwen2.Shape(vocab=vocab, **c.model_kw)
+  shape = hf.read_shape(c.model_path)
+  if shape.vocab < vocab:
+    raise MismatchError(
+      f"model_path={c.model_path} embeds {shape.vocab} ids, but the task's "
+      f'tokenizer has {vocab}: they do not belong together'
+    )
+  return shape
+
+
+def parameters(c, shape):
+  """float32 parameters: the folder's, or fresh ones of the run's seed."""
+  if c.policy == 'pretrained':
+    return hf.read_parameters(c.model_path, shape)
+  return qwen2.init(jax.random.key(c.seed), shape)

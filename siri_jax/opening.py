@@ -1,0 +1,204 @@
+"""Opens a run: task, policy, engine, and the state to go on from."""
+
+import contextlib
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax import (
+  checkpoint,
+  optim,
+  run_folder,
+  sharding,
+  steps,
+  update,
+  writers,
+)
+from siri_jax import plan as plans
+from siri_jax.data import order, problems
+from siri_jax.grading import pool
+from siri_jax.models import attention, policies, qwen2
+from siri_jax.rollout import sampler as samplers
+from siri_jax.watch import Signals
+from siri_jax.world import World
+
+# Settings that a run may be resumed with another value of: none of them
+# changes what is learned.
+FREE = (
+  'cache_dir',
+  'writers',
+  'grader_workers',
+  'grader_memory_gb',
+  'eval_every',
+  'checkpoint_every',
+  'keep_checkpoints',
+  'rollouts_every',
+  'picture_every',
+)
+
+
+def open_task(c):
+  """The config's task without the prompts over the limit, and their number.
+
+  Raises:
+    ValueError: everything that is wrong with its files.
+  """
+  return problems.drop_long(plans.bound(c, 'task')(), c.max_prompt)
+
+
+def open_folder(path, c, *, source, overrides, allow_change):
+  """The run's folder, locked; see run_folder.RunFolder."""
+  return run_folder.RunFolder(
+    path,
+    c.to_dict(),
+    source=source,
+    overrides=overrides,
+    free=FREE,
+    allow_change=allow_change,
+  )
+
+
+@contextlib.contextmanager
+def opened(plan, task, folder, screen):
+  """A run ready to go on, closed at the end in reverse order.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    folder: run_folder.RunFolder.
+    screen: terminal.Terminal.
+  Yields:
+    (world.World, types.TrainState, response tokens trained on so far).
+  """
+  c = plan.c
+  shape = policies.shape_of(c, task.vocab)
+  recipe = recipe_of(plan, shape)
+  blank = blueprint(recipe)
+  layout = sharding.layout(sharding.make_mesh(**c.mesh_kw), blank)
+  programs = steps.build(
+    plan.find['schedule'],
+    recipe,
+    layout,
+    eos_ids=task.eos_ids,
+    columns=plan.longest,
+    **c.sampler_kw,
+  )
+  with contextlib.ExitStack() as stack:
+    signals = stack.enter_context(Signals(screen.say))
+    checkpoints = checkpoint.Checkpoints(
+      folder.path / 'checkpoints', keep=c.keep_checkpoints, always=plan.turns
+    )
+    stack.callback(checkpoints.close)
+    like = checkpoint.abstract(blank, layout.state)
+    state, tokens = resumed(checkpoints, like, task, folder, screen)
+    start = None
+    if state is None or 'ref_logp' in plan.extra:
+      start = start_of(plan, task, shape, layout, screen)
+    if state is None:
+      own = jax.tree.map(jnp.copy, start) if plan.extra else start
+      state = jax.device_put(steps.new_state(own, recipe.tx), layout.state)
+    first = int(state.step)
+    folder.start(first)
+    views = writers.open_writers(c.writers, folder.path, folder.info, first)
+    stack.callback(views.close)
+    graders = stack.enter_context(
+      pool.Graders(
+        c.rule,
+        c.rule_kw.to_dict(),
+        workers=c.grader_workers,
+        secs=c.grader_secs,
+        memory_gb=c.grader_memory_gb,
+      )
+    )
+    engine = plan.find['sampler'](
+      samplers.Engine(
+        export=programs.export,
+        start=programs.start,
+        advance=programs.advance,
+        requests=plan.samples,
+        prompt_tokens=c.max_prompt,
+      )
+    )
+    stack.callback(engine.close)
+    world = World(
+      plan=plan,
+      task=task,
+      folder=folder,
+      screen=screen,
+      steps=programs,
+      engine=engine,
+      graders=graders,
+      order=order.shuffled(task.train, seed=c.seed, prompts=c.prompts),
+      checkpoints=checkpoints,
+      views=views,
+      signals=signals,
+      place=functools.partial(jax.device_put, device=layout.rows),
+      start=start,
+    )
+    yield world, state, tokens
+
+
+def recipe_of(plan, shape):
+  """What the run's updates are made of."""
+  c = plan.c
+  return update.Recipe(
+    shape=shape,
+    loss=plan.find['loss'],
+    extra=plan.extra,
+    tx=optim.adamw(
+      learning_rate=c.learning_rate,
+      warmup_steps=c.warmup_steps,
+      b1=c.adam_b1,
+      b2=c.adam_b2,
+      eps=c.adam_eps,
+      weight_decay=c.weight_decay,
+      clip_norm=c.clip_norm,
+    ),
+    attend=attention.IMPLEMENTATIONS[c.attention],
+    dtype=jnp.dtype(c.compute_dtype),
+    remat=c.remat,
+    temperature=c.temperature,
+    chunk=c.head_chunk,
+  )
+
+
+def blueprint(recipe):
+  """A TrainState of shapes and dtypes, with no memory behind it."""
+  key = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
+  params = jax.eval_shape(lambda k: qwen2.init(k, recipe.shape), key)
+  return jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), params)
+
+
+def resumed(checkpoints, like, task, folder, screen):
+  """The newest whole checkpoint's state, and the records cut back to it.
+
+  Returns:
+    (types.TrainState, response tokens so far), or (None, 0).
+  Raises:
+    ValueError: the checkpoint belongs to other problems or another model.
+  """
+  found = checkpoints.restore(like)
+  state, facts = found or (None, {'tokens': 0, 'task': task.fingerprint})
+  if facts['task'] != task.fingerprint:
+    raise ValueError(
+      f'{folder.path}: its checkpoints were trained on other problems, or '
+      'with another tokenizer or template. Take another --workdir.'
+    )
+  done = int(state.step) if found else -1
+  folder.rewind('metrics', done - 1)
+  folder.rewind('eval', done)
+  if found:
+    folder.event('resumed', step=done)
+    screen.say(f'going on after {done} updates from {folder.path}')
+  return state, facts['tokens']
+
+
+def start_of(plan, task, shape, layout, screen):
+  """The parameters that a run starts from, on the devices."""
+  params = policies.parameters(plan.c, shape)
+  if plan.c.policy == 'warm_started':
+    from siri_jax import warm_start
+
+    params = warm_start.warmed(plan, task, shape, params, screen)
+  return jax.device_put(params, layout.state.params)

@@ -1,0 +1,62 @@
+"""Where a cap turns, and which phase a step belongs to: from its values alone.
+
+A turn is named by the number of updates done when it is reached, as in the
+paper: for a cosine of period 640, `compressed` at 320, `expanded` at 640.
+"""
+
+import itertools
+
+import numpy as np
+
+
+def turns(caps):
+  """The ends of compression and of expansion.
+
+  A bottom or top that the cap reaches and leaves smoothly turns in its middle
+  (floors make a cosine's bottom a few steps wide); one that it leaves by a
+  jump of more than half the schedule's range turns at its end (a stair).
+
+  Args:
+    caps: int [n], tokens at steps 0, 1, ..., n - 1.
+  Returns:
+    dict from updates done to 'compressed' or 'expanded', in order.
+  """
+  caps = [int(cap) for cap in caps]
+  half_range = (max(caps) - min(caps)) / 2
+  flats, start = [], 0
+  for value, steps in itertools.groupby(caps):
+    end = start + len(list(steps))
+    flats.append((start, end, value))
+    start = end
+  found = {}
+  for i, (start, end, value) in enumerate(flats[:-1]):
+    step_out = flats[i + 1][2] - value
+    jumps = abs(step_out) > half_range
+    turned = i > 0 and (value - flats[i - 1][2] > 0) != (step_out > 0)
+    if turned or (i == 0 and jumps):
+      at = end if jumps else (start + end - 1) // 2
+      found[at] = 'compressed' if step_out > 0 else 'expanded'
+  return found
+
+
+def phases(caps, turning):
+  """'compress' or 'expand' for each step, by the turn that comes next.
+
+  Args:
+    caps: int [n], tokens at steps 0, 1, ..., n - 1.
+    turning: what `turns` found, perhaps over a longer stretch.
+  Returns:
+    list of n words; a cap that never moves reads 'expand'.
+  """
+  towards = {'compressed': 'compress', 'expanded': 'expand'}
+  away = {'compressed': 'expand', 'expanded': 'compress'}
+  sinking = np.asarray(caps)[-1] < np.asarray(caps)[0]
+  words, before = [], 'compress' if sinking else 'expand'
+  points = sorted(turning)
+  for step in range(len(caps)):
+    following = [p for p in points if p > step]
+    if following:
+      words.append(towards[turning[following[0]]])
+    else:
+      words.append(away[turning[points[-1]]] if points else before)
+  return words

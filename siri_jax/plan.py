@@ -1,0 +1,210 @@
+"""Everything that follows from a config; refuses a bad one, all faults at once.
+
+No device is used and no file is written before the config has passed.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from siri_jax import lookup, losses, phases, settings, types, writers
+
+ROW_MULTIPLE = 128  # Tokens; rows are rounded up to what kernels like.
+PLUGINS = {
+  'task': (),
+  'rule': (),
+  'schedule': (),
+  'sampler': (),
+  'collect': (),
+  'reward': (),
+  'advantage': (),
+  'loss': losses.EXTRA,
+  'aggregation': (),
+}
+
+
+# Abstract arguments on which a plug-in says what it thinks of its settings.
+FLAT, WHOLE, FLAGS = (
+  jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
+)
+SCALAR = jax.ShapeDtypeStruct((), 'int32')
+CALLS = {
+  'schedule': (SCALAR,),
+  'reward': (types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR),),
+  'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
+  'aggregation': (WHOLE,),
+  'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
+}
+
+
+class RefusedError(ValueError):
+  """A config that cannot run; `faults` lists all that is wrong with it."""
+
+  def __init__(self, faults):
+    super().__init__('\n'.join(f'  {fault}' for fault in faults))
+    self.faults = list(faults)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+  """A config that can run, and what follows from it.
+
+  Attributes:
+    c: the config.
+    find: family -> that plug-in of the config with its settings bound.
+    extra: names of losses.EXTRA that the loss takes.
+    caps: int [total_steps], tokens at each step.
+    phases: 'compress' or 'expand' at each step.
+    turns: updates done -> 'compressed' or 'expanded'.
+    evals: updates done -> 'start', 'compressed', 'expanded', 'cadence' or
+      'end': when held-out sets are measured.
+    checkpoints: updates done after which everything is saved.
+    longest: tokens of the longest response that is ever sampled.
+    row_tokens: R, tokens of a packed row.
+    samples: B, samples of a step.
+    minibatch: samples of an optimiser step.
+  """
+
+  c: Any
+  find: Mapping[str, Callable]
+  extra: tuple[str, ...]
+  caps: np.ndarray
+  phases: list[str]
+  turns: Mapping[int, str]
+  evals: Mapping[int, str]
+  checkpoints: frozenset[int]
+  longest: int
+  row_tokens: int
+  samples: int
+  minibatch: int
+
+
+def make(c):
+  """The plan of a config.
+
+  Args:
+    c: ConfigDict with the keys of configs/base.py.
+  Returns:
+    Plan.
+  Raises:
+    RefusedError: with every fault that was found.
+  """
+  wrong = settings.faults(c)
+  if not wrong:
+    wrong = writers.faults(c.writers) + _contradictions(c)
+  for family in PLUGINS:
+    wrong += _plugin_faults(c, family)
+  if not wrong:
+    wrong = _too_long(c)
+  if wrong:
+    raise RefusedError(wrong)
+  return _derive(c)
+
+
+def bound(c, family):
+  """The config's plug-in of a family with its settings bound."""
+  kw = c[f'{family}_kw'].to_dict()
+  return lookup.find(family, c[family], kw, PLUGINS[family])
+
+
+def _derive(c):
+  """The plan of a config that has passed."""
+  schedule = bound(c, 'schedule')
+  # Twice as far as the run goes, to see how its last turn is left.
+  ahead = np.asarray(jax.vmap(schedule)(jnp.arange(2 * c.total_steps + 1)))
+  turns = phases.turns(ahead)
+  caps = ahead[: c.total_steps]
+  longest = max(int(caps.max()), c.eval_cap)
+  need = c.max_prompt + int(caps.max())
+  samples = c.prompts * c.group
+  turns = {at: kind for at, kind in turns.items() if at <= c.total_steps}
+  loss = lookup.function('loss', c.loss)
+  return Plan(
+    c=c,
+    find={family: bound(c, family) for family in PLUGINS},
+    extra=tuple(n for n in lookup.settings_of(loss) if n in losses.EXTRA),
+    caps=caps,
+    phases=phases.phases(caps, turns),
+    turns=turns,
+    evals=_evals(c, turns),
+    checkpoints=frozenset(
+      {*turns, *_every(c.checkpoint_every, c.total_steps), c.total_steps}
+    ),
+    longest=longest,
+    row_tokens=c.row_tokens or -(-need // ROW_MULTIPLE) * ROW_MULTIPLE,
+    samples=samples,
+    minibatch=samples // c.minibatches,
+  )
+
+
+def _every(steps, total):
+  return range(steps, total + 1, steps) if steps else ()
+
+
+def _evals(c, turns):
+  """Updates done -> why the held-out sets are measured there, in order."""
+  kinds = dict.fromkeys(_every(c.eval_every, c.total_steps), 'cadence')
+  kinds |= {0: 'start', c.total_steps: 'end', **turns}
+  return dict(sorted(kinds.items()))
+
+
+def _contradictions(c):
+  """Settings that are right alone and wrong together."""
+  samples, m = c.prompts * c.group, c.model_kw
+  devices = c.mesh_kw.data * c.mesh_kw.fsdp
+  checks = {
+    f'minibatches={c.minibatches} does not divide the {samples} samples of a '
+    f'step (prompts * group)': samples % c.minibatches,
+    f'micro_rows={c.micro_rows} does not divide over the {devices} devices '
+    f'of mesh_kw (data * fsdp)': c.micro_rows % devices,
+    "policy='pretrained' needs model_path, a Hugging Face folder": c.policy
+    == 'pretrained'
+    and not c.model_path,
+    f'model_path={c.model_path!r} is not read by policy={c.policy!r}; '
+    "take policy='pretrained' or leave it empty": c.policy != 'pretrained'
+    and c.model_path,
+    "policy='warm_started' needs warm_kw, and a task that has traces "
+    '(arithmetic)': c.policy == 'warm_started'
+    and not (c.warm_kw and c.task == 'arithmetic'),
+    f'warm_kw is not read by policy={c.policy!r}; take '
+    "policy='warm_started'": c.policy != 'warm_started' and c.warm_kw,
+    f'model_kw.heads={m.heads} is no multiple of '
+    f'model_kw.kv_heads={m.kv_heads}': m.heads % m.kv_heads,
+    f'model_kw.head_dim={m.head_dim} is odd': m.head_dim % 2,
+    f'eval_samples={c.eval_samples} is above the {samples} samples of a step '
+    '(prompts * group), which the engine is built for': c.eval_samples
+    > samples,
+  }
+  return [message for message, holds in checks.items() if holds]
+
+
+def _plugin_faults(c, family):
+  """What is wrong with one plug-in's name and settings."""
+  name, kw = c.get(family), c.get(f'{family}_kw')
+  if not (isinstance(name, str) and settings.BINDINGS.holds(kw)):
+    return []  # settings.py has said so.
+  wrong = lookup.faults(family, name, kw, PLUGINS[family])
+  if wrong or family not in CALLS:
+    return wrong
+  wants = lookup.settings_of(lookup.function(family, name))
+  extra = {n: FLAT for n in wants if n in PLUGINS[family]}
+  try:
+    jax.eval_shape(bound(c, family), *CALLS[family], **extra)
+  except (ValueError, TypeError) as error:
+    return [f'{family}_kw of {name}: {error}']
+  return []
+
+
+def _too_long(c):
+  """A row that cannot hold the longest sequence."""
+  caps = jax.vmap(bound(c, 'schedule'))(jnp.arange(c.total_steps))
+  need = c.max_prompt + int(caps.max())
+  if not c.row_tokens or c.row_tokens >= need:
+    return []
+  return [
+    f'row_tokens={c.row_tokens} is below max_prompt + the highest cap = {need}'
+  ]

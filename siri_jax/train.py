@@ -1,0 +1,240 @@
+"""The loop: cap, samples, grades, rewards, advantages, update, push."""
+
+import jax
+import numpy as np
+
+from siri_jax import evaluate, metrics, types, update
+from siri_jax.data import order, packing
+from siri_jax.rollout import sampler as samplers
+from siri_jax.watch import Watch
+
+PURPOSE = 0  # Of the seeds: evaluation samples with 1.
+
+
+class DivergedError(RuntimeError):
+  """Too many updates in a row were not finite."""
+
+
+def train(world, state, tokens):
+  """Trains to the end, or until a signal asks to stop.
+
+  Args:
+    world: world.World, all that the loop talks to.
+    state: types.TrainState to go on from.
+    tokens: response tokens trained on so far.
+  Returns:
+    The last state.
+  Raises:
+    DivergedError: max_skipped optimiser steps in a row were not finite.
+  """
+  c, plan, steps = world.plan.c, world.plan, world.steps
+  find = plan.find
+  world.engine.push(state.params, int(state.step))
+  if state.step == 0:
+    measure(world, state, tokens)
+  for step in range(int(state.step), c.total_steps):
+    if world.signals.asked:
+      break
+    watch = Watch()
+    cap = int(steps.cap(np.int32(step)))
+    groups = collect(world, step, cap, watch)
+    samples = [s for g in groups for s in g.samples]
+    batch = as_batch(groups, cap)
+    rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
+    advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
+    state, totals = learn(world, state, samples, advantages)
+    watch.lap('update')
+    world.engine.push(state.params, step + 1)
+    watch.lap('push')
+    tokens += int(batch.length.sum())
+    world.write_step(
+      {
+        'step': step,
+        'cap': cap,
+        'phase': plan.phases[step],
+        **metrics.of_samples(batch, rewards),
+        **metrics.of_update(totals),
+        'tokens': int(batch.length.sum()),
+        'tokens_so_far': tokens,
+        'weight_version': step,
+        'skipped': int(state.skipped),
+        'compile_count': world.compile_count(),
+        **watch.seconds(int(batch.length.sum())),
+      }
+    )
+    if world.writes_rollouts(step):
+      rows = evaluate.rows(
+        groups, world.task, step, reward=rewards.ravel(), advantage=advantages
+      )
+      world.folder.write_rollouts(step, rows)
+    refuse_divergence(world, state)
+    measure(world, state, tokens)
+  world.save(state, tokens)
+  return state
+
+
+def collect(world, step, cap, watch):
+  """The step's groups: prompts, samples, grades.
+
+  Args:
+    world: world.World.
+    step: index of the step.
+    cap: L(step), tokens.
+    watch: Watch.
+  Returns:
+    list of types.Group, one for each prompt of a step.
+  """
+  c = world.plan.c
+  at_sampler = c.cap_at == 'sampler'
+  sampling = samplers.Sampling(
+    n=c.group,
+    cap=cap if at_sampler else int(world.plan.caps.max()),
+    temperature=c.temperature,
+    top_p=c.top_p,
+    top_k=c.top_k,
+    seeds=(c.seed, PURPOSE, step),
+  )
+
+  def gather(number):
+    problems = (
+      order.extra_problems(world.order, step, number)
+      if number
+      else order.step_problems(world.order, step)
+    )
+    groups = evaluate.gather(
+      world, problems, sampling, 'sampling', cap=cap, watch=watch
+    )
+    refuse_strangers(groups, sampling, version=step)
+    return groups
+
+  return world.plan.find['collect'](gather)
+
+
+def as_batch(groups, cap):
+  """What reward functions see, as types.Batch of numpy arrays [B]."""
+  samples = [s for g in groups for s in g.samples]
+  verdicts = [v for g in groups for v in g.verdicts]
+  sizes = [len(g.samples) for g in groups]
+  length = np.asarray([s.response_ids.size for s in samples], np.int32)
+  cut = np.asarray([s.finish_reason == 'length' for s in samples])
+  return types.Batch(
+    group=np.repeat(np.arange(len(groups), dtype=np.int32), sizes),
+    length=length,
+    correct=np.asarray([v.correct for v in verdicts]),
+    answered=np.asarray([v.extracted != '' for v in verdicts]),
+    truncated=cut | (length > cap),
+    cap=np.int32(cap),
+  )
+
+
+def learn(world, state, samples, advantages):
+  """The optimiser steps of one batch.
+
+  Args:
+    world: world.World.
+    state: types.TrainState; its memory is given away.
+    samples: list of B types.Sample.
+    advantages: float32 [B].
+  Returns:
+    The new state, and the metrics of update.merge as floats.
+  """
+  c, plan, size = world.plan.c, world.plan, world.plan.minibatch
+  minibatches = [
+    minibatch(world, samples[i : i + size], advantages[i : i + size])
+    for i in range(0, plan.samples, size)
+  ]
+  # The first optimiser step is the policy that sampled: its own
+  # log-probabilities are the old ones. Later ones need them from before it.
+  for i, (rows, count, _) in enumerate(minibatches):
+    if i or c.epochs > 1:
+      old = world.steps.logprobs(state.params, rows, count)
+      rows = world.place(rows.replace(old_logp=old))
+      minibatches[i] = (rows, *minibatches[i][1:])
+  seen, rounds = [], [*range(len(minibatches))] * c.epochs
+  for number, i in enumerate(rounds):
+    own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
+    state, found = world.steps.update(state, *minibatches[i], own, last)
+    seen.append(found)
+  totals = update.merge(jax.device_get(seen))
+  return state, {name: float(value) for name, value in totals.items()}
+
+
+def minibatch(world, samples, advantages):
+  """One optimiser step's samples as packed rows, and their denominator.
+
+  Returns:
+    types.Rows on the devices, int32 [] micro-batches in use, float32 [].
+  """
+  c, plan = world.plan.c, world.plan
+  lengths = np.asarray([s.response_ids.size for s in samples], np.int32)
+  weights, denom = plan.find['aggregation'](lengths)
+  rows, count = packing.pack(
+    samples,
+    np.asarray(weights),
+    advantages,
+    row_tokens=plan.row_tokens,
+    micro_rows=c.micro_rows,
+    extra=[name for name in plan.extra if name != 'entropy'],
+  )
+  rows, count = world.place(rows), np.int32(count)
+  if 'ref_logp' in rows.extra:
+    ref = world.steps.logprobs(world.start, rows, count)
+    rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})
+  return rows, count, denom
+
+
+def measure(world, state, tokens):
+  """Held-out sets, checkpoint and picture, where the plan has one now."""
+  done = int(state.step)
+  if done in world.plan.evals:
+    for name, record, rows in evaluate.evaluate(world, done):
+      world.folder.append('eval', {**record, 'tokens': tokens})
+      world.folder.write_evaluation(done, name, rows)
+      world.tell_evaluation(record)
+  if done in world.plan.checkpoints:
+    world.save(state, tokens)
+  world.draw(done)
+
+
+def refuse_strangers(groups, sampling, version):
+  """Raises on samples that the step did not ask for, naming each kind.
+
+  Raises:
+    ValueError: weights of another version, too many tokens, a group of
+      another size, or an index twice.
+  """
+  samples = [s for g in groups for s in g.samples]
+  indices = [sorted(s.index for s in g.samples) for g in groups]
+  wrong = {
+    f'not written by weight version {version}': sum(
+      {v for v, _, _ in s.spans} != {version} for s in samples
+    ),
+    f'longer than {sampling.cap} tokens or empty': sum(
+      not 0 < s.response_ids.size <= sampling.cap for s in samples
+    ),
+    f'in groups that are not of {sampling.n}': sum(
+      len(i) for i in indices if i != list(range(sampling.n))
+    ),
+  }
+  if any(wrong.values()):
+    listed = '; '.join(f'{n} {what}' for what, n in wrong.items() if n)
+    raise ValueError(f'the sampler gave samples that cannot be used: {listed}')
+
+
+def refuse_divergence(world, state):
+  """Notes skipped updates, and ends the run after too many in a row."""
+  in_row = int(state.skipped_in_row)
+  if not in_row:
+    return
+  world.folder.event('update_skipped', step=int(state.step) - 1, in_row=in_row)
+  world.screen.say(
+    f'step {int(state.step) - 1}: loss or gradient not finite; parameters and '
+    f'optimiser left as they were ({in_row} optimiser steps in a row)'
+  )
+  if in_row >= world.plan.c.max_skipped:
+    raise DivergedError(
+      f'{in_row} optimiser steps in a row had a loss or gradient that is not '
+      f'finite (max_skipped={world.plan.c.max_skipped}). The parameters are '
+      'those from before; look at the last records of metrics.jsonl and lower '
+      'learning_rate.'
+    )

@@ -1,0 +1,83 @@
+"""What the loop talks to, in one record."""
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from siri_jax import steps
+from siri_jax.analysis import picture
+
+
+@dataclasses.dataclass
+class World:
+  """All that the loop talks to.
+
+  Attributes:
+    plan: plan.Plan.
+    task: types.Task, without the prompts that are too long.
+    folder: run_folder.RunFolder.
+    screen: terminal.Terminal.
+    steps: steps.Steps, the compiled programs.
+    engine: sampler.Sampler.
+    graders: pool.Graders.
+    order: order.Order of the training problems.
+    checkpoints: checkpoint.Checkpoints.
+    views: writers.Writers.
+    signals: watch.Signals.
+    place: packed rows of numpy -> the same on the devices.
+    start: the parameters that the run started from, where the loss wants
+      their log-probabilities.
+  """
+
+  plan: Any
+  task: Any
+  folder: Any
+  screen: Any
+  steps: Any
+  engine: Any
+  graders: Any
+  order: Any
+  checkpoints: Any
+  views: Any
+  signals: Any
+  place: Callable
+  start: Any = None
+
+  def compile_count(self):
+    """Programs compiled by now; the cap must not raise it."""
+    return steps.compile_count(self.steps)
+
+  def write_step(self, record):
+    """A step's record: into the folder first, then to who looks on."""
+    self.folder.append('metrics', record)
+    self.views.write(record['step'], record)
+    self.screen.step(record)
+
+  def tell_evaluation(self, record):
+    """An evaluation's line on the terminal and its points in the views."""
+    name, done = record['set'], record['step']
+    scalars = {
+      f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
+    }
+    self.views.write(done, scalars)
+    self.screen.say(
+      f'after {done} updates ({record["kind"]}): {name} '
+      f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
+      f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
+    )
+
+  def writes_rollouts(self, step):
+    """Whether a step's samples are kept with their text."""
+    every = self.plan.c.rollouts_every
+    return bool(every and step % every == 0) or step + 1 in self.plan.turns
+
+  def save(self, state, tokens):
+    """A checkpoint of everything that the run needs to go on."""
+    facts = {'tokens': tokens, 'task': self.task.fingerprint}
+    self.checkpoints.save(state, facts)
+
+  def draw(self, done):
+    """The picture, every so many steps and wherever the run was measured."""
+    every = self.plan.c.picture_every
+    if (every and done % every == 0) or done in self.plan.evals:
+      picture.save(self.folder.path)
