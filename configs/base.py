@@ -20,11 +20,23 @@ def get_config():
 
   # The problems.
   c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
-  c.task_kw = config_dict.ConfigDict()  # The task function's settings.
+  c.task_kw = config_dict.create(
+    train='',  # Path of the training problems, JSONL.
+    evals=dict(aime24='', aime25='', amc='', math500=''),  # Paths; '': none.
+    tokenizer='',  # Path of a tokenizer folder; the model's own will do.
+    # [open]: DeepScaleR's.
+    instruction=(
+      "{problem} Let's think step by step and output the final answer within "
+      '\\boxed{}.'
+    ),
+  )
   c.max_prompt = 1024  # Tokens; longer prompts are dropped [open]: siblings.
   c.rule = 'deepscaler'  # Grading rule [open]: DeepScaleR's, text after the
   # first </think>, last \boxed{}; an unfinished thought scores 0.
-  c.rule_kw = config_dict.ConfigDict()
+  c.rule_kw = config_dict.create(
+    kind='continuation',  # Of a thought that the prompt has opened.
+    verify_kw=dict(),  # math-verify's options that differ from its own.
+  )
   c.grader_workers = 2  # Processes.
   c.grader_secs = 5.0  # Seconds one answer may take, then the worker dies.
   c.grader_memory_gb = 4.0  # Address space of one worker, GiB.

@@ -25,6 +25,7 @@ def get_config(schedule='cosine'):
   c.task_kw = config_dict.create(seed=0, problems=10_000, held_out=1024)
   c.max_prompt = 23
   c.rule = 'exact'
+  c.rule_kw = config_dict.create(kind='continuation')
   c.grader_workers = 1
 
   c.policy = 'fresh'

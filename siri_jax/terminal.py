@@ -25,6 +25,8 @@ class Terminal:
   def __init__(self, total_steps, stream=None, clock=time.monotonic):
     self._total_steps = total_steps
     self._stream = stream or sys.stdout
+    if hasattr(self._stream, 'reconfigure'):  # No '±' may end a run.
+      self._stream.reconfigure(errors='replace')
     self._clock = clock
     self._living = self._stream.isatty() and os.environ.get('TERM') != 'dumb'
     self._status = {}  # What the newest step gave, part by part.
@@ -113,7 +115,7 @@ class Terminal:
   def _left(self, steps):
     """The time that so many steps take at the pace of those seen."""
     (began, first), (now, last) = self._steps[0], self._steps[-1]
-    if first == last:  # The first step holds the compilation.
+    if first == last or not steps:  # The first step holds the compilation.
       return ''
     return f'{duration((now - began) / (last - first) * steps)} left'
 

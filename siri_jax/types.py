@@ -12,6 +12,8 @@ import flax.struct
 import jax
 import numpy as np
 
+from siri_jax.grading.verdict import Verdict
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
@@ -55,19 +57,6 @@ class Sample:
   finish_reason: str
   spans: tuple[tuple[int, int, int], ...]
   sampler_logp: np.ndarray | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Verdict:
-  """What a grading rule says of one response, and why.
-
-  `extracted` is the answer that was found, '' where there was none; `why` is
-  a word or a short phrase ('equal', 'no box', 'timeout', ...).
-  """
-
-  correct: bool
-  extracted: str
-  why: str
 
 
 @dataclasses.dataclass(frozen=True)

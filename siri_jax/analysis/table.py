@@ -172,7 +172,7 @@ def _differences(names, by_run, style):
   own = by_run[0]
   start = {s: r for s in own for r in own.values() if r['kind'] == 'start'}
   rows = []
-  for kind in ('compressed', 'expanded'):
+  for kind in POINTS[1:]:
     steps = [step for step in own if own[step]['kind'] == kind]
     others = zip(('its start', *names[1:]), (start, *by_run[1:]), strict=True)
     for name, records in others:

@@ -6,45 +6,37 @@ answer that it was at, which counts as wrong, and is replaced.
 
 import collections
 import concurrent.futures
+import dataclasses
 import hashlib
 import itertools
 import json
-import os
-import pathlib
 import queue
-import select
-import subprocess
-import sys
-import time
 from typing import NamedTuple
 
-import siri_jax
 from siri_jax import lookup
+from siri_jax.grading import process
 from siri_jax.grading.verdict import DISAGREEMENTS, Verdict
 
-START_SECS = 60.0  # Until a worker has imported sympy, on a busy machine.
 CHUNK = 16  # Answers of one message.
 CACHED = 50_000  # Verdicts kept, of at most a kilobyte or so.
 KEPT = 1000  # Disagreements kept until somebody takes them.
-TIMEOUT = Verdict(False, '', 'timeout')
-DIED = Verdict(False, '', 'worker died')
 
 
 class Ticket(NamedTuple):
   """Answers on their way through the workers; `collect` takes it."""
 
-  keys: list[bytes]  # Of every answer, in order.
   answers: list[tuple[str, str]]  # Gold and text of each.
-  known: dict[bytes, Verdict]  # Those that the cache had.
-  pending: list  # (keys, future list of their verdicts)
+  keys: list[bytes]  # And what the cache knows it by.
+  known: dict[bytes, Verdict]  # Those it had at once.
+  pending: list[tuple[list[bytes], concurrent.futures.Future]]
 
 
 class Graders:
-  """A rule in `workers` processes: `with Graders(...) as graders`.
+  """A rule in worker processes: `with Graders(...) as graders`.
 
   Attributes:
-    counts: how many answers were 'graded' and, of these, 'cached' (met
-      before), 'timeouts', 'crashes' and 'disagreements'; since the start.
+    counts: since the start, how many answers were 'graded' and, of these,
+      'cached' (met before), 'timeouts', 'crashes' and 'disagreements'.
     disagreements: what `either` was of two minds about, as dicts of gold,
       text, extracted and why; the newest KEPT. Whoever logs them clears them.
   """
@@ -59,16 +51,15 @@ class Graders:
       secs: wall-clock seconds that one answer may take.
       memory_gb: address space of one worker, GiB.
     Raises:
-      ValueError: the rule is unknown or its settings are.
+      ValueError: the rule or one of its settings is unknown.
     """
-    rule_kw = dict(rule_kw)
-    lookup.find('rule', rule, rule_kw)
+    lookup.find('rule', rule, dict(rule_kw))
     self._setup = dict(
-      rule=rule, rule_kw=rule_kw, secs=secs, memory_gb=memory_gb
+      rule=rule, rule_kw=dict(rule_kw), secs=secs, memory_gb=memory_gb
     )
     self._size = workers
+    self._workers = set()
     self._idle = queue.SimpleQueue()
-    self._alive = set()
     self._closing = False
     self._cache = collections.OrderedDict()
     self.counts = dict.fromkeys(
@@ -86,20 +77,22 @@ class Graders:
       self._size, thread_name_prefix='grading'
     )
     try:
-      for worker in self._threads.map(self._start, range(self._size)):
+      workers = [self._start() for _ in range(self._size)]
+      for worker in workers:
+        worker.warm_up()
         self._idle.put(worker)
     except (OSError, EOFError, ValueError) as error:
       self.__exit__()
       raise RuntimeError(
-        'a grading worker did not start; what it says: '
-        'python -m siri_jax.grading.worker < /dev/null'
+        'a grading worker does not start; `echo {} | python -m'
+        f' siri_jax.grading.worker` may tell why ({error!r})'
       ) from error
     return self
 
   def __exit__(self, *_):
     self._closing = True
     self._threads.shutdown(wait=False, cancel_futures=True)
-    for worker in list(self._alive):
+    for worker in list(self._workers):
       worker.kill()
     self._threads.shutdown()
 
@@ -111,16 +104,16 @@ class Graders:
     """Hands answers to the workers and returns a ticket at once.
 
     Args:
-      golds: the reference of each answer, or a list of them of which any do.
+      golds: the reference of each answer, or a list of which any will do.
       texts: what was answered.
-      settings: for each answer the rule's settings that differ from rule_kw,
-        or None.
+      settings: for each answer a mapping of the rule's settings that differ
+        from rule_kw, or None; nothing for no differences.
     """
-    settings = settings or itertools.repeat(None)
     answers = list(zip(golds, texts, strict=True))
+    settings = settings or [None] * len(answers)
     keys, known, fresh = [], {}, {}
-    for (gold, text), changed in zip(answers, settings, strict=False):
-      item = json.dumps([gold, text, changed])
+    for answer, changed in zip(answers, settings, strict=True):
+      item = json.dumps([*answer, changed])
       key = hashlib.blake2b(item.encode(), digest_size=16).digest()
       keys.append(key)
       if key in self._cache:
@@ -129,16 +122,77 @@ class Graders:
       else:
         fresh[key] = item
     pending = [
-      (chunk, self._threads.submit(self._grade, [fresh[key] for key in chunk]))
-      for chunk in _chunks(list(fresh), CHUNK)
+      (list(chunk), self._threads.submit(self._grade, list(chunk.values())))
+      for chunk in _chunks(fresh)
     ]
-    return Ticket(keys, answers, known, pending)
+    return Ticket(answers, keys, known, pending)
 
   def collect(self, ticket):
-    """Waits for a ticket's verdicts and returns them in the order submitted."""
-    found = dict(ticket.known)
+    """Waits for a ticket's verdicts and returns them as they were submitted."""
+    new = {}
     for keys, future in ticket.pending:
-      found.update(zip(keys, future.result(), strict=True))
+      new.update(zip(keys, future.result(), strict=True))
+    self._remember(new)
+    found = ticket.known | new
     verdicts = [found[key] for key in ticket.keys]
-    self._count(verdicts, cached=len(verdicts) - sum(map(len, ...)))
+    self._count(verdicts, list(new.values()))
+    for (gold, text), verdict in zip(ticket.answers, verdicts, strict=True):
+      if verdict.why in DISAGREEMENTS:
+        self.disagreements.append(
+          dict(gold=gold, text=text) | dataclasses.asdict(verdict)
+        )
     return verdicts
+
+  def _start(self):
+    worker = process.Worker(self._setup)
+    self._workers.add(worker)
+    return worker
+
+  def _grade(self, items):
+    """Verdicts on a chunk, by one worker and those that have to replace it."""
+    worker = self._idle.get()
+    verdicts = []
+    while len(verdicts) < len(items):
+      verdicts += worker.verdicts(items[len(verdicts) :])
+      if not worker.alive and not self._closing:
+        worker = self._replace(worker)
+    self._idle.put(worker)
+    return verdicts
+
+  def _replace(self, dead):
+    """A new worker; the dead one, which grades nothing, where none starts."""
+    try:
+      worker = self._start()
+    except OSError:
+      return dead
+    self._workers.discard(dead)
+    return worker
+
+  def _remember(self, new):
+    # A timeout says as much of the machine as of the answer: not kept.
+    lasting = {
+      key: verdict
+      for key, verdict in new.items()
+      if verdict not in (process.TIMEOUT, process.DIED)
+    }
+    self._cache.update(lasting)
+    while len(self._cache) > CACHED:
+      self._cache.popitem(last=False)
+
+  def _count(self, verdicts, new):
+    seen = collections.Counter(verdict.why for verdict in verdicts)
+    for name, more in dict(
+      graded=len(verdicts),
+      cached=len(verdicts) - len(new),
+      timeouts=new.count(process.TIMEOUT),
+      crashes=new.count(process.DIED),
+      disagreements=sum(seen[why] for why in DISAGREEMENTS),
+    ).items():
+      self.counts[name] += more
+
+
+def _chunks(items):
+  """A mapping in pieces of CHUNK."""
+  left = iter(items.items())
+  while piece := dict(itertools.islice(left, CHUNK)):
+    yield piece

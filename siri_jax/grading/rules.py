@@ -12,7 +12,7 @@ differ from its defaults (see siri_jax/grading/values.py).
 """
 
 from siri_jax.grading import extract, spelling, values
-from siri_jax.grading.filter import too_costly
+from siri_jax.grading.filter import LONGEST, too_costly
 from siri_jax.grading.verdict import (
   DEEPSCALER_ONLY,
   MATH_VERIFY_ONLY,
@@ -91,12 +91,18 @@ def _grade(gold, response, kind, verify_kw, compare):
 
 
 def _strict(gold, answer, verify_kw):
+  if max(len(gold), len(answer)) > LONGEST:
+    return _lenient(gold, answer, verify_kw)
   if spelling.spell(gold) == spelling.spell(answer):
     return _verdict(answer, True)
-  if spelling.is_integer(gold) and spelling.is_unfinished(answer):
-    return _verdict(answer, False, 'to be worked out')
-  if spelling.is_unreduced(gold, answer):
-    return _verdict(answer, False, 'not in lowest terms')
+  wanted, found = spelling.number(gold), spelling.number(answer)
+  if wanted is not None:
+    if wanted.denominator == 1 and spelling.is_unfinished(answer):
+      return _verdict(answer, False, 'to be worked out')
+    if wanted.denominator > 1 and spelling.is_unreduced(answer):
+      return _verdict(answer, False, 'not in lowest terms')
+    if found is not None:
+      return _verdict(answer, wanted == found)
   return _lenient(gold, answer, verify_kw)
 
 

@@ -4,6 +4,7 @@ Text only: nothing here computes a value. After Hendrycks' normalisation for
 MATH, which DeepScaleR calls mathd, with prm800k's treatment of numbers.
 """
 
+import fractions
 import functools
 import math
 import re
@@ -43,9 +44,9 @@ _REWRITES = [
   )
 ]
 _WORDS = re.compile(r'[A-Za-z()]+')
-_FRACTION = re.compile(r'-?\\frac\{(\d+)\}\{(\d+)\}')
+_NUMBER = re.compile(r'(-?)(?:(\d+)|\\frac\{(\d+)\}\{(\d+)\})')
 _UNIT = re.compile(r'[a-z]+\^\{?\d\}?$')
-_TO_BE_DONE = re.compile(r'.[-+*/^!]|\\[a-z]')
+_TO_BE_DONE = re.compile(r'[\w)}\]!][-+*/^!]|\\[a-z]')
 
 
 @functools.lru_cache(4096)
@@ -66,21 +67,22 @@ def without_spaces(answer):
   return ''.join(answer.split())
 
 
-def is_integer(answer):
-  """Whether an answer is written as one whole number."""
-  return bool(re.fullmatch(r'-?\d+', spell(answer)))
+def number(answer):
+  """The whole number or plain fraction that an answer is, or None."""
+  match = _NUMBER.fullmatch(spell(answer))
+  if not match:
+    return None
+  sign, top, bottom = match[1], int(match[2] or match[3]), int(match[4] or 1)
+  return fractions.Fraction(-top if sign else top, bottom) if bottom else None
+
+
+def is_unreduced(answer):
+  """Whether an answer is a plain fraction whose terms share a factor."""
+  match = _NUMBER.fullmatch(spell(answer))
+  return bool(match and match[4] and math.gcd(int(match[3]), int(match[4])) > 1)
 
 
 def is_unfinished(answer):
   r"""Whether arithmetic is left to do in it: 2+3, 10/2, 2^5, \binom{5}{2}."""
   value = _UNIT.sub('', spell(answer).rpartition('=')[2])
   return bool(_TO_BE_DONE.search(value))
-
-
-def is_unreduced(gold, answer):
-  """Whether both are plain fractions and the answer's terms share a factor."""
-  terms = _FRACTION.fullmatch(spell(answer))
-  return (
-    bool(terms and _FRACTION.fullmatch(spell(gold)))
-    and math.gcd(int(terms[1]), int(terms[2])) > 1
-  )
