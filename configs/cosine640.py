@@ -1,4 +1,4 @@
-"""The paper's main run: DeepSeek-R1-Distill-Qwen-1.5B, a cosine cap of 640 steps.
+"""The paper's main run: R1-Distill-Qwen-1.5B under a cosine cap of 640 steps.
 
   python -m siri_jax.main --config=configs/cosine640.py \\
     --config.model_path=MODEL --config.task_kw.tokenizer=MODEL \\

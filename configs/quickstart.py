@@ -28,7 +28,7 @@ def get_config(schedule='cosine'):
   c.rule_kw = config_dict.create(kind='continuation')
   c.grader_workers = 1
 
-  c.policy = 'fresh'
+  c.policy = 'warm_started'
   c.model_kw = config_dict.create(
     layers=2,
     dim=64,
@@ -39,6 +39,19 @@ def get_config(schedule='cosine'):
     rope_theta=200.0,
     norm_eps=1e-6,
     tied=False,
+  )
+  c.warm_kw = config_dict.create(
+    steps=800,  # Optimiser steps of a round.
+    rounds=3,  # At most; the first that passes the gate is the last.
+    gate=dict(copied=0.9, looked_up=0.97),  # Least mean probability.
+    batch=16,  # Traces a step.
+    rows=8,  # Packed rows of a micro-batch: most batches are one.
+    tokens=64,  # Denominator a trace.
+    copy_weight=4.0,  # Of an operand's token in the loss.
+    check_weight=2.0,  # Of a check's digits.
+    learning_rate=3e-3,  # Peak; it falls to a twentieth.
+    warmup_steps=50,
+    adam_b2=0.98,
   )
   c.compute_dtype = 'float32'
   c.remat = 'nothing'
@@ -56,8 +69,8 @@ def get_config(schedule='cosine'):
   c.sampler_kw.slots = 64
   c.prompts, c.group, c.minibatches = 32, 8, 4
   c.learning_rate = 5e-4
-  c.row_tokens = 128
-  c.micro_rows = 8
+  c.row_tokens = 192
+  c.micro_rows = 4
 
   c.eval_every = PERIOD // 2
   c.checkpoint_every = 18

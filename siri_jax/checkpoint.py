@@ -6,7 +6,6 @@ manifest of sha256 beside it, written last: one without is not complete.
 
 import hashlib
 import json
-import logging
 import pathlib
 
 import jax
@@ -15,10 +14,9 @@ import orbax.checkpoint as ocp
 from siri_jax import run_folder
 
 DIGITS = 6  # Of a step in a folder's name: 000640.
-LOG = logging.getLogger(__name__)
 
 
-class DamagedError(Exception):
+class DamagedError(ValueError):
   """A checkpoint whose files are not those that were written."""
 
 
@@ -34,16 +32,18 @@ class Checkpoints:
       always: steps that are kept too.
     """
     self._folder = pathlib.Path(folder).resolve()
-    policies = ocp.checkpoint_managers
+    self._keep, self._always = keep, frozenset(always)
     self._manager = ocp.CheckpointManager(
       self._folder,
+      # Without them a state's metadata would read as empty.
+      item_handlers={
+        'state': ocp.StandardCheckpointHandler(),
+        'facts': ocp.JsonCheckpointHandler(),
+      },
       options=ocp.CheckpointManagerOptions(
         step_format_fixed_length=DIGITS,
         cleanup_tmp_directories=True,
         enable_async_checkpointing=False,
-        preservation_policy=policies.AnyPreservationPolicy(
-          [policies.LatestN(keep), policies.CustomSteps(sorted(always))]
-        ),
       ),
     )
 
@@ -66,36 +66,41 @@ class Checkpoints:
     if jax.process_index() == 0:
       manifest = json.dumps(_digests(self._path(step)), indent=1)
       run_folder.write_atomically(self._manifest(step), manifest.encode())
-      self._forget()
+    # Only now: else a kill before the manifest might leave none whole.
+    older = sorted(self._manager.all_steps())[: -self._keep]
+    self._delete(s for s in older if s not in self._always)
 
-  def restore(self, like):
+  def restore(self, like, tell):
     """The newest whole checkpoint.
 
     A damaged or unfinished one is named, and the one before it is taken.
 
     Args:
       like: a TrainState of jax.ShapeDtypeStruct with shardings.
+      tell: hears of each one that is passed over, as text.
     Returns:
       (state, facts), or None where there is no checkpoint.
     Raises:
       DamagedError: there are checkpoints, and none is whole.
       ValueError: a whole one is of another model.
     """
-    steps = sorted(self._manager.all_steps(), reverse=True)
-    complete = [s for s in steps if self._manifest(s).exists()]
-    for step in complete:
-      if wrong := self._damage(step):
-        LOG.warning('checkpoint %06d is damaged: %s', step, wrong)
-        continue
-      for later in [s for s in steps if s > step]:
-        self._manager.delete(later)  # Else its step could not be saved again.
-      return self._read(step, like)
-    for step in steps:
-      self._manager.delete(step)
-    if complete:
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      if not self._manifest(step).exists():
+        tell(f'checkpoint {step:0{DIGITS}d} was not finished')
+      elif wrong := self._damage(step):
+        tell(f'checkpoint {step:0{DIGITS}d} is damaged: {wrong}')
+        damaged.append(step)
+      else:
+        restored = self._read(step, like)
+        self._delete(s for s in self._manager.all_steps() if s > step)
+        return restored
+    if damaged:
       raise DamagedError(
-        f'{self._folder}: none of the checkpoints {complete} is whole'
+        f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
+        'back from a copy, or delete the folder to start anew.'
       )
+    self._delete(self._manager.all_steps())
     return None
 
   def close(self):
@@ -105,14 +110,15 @@ class Checkpoints:
   def _read(self, step, like):
     """State and facts of one whole checkpoint."""
     saved = self._manager.item_metadata(step).state
-    wanted = dict(_leaves(like))
+    saved, wanted = dict(_leaves(saved)), dict(_leaves(like))
     wrong = [
-      f'{name} {saved_leaf} where the model has {wanted.get(name)}'
-      for name, saved_leaf in _leaves(saved)
-      if wanted.get(name) != saved_leaf
+      f'{name} {saved.get(name)} where the model has {wanted.get(name)}'
+      for name in {**wanted, **saved}
+      if wanted.get(name) != saved.get(name)
     ]
     if wrong:  # Orbax would cast a dtype silently.
-      raise ValueError(f'{self._path(step)} is of another model: {wrong[:5]}')
+      listed = '; '.join(wrong[:5])
+      raise ValueError(f'{self._path(step)} is of another model: {listed}')
     args = ocp.args.Composite(
       state=ocp.args.StandardRestore(like), facts=ocp.args.JsonRestore()
     )
@@ -121,17 +127,19 @@ class Checkpoints:
 
   def _damage(self, step):
     """What differs from the manifest, '' where nothing does."""
-    written = json.loads(self._manifest(step).read_text())
-    found = _digests(self._path(step))
+    manifest, found = self._manifest(step), _digests(self._path(step))
+    try:
+      written = json.loads(manifest.read_text())
+    except ValueError:
+      return manifest.name
     names = sorted({*written, *found})
     return ', '.join(n for n in names if written.get(n) != found.get(n))
 
-  def _forget(self):
-    """Drops the manifests of checkpoints that retention has deleted."""
-    kept = {self._manifest(step) for step in self._manager.all_steps()}
-    for manifest in self._folder.glob('*.manifest.json'):
-      if manifest not in kept:
-        manifest.unlink()
+  def _delete(self, steps):
+    """Deletes checkpoints; the step of one that is there cannot be saved."""
+    for step in list(steps):
+      self._manifest(step).unlink(missing_ok=True)
+      self._manager.delete(step)
 
   def _path(self, step):
     return self._folder / f'{step:0{DIGITS}d}'

@@ -5,7 +5,7 @@ import pathlib
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def parse(argv):
   return Command(
     config=values.config,
     source=source,
-    overrides=dict(config_flags.get_override_values(values['config'])),
+    overrides=_overrides(values['config']),
     workdir=values.workdir or _workdir(source),
     dry_run=values.dry_run,
     allow_change=tuple(values.allow_change),
@@ -106,13 +106,27 @@ def _read(program, arguments):
   values = _flags(program, arguments)
   try:
     rest = values([program, *arguments])[1:]
-  except (flags.Error, OSError, AttributeError, ValueError, TypeError) as error:
+    if not isinstance(values.config, ConfigDict):
+      return None, [f'{" ".join(arguments)}: no file that can be read']
+  except flags.Error as error:
     return None, [' '.join(str(error).split())]
+  except Exception as error:  # A config file is a program: anything goes.
+    why = ' '.join(f'{type(error).__name__}: {error}'.split())
+    return None, [f'{" ".join(arguments)}: {why}']
   if rest:
     return None, [
       f'{word} is no flag; settings are --config.KEY=VALUE' for word in rest
     ]
   return values, []
+
+
+def _overrides(flag):
+  """What the command line changed, as plain values by dotted name."""
+  changed = config_flags.get_override_values(flag)
+  return {
+    name: value.to_dict() if isinstance(value, ConfigDict) else value
+    for name, value in changed.items()
+  }
 
 
 def _parts(arguments):

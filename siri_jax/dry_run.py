@@ -69,8 +69,8 @@ def plot(plan):
     rows.append(f'{value:>{margin}} │{dots}'.rstrip())
   marks = [' '] * wide
   for at, kind in plan.turns.items():
-    place = round(at / len(caps) * (wide - 1))
-    marks[place] = 'v' if kind == 'compressed' else '^'
+    place = round(at / max(len(caps) - 1, 1) * (wide - 1))
+    marks[min(place, wide - 1)] = 'v' if kind == 'compressed' else '^'
   axis = f'{"":{margin}} └' + '─' * wide
   last = f'{"":{margin}}  0{len(caps):>{wide - 1},} steps'
   title = 'Cap, tokens (v: end of compression, ^: end of expansion)'

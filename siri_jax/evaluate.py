@@ -79,6 +79,7 @@ def gather(world, problems, sampling, word, *, cap, watch):
   for problem in problems:
     samples, ticket = handed_in[problem.id]
     groups.append(types.Group(problem, samples, world.graders.collect(ticket)))
+  world.note_disagreements()
   watch.lap('grade')
   return groups
 

@@ -44,7 +44,7 @@ def function(family, name):
     module, _, attribute = name.partition(':')
     try:
       return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:
       raise ValueError(
         f'{family}={name!r} cannot be imported: {error}'
       ) from error

@@ -119,6 +119,7 @@ def entropy_bonus(
   loss, metrics = clip_higher(
     logp, old_logp, adv, mask, denom, low=low, high=high
   )
+  entropy = jnp.where(mask > 0, entropy, 0.0)
   return loss - bonus * jnp.sum(mask * entropy) / denom, metrics
 
 
@@ -137,6 +138,7 @@ def supervised(logp, old_logp, adv, mask, denom):
     ValueError: shapes differ.
   """
   shapes.check('... R, ... R, ... R, ... R', logp, old_logp, adv, mask)
+  logp = jnp.where(mask > 0, logp, 0.0)
   return -jnp.sum(mask * adv * logp) / denom, {}
 
 
@@ -151,7 +153,7 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
   metrics = {
     'clip_low_sum': _count(live & (adv < 0) & (ratio < 1 - low)),
     'clip_high_sum': _count(live & (adv > 0) & (ratio > 1 + high)),
-    'ratio_max': jnp.max(ratio),
+    'ratio_max': jnp.max(ratio, initial=0.0, where=live),
   }
   return ratio, objective, metrics
 

@@ -7,12 +7,24 @@ Exit status: 0 done, 2 refused (config, files or folder), 3 diverged,
 128 + n ended by signal n after saving; the same command goes on.
 """
 
+import contextlib
 import os
 import pathlib
 import sys
 
-from siri_jax import command, terminal
+import jax
+
+from siri_jax import (
+  command,
+  dry_run,
+  opening,
+  run_folder,
+  terminal,
+  train,
+  watch,
+)
 from siri_jax import plan as plans
+from siri_jax.analysis import table
 
 DONE, REFUSED, DIVERGED = 0, 2, 3
 
@@ -30,8 +42,6 @@ def main(argv):
   if asked.faults or faults:
     return refuse(asked.faults + faults, asked.source)
   set_up_jax(plan.c)
-  from siri_jax import dry_run, opening, run_folder, train
-
   try:
     task, dropped = opening.open_task(plan.c)
     if asked.dry_run:
@@ -49,26 +59,30 @@ def main(argv):
   with folder, terminal.Terminal(plan.c.total_steps) as screen:
     if dropped:
       screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
-    try:
-      return run(plan, task, folder, screen)
-    except train.DivergedError as error:
-      screen.say(str(error))
-      return DIVERGED
+    return run(plan, task, folder, screen)
 
 
 def run(plan, task, folder, screen):
   """Trains in an open folder, says how it ended, returns the exit status."""
-  from siri_jax import opening, train
-  from siri_jax.analysis import table
-
-  with opening.opened(plan, task, folder, screen) as (world, state, tokens):
-    state = train.train(world, state, tokens)
-    asked = world.signals.asked
-  if asked:
+  with contextlib.ExitStack() as stack:
+    try:
+      parts = opening.opened(plan, task, folder, screen)
+      world, state, tokens = stack.enter_context(parts)
+    except watch.StopAsked as stop:
+      screen.say('saved; the same command goes on')
+      return 128 + stop.args[0]
+    except (ValueError, OSError) as error:
+      return refuse(str(error).splitlines(), folder.path)
+    try:
+      state = train.train(world, state, tokens)
+    except train.DivergedError as error:
+      screen.say(str(error))
+      return DIVERGED
+  if world.signals.asked:
     screen.say(
       f'saved after {int(state.step)} updates; the same command goes on'
     )
-    return 128 + asked
+    return 128 + world.signals.asked
   screen.say(table.text([folder.path, *table.beside(folder.path)]))
   screen.say(f'{folder.path} is complete; its picture is picture.png there')
   return DONE
@@ -85,8 +99,6 @@ def refuse(faults, source):
 def set_up_jax(c):
   """What has to be set before JAX meets a device."""
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  import jax
-
   cache = pathlib.Path(c.cache_dir).resolve() / 'compiled'
   jax.config.update('jax_compilation_cache_dir', str(cache))
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)

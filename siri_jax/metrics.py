@@ -2,6 +2,42 @@
 
 import numpy as np
 
+# How a record begins; what else there is follows.
+ORDER = (
+  'step',
+  'cap',
+  'phase',
+  'reward_mean',
+  'accuracy',
+  'length_mean',
+  'length_p90',
+  'length_correct',
+  'length_wrong',
+  'truncated_frac',
+  'zero_variance_frac',
+  'entropy',
+  'loss',
+  'grad_norm',
+  'clip_low_frac',
+  'clip_high_frac',
+  'ratio_max',
+  'tokens',
+  'weight_version',
+  'compile_count',
+  'rollout_secs',
+  'grade_secs',
+  'update_secs',
+  'push_secs',
+  'step_secs',
+  'tokens_per_sec',
+)
+
+
+def ordered(record):
+  """The record with its keys in the order of ORDER, the others after."""
+  first = [key for key in ORDER if key in record]
+  return {key: record[key] for key in [*first, *record]}
+
 
 def of_samples(batch, rewards):
   """The sampled part of a step's record.

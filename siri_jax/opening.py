@@ -13,6 +13,7 @@ from siri_jax import (
   sharding,
   steps,
   update,
+  warm_start,
   writers,
 )
 from siri_jax import plan as plans
@@ -42,9 +43,22 @@ def open_task(c):
   """The config's task without the prompts over the limit, and their number.
 
   Raises:
-    ValueError: everything that is wrong with its files.
+    ValueError: everything that is wrong with its files, with the model's
+      folder, and with how they go together.
   """
-  return problems.drop_long(plans.bound(c, 'task')(), c.max_prompt)
+  task, dropped = problems.drop_long(plans.bound(c, 'task')(), c.max_prompt)
+  wrong = []
+  for look in (
+    lambda: policies.shape_of(c, task.vocab),
+    lambda: order.shuffled(task.train, seed=c.seed, prompts=c.prompts),
+  ):
+    try:
+      look()
+    except ValueError as error:
+      wrong.append(str(error))
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  return task, dropped
 
 
 def open_folder(path, c, *, source, overrides, allow_change):
@@ -94,7 +108,7 @@ def opened(plan, task, folder, screen):
     state, tokens = resumed(checkpoints, like, task, folder, screen)
     start = None
     if state is None or 'ref_logp' in plan.extra:
-      start = start_of(plan, task, shape, layout, screen)
+      start = start_of(c, task, shape, layout, screen, signals)
     if state is None:
       own = jax.tree.map(jnp.copy, start) if plan.extra else start
       state = jax.device_put(steps.new_state(own, recipe.tx), layout.state)
@@ -178,7 +192,12 @@ def resumed(checkpoints, like, task, folder, screen):
   Raises:
     ValueError: the checkpoint belongs to other problems or another model.
   """
-  found = checkpoints.restore(like)
+
+  def tell(why):
+    folder.event('checkpoint_passed_over', why=why)
+    screen.say(why)
+
+  found = checkpoints.restore(like, tell)
   state, facts = found or (None, {'tokens': 0, 'task': task.fingerprint})
   if facts['task'] != task.fingerprint:
     raise ValueError(
@@ -187,18 +206,16 @@ def resumed(checkpoints, like, task, folder, screen):
     )
   done = int(state.step) if found else -1
   folder.rewind('metrics', done - 1)
-  folder.rewind('eval', done)
+  folder.rewind('eval', done or -1)  # At 0 the loop measures anew.
   if found:
     folder.event('resumed', step=done)
     screen.say(f'going on after {done} updates from {folder.path}')
   return state, facts['tokens']
 
 
-def start_of(plan, task, shape, layout, screen):
+def start_of(c, task, shape, layout, screen, signals):
   """The parameters that a run starts from, on the devices."""
-  params = policies.parameters(plan.c, shape)
-  if plan.c.policy == 'warm_started':
-    from siri_jax import warm_start
-
-    params = warm_start.warmed(plan, task, shape, params, screen)
+  params = policies.parameters(c, shape)
+  if c.policy == 'warm_started':
+    params = warm_start.parameters(c, task, shape, params, screen, signals)
   return jax.device_put(params, layout.state.params)

@@ -38,6 +38,7 @@ CALLS = {
   'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
   'aggregation': (WHOLE,),
   'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
+  'collect': (jax.tree_util.Partial(lambda number: []),),
 }
 
 
@@ -94,8 +95,8 @@ def make(c):
     RefusedError: with every fault that was found.
   """
   wrong = settings.faults(c)
-  if not wrong:
-    wrong = writers.faults(c.writers) + _contradictions(c)
+  if settings.NAMES.holds(c.get('writers')):
+    wrong += writers.faults(c.writers)
   for family in PLUGINS:
     wrong += _plugin_faults(c, family)
   if not wrong:
@@ -150,36 +151,6 @@ def _evals(c, turns):
   kinds = dict.fromkeys(_every(c.eval_every, c.total_steps), 'cadence')
   kinds |= {0: 'start', c.total_steps: 'end', **turns}
   return dict(sorted(kinds.items()))
-
-
-def _contradictions(c):
-  """Settings that are right alone and wrong together."""
-  samples, m = c.prompts * c.group, c.model_kw
-  devices = c.mesh_kw.data * c.mesh_kw.fsdp
-  checks = {
-    f'minibatches={c.minibatches} does not divide the {samples} samples of a '
-    f'step (prompts * group)': samples % c.minibatches,
-    f'micro_rows={c.micro_rows} does not divide over the {devices} devices '
-    f'of mesh_kw (data * fsdp)': c.micro_rows % devices,
-    "policy='pretrained' needs model_path, a Hugging Face folder": c.policy
-    == 'pretrained'
-    and not c.model_path,
-    f'model_path={c.model_path!r} is not read by policy={c.policy!r}; '
-    "take policy='pretrained' or leave it empty": c.policy != 'pretrained'
-    and c.model_path,
-    "policy='warm_started' needs warm_kw, and a task that has traces "
-    '(arithmetic)': c.policy == 'warm_started'
-    and not (c.warm_kw and c.task == 'arithmetic'),
-    f'warm_kw is not read by policy={c.policy!r}; take '
-    "policy='warm_started'": c.policy != 'warm_started' and c.warm_kw,
-    f'model_kw.heads={m.heads} is no multiple of '
-    f'model_kw.kv_heads={m.kv_heads}': m.heads % m.kv_heads,
-    f'model_kw.head_dim={m.head_dim} is odd': m.head_dim % 2,
-    f'eval_samples={c.eval_samples} is above the {samples} samples of a step '
-    '(prompts * group), which the engine is built for': c.eval_samples
-    > samples,
-  }
-  return [message for message, holds in checks.items() if holds]
 
 
 def _plugin_faults(c, family):

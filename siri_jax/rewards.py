@@ -29,8 +29,9 @@ def length_capped(batch):
 def overlong_buffer(batch, *, buffer, factor):
   """The capped reward less a ramp over the last tokens before the cap.
 
-  R + min(-(length - (cap - buffer)) / buffer * factor, 0). The ramp moves
-  with the schedule's cap.
+  R - factor * clip((length - (cap - buffer)) / buffer, 0, 1). The ramp moves
+  with the schedule's cap; it ends there, for a response that is only clipped
+  for the reward may be much longer.
 
   Args:
     batch: types.Batch.
@@ -44,5 +45,5 @@ def overlong_buffer(batch, *, buffer, factor):
   """
   if buffer < 1:
     raise ValueError(f'buffer={buffer} is below 1 token')
-  over = batch.length - (batch.cap - buffer)
-  return length_capped(batch) + jnp.minimum(-over / buffer * factor, 0.0)
+  over = (batch.length - (batch.cap - buffer)) / buffer
+  return length_capped(batch) - factor * jnp.clip(over, 0.0, 1.0)

@@ -70,7 +70,8 @@ class RunFolder:
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)
     try:
-      changed = _changed(self.path, config, free, allow_change)
+      self._config = config
+      self._changed = _changed(self.path, config, free, allow_change)
       for records in self.path.glob('*.jsonl'):
         _cut_torn_end(records)
       self.info = _run_info(self.path)
@@ -78,9 +79,6 @@ class RunFolder:
     except BaseException:
       self.close()
       raise
-    write_atomically(self.path / 'config.json', _pretty(config))
-    if changed:
-      self.event('settings_changed', changes=changed)
 
   def __enter__(self):
     return self
@@ -93,10 +91,14 @@ class RunFolder:
     self._lock.close()
 
   def start(self, step):
-    """Notes in RUN.json that an attempt starts from `step`.
+    """Notes in RUN.json and config.json that an attempt starts from `step`.
 
-    RUN.json describes the first attempt; a later one lists what differs.
+    RUN.json describes the first attempt; a later one lists what differs. An
+    attempt that is refused before it starts binds the folder to nothing.
     """
+    write_atomically(self.path / 'config.json', _pretty(self._config))
+    if self._changed:
+      self.event('settings_changed', changes=self._changed)
     for key, value in self._about.items():
       self.info.setdefault(key, value)
     differs = {k: v for k, v in self._about.items() if v != self.info[k]}

@@ -46,20 +46,20 @@ def stair(step, *, low, high, period, low_share, first, phase):
   Raises:
     ValueError: naming every setting that does not fit.
   """
-  _check_cycle(low, high, period, phase)
   _refuse(
     {
-      f'low_share={low_share} is not between 0 and 1': not 0 < low_share < 1,
+      **_cycle_faults(low, high, period, phase),
+      f'low_share={low_share} leaves no step to low or to high': not 0.5
+      < low_share * period
+      < period - 0.5,
       f"first={first!r} is neither 'low' nor 'high'": first
       not in ('low', 'high'),
     }
   )
-  t = np.arange(period)
-  if first == 'low':
-    values = np.where(t < low_share * period, low, high)
-  else:
-    values = np.where(t < (1 - low_share) * period, high, low)
-  return _cycle(step, values, phase)
+  # Rounded: (1 - 0.7) * 10 is above 3 in floating point.
+  lows = round(low_share * period)
+  values = np.repeat([low, high], [lows, period - lows])
+  return _cycle(step, values if first == 'low' else values[::-1], phase)
 
 
 def cosine(step, *, low, high, period, phase):
@@ -76,8 +76,12 @@ def cosine(step, *, low, high, period, phase):
   Raises:
     ValueError: naming every setting that does not fit.
   """
-  _check_cycle(low, high, period, phase)
-  _refuse({f'period={period} is odd: low falls between steps': period % 2})
+  _refuse(
+    {
+      **_cycle_faults(low, high, period, phase),
+      f'period={period} is odd: low falls between steps': period % 2,
+    }
+  )
   angle = 2 * np.pi * np.arange(period) / period
   return _cycle(step, _between(low, high, np.cos(angle)), phase)
 
@@ -100,8 +104,12 @@ def stair_cosine(step, *, low, high, period, phase):
   Raises:
     ValueError: naming every setting that does not fit.
   """
-  _check_cycle(low, high, period, phase)
-  _refuse({f'period={period} is odd: the plateaus would differ': period % 2})
+  _refuse(
+    {
+      **_cycle_faults(low, high, period, phase),
+      f'period={period} is odd: the plateaus would differ': period % 2,
+    }
+  )
   t = np.arange(period)
   eighth = 8 * t / period
   angle = 2 * np.pi * t / period
@@ -127,16 +135,19 @@ def piecewise(step, *, caps, starts, phase):
     ValueError: naming every setting that does not fit.
   """
   caps, starts = tuple(caps), tuple(starts)
-  rising = all(a < b for a, b in itertools.pairwise(starts))
+  rising = (
+    starts[:1] == (0,)
+    and all(_whole(start, 0) for start in starts)
+    and all(a < b for a, b in itertools.pairwise(starts))
+  )
   _refuse(
     {
       f'caps={caps} are not whole numbers of 1 or more': not caps
       or not all(map(_whole, caps)),
       f'starts={starts} are not as many as caps={caps}': len(starts)
       != len(caps),
-      f'starts={starts} do not begin with 0 and rise': starts[:1] != (0,)
-      or not rising,
-      f'phase={phase} is not a whole number': not _whole(phase, 0),
+      f'starts={starts} are not whole numbers that rise from 0': not rising,
+      f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
     }
   )
   begun = jnp.sum(jnp.asarray(starts, jnp.int32) <= step + phase)
@@ -161,11 +172,11 @@ def asymmetric_cosine(step, *, low, high, period, fall, phase):
   Raises:
     ValueError: naming every setting that does not fit.
   """
-  _check_cycle(low, high, period, phase)
   _refuse(
     {
+      **_cycle_faults(low, high, period, phase),
       f'fall={fall} is not a whole number from 1 to period-1': not _whole(fall)
-      or fall >= period
+      or fall >= period,
     }
   )
   t = np.arange(period)
@@ -189,18 +200,17 @@ def _whole(value, least=1):
   return math.isfinite(value) and value == int(value) and value >= least
 
 
-def _check_cycle(low, high, period, phase):
-  _refuse(
-    {
-      f'low={low} is not a whole number of 1 or more': not _whole(low),
-      f'high={high} is not a whole number of 1 or more': not _whole(high),
-      f'low={low} is above high={high}': low > high,
-      f'period={period} is not a whole number of 2 or more': not _whole(
-        period, 2
-      ),
-      f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
-    }
-  )
+def _cycle_faults(low, high, period, phase):
+  """Message -> whether it holds, for the settings that all cycles have."""
+  return {
+    f'low={low} is not a whole number of 1 or more': not _whole(low),
+    f'high={high} is not a whole number of 1 or more': not _whole(high),
+    f'low={low} is above high={high}': low > high,
+    f'period={period} is not a whole number of 2 or more': not _whole(
+      period, 2
+    ),
+    f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
+  }
 
 
 def _refuse(faults):

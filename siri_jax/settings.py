@@ -1,4 +1,4 @@
-"""What each setting may be: one line for each key of configs/base.py."""
+"""What each setting may be, and which ones do not go together."""
 
 import difflib
 import math
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from siri_jax import update
+from siri_jax import lookup, update
+from siri_jax.grading import extract
 from siri_jax.models import attention, policies
 
 
@@ -27,12 +28,16 @@ def _whole(least):
 def _real(low, high=math.inf):
   """A finite number above `low`, up to `high`."""
   upto = '' if high == math.inf else f', up to {high}'
-  return Rule(lambda v: _finite(v) and low < v <= high, f'above {low}{upto}')
+  return Rule(
+    lambda v: _finite(v) and low < v <= high, f'a number above {low}{upto}'
+  )
 
 
 def _from_zero(below=math.inf):
   limit = '' if below == math.inf else f' and below {below}'
-  return Rule(lambda v: _finite(v) and 0 <= v < below, f'0 or more{limit}')
+  return Rule(
+    lambda v: _finite(v) and 0 <= v < below, f'a number of 0 or more{limit}'
+  )
 
 
 def _one_of(*names):
@@ -118,27 +123,155 @@ RULES = {
 }
 
 
+# Settings within others. What a plug-in's own may be is for it to say.
+INNER = {
+  'model_kw': {
+    'layers': _whole(1),
+    'dim': _whole(1),
+    'heads': _whole(1),
+    'kv_heads': _whole(1),
+    'head_dim': _whole(2),
+    'mlp': _whole(1),
+    'rope_theta': _real(0),
+    'norm_eps': _real(0),
+    'tied': Rule(lambda v: type(v) is bool, 'True or False'),
+  },
+  'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},
+}
+
+
 def faults(config):
-  """Every key that is unknown or missing and every value that will not do.
+  """Everything that a look at the settings alone finds wrong.
 
   Args:
     config: ConfigDict.
   Returns:
-    list of messages, each with the key, its value and what would be right.
+    list of messages, each with the setting, its value and what would be
+    right: unknown, missing and bad settings, then those that contradict.
   """
-  found = [f'{key} is missing' for key in RULES if key not in config]
-  for key, value in config.items():
-    if key not in RULES:
-      near = difflib.get_close_matches(key, RULES, n=1)
-      hint = f'; did you mean {near[0]}?' if near else ''
-      found.append(f'{key} is not a setting{hint}')
-    elif not RULES[key].holds(value):
-      found.append(f'{key}={value!r} is not {RULES[key].wanted}')
+  found = _bad(config, RULES, '')
+  for key, rules in INNER.items():
+    if key not in found and key in config:
+      found |= _bad(config[key], rules, f'{key}.')
   for key, rule in RULES.items():
-    if rule is BINDINGS and rule.holds(config.get(key)):
-      found += [
-        f'{key}.{name}={value!r} is not finite'
+    if rule is BINDINGS and key not in found and key in config:
+      found |= {
+        f'{key}.{name}': f'{key}.{name}={value!r} is not finite'
         for name, value in config[key].items()
         if isinstance(value, float) and not math.isfinite(value)
-      ]
+      }
+  unsound = {name.split('.')[0] for name in found}
+  for contradiction in CONTRADICTIONS:
+    names = lookup.settings_of(contradiction)
+    if not unsound & set(names):
+      message = contradiction(**{name: config[name] for name in names})
+      found |= {message: message} if message else {}
+  return list(found.values())
+
+
+def _bad(values, rules, prefix):
+  """Full name -> message, for what is missing, unknown or will not do."""
+  found = {
+    prefix + key: f'{prefix}{key} is missing, {rule.wanted}'
+    for key, rule in rules.items()
+    if key not in values
+  }
+  for key, value in values.items():
+    name = prefix + key
+    if key not in rules:
+      near = difflib.get_close_matches(key, rules, n=1)
+      hint = f'; did you mean {prefix}{near[0]}?' if near else ''
+      found[name] = f'{name} is not a setting{hint}'
+    elif not rules[key].holds(value):
+      found[name] = f'{name}={value!r} is not {rules[key].wanted}'
   return found
+
+
+# Settings that are right alone and wrong together: each function names those
+# that it compares, and answers with a message or ''.
+
+
+def _minibatches(*, minibatches, prompts, group):
+  samples = prompts * group
+  return samples % minibatches and (
+    f'minibatches={minibatches} does not divide the {samples} samples of a '
+    'step (prompts * group)'
+  )
+
+
+def _micro_rows(*, micro_rows, mesh_kw):
+  devices = mesh_kw.data * mesh_kw.fsdp
+  return micro_rows % devices and (
+    f'micro_rows={micro_rows} does not divide over the {devices} devices of '
+    'mesh_kw (data * fsdp)'
+  )
+
+
+def _model_path(*, policy, model_path):
+  if policy == 'pretrained' and not model_path:
+    return "policy='pretrained' needs model_path, a Hugging Face folder"
+  return (policy != 'pretrained' and model_path) and (
+    f'model_path={model_path!r} is not read by policy={policy!r}; '
+    "take policy='pretrained' or leave it empty"
+  )
+
+
+def _warm_start(*, policy, warm_kw, task):
+  if policy == 'warm_started' and not (warm_kw and task == 'arithmetic'):
+    return (
+      "policy='warm_started' needs warm_kw, and a task that has traces "
+      '(arithmetic)'
+    )
+  return (policy != 'warm_started' and warm_kw) and (
+    f"warm_kw is not read by policy={policy!r}; take policy='warm_started'"
+  )
+
+
+def _heads(*, model_kw):
+  heads, kv_heads = model_kw.heads, model_kw.kv_heads
+  return heads % kv_heads and (
+    f'model_kw.heads={heads} is no multiple of model_kw.kv_heads={kv_heads}'
+  )
+
+
+def _head_dim(*, model_kw):
+  return model_kw.head_dim % 2 and (
+    f'model_kw.head_dim={model_kw.head_dim} is odd'
+  )
+
+
+def _eval_samples(*, eval_samples, prompts, group):
+  samples = prompts * group
+  return eval_samples > samples and (
+    f'eval_samples={eval_samples} is above the {samples} samples of a step '
+    '(prompts * group), which the engine is built for'
+  )
+
+
+def _engine(*, sampler, sampler_kw):
+  bad = [
+    f'sampler_kw.{name}={value!r}'
+    for name, value in sampler_kw.items()
+    if sampler == 'embedded' and not _whole(1).holds(value)
+  ]
+  return bad and f'{", ".join(bad)} is not {_whole(1).wanted}'
+
+
+def _kind(*, rule_kw):
+  kind = rule_kw.get('kind', extract.KINDS[0])
+  return kind not in extract.KINDS and (
+    f'rule_kw.kind={kind!r} is not one of {", ".join(extract.KINDS)}'
+  )
+
+
+CONTRADICTIONS = (
+  _minibatches,
+  _micro_rows,
+  _model_path,
+  _warm_start,
+  _heads,
+  _head_dim,
+  _eval_samples,
+  _engine,
+  _kind,
+)

@@ -19,10 +19,10 @@ def check(spec, *arrays):
   Args:
     spec: one shape for each array, separated by commas. A letter is a
       dimension (the same letter, the same size), a number a fixed size, '.'
-      a scalar and '...' any leading dimensions.
+      a scalar and '...' any leading dimensions, everywhere the same.
     *arrays: anything with a `.shape`.
   Returns:
-    dict from letter to size.
+    dict from letter to size, and from '...' to the leading sizes.
   Raises:
     ValueError: naming the spec, every array's shape, and what does not fit.
   """
@@ -33,9 +33,9 @@ def check(spec, *arrays):
   for names, array in zip(specs, arrays, strict=True):
     names = [] if names == ['.'] else names
     shape = tuple(array.shape)
-    if names and names[0] == '...':
-      names = names[1:]
-      shape = shape[max(0, len(shape) - len(names)) :]
+    if names[:1] == ['...']:
+      lead = max(0, len(shape) - len(names) + 1)
+      shape = (shape[:lead], *shape[lead:])
     fits = len(names) == len(shape) and all(
       size == (int(name) if name.isdigit() else sizes.setdefault(name, size))
       for name, size in zip(names, shape, strict=True)

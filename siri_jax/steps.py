@@ -53,15 +53,10 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
     decode.advance, shape=shape, eos_ids=eos_ids, stretch=stretch
   )
   params, whole = layout.state.params, layout.whole
-  logprobs = functools.partial(update.all_logprobs, recipe=recipe)
   return Steps(
     cap=jax.jit(schedule),
     update=learner(recipe, layout),
-    logprobs=jax.jit(
-      logprobs,
-      in_shardings=(params, layout.rows, whole),
-      out_shardings=layout.rows,
-    ),
+    logprobs=reader(recipe, layout),
     export=jax.jit(
       functools.partial(_copy, dtype=recipe.dtype),
       in_shardings=(params,),
@@ -80,6 +75,15 @@ def learner(recipe, layout):
     in_shardings=(layout.state, layout.rows, whole, whole, whole, whole),
     out_shardings=(layout.state, whole),
     donate_argnums=0,
+  )
+
+
+def reader(recipe, layout):
+  """The log-probabilities of rows alone."""
+  return jax.jit(
+    functools.partial(update.all_logprobs, recipe=recipe),
+    in_shardings=(layout.state.params, layout.rows, layout.whole),
+    out_shardings=layout.rows,
   )
 
 

@@ -139,6 +139,7 @@ def learn(world, state, samples, advantages):
     The new state, and the metrics of update.merge as floats.
   """
   c, plan, size = world.plan.c, world.plan, world.plan.minibatch
+  world.screen.working('updating')
   minibatches = [
     minibatch(world, samples[i : i + size], advantages[i : i + size])
     for i in range(0, plan.samples, size)

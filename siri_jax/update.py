@@ -118,7 +118,7 @@ def update(state, rows, count, denom, own_old, last, *, recipe):
     logp, entropy = token_logprobs(params, recipe, part)
     own = jax.lax.stop_gradient(logp)
     old = jnp.where(own_old, own, part.old_logp)
-    given = {'entropy': entropy, **part.extra}
+    given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
     live = part.mask > 0
@@ -151,7 +151,7 @@ def merge(metrics):
 
 def _apply(state, grads, metrics, last, tx):
   """The optimiser's step, taken where loss and gradient are finite."""
-  grad_norm = optax.global_norm(grads)
+  grad_norm = optax.tree.norm(grads)
   fine = jnp.isfinite(metrics['loss']) & jnp.isfinite(grad_norm)
   deltas, opt_state = tx.update(grads, state.opt_state, state.params)
   params = optax.apply_updates(state.params, deltas)

@@ -31,6 +31,10 @@ class Watch:
     return {**laps, 'step_secs': total, 'tokens_per_sec': tokens / total}
 
 
+class StopAsked(Exception):  # noqa: N818  Nothing went wrong.
+  """A signal asked for an end, and everything is saved."""
+
+
 class Signals:
   """TERM and INT ask for an end after this step; the second one ends at once.
 
@@ -51,6 +55,10 @@ class Signals:
   def __exit__(self, *_):
     for number, handler in self._before.items():
       signal.signal(number, handler)
+
+  def stop(self):
+    """Raises StopAsked: for work that has saved itself and cannot go on."""
+    raise StopAsked(self.asked)
 
   def _hear(self, number, frame):
     del frame

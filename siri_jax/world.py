@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
-from siri_jax import steps
+from siri_jax import metrics, steps
 from siri_jax.analysis import picture
 
 
@@ -49,7 +49,7 @@ class World:
 
   def write_step(self, record):
     """A step's record: into the folder first, then to who looks on."""
-    self.folder.append('metrics', record)
+    self.folder.append('metrics', metrics.ordered(record))
     self.views.write(record['step'], record)
     self.screen.step(record)
 
@@ -65,6 +65,11 @@ class World:
       f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
       f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
     )
+
+  def note_disagreements(self):
+    """Texts that two grading rules were of two minds about, kept to be read."""
+    while self.graders.disagreements:
+      self.folder.append('disagreements', self.graders.disagreements.popleft())
 
   def writes_rollouts(self, step):
     """Whether a step's samples are kept with their text."""

@@ -46,7 +46,14 @@ def last_box(text):
   return None
 
 
-def bare(gold):
-  r"""A reference answer out of its \boxed{}, if it stands in one."""
-  boxed = last_box(gold)
-  return gold if boxed is None else boxed
+def bare(answer):
+  r"""A bare answer: out of its \boxed{}, if it stands in one."""
+  boxed = last_box(answer)
+  return answer.strip() if boxed is None else boxed
+
+
+def answer(said, kind):
+  """What is to be graded in a text without thought; None: a box is missing."""
+  if kind == 'text':
+    return said.strip()
+  return bare(said) if kind == 'answer' else last_box(said)

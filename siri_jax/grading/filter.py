@@ -18,7 +18,7 @@ LARGEST_POWER = 10_000  # Exponent of a number,
 LARGEST_EXPANSION = 100  # and of anything else, which may be multiplied out.
 LARGEST_FACTORIAL = 3000
 LARGEST_CHOICE = 10_000  # Both numbers of a binomial coefficient.
-LARGEST_BOUND = 1000  # Of a sum or a product.
+LARGEST_BOUND = 100  # Of a sum or a product.
 
 _IDLE = re.compile(
   r'\\(?:left|right|[Bb]igg?[lr]?)(?![a-z])'
@@ -95,9 +95,9 @@ _REASONS = {
   'too many unions': lambda a: a.count('\\cup') > MOST_UNIONS,
   'too many equations': lambda a: a.count('=') > MOST_EQUATIONS,
   'tower of powers': _TOWER.search,
+  'sum or product too long': _bound,
   'power too large': _power,
   'factorial too large': _factorial,
   'binomial too large': _choice,
-  'sum or product too long': _bound,
   'calculus to be done': _OPERATION.search,
 }

@@ -19,6 +19,7 @@ from siri_jax.grading.verdict import DISAGREEMENTS, Verdict
 
 CHUNK = 16  # Answers of one message.
 CACHED = 50_000  # Verdicts kept, of at most a kilobyte or so.
+RETIRED_AFTER = 10_000  # Answers; sympy's and antlr's caches only grow.
 KEPT = 1000  # Disagreements kept until somebody takes them.
 
 
@@ -91,10 +92,11 @@ class Graders:
 
   def __exit__(self, *_):
     self._closing = True
-    self._threads.shutdown(wait=False, cancel_futures=True)
-    for worker in list(self._workers):
-      worker.kill()
-    self._threads.shutdown()
+    # Twice: a thread may be starting a worker while the others are killed.
+    for wait in (False, True):
+      self._threads.shutdown(wait=wait, cancel_futures=True)
+      for worker in list(self._workers):
+        worker.kill()
 
   def grade(self, golds, texts, settings=None):
     """Verdicts on `texts`, in order: `submit` and `collect` in one."""
@@ -152,11 +154,15 @@ class Graders:
     """Verdicts on a chunk, by one worker and those that have to replace it."""
     worker = self._idle.get()
     verdicts = []
-    while len(verdicts) < len(items):
-      verdicts += worker.verdicts(items[len(verdicts) :])
-      if not worker.alive and not self._closing:
-        worker = self._replace(worker)
-    self._idle.put(worker)
+    try:
+      while len(verdicts) < len(items):
+        verdicts += worker.verdicts(items[len(verdicts) :])
+        if worker.answered > RETIRED_AFTER:
+          worker.kill()
+        if not worker.alive and not self._closing:
+          worker = self._replace(worker)
+    finally:
+      self._idle.put(worker)
     return verdicts
 
   def _replace(self, dead):

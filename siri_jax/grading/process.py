@@ -21,6 +21,7 @@ class Worker:
 
   Attributes:
     alive: whether it can be asked; a worker never comes back.
+    answered: how many verdicts it has given.
   """
 
   def __init__(self, setup):
@@ -32,8 +33,6 @@ class Worker:
       OSError: the machine starts no process.
     """
     self._secs = setup['secs']
-    # A ConfigDict is no dict to json.
-    self._setup = json.dumps(setup, default=dict)
     # Neither shell nor preexec_fn: a fork that runs Python beside JAX's
     # threads may hang. In a session of its own, ^C is the parent's alone.
     self._process = subprocess.Popen(
@@ -44,10 +43,17 @@ class Worker:
       bufsize=0,
       start_new_session=True,
     )
-    os.set_blocking(self._process.stdin.fileno(), False)
     self.alive = True
+    self.answered = 0
     self._warm = False
     self._read = b''
+    os.set_blocking(self._process.stdin.fileno(), False)
+    try:
+      # A ConfigDict is no dict to json.
+      self._write(json.dumps(setup, default=dict), START_SECS)
+    except OSError:
+      self.kill()
+      raise
 
   def warm_up(self):
     """Waits till it is ready to grade.
@@ -55,11 +61,9 @@ class Worker:
     Raises:
       OSError, EOFError, ValueError: it does not come up, or not in time.
     """
-    if not self._warm:
-      self._write(self._setup, START_SECS)
-      if self._line(START_SECS) != 'ready':
-        raise ValueError('a grading worker that is not ready')
-      self._warm = True
+    if not self._warm and self._line(START_SECS) != 'ready':
+      raise ValueError('a grading worker that is not ready')
+    self._warm = True
 
   def verdicts(self, items):
     """Yields a verdict for each item, in order, till it has to be killed.
@@ -80,6 +84,7 @@ class Worker:
       self._write(f'[{",".join(items)}]', self._secs)
       for _ in items:
         yield Verdict(*self._line(self._secs))
+        self.answered += 1
     except TimeoutError:
       self.kill()
       yield TIMEOUT

@@ -57,7 +57,7 @@ def math_verify(gold, response, *, kind, verify_kw):
 
 
 def either(gold, response, *, kind, verify_kw):
-  """Right where `deepscaler` or `math_verify` says so; tells who stood alone."""
+  """Right where `deepscaler` or `math_verify` is; tells who stood alone."""
   ours = deepscaler(gold, response, kind=kind, verify_kw=verify_kw)
   theirs = math_verify(gold, response, kind=kind, verify_kw=verify_kw)
   if ours.correct == theirs.correct:
@@ -75,10 +75,9 @@ def _grade(gold, response, kind, verify_kw, compare):
   said = extract.after_thought(response, kind)
   if said is None:
     return Verdict(False, '', 'unfinished thought')
-  boxed = kind in ('continuation', 'response')
-  answer = extract.last_box(said) if boxed else said.strip()
+  answer = extract.answer(said, kind)
   if not answer:
-    return Verdict(False, '', 'no box' if boxed else 'no answer')
+    return Verdict(False, '', 'no box' if answer is None else 'no answer')
   verdict = Verdict(False, answer[:LONGEST_SHOWN], 'no gold')
   for each in _golds(gold):
     if kind != 'text':

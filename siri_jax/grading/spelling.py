@@ -14,6 +14,7 @@ _UNITS = (
   r'cm|(?:degree|(?:centi)?meter|mile|foot|feet|inch|yard'
   r'|second|minute|hour|day|week|month|year)(?:e?s)?'
 )
+_SPACE = r'(?<!\d)\s+|\s+(?!\d)'  # All but those between two numbers.
 # In order: each rewrites what those before it left.
 _REWRITES = [
   (re.compile(pattern), spelt)
@@ -37,16 +38,16 @@ _REWRITES = [
       r'(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d,])',
       lambda m: m[0].replace(',', ''),
     ),
-    (r'^\s*([+-]?\d+)\s*/\s*(\d+)\s*$', r'\\frac{\1}{\2}'),
-    (r'\s|\.\s*$', ''),
+    (r'^\s*\+?(-?)\s*(\d+)\s*/\s*(\d+)\s*$', r'\1\\frac{\2}{\3}'),
+    (rf'{_SPACE}|(?<!\.)\.\s*$', ''),
     # A number alone: no zeros before it, none after the point.
     (r'^\+?(-?)0*(\d+?)(?:\.0*)?$', r'\1\2'),
   )
 ]
 _WORDS = re.compile(r'[A-Za-z()]+')
 _NUMBER = re.compile(r'(-?)(?:(\d+)|\\frac\{(\d+)\}\{(\d+)\})')
-_UNIT = re.compile(r'[a-z]+\^\{?\d\}?$')
-_TO_BE_DONE = re.compile(r'[\w)}\]!][-+*/^!]|\\[a-z]')
+_SCIENTIFIC = re.compile(r'-?[\d.]+\\(?:times|cdot)10\^\{?-?\d+\}?')
+_TO_BE_DONE = re.compile(r'[\d)}\]!][-+*/^!]|[×·÷√]|\\[a-z]')
 
 
 @functools.lru_cache(4096)
@@ -54,8 +55,8 @@ def spell(answer):
   """The one spelling of an answer.
 
   Source: hendrycks/math, modeling/math_equivalence.py; openai/prm800k,
-    grading/grader.py. Unlike them it keeps a value's name ('x = 5') and its
-    unit, which comparison of values knows how to take off.
+    grading/grader.py. Unlike them it keeps a value's name ('x = 5'), which
+    the comparison of values knows when to take off.
   """
   for pattern, spelt in _REWRITES:
     answer = pattern.sub(spelt, answer)
@@ -63,14 +64,17 @@ def spell(answer):
 
 
 def without_spaces(answer):
-  """An answer but for its white space."""
-  return ''.join(answer.split())
+  """An answer without the white space that means nothing."""
+  return re.sub(_SPACE, '', answer)
 
 
 def number(answer):
-  """The whole number or plain fraction that an answer is, or None."""
+  """The whole number or plain fraction that an answer is, or None.
+
+  None for a percentage too, which may stand for its hundredth.
+  """
   match = _NUMBER.fullmatch(spell(answer))
-  if not match:
+  if not match or '%' in answer:
     return None
   sign, top, bottom = match[1], int(match[2] or match[3]), int(match[4] or 1)
   return fractions.Fraction(-top if sign else top, bottom) if bottom else None
@@ -84,5 +88,7 @@ def is_unreduced(answer):
 
 def is_unfinished(answer):
   r"""Whether arithmetic is left to do in it: 2+3, 10/2, 2^5, \binom{5}{2}."""
-  value = _UNIT.sub('', spell(answer).rpartition('=')[2])
+  value = spell(answer).rpartition('=')[2]
+  if _SCIENTIFIC.fullmatch(value):
+    return False
   return bool(_TO_BE_DONE.search(value))

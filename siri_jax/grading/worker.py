@@ -29,7 +29,7 @@ def main():
   _limit(setup['memory_gb'])
   rule = lookup.find('rule', setup['rule'], setup['rule_kw'])
   _grade(rule, '1 + x', '<think></think>\\boxed{x + 1}', None)  # Imports sympy.
-  _reply(replies, 'ready')
+  _reply(replies, '"ready"')
   for line in sys.stdin.buffer:
     for gold, text, settings in json.loads(line):
       signal.setitimer(signal.ITIMER_REAL, setup['secs'] + GRACE_SECS)
@@ -53,16 +53,16 @@ def _limit(memory_gb):
 
 
 def _grade(rule, gold, text, settings):
+  """The reply to one answer, whatever the rule and what is below it raise."""
   try:
     verdict = rule(gold, text, **(settings or {}))
-  # Whatever a rule and the libraries below it raise, the run goes on.
+    return json.dumps([verdict.correct, verdict.extracted, verdict.why])
   except Exception as error:
-    return False, '', f'failed: {type(error).__name__}'
-  return bool(verdict.correct), verdict.extracted, verdict.why
+    return json.dumps([False, '', f'failed: {type(error).__name__}'])
 
 
-def _reply(replies, message):
-  replies.write(json.dumps(message).encode() + b'\n')
+def _reply(replies, line):
+  replies.write(line.encode() + b'\n')
 
 
 if __name__ == '__main__':

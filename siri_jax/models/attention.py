@@ -34,38 +34,28 @@ def reference(q, k, v, segments):
   return out.reshape(q.shape)
 
 
-def one_token(q, k, v, new_k, new_v, seen):
-  """One new token's attention to its cache and to itself.
+def one_token(q, k, v, seen):
+  """One token's attention to its sequence's cache, which holds it already.
 
   Args:
     q: [S, H, E].
-    k: [S, C, K, E], the cache.
-    v: [S, C, K, E].
-    new_k: [S, K, E], of the token itself, not yet in the cache.
-    new_v: [S, K, E].
+    k: [S, K, C, E], the cache, its columns last but one: as products read it.
+    v: [S, K, C, E].
     seen: bool [S, C], the columns that hold this slot's sequence.
   Returns:
     [S, H, E], in q's dtype; softmax in float32.
   Raises:
     ValueError: shapes differ.
   """
-  size = shapes.check(
-    'S H E, S C K E, S C K E, S K E, S K E, S C', q, k, v, new_k, new_v, seen
-  )
+  size = shapes.check('S H E, S K C E, S K C E, S C', q, k, v, seen)
   slots, heads, width = (size[d] for d in 'SHE')
   grouped = q.reshape(slots, size['K'], heads // size['K'], width)
-  old = jnp.einsum(
-    'skge,scke->skgc', grouped, k, preferred_element_type=jnp.float32
+  scores = jnp.einsum(
+    'skge,skce->skgc', grouped, k, preferred_element_type=jnp.float32
   )
-  own = jnp.einsum(
-    'skge,ske->skg', grouped, new_k, preferred_element_type=jnp.float32
-  )
-  old = jnp.where(seen[:, None, None], old, -jnp.inf)
-  scores = jnp.concatenate([old, own[..., None]], axis=-1) / width**0.5
+  scores = jnp.where(seen[:, None, None], scores / width**0.5, -jnp.inf)
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-  out = jnp.einsum('skgc,scke->skge', weights[..., :-1], v)
-  out += weights[..., -1:] * new_v[:, :, None]
-  return out.reshape(q.shape)
+  return jnp.einsum('skgc,skce->skge', weights, v).reshape(q.shape)
 
 
 IMPLEMENTATIONS = {'reference': reference}

@@ -4,7 +4,9 @@ Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
 (in, out), heads apart, layers stacked.
 """
 
+import contextlib
 import json
+import math
 import pathlib
 
 import ml_dtypes  # noqa: F401  Lets numpy read bfloat16.
@@ -33,6 +35,17 @@ OUTSIDE = {
   'head': 'lm_head.weight',
 }
 
+NEEDED = (
+  'vocab_size',
+  'num_hidden_layers',
+  'hidden_size',
+  'num_attention_heads',
+  'num_key_value_heads',
+  'intermediate_size',
+  'rope_theta',
+  'rms_norm_eps',
+)
+
 
 class FolderError(ValueError):
   """A model folder that is not whole or not implemented; all faults at once."""
@@ -49,10 +62,14 @@ def read_shape(folder):
   path = pathlib.Path(folder) / 'config.json'
   if not path.is_file():
     raise FolderError(f'model_path: there is no {path}')
-  config = json.loads(path.read_text())
+  try:
+    config = json.loads(path.read_text())
+  except ValueError as error:
+    raise FolderError(f'{path} is not JSON: {error}') from error
+  rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
+  config = {**rope, **{k: v for k, v in config.items() if v is not None}}
   _refuse(path, config)
   heads = config['num_attention_heads']
-  rope = config.get('rope_parameters') or {}
   return qwen2.Shape(
     vocab=config['vocab_size'],
     layers=config['num_hidden_layers'],
@@ -61,7 +78,7 @@ def read_shape(folder):
     kv_heads=config['num_key_value_heads'],
     head_dim=config.get('head_dim') or config['hidden_size'] // heads,
     mlp=config['intermediate_size'],
-    rope_theta=float(config.get('rope_theta') or rope['rope_theta']),
+    rope_theta=float(config['rope_theta']),
     norm_eps=config['rms_norm_eps'],
     tied=config.get('tie_word_embeddings', False),
   )
@@ -74,43 +91,48 @@ def read_parameters(folder, shape):
     folder: path of a Hugging Face model folder.
     shape: its qwen2.Shape.
   Raises:
-    FolderError: naming every tensor that is missing or of another size.
+    FolderError: naming every tensor that is missing or of another shape, or
+      a file that cannot be read.
   """
   folder = pathlib.Path(folder)
   where = {}
   for file in sorted(folder.glob('*.safetensors')):
-    with safetensors.safe_open(file, 'numpy') as tensors:
+    with _open(file) as tensors:
       where |= dict.fromkeys(tensors.keys(), file)
   wanted = names(shape)
   if missing := [n for n in wanted if n not in where]:
     raise FolderError(
       f'{folder}: its *.safetensors lack {len(missing)} of {len(wanted)} '
-      f'tensors: {", ".join(missing[:5])}, ...'
+      f'tensors: {", ".join(missing[:5])}'
     )
-  out, wrong = {'layers': {}}, []
+  wrong = []
 
-  def read(name, size):
-    with safetensors.safe_open(where[name], 'numpy') as tensors:
+  def read(ours, name, size):
+    with _open(where[name]) as tensors:
       tensor = tensors.get_tensor(name).astype(np.float32)
-    if tensor.size != int(np.prod(size)):
-      wrong.append(f'{name} is {tensor.shape}, which is no {size}')
+    if tensor.shape != _theirs(ours, size):
+      wrong.append(f'{name} is {tensor.shape}, not {_theirs(ours, size)}')
       return np.zeros(size, np.float32)
-    return _ours(tensor, size)
+    return tensor if ours == 'embed' else tensor.T.reshape(size)
 
   sizes = qwen2.array_shapes(shape)
-  for ours, theirs in LAYER.items():
-    size = sizes['layers'][ours]
-    stack = [read(_layer(i, theirs), size[1:]) for i in range(shape.layers)]
-    out['layers'][ours] = np.stack(stack)
-  for ours, theirs in OUTSIDE.items():
-    if ours in sizes:
-      tensor = read(
-        theirs, sizes[ours][::-1] if ours == 'head' else sizes[ours]
-      )
-      out[ours] = tensor.T if ours == 'head' else tensor
+  layers = {
+    ours: np.stack(
+      [
+        read(ours, _layer(i, name), sizes['layers'][ours][1:])
+        for i in range(shape.layers)
+      ]
+    )
+    for ours, name in LAYER.items()
+  }
+  outside = {
+    ours: read(ours, name, sizes[ours])
+    for ours, name in OUTSIDE.items()
+    if ours in sizes
+  }
   if wrong:
     raise FolderError(f'{folder}: ' + '; '.join(wrong))
-  return out
+  return {**outside, 'layers': layers}
 
 
 def names(shape):
@@ -124,17 +146,30 @@ def _layer(index, name):
   return f'model.layers.{index}.{name}'
 
 
-def _ours(tensor, size):
-  """(out, in) to (in, out) with heads apart; vectors and embedding as is."""
-  if tensor.shape == size or tensor.ndim == 1:
-    return tensor.reshape(size)
-  return tensor.T.reshape(size)
+def _theirs(ours, size):
+  """The shape in which Hugging Face stores an array of ours, of one layer."""
+  whole = math.prod(size)
+  if ours == 'embed':
+    return size
+  if ours.endswith(('norm', 'bias')):
+    return (whole,)
+  inputs = whole // size[-1] if ours == 'o' else size[0]
+  return (whole // inputs, inputs)
+
+
+@contextlib.contextmanager
+def _open(file):
+  """A safetensors file; says its name where it cannot be read."""
+  try:
+    with safetensors.safe_open(file, 'numpy') as tensors:
+      yield tensors
+  except safetensors.SafetensorError as error:
+    raise FolderError(f'{file} cannot be read: {error}') from error
 
 
 def _refuse(path, config):
   """Raises for what the model functions do not do, naming each."""
-  rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
-  kind = rope.get('rope_type', rope.get('type', 'default'))
+  kind = config.get('rope_type', config.get('type', 'default'))
   checks = {
     f'model_type={config.get("model_type")!r} is not qwen2': config.get(
       'model_type'
@@ -148,6 +183,7 @@ def _refuse(path, config):
     != 'silu',
     'it has auto_map: code in a model folder is never run': 'auto_map'
     in config,
+    **{f'{key} is missing': key not in config for key in NEEDED},
   }
   if wrong := [message for message, holds in checks.items() if holds]:
     raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))

@@ -16,7 +16,7 @@ from siri_jax import shapes
 def logp_and_entropy(hidden, head, targets, temperature, chunk):
   """Log-probability of each target and entropy of each distribution.
 
-  logp = z[target] - lse(z), entropy = lse(z) - sum(softmax(z) z), with
+  logp = l[target], entropy = -sum(exp(l) l), with l = log_softmax(z) and
   z = hidden @ head / temperature in float32.
 
   Args:
@@ -40,7 +40,9 @@ def _forward(hidden, head, targets, temperature, chunk):
     z = _logits(part[0], head, temperature)
     lse = jax.nn.logsumexp(z, axis=-1)
     picked = jnp.take_along_axis(z, part[1][:, None], axis=-1)[:, 0]
-    entropy = lse - jnp.sum(jnp.exp(z - lse[:, None]) * z, axis=-1)
+    # Of normalised logits: lse - sum(p z) would cancel where z is large.
+    z -= lse[:, None]
+    entropy = -jnp.sum(jnp.exp(z) * z, axis=-1)
     return None, (picked - lse, entropy, lse)
 
   parts = _split(chunk, hidden, targets)

@@ -22,8 +22,12 @@ def dynamic(gather, *, max_rounds):
     max_rounds: rounds in all, 1 or more.
   Returns:
     list of types.Group.
+  Raises:
+    ValueError: max_rounds is below 1.
   Source: DAPO, section 3.2, arxiv.org/abs/2503.14476.
   """
+  if max_rounds < 1:
+    raise ValueError(f'max_rounds={max_rounds} is below 1')
   mixed, uniform, size = [], [], 0
   for number in range(max_rounds):
     groups = gather(number)

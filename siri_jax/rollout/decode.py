@@ -1,13 +1,11 @@
 """Sampling as pure functions: key-value cache and continuous batching.
 
-The cache of a slot has two parts: P columns for its prompt, then a ring of C
-columns that all slots write at the same place, the clock modulo C. A response
-has at most C tokens, so a slot's newest columns never hold another's. The
-shared column makes a write one slice, not a scatter; a slot that finishes
-takes the next request by copying that prompt's columns.
+A slot's cache holds its prompt and then its response, a column for each token,
+whose position is its column. A slot that finishes takes the next request by
+copying that prompt's columns.
 
-A sample is a function of (seeds, problem, index): its uniform at token t is
-drawn from a key folded from these alone, whatever else is in the batch.
+A sample is a function of (seeds, problem, index): its uniforms are drawn from
+a key folded from these alone, whatever else is in the batch.
 """
 
 import flax.struct
@@ -16,6 +14,8 @@ import jax.numpy as jnp
 
 from siri_jax import shapes
 from siri_jax.models import qwen2
+
+AT_ONCE = 8  # Prompts read at a time: it bounds the memory of their attention.
 
 
 @flax.struct.dataclass
@@ -54,9 +54,9 @@ class Progress:
   """The engine between two stretches of decoding.
 
   Attributes:
-    prompt_cache: k and v of the prompts, [L, Q, P, K, E] each.
-    cache: k and v of the slots, [L, S, P + C, K, E] each.
-    keys: key [Q], each request's own.
+    prompt_cache: for each layer k and v of the prompts, [Q.., K, P, E] each.
+    cache: for each layer k and v of the slots, [S, K, P + C, E] each.
+    uniforms: float32 [Q, C], in [0, 1), one for each token to be drawn.
     clock: int32 [], decoding steps done.
     begun: int32 [], requests that have had a slot.
     request: int32 [S], whose turn it is in each slot, -1 in an idle one.
@@ -68,9 +68,9 @@ class Progress:
     stopped: bool [Q], whether the policy ended it.
   """
 
-  prompt_cache: tuple[jax.Array, jax.Array]
-  cache: tuple[jax.Array, jax.Array]
-  keys: jax.Array
+  prompt_cache: tuple[tuple[jax.Array, jax.Array], ...]
+  cache: tuple[tuple[jax.Array, jax.Array], ...]
+  uniforms: jax.Array
   clock: jax.Array
   begun: jax.Array
   request: jax.Array
@@ -100,28 +100,11 @@ def start(params, ask, *, shape, slots, columns):
     'Q P, Q, Q 2', ask.prompts, ask.prompt_length, ask.identity
   )
   requests, width = size['Q'], size['P']
-  dtype = params['embed'].dtype
-  one = (shape.kv_heads, shape.head_dim)
-  padded = -(-requests // slots) * slots
-  prompts = jnp.pad(ask.prompts, [(0, padded - requests), (0, 0)])
-
-  def read(i, cache):
-    part = jax.lax.dynamic_slice_in_dim(prompts, i * slots, slots)
-    new = qwen2.prefill(params, shape, part)
-    return jax.tree.map(
-      lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, i * slots, 1),
-      cache,
-      new,
-    )
-
-  blank = jnp.zeros((shape.layers, padded, width, *one), dtype)
-  reads = -(-ask.prompt_count // slots)
-  slot_cache = jnp.zeros((shape.layers, slots, width + columns, *one), dtype)
   none = jnp.zeros(slots, jnp.int32)
   return Progress(
-    prompt_cache=jax.lax.fori_loop(0, reads, read, (blank, blank)),
-    cache=(slot_cache, slot_cache),
-    keys=_keys(ask),
+    prompt_cache=_read(params, ask, shape),
+    cache=_blank(params, shape, slots, width + columns),
+    uniforms=_uniforms(ask, columns),
     clock=jnp.int32(0),
     begun=jnp.int32(0),
     request=none - 1,
@@ -182,8 +165,11 @@ def choose(logits, uniform, temperature, top_p, top_k):
   filtered = (top_p < 1) | (top_k > 0)
   z = jax.lax.cond(filtered, _filter, lambda z, *_: z, z, top_p, top_k)
   logp = jax.nn.log_softmax(z)
-  reached = jnp.cumsum(jnp.exp(logp), axis=-1)
-  drawn = jnp.sum(reached <= uniform[:, None] * reached[:, -1:], axis=-1)
+  share = jnp.exp(logp)
+  # Rounding may lift the sum at a token of no probability: it is passed over.
+  reached = jnp.where(share > 0, jnp.cumsum(share, axis=-1), 0.0)
+  goal = uniform[:, None] * jnp.max(reached, axis=-1, keepdims=True)
+  drawn = jnp.argmax(reached > goal, axis=-1)
   token = jnp.where(greedy, jnp.argmax(logits, axis=-1), drawn)
   return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
 
@@ -198,14 +184,42 @@ def _filter(z, top_p, top_k):
   return jnp.where(z < least, -jnp.inf, z)
 
 
-def _keys(ask):
-  """One key a request, of the seeds, the problem and the index alone."""
+def _blank(params, shape, rows, columns):
+  """An empty cache: for each layer k and v, [rows, K, columns, E] each."""
+  size = (rows, shape.kv_heads, columns, shape.head_dim)
+  zeros = jnp.zeros(size, params['embed'].dtype)
+  return ((zeros, zeros),) * shape.layers
+
+
+def _read(params, ask, shape):
+  """Keys and values of the prompts in use."""
+  requests, width = ask.prompts.shape
+  prompts = jnp.pad(ask.prompts, [(0, -requests % AT_ONCE), (0, 0)])
+
+  def some(i, cache):
+    part = jax.lax.dynamic_slice_in_dim(prompts, i * AT_ONCE, AT_ONCE)
+    return jax.tree.map(
+      lambda c, new: jax.lax.dynamic_update_slice_in_dim(
+        c, new, i * AT_ONCE, 0
+      ),
+      cache,
+      qwen2.prefill(params, shape, part),
+    )
+
+  blank = _blank(params, shape, prompts.shape[0], width)
+  return jax.lax.fori_loop(0, -(-ask.prompt_count // AT_ONCE), some, blank)
+
+
+def _uniforms(ask, columns):
+  """One number a token, of the seeds, the problem and the index alone."""
   key = jax.random.key(0)
   for seed in ask.seeds:
     key = jax.random.fold_in(key, seed)
 
   def own(identity):
-    return jax.random.fold_in(jax.random.fold_in(key, identity[0]), identity[1])
+    problem, index = identity
+    mine = jax.random.fold_in(jax.random.fold_in(key, problem), index)
+    return jax.random.uniform(mine, columns)
 
   return jax.vmap(own)(ask.identity)
 
@@ -221,8 +235,10 @@ def _refill(ask, p):
 
   def copy(cache):
     return jax.tree.map(
-      lambda c, kept: jax.lax.dynamic_update_slice_in_dim(
-        c, kept[:, prompt], 0, 2
+      lambda c, kept: c.at[:, :, : kept.shape[2]].set(
+        jnp.where(
+          taken[:, None, None, None], kept[prompt], c[:, :, : kept.shape[2]]
+        )
       ),
       cache,
       p.prompt_cache,
@@ -238,34 +254,16 @@ def _refill(ask, p):
 
 
 def _decode(params, ask, p, shape):
-  """Logits after each slot's newest token, whose column is then written."""
-  width = ask.prompts.shape[1]
-  columns = p.cache[0].shape[2] - width
+  """Logits after each slot's newest token, which goes into the cache."""
+  # An idle slot's position runs on past the last column: nothing is written.
   prompt_length = ask.prompt_length[ask.prompt_of[jnp.maximum(p.request, 0)]]
-  # The newest token of a fresh slot is the prompt's last: it goes into the
-  # ring, so one column fewer of the prompt is seen.
-  in_prompt = jnp.arange(width) < prompt_length[:, None] - 1
-  age = (p.clock - 1 - jnp.arange(columns)) % columns
-  seen = jnp.concatenate([in_prompt, age < p.length[:, None]], axis=1)
-  logits, new = qwen2.decode(
-    params, shape, p.token, prompt_length - 1 + p.length, p.cache, seen
-  )
-  column = width + p.clock % columns
-  cache = jax.tree.map(
-    lambda c, n: jax.lax.dynamic_update_slice_in_dim(
-      c, n[:, :, None], column, 2
-    ),
-    p.cache,
-    new,
-  )
+  position = prompt_length - 1 + p.length
+  logits, cache = qwen2.decode(params, shape, p.token, position, p.cache)
   return logits, p.replace(cache=cache, clock=p.clock + 1)
 
 
 def _choose(ask, p, logits):
-  keys = jax.vmap(jax.random.fold_in)(
-    p.keys[jnp.maximum(p.request, 0)], p.length
-  )
-  uniform = jax.vmap(jax.random.uniform)(keys)
+  uniform = p.uniforms[p.request, p.length]
   return choose(logits, uniform, ask.temperature, ask.top_p, ask.top_k)
 
 

@@ -1,0 +1,214 @@
+"""The supervised start of the built-in task's policy: a small base model.
+
+Fresh parameters learn the task's traces, with all their needless checks, in
+rounds of one learning-rate cycle each; after a round a gate asks whether the
+policy copies and looks up as the traces do, for a seed's draws must not
+decide whether what follows works. The result lies in the cache folder, where
+every run with the same settings finds it.
+"""
+
+import fcntl
+import hashlib
+import json
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from siri_jax import checkpoint, losses, optim, sharding, steps, types, update
+from siri_jax.data import audit, packing
+from siri_jax.models import attention
+
+SAVED_EVERY = 200  # Optimiser steps.
+GATE_TRACES = 256
+GATE_FROM = 10_000_000  # The first trace of the gate's; none is learned from.
+
+
+class UnfitError(ValueError):
+  """A warm start that did not pass its gate; says what it lacked."""
+
+
+def parameters(c, task, shape, fresh, screen, signals):
+  """Warm-started parameters, from the cache folder if they lie there.
+
+  Args:
+    c: the config; warm_kw as in configs/quickstart.py.
+    task: types.Task with traces.
+    shape: qwen2.Shape.
+    fresh: the parameters to start from.
+    screen: terminal.Terminal.
+    signals: watch.Signals.
+  Returns:
+    The parameters, float32.
+  Raises:
+    UnfitError: the gate was not passed after the last round.
+    watch.StopAsked: a signal came; what was learned is saved.
+  """
+  recipe = _recipe(c, shape)
+  like = jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), fresh)
+  layout = sharding.layout(sharding.make_mesh(data=1, fsdp=1, tensor=1), like)
+  folder = pathlib.Path(c.cache_dir, 'warm_starts', _name(c, task, shape))
+  folder.mkdir(parents=True, exist_ok=True)
+  with open(folder / '.lock', 'w') as lock:
+    screen.working('waiting for the warm start of another run')
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    saves = checkpoint.Checkpoints(folder, keep=1)
+    try:
+      found = saves.restore(checkpoint.abstract(like, layout.state), screen.say)
+      state, facts = found or (steps.new_state(fresh, recipe.tx), {})
+      state = jax.device_put(state, layout.state)
+      if not facts.get('passed'):
+        state = _train(c, task, recipe, layout, state, saves, screen, signals)
+    finally:
+      saves.close()
+  return state.params
+
+
+def _train(c, task, recipe, layout, state, saves, screen, signals):
+  """Rounds of supervised steps until the gate is passed."""
+  learn = steps.learner(recipe, layout)
+  logprobs = steps.reader(recipe, layout)
+  total = c.warm_kw.steps * c.warm_kw.rounds
+  yes, no = np.bool_(True), np.bool_(False)
+  while int(state.step) < total:
+    done = int(state.step)
+    if signals.asked:
+      saves.save(state, {'passed': False})
+      signals.stop()
+    rows, count, denom = _batch(c, task, done)
+    state, metrics = learn(state, rows, count, denom, no, yes)
+    done += 1
+    if done % SAVED_EVERY == 0:
+      note = f'loss {float(metrics["loss"]):.3f}'
+      screen.working('warm start', done, total, note)
+    if done % c.warm_kw.steps == 0:
+      seen = _gate(c, task, logprobs, state.params)
+      passed = all(
+        seen[name] >= least for name, least in c.warm_kw.gate.items()
+      )
+      told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
+      screen.say(f'warm start after {done} steps: {told}')
+      saves.save(state, {'passed': passed})
+      if passed:
+        return state
+    elif done % SAVED_EVERY == 0:
+      saves.save(state, {'passed': False})
+  raise UnfitError(
+    f'the warm start did not reach {dict(c.warm_kw.gate)} in {total} steps: '
+    'raise warm_kw.rounds or warm_kw.steps, or take another seed'
+  )
+
+
+def _recipe(c, shape):
+  """Cross-entropy under AdamW, its rate a cosine begun anew each round."""
+  kw = c.warm_kw
+  cycle = optax.warmup_cosine_decay_schedule(
+    0.0, kw.learning_rate, kw.warmup_steps, kw.steps, kw.learning_rate / 20
+  )
+  return update.Recipe(
+    shape=shape,
+    loss=losses.supervised,
+    extra=(),
+    tx=optim.adamw(
+      learning_rate=lambda count: cycle(count % kw.steps),
+      warmup_steps=0,
+      b1=c.adam_b1,
+      b2=kw.adam_b2,
+      eps=c.adam_eps,
+      weight_decay=0.0,
+      clip_norm=c.clip_norm,
+    ),
+    attend=attention.IMPLEMENTATIONS[c.attention],
+    dtype=jnp.dtype(c.compute_dtype),
+    remat=c.remat,
+    temperature=1.0,
+    chunk=c.head_chunk,
+  )
+
+
+def _batch(c, task, step):
+  """One step's traces as packed rows; the traces are a function of the step."""
+  samples = _samples(c, task, step * c.warm_kw.batch, c.warm_kw.batch)
+  weights = [_weights(c, s.response_ids) for s in samples]
+  rows, count = packing.pack(
+    samples,
+    weights,
+    np.ones(len(samples), np.float32),
+    row_tokens=c.row_tokens,
+    micro_rows=c.warm_kw.rows,
+  )
+  # A constant, not the tokens there are: long traces must not weigh less.
+  return rows, np.int32(count), np.float32(len(samples) * c.warm_kw.tokens)
+
+
+def _samples(c, task, first, count):
+  """Traces as samples; one that is longer than a row is cut like a response."""
+  return [
+    types.Sample(
+      problem_id=problem.id,
+      index=0,
+      prompt_ids=np.asarray(task.encode(problem), np.int32),
+      response_ids=np.asarray(ids[: c.row_tokens - c.max_prompt], np.int32),
+      finish_reason='stop',
+      spans=(),
+    )
+    for problem, ids in task.traces(first, count)
+  ]
+
+
+def _weights(c, response_ids):
+  """Weight of each token: more on those that stand for a skill."""
+  roles = audit.roles(response_ids)
+  copied = (roles > 0) & (roles < audit.CHECK)
+  return np.select(
+    [copied, roles == audit.CHECK],
+    [c.warm_kw.copy_weight, c.warm_kw.check_weight],
+    1.0,
+  )
+
+
+def _gate(c, task, logprobs, params):
+  """Mean probability of the right token, by what the token is for.
+
+  Returns:
+    dict: 'copied', of operands at the worst step index; 'looked_up', of the
+    digits of a first check.
+  """
+  samples = _samples(c, task, GATE_FROM, GATE_TRACES)
+  found = {}
+  for first in range(0, GATE_TRACES, c.warm_kw.batch):
+    part = samples[first : first + c.warm_kw.batch]
+    rows, count = packing.pack(
+      part,
+      [audit.roles(s.response_ids) for s in part],
+      np.ones(len(part)),
+      row_tokens=c.row_tokens,
+      micro_rows=c.warm_kw.rows,
+    )
+    logp = np.asarray(logprobs(params, rows, np.int32(count)))
+    for role in np.unique(rows.mask[rows.mask > 0]):
+      found.setdefault(int(role), []).append(logp[rows.mask == role])
+  right = {role: np.exp(np.concatenate(x)).mean() for role, x in found.items()}
+  looked_up = right.pop(audit.CHECK)
+  return {'copied': float(min(right.values())), 'looked_up': float(looked_up)}
+
+
+def _name(c, task, shape):
+  """A name for all that decides the result."""
+  decides = [
+    c.seed,
+    c.warm_kw.to_dict(),
+    c.adam_b1,
+    c.adam_eps,
+    c.clip_norm,
+    c.row_tokens,
+    c.compute_dtype,
+    c.attention,
+    task.fingerprint,
+    str(shape),
+    jax.__version__,
+  ]
+  text = json.dumps(decides, sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:16]

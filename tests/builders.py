@@ -1,0 +1,103 @@
+"""What several tests build: problems, samples, batches, a tiny policy."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from siri_jax import losses, sharding, steps, types, update
+from siri_jax.models import attention, qwen2
+
+
+def make_problem(number=0, **changes):
+  """A problem whose answer is its number."""
+  given = dict(id=f'p{number}', text=f'What is {number}?', source='made')
+  return types.Problem(**{**given, 'answer': str(number), **changes})
+
+
+def make_sample(prompt=(1, 2), response=(3, 4, 5), **changes):
+  """A finished sample of weight version 0."""
+  response = np.asarray(response, np.int32)
+  given = dict(
+    problem_id='p0',
+    index=0,
+    prompt_ids=np.asarray(prompt, np.int32),
+    response_ids=response,
+    finish_reason='stop',
+    spans=((0, 0, response.size),),
+    sampler_logp=np.full(response.size, -1.0, np.float32),
+  )
+  return types.Sample(**{**given, **changes})
+
+
+def random_samples(lengths, *, vocab, prompt=3, seed=0):
+  """Samples of these response lengths with random token ids."""
+  rng = np.random.default_rng(seed)
+  return [
+    make_sample(
+      rng.integers(0, vocab, prompt),
+      rng.integers(0, vocab, length),
+      index=index,
+    )
+    for index, length in enumerate(lengths)
+  ]
+
+
+def make_batch(length, correct, *, cap, **changes):
+  """A types.Batch of one group."""
+  length = np.asarray(length, np.int32)
+  correct = np.asarray(correct, bool)
+  given = dict(
+    group=np.zeros(length.size, np.int32),
+    length=length,
+    correct=correct,
+    answered=correct,
+    truncated=length > cap,
+    cap=np.int32(cap),
+  )
+  return types.Batch(**{**given, **changes})
+
+
+def tiny_shape(**changes):
+  """A policy of two layers that computes in milliseconds."""
+  given = dict(vocab=19, layers=2, dim=16, heads=4, kv_heads=2, head_dim=4)
+  given |= dict(mlp=24, rope_theta=100.0, norm_eps=1e-6, tied=False)
+  return qwen2.Shape(**{**given, **changes})
+
+
+def lively(shape, seed=0):
+  """Parameters far enough from zero for tokens to differ in probability."""
+  rng = np.random.default_rng(seed)
+  return jax.tree.map(
+    lambda size: jnp.asarray(0.3 * rng.normal(size=size), jnp.float32),
+    qwen2.array_shapes(shape),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
+def tiny_recipe(shape, loss=None, **changes):
+  """An update whose optimiser subtracts the bare gradient."""
+  bound = functools.partial(losses.clip_higher, low=0.2, high=0.28)
+  given = dict(
+    shape=shape,
+    loss=loss or bound,
+    extra=(),
+    tx=optax.sgd(1.0),
+    attend=attention.reference,
+    dtype=jnp.float32,
+    remat='nothing',
+    temperature=1.0,
+    chunk=16,
+  )
+  return update.Recipe(**{**given, **changes})
+
+
+def one_device(recipe):
+  """The layout of an update on the first device alone."""
+  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1)
+  return sharding.layout(
+    mesh,
+    jax.eval_shape(lambda: steps.new_state(lively(recipe.shape), recipe.tx)),
+  )

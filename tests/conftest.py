@@ -1,0 +1,44 @@
+"""What all tests share: eight fake CPU devices, quiet, and the public data."""
+
+import os
+import pathlib
+
+# Before anything imports jax or a library that talks. The processes that
+# tests start inherit them. For the tests marked gpu: JAX_PLATFORMS=cuda,cpu.
+os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+os.environ.setdefault('HF_HUB_OFFLINE', '1')
+os.environ.setdefault('WANDB_MODE', 'offline')
+os.environ.setdefault('MPLBACKEND', 'Agg')
+
+import hypothesis
+import jax
+import pytest
+
+jax.config.update('jax_num_cpu_devices', 8)
+# The same examples each time, however slow the machine.
+hypothesis.settings.register_profile(
+  'repeatable', derandomize=True, deadline=None, database=None
+)
+hypothesis.settings.load_profile('repeatable')
+
+DATA = pathlib.Path(__file__).parents[1] / '../shared/data'
+
+
+@pytest.fixture(scope='session')
+def shared_data():
+  """The folder of public problems, tokenizer and grading cases."""
+  folder = pathlib.Path(os.environ.get('SIRI_DATA', DATA)).resolve()
+  if not folder.is_dir():
+    pytest.skip(f'no public data in {folder}: name its folder in SIRI_DATA')
+  return folder
+
+
+@pytest.fixture(scope='session')
+def cache(tmp_path_factory):
+  """Folder of compiled programs: processes and tests share what it holds."""
+  return tmp_path_factory.mktemp('cache')
+
+
+def pytest_runtest_setup(item):
+  if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
+    pytest.skip('needs a GPU')

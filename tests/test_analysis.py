@@ -1,0 +1,330 @@
+"""What is read from a run's folder, drawn of it and told about it."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from siri_jax import run_folder
+from siri_jax.analysis import picture, runs, table
+
+COSINE = {'low': 46, 'high': 92, 'period': 8, 'phase': 0}
+
+
+def step_record(step, cap=None):
+  """A step of a run whose cap swings with a period of 8 steps."""
+  swing = round(69 + 23 * math.cos(2 * math.pi * step / 8))
+  return {
+    'step': step,
+    'cap': cap or swing,
+    'phase': 'compress' if step % 8 < 4 else 'expand',
+    'accuracy': 0.5 + step / 100,
+    'length_mean': 40.0 - step,
+    'length_p90': 45.5,
+    'length_wrong': None if step == 1 else 38.0,
+    'entropy': 0.4,
+  }
+
+
+def evaluation(step, kind, accuracy, length, name='held_out', **changes):
+  return {
+    'step': step,
+    'kind': kind,
+    'set': name,
+    'accuracy': accuracy,
+    'accuracy_se': 0.01,
+    'length': length,
+    'length_se': 0.5,
+    'truncated_frac': 0.02,
+    'tokens': 10_000 * step,
+    **changes,
+  }
+
+
+POINTS = [
+  evaluation(0, 'start', 0.50, 50.0),
+  evaluation(4, 'compressed', 0.60, 30.0),
+  evaluation(8, 'expanded', 0.75, 40.0),
+]
+
+
+def make(path, steps=16, evals=POINTS, source='configs/a.py', **changes):
+  """A run's folder with so many steps of `step_record`."""
+  config = {'seed': 0, 'schedule': 'cosine', 'schedule_kw': COSINE, **changes}
+  with run_folder.RunFolder(path, config, source=source, overrides={}) as made:
+    made.start(0)
+    for step in range(steps):
+      cap = 92 if config['schedule'] == 'constant' else None
+      made.append('metrics', step_record(step, cap))
+    for record in evals:
+      made.append('eval', record)
+  return path
+
+
+# Reading.
+
+
+def test_a_run_is_read_as_it_was_written(tmp_path):
+  run = runs.read(make(tmp_path / 'a'))
+  assert run.name == 'a'
+  assert run.config['schedule_kw'] == COSINE
+  assert run.info['config'] == 'configs/a.py'
+  assert run.sets == ['held_out']
+  assert run.evals == POINTS
+  np.testing.assert_array_equal(run.metrics['step'], np.arange(16))
+  assert run.metrics['step'].dtype == np.int64
+  assert run.metrics['accuracy'].dtype == np.float64
+  assert list(run.metrics['phase'][:5]) == [*4 * ['compress'], 'expand']
+
+
+def test_what_a_step_lacks_is_nan(tmp_path):
+  run = runs.read(make(tmp_path, steps=3))
+  np.testing.assert_array_equal(run.metrics['length_wrong'], [38, np.nan, 38])
+  np.testing.assert_array_equal(run.column('unheard_of'), 3 * [np.nan])
+
+
+def test_a_run_that_is_writing_just_now_is_read_up_to_its_last_whole_step(
+  tmp_path,
+):
+  path = make(tmp_path, steps=3)
+  with open(path / 'metrics.jsonl', 'a') as file:
+    file.write('{"step": 3, "cap')
+  assert list(runs.read(path).metrics['step']) == [0, 1, 2]
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+  with pytest.raises(FileNotFoundError, match=r'RUN\.json'):
+    runs.read(tmp_path)
+
+
+# The picture.
+
+
+def test_compression_is_from_its_first_step_to_the_first_of_expansion(tmp_path):
+  run = runs.read(make(tmp_path / 'whole', steps=16))
+  assert picture.compressed_spans(run) == [(0, 4), (8, 12)]
+  run = runs.read(make(tmp_path / 'part', steps=10, evals=[]))
+  assert picture.compressed_spans(run) == [(0, 4), (8, 10)]
+
+
+def test_a_constant_cap_has_no_phases(tmp_path):
+  run = runs.read(make(tmp_path, schedule='constant'))
+  assert picture.compressed_spans(run) == []
+
+
+@pytest.mark.parametrize('steps', [0, 1, 2, 3, 16])
+def test_a_picture_has_units_on_every_axis_from_the_first_step_on(
+  tmp_path, steps
+):
+  fig = picture.draw(runs.read(make(tmp_path, steps, evals=POINTS[:steps])))
+  tokens, accuracy, entropy = fig.axes
+  assert 'tokens' in tokens.get_ylabel()
+  assert '%' in accuracy.get_ylabel()
+  assert 'nats' in entropy.get_ylabel()
+  assert entropy.get_xlabel() == 'step'
+  assert tokens.get_shared_x_axes().joined(tokens, entropy)
+
+
+def test_the_curves_are_the_numbers_and_nothing_is_cut_off(tmp_path):
+  run = runs.read(make(tmp_path))
+  tokens, accuracy, _ = picture.draw(run).axes
+  curves = {
+    line.get_label(): line for ax in (tokens, accuracy) for line in ax.lines
+  }
+  np.testing.assert_array_equal(curves['cap'].get_ydata(), run.metrics['cap'])
+  np.testing.assert_array_equal(curves['held_out'].get_xdata(), [0, 4, 8])
+  np.testing.assert_allclose(curves['held_out'].get_ydata(), [50, 60, 75])
+  bottom, top = tokens.get_ylim()
+  assert bottom == 0
+  assert top > run.metrics['cap'].max()
+
+
+def test_compressed_and_expanded_points_have_markers_of_their_own(tmp_path):
+  axes = picture.draw(runs.read(make(tmp_path))).axes[1]
+  legend = {line.get_label(): line for line in axes.lines}
+  markers = [legend[kind].get_marker() for kind in ('compressed', 'expanded')]
+  drawn = {line.get_marker() for line in axes.lines} - {'', 'None', '_', None}
+  assert len({*markers}) == 2
+  assert drawn == {*markers, 'o'}
+
+
+def test_saving_puts_a_png_into_the_folder_and_touches_no_window(tmp_path):
+  path = make(tmp_path)
+  code = (
+    'import sys\n'
+    'from siri_jax.analysis import picture\n'
+    'picture.save(sys.argv[1])\n'
+    'assert "matplotlib.pyplot" not in sys.modules\n'
+  )
+  subprocess.run([sys.executable, '-c', code, str(path)], check=True)
+  assert (path / 'picture.png').read_bytes().startswith(b'\x89PNG')
+
+
+# The table.
+
+# Accuracy (%) and length on AIME24, AIME25, AMC, MATH500 (paper, Table 1).
+ORIGINAL = ((28.2, 12333), (21.5, 12264), (61.8, 8449), (82.4, 4745))
+PAPER = {
+  'DeepScaleR': ((41.1, 8585), (29.0, 8348), (73.9, 5515), (87.6, 3054)),
+  'DAPO-16K': ((42.8, 10453), (30.9, 10352), (74.6, 7339), (88.1, 4223)),
+  'AdaptThink': ((31.0, 6679), (22.3, 6800), (63.3, 3498), (82.0, 1782)),
+  'SIRI-low': ((40.4, 7093), (29.6, 6509), (74.6, 4700), (87.7, 2881)),
+  'SIRI-high': ((43.6, 10049), (32.2, 9739), (75.9, 7396), (88.4, 4633)),
+}
+
+
+@pytest.mark.parametrize(
+  ('row', 'mean_of_ratios'),
+  [
+    ('DeepScaleR', 0.392),
+    ('DAPO-16K', 0.361),
+    ('AdaptThink', 0.077),
+    ('SIRI-low', 0.485),
+    ('SIRI-high', 0.408),
+  ],
+)
+def test_the_papers_own_rows_give_their_efficiency(
+  tmp_path, row, mean_of_ratios
+):
+  records = []
+  for i, (first, then) in enumerate(zip(ORIGINAL, PAPER[row], strict=True)):
+    records.append(evaluation(0, 'start', *first, name=f'set {i}'))
+    records.append(evaluation(8, 'expanded', *then, name=f'set {i}'))
+  run = runs.read(make(tmp_path, evals=records))
+  means = table.mean_over_sets(
+    [table.evaluations(run, name) for name in run.sets]
+  )
+  assert means[8]['efficiency'] == pytest.approx(mean_of_ratios, abs=6e-4)
+  assert means[8]['accuracy'] == pytest.approx(np.mean(PAPER[row], axis=0)[0])
+  assert means[8]['accuracy_se'] == pytest.approx(0.01 / 2)  # Of four sets.
+
+
+def test_less_accuracy_has_no_efficiency_and_half_the_length_doubles_it():
+  assert table.efficiency(0.4, 10, 0.5, 20) == 0
+  assert table.efficiency(0.6, 20, 0.5, 20) == pytest.approx(0.2)
+  assert table.efficiency(0.6, 10, 0.5, 20) == pytest.approx(0.4)
+  assert math.isnan(table.efficiency(0.6, 10, 0.0, 20))
+
+
+def rows(text):
+  """The lines of a text with single spaces."""
+  return [' '.join(line.split()) for line in text.splitlines()]
+
+
+def test_the_table_tells_each_point_with_its_errors(tmp_path):
+  found = rows(table.text([make(tmp_path)]))
+  assert '0 start cosine 50.0 ± 1.0 50.0 ± 0.5 0' in found
+  assert '4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33' in found
+  assert '8 expanded cosine 75.0 ± 1.0 40.0 ± 0.5 80k 0.62' in found
+
+
+def test_points_of_the_cadence_stay_out_of_the_table(tmp_path):
+  between = evaluation(6, 'cadence', 0.66, 33.3)
+  text = table.text([make(tmp_path, evals=[*POINTS, between])])
+  assert '33.3' not in text
+
+
+def other_run(folder, name, accuracy, **changes):
+  """A run of constant cap whose points are its cadence's."""
+  evals = [
+    evaluation(0, 'start', 0.50, 50.0),
+    evaluation(4, 'cadence', 0.61, 55.0),
+    evaluation(8, 'cadence', accuracy, 52.0),
+  ]
+  changes = {
+    'source': f'configs/a.py:{name}',
+    'schedule': 'constant',
+    **changes,
+  }
+  return make(folder / f'a-{name}', evals=evals, **changes)
+
+
+def test_other_runs_stand_at_the_first_ones_steps(tmp_path):
+  other = other_run(tmp_path, 'long', 0.80)
+  found = rows(table.text([make(tmp_path / 'a'), other]))
+  at = found.index('4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33')
+  assert found[at + 1] == 'long 61.0 ± 1.0 55.0 ± 0.5 40k 0.20'
+
+
+def test_a_difference_within_two_standard_errors_is_marked(tmp_path):
+  folders = [
+    make(tmp_path / 'a'),
+    other_run(tmp_path, 'even', 0.77),
+    other_run(tmp_path, 'better', 0.78),
+  ]
+  found = rows(table.text(folders))
+  assert '8 expanded its start +25.0 ± 1.4 -10.0 ± 0.7' in found
+  # 2 points at an error of 1.41 are noise; 3 are not.
+  assert 'even ~ -2.0 ± 1.4 -12.0 ± 0.7' in found
+  assert 'better -3.0 ± 1.4 -12.0 ± 0.7' in found
+
+
+def test_what_was_set_otherwise_is_told(tmp_path):
+  folders = [
+    make(tmp_path / 'a'),
+    other_run(tmp_path, 'long', 0.8, seed=1, schedule_kw={'cap': 92}),
+  ]
+  told = 'long differs from cosine in: seed, schedule, schedule_kw.'
+  assert told in table.text(folders)
+
+
+def test_an_unknown_error_is_left_out_and_marks_nothing(tmp_path):
+  evals = [POINTS[0], {**POINTS[1], 'accuracy_se': None, 'accuracy': 0.5}]
+  found = rows(table.text([make(tmp_path, evals=evals)]))
+  assert '4 compressed cosine 50.0 30.0 ± 0.5 40k 0.00' in found
+  assert '4 compressed its start +0.0 -20.0 ± 0.7' in found
+
+
+def test_several_sets_have_a_table_each_and_one_of_their_mean(tmp_path):
+  evals = [
+    evaluation(step, kind, accuracy, 40.0, name=name)
+    for name, gain in (('easy', 0.2), ('hard', 0.1))
+    for step, kind, accuracy in (
+      (0, 'start', 0.5),
+      (4, 'compressed', 0.5 + gain),
+    )
+  ]
+  found = rows(table.text([make(tmp_path, evals=evals)]))
+  assert [row for row in found if row in ('easy', 'hard')] == ['easy', 'hard']
+  assert '4 compressed cosine 65.0 ± 0.7 40.0 ± 0.4 40k 0.30' in found
+
+
+def test_a_run_without_evaluations_says_so(tmp_path):
+  assert 'no evaluation yet' in table.text([make(tmp_path, evals=[])])
+
+
+def test_the_table_fits_a_terminal_of_80_columns(tmp_path):
+  real = [{**p, 'length': 300 * p['length'], 'length_se': 51} for p in POINTS]
+  folders = [make(tmp_path / 'a', evals=real)]
+  folders += [
+    other_run(tmp_path, name, 0.7)
+    for name in ('constant', 'short', 'short_then_long')
+  ]
+  assert max(map(len, table.text(folders).splitlines())) <= 80
+
+
+def test_markdown_is_a_style(tmp_path):
+  assert '| compressed | cosine' in table.text([make(tmp_path)], 'github')
+
+
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+  folders = [
+    make(tmp_path / 'one'),
+    make(tmp_path / 'two', seed=1),
+    other_run(tmp_path, 'long', 0.8),
+  ]
+  found = table.labels([runs.read(folder) for folder in folders])
+  assert found == ['one', 'two', 'long']
+
+
+def test_beside_a_run_stand_the_evaluated_ones_of_its_config(tmp_path):
+  own = make(tmp_path / 'a')
+  other = other_run(tmp_path, 'constant', 0.8)
+  make(tmp_path / 'b', source='configs/b.py')
+  make(tmp_path / 'a-just-begun', evals=[])
+  (tmp_path / 'damaged').mkdir()
+  (tmp_path / 'damaged' / 'RUN.json').write_text('{')
+  assert table.beside(own) == [other]
+  assert table.beside(other) == [own]

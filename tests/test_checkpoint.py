@@ -1,0 +1,287 @@
+"""Checkpoints come back bit for bit, or the one before them does."""
+
+import builders
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siri_jax import checkpoint, optim, run_folder, sharding, steps
+from siri_jax.models import qwen2
+
+FACTS = {'tokens': 12345, 'task': 'fingerprint'}
+TX = optim.adamw(
+  learning_rate=1e-2,
+  warmup_steps=0,
+  b1=0.9,
+  b2=0.999,
+  eps=1e-8,
+  weight_decay=0.01,
+  clip_norm=1.0,
+)
+
+
+def blueprint(**shape):
+  """A state's shapes and types."""
+  sizes = qwen2.array_shapes(builders.tiny_shape(vocab=20, **shape))
+  params = jax.tree.map(
+    lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
+    sizes,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+  return jax.eval_shape(lambda p: steps.new_state(p, TX), params)
+
+
+def state_at(step, **shape):
+  """A state in which every array, moments too, is of random numbers."""
+  rng = np.random.default_rng(step)
+  state = jax.tree.map(
+    lambda x: jnp.asarray(rng.normal(size=x.shape) * 9, x.dtype),
+    blueprint(**shape),
+  )
+  return state.replace(step=jnp.int32(step))
+
+
+def like(state):
+  """What `restore` is given: shapes, dtypes and places."""
+  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1)
+  layout = sharding.layout(mesh, state)
+  return checkpoint.abstract(state, layout.state)
+
+
+def assert_same(restored, state):
+  """The same tree, types and bits."""
+  assert jax.tree.structure(restored) == jax.tree.structure(state)
+  for a, b in zip(
+    jax.tree.leaves(restored), jax.tree.leaves(state), strict=True
+  ):
+    assert a.dtype == b.dtype
+    assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+class Opened:
+  """A run's checkpoints, opened anew for every use as after a kill."""
+
+  def __init__(self, folder, keep=3, always=()):
+    self.folder, self.told = folder, []
+    self._options = dict(keep=keep, always=always)
+
+  def save(self, *states):
+    found = checkpoint.Checkpoints(self.folder, **self._options)
+    for state in states:
+      found.save(state, FACTS)
+    found.close()
+
+  def restore(self, wanted):
+    found = checkpoint.Checkpoints(self.folder, **self._options)
+    try:
+      return found.restore(wanted, self.told.append)
+    finally:
+      found.close()
+
+  def steps(self):
+    """Those of the checkpoints and of the manifests, which must agree."""
+    folders = {p.name for p in self.folder.iterdir() if p.is_dir()}
+    manifests = {p.name[:6] for p in self.folder.glob('*.manifest.json')}
+    assert folders == manifests
+    return sorted(map(int, folders))
+
+
+@pytest.fixture(scope='module')
+def states():
+  return {step: state_at(step) for step in range(1, 7)}
+
+
+@pytest.fixture
+def run(tmp_path, states):
+  """A run with checkpoints 1 and 2."""
+  opened = Opened(tmp_path / 'checkpoints')
+  opened.save(states[1], states[2])
+  return opened
+
+
+def test_a_state_comes_back_typed_and_bit_for_bit(run, states):
+  restored, facts = run.restore(like(states[2]))
+  assert_same(restored, states[2])
+  assert type(restored) is type(states[2])
+  assert facts == FACTS
+  assert run.told == []
+
+
+def test_a_state_comes_back_to_where_it_is_to_lie(run, states):
+  mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
+  wanted = checkpoint.abstract(
+    states[2], sharding.layout(mesh, states[2]).state
+  )
+  restored, _ = run.restore(wanted)
+  assert_same(restored, states[2])
+  for array, meant in zip(
+    jax.tree.leaves(restored), jax.tree.leaves(wanted), strict=True
+  ):
+    assert array.sharding.is_equivalent_to(meant.sharding, array.ndim)
+
+
+def test_no_checkpoint_is_none(tmp_path, states):
+  run = Opened(tmp_path / 'checkpoints')
+  assert run.restore(like(states[1])) is None
+  assert run.told == []
+
+
+def test_saving_a_step_again_leaves_it_as_it_is(run, states):
+  other = state_at(9).replace(step=jnp.int32(2))
+  run.save(other)
+  restored, _ = run.restore(like(other))
+  assert_same(restored, states[2])
+
+
+def test_the_newest_stay_and_the_turns(tmp_path, states):
+  run = Opened(tmp_path / 'checkpoints', keep=2, always=(1, 3))
+  run.save(*states.values())
+  assert run.steps() == [1, 3, 5, 6]
+
+
+def test_no_checkpoint_is_deleted_before_the_next_one_is_whole(
+  tmp_path, states, monkeypatch
+):
+  run = Opened(tmp_path / 'checkpoints', keep=1)
+  run.save(states[1])
+
+  def killed(path, data):
+    raise KeyboardInterrupt
+
+  with monkeypatch.context() as patch:
+    patch.setattr(run_folder, 'write_atomically', killed)
+    with pytest.raises(KeyboardInterrupt):
+      run.save(states[2])
+  restored, _ = run.restore(like(states[1]))
+  assert_same(restored, states[1])
+  run.save(states[2])
+  assert run.steps() == [2]
+
+
+def flip(path):
+  """One bit in the middle of a file."""
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+def truncate(path):
+  path.write_bytes(path.read_bytes()[:-1])
+
+
+def files_of(folder):
+  return sorted(p for p in folder.rglob('*') if p.is_file())
+
+
+@pytest.mark.parametrize('harm', [flip, truncate, lambda path: path.unlink()])
+def test_harm_to_any_file_is_named_and_the_checkpoint_before_is_taken(
+  run, states, harm
+):
+  pristine = {p: p.read_bytes() for p in files_of(run.folder / '000002')}
+  manifest = run.folder / '000002.manifest.json'
+  pristine[manifest] = manifest.read_bytes()
+  largest = max(pristine, key=lambda p: len(pristine[p]))
+  metadata = next(p for p in pristine if p.name == '_METADATA')
+  top = run.folder / '000002' / '_CHECKPOINT_METADATA'
+  for path in (largest, metadata, top):
+    for name, data in pristine.items():
+      name.parent.mkdir(parents=True, exist_ok=True)
+      name.write_bytes(data)
+    harm(path)
+    run.told.clear()
+    restored, facts = run.restore(like(states[1]))
+    assert_same(restored, states[1])
+    assert facts == FACTS
+    (told,) = run.told
+    assert '000002 is damaged' in told
+    assert str(path.relative_to(run.folder / '000002')) in told
+    assert run.steps() == [1]
+
+
+def test_a_checkpoint_whose_manifest_was_never_written_is_passed_over(
+  run, states
+):
+  (run.folder / '000002.manifest.json').unlink()
+  restored, _ = run.restore(like(states[1]))
+  assert_same(restored, states[1])
+  assert run.told == ['checkpoint 000002 was not finished']
+  assert run.steps() == [1]
+
+
+def test_a_manifest_that_is_cut_short_is_damage(run, states):
+  truncate(run.folder / '000002.manifest.json')
+  restored, _ = run.restore(like(states[1]))
+  assert_same(restored, states[1])
+  assert '000002.manifest.json' in run.told[0]
+
+
+def test_the_step_of_a_damaged_checkpoint_can_be_saved_again(run, states):
+  flip(max(files_of(run.folder / '000002'), key=lambda p: p.stat().st_size))
+  run.restore(like(states[1]))
+  run.save(states[2])
+  run.told.clear()
+  restored, _ = run.restore(like(states[2]))
+  assert_same(restored, states[2])
+  assert run.told == []
+
+
+def test_where_none_is_whole_it_says_so_and_deletes_nothing(run, states):
+  for step in ('000001', '000002'):
+    flip(max(files_of(run.folder / step), key=lambda p: p.stat().st_size))
+  for _ in range(2):  # The second call must not start anew in silence.
+    with pytest.raises(checkpoint.DamagedError, match=r'\[2, 1\] is whole'):
+      run.restore(like(states[2]))
+  assert run.steps() == [1, 2]
+
+
+def test_a_save_that_was_killed_half_way_is_swept_away(run, states):
+  half = run.folder / '000003.orbax-checkpoint-tmp'
+  half.mkdir()
+  (half / 'some').write_bytes(b'half')
+  restored, _ = run.restore(like(states[2]))
+  assert_same(restored, states[2])
+  run.save(states[3])
+  assert run.steps() == [1, 2, 3]
+
+
+def test_a_run_killed_in_its_very_first_save_starts_anew(tmp_path, states):
+  run = Opened(tmp_path / 'checkpoints')
+  run.save(states[1])
+  (run.folder / '000001.manifest.json').unlink()
+  assert run.restore(like(states[1])) is None
+  run.save(states[1])
+  assert run.steps() == [1]
+
+
+def test_another_dtype_is_refused_and_never_cast(run, states):
+  halved = states[2].replace(
+    params=jax.tree.map(lambda x: x.astype(jnp.bfloat16), states[2].params)
+  )
+  with pytest.raises(ValueError, match='another model') as refusal:
+    run.restore(like(halved))
+  assert 'params/embed' in str(refusal.value)
+  assert 'float32' in str(refusal.value)
+  assert 'bfloat16' in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+  ('shape', 'named'),
+  [
+    ({'mlp': 32}, 'params/layers/down'),
+    ({'layers': 3}, 'params/layers/attn_norm'),
+    ({'tied': True}, 'params/head'),
+  ],
+)
+def test_another_model_is_refused_by_its_arrays(run, shape, named):
+  with pytest.raises(ValueError, match='another model') as refusal:
+    run.restore(like(blueprint(**shape)))
+  assert named in str(refusal.value)
+  assert run.steps() == [1, 2]
+
+
+def test_a_model_with_an_array_more_is_refused(tmp_path):
+  run = Opened(tmp_path / 'checkpoints')
+  run.save(state_at(1, tied=True))
+  with pytest.raises(ValueError, match=r'params/head None where'):
+    run.restore(like(blueprint()))

@@ -1,0 +1,240 @@
+"""Decoding as functions: drawing a token, and slots that take turns."""
+
+import functools
+
+import builders
+import jax
+import numpy as np
+import pytest
+
+from siri_jax.rollout import decode
+
+SHAPE = builders.tiny_shape(layers=1)
+PARAMS = builders.lively(SHAPE)
+EOS = 0
+CHOOSE = jax.jit(decode.choose)
+
+
+def choose(logits, uniform, temperature=1.0, top_p=1.0, top_k=0):
+  logits, uniform = np.float32(logits), np.float32(uniform)
+  settings = np.float32(temperature), np.float32(top_p), np.int32(top_k)
+  token, logp = CHOOSE(logits, uniform, *settings)
+  return np.asarray(token), np.asarray(logp)
+
+
+def even(draws):
+  """Uniforms that lie evenly in [0, 1)."""
+  return (np.arange(draws) + 0.5) / draws
+
+
+def shares(probabilities, **settings):
+  """How often each token is drawn, over 1000 even uniforms."""
+  logits = np.log(np.tile(np.float32(probabilities), (1000, 1)))
+  token, logp = choose(logits, even(1000), **settings)
+  share = np.bincount(token, minlength=len(probabilities)) / 1000
+  for t in np.unique(token):
+    # What is reported is the log-probability of what was drawn from.
+    np.testing.assert_allclose(np.exp(logp[token == t]), share[t], atol=2e-3)
+  return share
+
+
+P = [0.5, 0.05, 0.3, 0.15]
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+  np.testing.assert_allclose(shares(P), P, atol=2e-3)
+
+
+def test_a_temperature_flattens_the_distribution():
+  flat = np.sqrt(P) / np.sqrt(P).sum()
+  np.testing.assert_allclose(shares(P, temperature=2.0), flat, atol=2e-3)
+
+
+def test_temperature_0_takes_the_most_likely_token():
+  token, logp = choose([np.log(P)] * 3, [0.0, 0.5, 0.99], temperature=0.0)
+  assert token.tolist() == [0, 0, 0]
+  np.testing.assert_allclose(logp, np.log(0.5), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ('top_p', 'kept'),
+  [(0.4, [0]), (0.6, [0, 2]), (0.81, [0, 2, 3]), (0.99, [0, 1, 2, 3])],
+)
+def test_top_p_keeps_the_fewest_tokens_that_reach_it(top_p, kept):
+  expected = np.where(np.isin(range(4), kept), P, 0)
+  found = shares(P, top_p=top_p)
+  np.testing.assert_allclose(found, expected / expected.sum(), atol=2e-3)
+
+
+@pytest.mark.parametrize(('top_k', 'kept'), [(1, [0]), (3, [0, 2, 3])])
+def test_top_k_keeps_that_many_tokens(top_k, kept):
+  expected = np.where(np.isin(range(4), kept), P, 0)
+  found = shares(P, top_k=top_k)
+  np.testing.assert_allclose(found, expected / expected.sum(), atol=2e-3)
+
+
+def test_the_narrower_of_top_p_and_top_k_holds():
+  assert shares(P, top_p=0.81, top_k=1).tolist() == [1, 0, 0, 0]
+  assert shares(P, top_p=0.4, top_k=3).tolist() == [1, 0, 0, 0]
+
+
+def test_a_token_without_probability_is_never_drawn():
+  # 500 tokens between two live ones: sums of floats wobble between them.
+  logits = np.full((1, 1001), -np.inf, np.float32)
+  logits[0, [3, 500, 997]] = 0.3, 0.1, 0.2
+  edges = np.cumsum(np.exp([0.3, 0.1, 0.2]) / np.exp([0.3, 0.1, 0.2]).sum())
+  near = np.float32(edges[:2, None] + np.arange(-50, 50) * 1e-8).ravel()
+  top = 1 - np.float32(2.0**-24)
+  uniform = np.float32([0, top, *near])
+  token, logp = choose(np.tile(logits, (uniform.size, 1)), uniform)
+  assert set(token) == {3, 500, 997}
+  assert (token[0], token[1]) == (3, 997)
+  assert np.isfinite(logp).all()
+
+
+def test_each_row_is_drawn_by_itself():
+  logits = np.log(np.float32([P, P[::-1], P]))
+  token, _ = choose(logits, [0.1, 0.1, 0.9])
+  assert token.tolist() == [0, 0, 3]
+
+
+def test_logits_without_a_uniform_each_are_refused():
+  with pytest.raises(ValueError, match='do not fit'):
+    choose(np.zeros((3, 4)), [0.5])
+
+
+def make_ask(prompts, *, group=1, capacity=None, **changes):
+  """An Ask for `group` samples of each prompt."""
+  count = len(prompts) * group
+  capacity = capacity or count
+  ids = np.zeros((capacity, max(map(len, prompts))), np.int32)
+  length = np.ones(capacity, np.int32)
+  for i, prompt in enumerate(prompts):
+    ids[i, : len(prompt)], length[i] = prompt, len(prompt)
+  request = np.arange(capacity)
+  given = dict(
+    prompts=ids,
+    prompt_length=length,
+    prompt_count=np.int32(len(prompts)),
+    prompt_of=(request // group).astype(np.int32),
+    identity=np.stack([request // group, request % group], 1).astype(np.uint32),
+    count=np.int32(count),
+    seeds=np.uint32([0, 0, 7]),
+    cap=np.int32(6),
+    temperature=np.float32(1),
+    top_p=np.float32(1),
+    top_k=np.int32(0),
+  )
+  return decode.Ask(**{**given, **changes})
+
+
+@functools.cache
+def engine(slots, columns, stretch):
+  start = functools.partial(
+    decode.start, shape=SHAPE, slots=slots, columns=columns
+  )
+  advance = functools.partial(
+    decode.advance, shape=SHAPE, eos_ids=(EOS,), stretch=stretch
+  )
+  return jax.jit(start), jax.jit(advance)
+
+
+def run(ask, *, slots=2, columns=6, stretch=1000):
+  """Decodes to the end; all the states between."""
+  start, advance = engine(slots, columns, stretch)
+  states = [start(PARAMS, ask)]
+  while not np.all(states[-1].lengths[: ask.count] > 0):
+    states.append(advance(PARAMS, ask, states[-1]))
+  return states
+
+
+PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9]]
+
+
+def test_a_finished_slot_takes_the_next_request():
+  ask = make_ask(PROMPTS, group=2)
+  *_, end = run(ask)
+  lengths = np.asarray(end.lengths)
+  assert (lengths > 0).all()
+  assert len(set(lengths.tolist())) > 1
+  # Two slots, never idle while there are requests: they end at most one
+  # response apart, and the clock has run as long as the busier one.
+  assert lengths.sum() / 2 <= end.clock < lengths.sum() / 2 + lengths.max()
+  assert end.begun == 8
+  assert (end.request == -1).all()
+
+
+def test_requests_beyond_the_count_are_not_begun():
+  ask = make_ask(PROMPTS, capacity=8)
+  *_, end = run(ask)
+  assert end.begun == 4
+  assert (end.lengths[4:] == 0).all()
+  assert (end.responses[4:] == 0).all()
+
+
+def test_a_stretch_ends_with_the_host_having_a_look():
+  ask = make_ask(PROMPTS, group=2)
+  states = run(ask, stretch=3)
+  clocks = [int(s.clock) for s in states]
+  assert clocks[:3] == [0, 3, 6]
+  *_, whole = run(ask)
+  assert clocks[-1] == whole.clock
+  np.testing.assert_array_equal(states[-1].responses, whole.responses)
+  np.testing.assert_array_equal(states[-1].logp, whole.logp)
+
+
+def test_a_response_ends_with_the_end_of_sequence_or_at_the_cap():
+  ask = make_ask(PROMPTS, group=2)
+  *_, end = run(ask)
+  assert 0 < np.sum(end.stopped) < 8
+  for tokens, length, stopped in zip(
+    np.asarray(end.responses), end.lengths, end.stopped, strict=True
+  ):
+    response = tokens[:length]
+    assert EOS not in response[:-1]
+    assert (response[-1] == EOS) == stopped
+    assert stopped or length == ask.cap
+    assert not tokens[length:].any()
+
+
+def test_a_cap_of_one_is_one_token():
+  *_, end = run(make_ask(PROMPTS, group=2, cap=np.int32(1)))
+  assert (end.lengths == 1).all()
+  assert end.clock == 4
+
+
+def test_a_longer_engine_gives_the_same_samples():
+  # Its uniforms are more, and the first of them the same.
+  ask = make_ask(PROMPTS, group=2)
+  *_, short = run(ask)
+  *_, long = run(ask, columns=17)
+  np.testing.assert_array_equal(long.responses[:, :6], short.responses)
+  np.testing.assert_allclose(long.logp[:, :6], short.logp, atol=1e-5)
+
+
+def test_samples_of_a_group_differ_and_seeds_give_others():
+  ask = make_ask([[1, 2, 3]], group=8)
+  *_, first = run(ask)
+  assert len({tuple(r) for r in np.asarray(first.responses).tolist()}) > 4
+  *_, other = run(ask.replace(seeds=np.uint32([0, 0, 8])))
+  assert not np.array_equal(first.responses, other.responses)
+
+
+def test_the_first_tokens_are_drawn_as_often_as_they_are_likely():
+  draws = 512
+  ask = make_ask([[1, 2, 3]], group=draws, cap=np.int32(1))
+  *_, end = run(ask, slots=draws, columns=1)
+  token, logp = np.asarray(end.responses)[:, 0], np.asarray(end.logp)[:, 0]
+  likely = np.zeros(SHAPE.vocab)
+  likely[token] = np.exp(logp)
+  # Tokens that never came are unlikely.
+  assert likely.sum() > 0.97
+  share = np.bincount(token, minlength=SHAPE.vocab) / draws
+  deviation = np.sqrt(likely * (1 - likely) / draws)
+  assert np.all(np.abs(share - likely) < 4 * deviation + 1e-3)
+
+
+def test_an_ask_whose_arrays_differ_is_refused():
+  ask = make_ask(PROMPTS)
+  with pytest.raises(ValueError, match='do not fit'):
+    engine(2, 6, 1000)[0](PARAMS, ask.replace(identity=ask.identity[:2]))

@@ -1,0 +1,257 @@
+"""The embedded engine: what decides a sample, and what does not."""
+
+import functools
+
+import builders
+import jax
+import numpy as np
+import pytest
+
+from siri_jax import schedules, steps, types
+from siri_jax.data import packing
+from siri_jax.rollout import sampler as samplers
+
+SHAPE = builders.tiny_shape(layers=1)
+EOS, COLUMNS, REQUESTS, PROMPT = 0, 12, 24, 6
+LENGTHS = [3, 1, 6, 2, 5, 4]
+cosine = functools.partial(
+  schedules.cosine, low=4, high=COLUMNS, period=8, phase=0
+)
+
+
+@functools.cache
+def programs(slots=4, stretch=4, temperature=1.0):
+  """The compiled programs of a tiny run."""
+  recipe = builders.tiny_recipe(SHAPE, temperature=temperature)
+  return steps.build(
+    cosine,
+    recipe,
+    builders.one_device(recipe),
+    eos_ids=(EOS,),
+    slots=slots,
+    columns=COLUMNS,
+    stretch=stretch,
+  )
+
+
+def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
+  compiled = programs(slots, stretch)
+  engine = samplers.Engine(
+    export=compiled.export,
+    start=compiled.start,
+    advance=compiled.advance,
+    requests=requests,
+    prompt_tokens=PROMPT,
+  )
+  built = samplers.embedded(engine, slots=slots, stretch=stretch)
+  built.push(builders.lively(SHAPE), version)
+  return built
+
+
+def make_prompts(numbers=range(6)):
+  """Prompt `i` is the same wherever it is asked for."""
+  return [
+    types.Prompt(
+      f'p{i}',
+      np.random.default_rng(i).integers(1, SHAPE.vocab, LENGTHS[i], np.int32),
+    )
+    for i in numbers
+  ]
+
+
+def sampling(**changes):
+  given = dict(n=4, cap=COLUMNS, temperature=1.0, top_p=1.0, top_k=0)
+  return samplers.Sampling(**{**given, 'seeds': (0, 0, 7), **changes})
+
+
+def unheard(done, total):
+  del done, total
+
+
+def sample(prompts, engine=None, **changes):
+  """(problem, index) -> sample."""
+  engine = engine or make_engine()
+  groups = engine.sample(prompts, sampling(**changes), unheard)
+  return {(s.problem_id, s.index): s for group in groups for s in group}
+
+
+def assert_same(found, expected):
+  for key, one in found.items():
+    other = expected[key]
+    assert one.response_ids.tolist() == other.response_ids.tolist(), key
+    assert one.finish_reason == other.finish_reason
+    np.testing.assert_allclose(
+      one.sampler_logp, other.sampler_logp, atol=1e-5, err_msg=str(key)
+    )
+
+
+def test_every_prompt_gets_its_group_of_n():
+  prompts = make_prompts()
+  groups = list(make_engine().sample(prompts, sampling(), unheard))
+  assert sorted(g[0].problem_id for g in groups) == [
+    p.problem_id for p in prompts
+  ]
+  ids = {p.problem_id: p.ids for p in prompts}
+  for group in groups:
+    assert [s.index for s in group] == [0, 1, 2, 3]
+    assert len({s.problem_id for s in group}) == 1
+    for one in group:
+      assert one.prompt_ids.tolist() == ids[one.problem_id].tolist()
+      assert one.response_ids.dtype == np.int32
+      assert one.sampler_logp.shape == one.response_ids.shape
+
+
+def test_a_sample_does_not_depend_on_its_neighbours_or_their_order():
+  whole = sample(make_prompts())
+  assert len({tuple(s.response_ids) for s in whole.values()}) > 12
+  assert_same(sample(make_prompts([4])), whole)
+  assert_same(sample(make_prompts([5, 1, 3, 0])), whole)
+
+
+def test_a_sample_does_not_depend_on_how_many_its_group_has():
+  assert_same(sample(make_prompts([0, 5]), n=2), sample(make_prompts()))
+
+
+def test_a_sample_does_not_depend_on_slots_and_stretches():
+  other = make_engine(slots=7, stretch=5)
+  assert_same(sample(make_prompts(), other), sample(make_prompts()))
+
+
+def test_a_sample_depends_on_run_purpose_step_problem_and_index():
+  whole = sample(make_prompts())
+  for seeds in (1, 0, 7), (0, 1, 7), (0, 0, 8):
+    other = sample(make_prompts(), seeds=seeds)
+    same = [
+      whole[k].response_ids.tolist() == other[k].response_ids.tolist()
+      for k in whole
+    ]
+    assert sum(same) < len(same) / 2
+  # Two problems with one prompt are two problems.
+  (prompt,) = make_prompts([2])
+  twin = types.Prompt('twin', prompt.ids)
+  pair = sample([prompt, twin])
+  assert_same({k: pair[k] for k in pair if k[0] == 'p2'}, whole)
+  responses = [tuple(s.response_ids) for s in pair.values()]
+  assert len(set(responses)) > 4
+
+
+def test_a_lower_cap_cuts_the_same_samples_shorter():
+  whole, cut = sample(make_prompts()), sample(make_prompts(), cap=5)
+  for key, one in cut.items():
+    full = whole[key].response_ids
+    assert one.response_ids.tolist() == full[:5].tolist()
+    ended = full.size <= 5 and whole[key].finish_reason == 'stop'
+    assert one.finish_reason == ('stop' if ended else 'length')
+
+
+def test_the_end_of_sequence_ends_a_response_and_nothing_else_does():
+  found = sample(make_prompts()).values()
+  assert {s.finish_reason for s in found} == {'stop', 'length'}
+  for one in found:
+    ended = one.finish_reason == 'stop'
+    assert (one.response_ids == EOS).sum() == ended
+    assert (one.response_ids[-1] == EOS) == ended
+    assert ended or one.response_ids.size == COLUMNS
+
+
+def test_an_end_on_the_very_last_token_is_a_stop():
+  ended = next(
+    s
+    for s in sample(make_prompts()).values()
+    if s.finish_reason == 'stop' and s.response_ids.size > 1
+  )
+  size, key = ended.response_ids.size, (ended.problem_id, ended.index)
+  assert sample(make_prompts(), cap=size)[key].finish_reason == 'stop'
+  assert sample(make_prompts(), cap=size - 1)[key].finish_reason == 'length'
+
+
+def test_the_cap_of_a_whole_cycle_compiles_nothing_anew():
+  compiled = programs()
+  sample(make_prompts())
+  compiled.cap(np.int32(0))
+  before = steps.compile_count(compiled)
+  for step in range(8):
+    cap = int(compiled.cap(np.int32(step)))
+    found = sample(make_prompts(), cap=cap, seeds=(0, 0, step))
+    assert max(s.response_ids.size for s in found.values()) == cap
+  assert steps.compile_count(compiled) == before
+
+
+@pytest.mark.parametrize('temperature', [1.0, 0.7])
+def test_log_probabilities_are_the_trainers(temperature):
+  found = list(sample(make_prompts(), temperature=temperature).values())
+  rows, count = packing.pack(
+    found,
+    np.ones(len(found)),
+    np.zeros(len(found)),
+    row_tokens=32,
+    micro_rows=2,
+    extra=('sampler_logp',),
+  )
+  trainer = programs(temperature=temperature).logprobs
+  logp = trainer(builders.lively(SHAPE), rows, np.int32(count))
+  live = rows.mask > 0
+  assert live.sum() == sum(s.response_ids.size for s in found)
+  np.testing.assert_allclose(
+    np.asarray(logp)[live], rows.extra['sampler_logp'][live], atol=1e-5
+  )
+
+
+def test_temperature_0_gives_the_same_response_every_time():
+  found = sample(make_prompts(), temperature=0.0)
+  for problem in {p for p, _ in found}:
+    assert len({tuple(found[problem, i].response_ids) for i in range(4)}) == 1
+
+
+def test_top_k_1_is_temperature_0():
+  greedy = sample(make_prompts(), temperature=0.0)
+  for key, one in sample(make_prompts(), top_k=1).items():
+    assert one.response_ids.tolist() == greedy[key].response_ids.tolist()
+    np.testing.assert_allclose(one.sampler_logp, 0, atol=1e-6)
+
+
+def test_a_sample_names_the_weights_that_wrote_it():
+  engine = make_engine(version=3)
+  for version in 3, 4:
+    engine.push(builders.lively(SHAPE, seed=version), version)
+    for one in sample(make_prompts([0]), engine).values():
+      assert one.spans == ((version, 0, one.response_ids.size),)
+
+
+def test_the_engine_keeps_a_copy_of_what_is_pushed():
+  engine, params = make_engine(), builders.lively(SHAPE)
+  engine.push(params, 0)
+  jax.tree.map(lambda x: x.delete(), params)  # As an update does.
+  assert_same(sample(make_prompts([1]), engine), sample(make_prompts()))
+
+
+def test_groups_come_as_they_are_complete():
+  heard = []
+  groups = make_engine(slots=4, stretch=4).sample(
+    make_prompts(), sampling(), lambda *counts: heard.append(counts)
+  )
+  next(groups)
+  done, total = heard[-1]
+  assert total == 24
+  assert 4 <= done < 24
+  assert len(list(groups)) == 5
+  assert heard == sorted(heard)
+  assert heard[-1] == (24, 24)
+
+
+def test_more_than_the_engine_holds_is_sampled_in_turns():
+  heard = []
+  engine = make_engine(requests=9)
+  groups = engine.sample(
+    make_prompts(), sampling(), lambda *counts: heard.append(counts)
+  )
+  # Two prompts of four samples at a time.
+  found = {(s.problem_id, s.index): s for group in groups for s in group}
+  assert_same(sample(make_prompts()), found)
+  assert heard == sorted(heard)
+  assert heard[-1] == (24, 24)
+
+
+def test_a_group_that_the_engine_cannot_hold_is_refused():
+  with pytest.raises(ValueError, match=r'25 samples a prompt are more than'):
+    sample(make_prompts(), n=25)

@@ -1,0 +1,192 @@
+"""Folders that transformers writes load and give transformers' logits."""
+
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from siri_jax.models import attention, hf, qwen2
+
+torch = pytest.importorskip('torch')
+transformers = pytest.importorskip('transformers')
+
+SIZES = dict(
+  vocab_size=40,
+  hidden_size=48,
+  num_hidden_layers=2,
+  num_attention_heads=4,
+  num_key_value_heads=2,
+  intermediate_size=56,
+  rms_norm_eps=1e-5,
+  # transformers reads it here before version 5, and writes the one after.
+  rope_parameters={'rope_type': 'default', 'rope_theta': 500.0},
+)
+
+
+def make(folder, *, shard=None, **changes):
+  """Saves a random model in which no bias or norm is trivial; returns it."""
+  torch.manual_seed(0)
+  config = transformers.Qwen2Config(**{**SIZES, **changes})
+  model = transformers.Qwen2ForCausalLM(config).eval()
+  with torch.no_grad():
+    for parameter in model.parameters():
+      parameter.add_(torch.randn_like(parameter) * 0.1)
+  model.save_pretrained(folder, **({'max_shard_size': shard} if shard else {}))
+  return model
+
+
+def logits_of(folder, tokens):
+  """Ours, float32 [rows, tokens, vocab]."""
+  shape = hf.read_shape(folder)
+  params = hf.read_parameters(folder, shape)
+  tokens = jnp.asarray(tokens)
+  hidden = qwen2.forward(
+    params,
+    shape,
+    tokens,
+    jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape),
+    jnp.ones_like(tokens),
+    attend=attention.reference,
+    remat=None,
+  )
+  return np.asarray(hidden @ qwen2.head(params))
+
+
+def assert_equal_to(model, folder):
+  tokens = np.random.default_rng(0).integers(0, 40, (2, 9))
+  with torch.no_grad():
+    theirs = model(torch.tensor(tokens)).logits.numpy()
+  assert np.abs(theirs).max() > 0.5
+  np.testing.assert_allclose(logits_of(folder, tokens), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize('tied', [True, False])
+def test_a_saved_model_loads_and_its_logits_are_equal(tmp_path, tied):
+  model = make(tmp_path, tie_word_embeddings=tied)
+  assert hf.read_shape(tmp_path).tied is tied
+  assert_equal_to(model, tmp_path)
+
+
+def test_heads_may_be_wider_than_the_stream_divided_by_them(tmp_path):
+  model = make(tmp_path, head_dim=20)
+  assert hf.read_shape(tmp_path).head_dim == 20
+  assert_equal_to(model, tmp_path)
+
+
+def test_a_model_in_several_files_loads(tmp_path):
+  model = make(tmp_path, shard='20KB')
+  assert len(list(tmp_path.glob('*.safetensors'))) > 2
+  assert_equal_to(model, tmp_path)
+
+
+def test_bfloat16_is_read_as_float32_of_the_same_values(tmp_path):
+  model = make(tmp_path).to(torch.bfloat16)
+  model.save_pretrained(tmp_path)
+  params = hf.read_parameters(tmp_path, hf.read_shape(tmp_path))
+  assert params['embed'].dtype == np.float32
+  theirs = model.model.embed_tokens.weight.detach().float().numpy()
+  np.testing.assert_array_equal(params['embed'], theirs)
+
+
+@pytest.fixture
+def folder(tmp_path):
+  make(tmp_path)
+  return tmp_path
+
+
+def rewrite(folder, drop=(), **changes):
+  """Changes a folder's config.json; None is written as null."""
+  path = folder / 'config.json'
+  config = {**json.loads(path.read_text()), **changes}
+  path.write_text(
+    json.dumps({k: v for k, v in config.items() if k not in drop})
+  )
+
+
+def test_both_spellings_of_a_config_are_the_same_shape(folder):
+  shape = hf.read_shape(folder)
+  assert shape.rope_theta == 500.0
+  rewrite(folder, drop=['rope_parameters'], rope_theta=500.0)
+  assert hf.read_shape(folder) == shape
+  rewrite(folder, rope_scaling=None, head_dim=None)
+  assert hf.read_shape(folder) == shape
+  rewrite(folder, drop=['rope_theta'])
+  with pytest.raises(hf.FolderError, match='rope_theta is missing'):
+    hf.read_shape(folder)
+
+
+@pytest.mark.parametrize(
+  ('changes', 'named'),
+  [
+    ({'model_type': 'qwen3'}, "model_type='qwen3'"),
+    ({'use_sliding_window': True}, 'use_sliding_window'),
+    ({'hidden_act': 'gelu'}, "hidden_act='gelu'"),
+    ({'auto_map': {}}, 'auto_map'),
+    ({'rope_scaling': {'type': 'yarn', 'factor': 4.0}}, "'yarn'"),
+    (
+      {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1.0}},
+      "'linear'",
+    ),
+    ({'vocab_size': None}, 'vocab_size is missing'),
+  ],
+)
+def test_what_is_not_implemented_is_refused_by_name(folder, changes, named):
+  if 'rope_scaling' in changes:
+    rewrite(folder, drop=['rope_parameters'], rope_theta=500.0)
+  rewrite(folder, **changes)
+  with pytest.raises(hf.FolderError) as refusal:
+    hf.read_shape(folder)
+  assert named in str(refusal.value)
+  assert str(folder / 'config.json') in str(refusal.value)
+
+
+def test_all_that_is_not_implemented_is_named_at_once(folder):
+  rewrite(folder, model_type='llama', hidden_act='gelu', auto_map={})
+  with pytest.raises(hf.FolderError, match=r'llama.*gelu.*auto_map'):
+    hf.read_shape(folder)
+
+
+def test_a_config_that_is_no_json_is_refused(folder):
+  (folder / 'config.json').write_text('{')
+  with pytest.raises(hf.FolderError, match=r'config\.json is not JSON'):
+    hf.read_shape(folder)
+
+
+def tensors_of(folder):
+  path = folder / 'model.safetensors'
+  return path, safetensors.numpy.load_file(path)
+
+
+def test_missing_tensors_are_named(folder):
+  path, tensors = tensors_of(folder)
+  del tensors['model.norm.weight'], tensors['lm_head.weight']
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(hf.FolderError, match=r'lack 2 of 27') as refusal:
+    hf.read_parameters(folder, hf.read_shape(folder))
+  assert 'model.norm.weight, lm_head.weight' in str(refusal.value)
+
+
+def test_a_folder_without_safetensors_lacks_them_all(folder):
+  (folder / 'model.safetensors').unlink()
+  with pytest.raises(hf.FolderError, match='lack 27 of 27'):
+    hf.read_parameters(folder, hf.read_shape(folder))
+
+
+def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
+  path, tensors = tensors_of(folder)
+  up, down = (f'model.layers.1.mlp.{n}_proj.weight' for n in ('up', 'down'))
+  tensors[up], tensors[down] = tensors[down], tensors[up]  # As many numbers.
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(hf.FolderError) as refusal:
+    hf.read_parameters(folder, hf.read_shape(folder))
+  assert f'{up} is (48, 56), not (56, 48)' in str(refusal.value)
+  assert f'{down} is (56, 48), not (48, 56)' in str(refusal.value)
+
+
+def test_a_file_that_was_not_downloaded_whole_is_named(folder):
+  path = folder / 'model.safetensors'
+  path.write_bytes(path.read_bytes()[:-100])
+  with pytest.raises(hf.FolderError, match=r'model\.safetensors cannot be'):
+    hf.read_parameters(folder, hf.read_shape(folder))

@@ -1,0 +1,280 @@
+"""The house rules that a machine can hold: layers, sizes, settings, the tree.
+
+WORKSPACE.md shows the tree in a fenced block: one entry a line, indented by
+its depth, a folder's name ending in a slash, two spaces or more before the
+phrase that says what it is.
+"""
+
+import ast
+import collections
+import functools
+import importlib
+import importlib.metadata
+import inspect
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from ml_collections import config_dict
+
+from configs import base
+from siri_jax import plan
+
+ROOT = pathlib.Path(__file__).parents[1]
+HOUSE = ('siri_jax', 'configs', 'tools', 'tests')
+
+PURE = {
+  'siri_jax.types',
+  'siri_jax.shapes',
+  'siri_jax.schedules',
+  'siri_jax.rewards',
+  'siri_jax.advantages',
+  'siri_jax.aggregations',
+  'siri_jax.losses',
+  'siri_jax.optim',
+  'siri_jax.update',
+  'siri_jax.steps',
+  'siri_jax.data.packing',
+  'siri_jax.grading.verdict',
+  'siri_jax.rollout.decode',
+  # Two of the models' rooms read files; the rest is pure.
+  *(
+    f'siri_jax.models.{path.stem}'
+    for path in (ROOT / 'siri_jax/models').glob('*.py')
+    if path.stem not in ('__init__', 'hf', 'policies')
+  ),
+}
+PURE_LIBRARIES = {'jax', 'numpy', 'optax', 'flax'}
+PURE_STANDARD = {
+  *('collections', 'dataclasses', 'enum', 'functools', 'itertools'),
+  *('math', 'operator', 'typing'),
+}
+IMPURE_BUILTINS = {'open', 'print', 'input', 'exec', 'eval', '__import__'}
+
+
+def files_of(*folders):
+  """The project's files in these folders, as paths relative to the root."""
+  return sorted(
+    path.relative_to(ROOT)
+    for folder in folders
+    for path in (ROOT / folder).rglob('*')
+    if path.is_file() and '__pycache__' not in path.parts
+  )
+
+
+def modules_of(*folders):
+  return [path for path in files_of(*folders) if path.suffix == '.py']
+
+
+def name_of(path):
+  """The dotted name of a module's file."""
+  parts = path.with_suffix('').parts
+  return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+@functools.cache
+def tree_of(path):
+  return ast.parse((ROOT / path).read_text(), str(path))
+
+
+def is_module(name):
+  path = ROOT / name.replace('.', '/')
+  return path.with_suffix('.py').exists() or (path / '__init__.py').exists()
+
+
+def imports_of(path):
+  """The dotted names of the modules that a file imports, wherever it does."""
+  for node in ast.walk(tree_of(path)):
+    if isinstance(node, ast.Import):
+      yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+      assert node.level == 0, f'{path}:{node.lineno} imports relatively'
+      for alias in node.names:
+        full = f'{node.module}.{alias.name}'
+        yield full if is_module(full) else node.module
+
+
+def is_pure(name):
+  top = name.split('.')[0]
+  if top == 'siri_jax':
+    return name in PURE
+  return top in PURE_LIBRARIES | PURE_STANDARD
+
+
+@pytest.mark.parametrize('name', sorted(PURE))
+def test_the_pure_world_never_reaches_into_the_shell(name):
+  path = pathlib.Path(name.replace('.', '/') + '.py')
+  assert [i for i in imports_of(path) if not is_pure(i)] == []
+  names = {n.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Name)}
+  assert names & IMPURE_BUILTINS == set()
+
+
+def distributions():
+  """The distributions that the package and its tools import by themselves."""
+  paths = [p for p in modules_of('siri_jax', 'tools') if 'peers' not in p.parts]
+  tops = {name.split('.')[0] for path in paths for name in imports_of(path)}
+  tops -= {*sys.stdlib_module_names, *HOUSE}
+  owners = importlib.metadata.packages_distributions()
+  return {
+    distribution for top in tops for distribution in owners.get(top, [top])
+  }
+
+
+@pytest.mark.parametrize('name', ['requirements.txt', 'requirements-cpu.txt'])
+def test_what_is_imported_is_what_is_pinned(name):
+  lines = (ROOT / name).read_text().splitlines()
+  pinned = {re.split(r'[=\[]', line)[0] for line in lines if line[0] != '#'}
+  # The tests' set has what is loaded only when it is asked for by name; the
+  # cluster's has the server.
+  asked_for, server = {'pyarrow', 'wandb'}, {'vllm', 'torch'}
+  imported = {d.lower().replace('_', '-') for d in distributions()}
+  assert {p.lower() for p in pinned} - server == imported - asked_for
+
+
+def is_jit(node):
+  """Whether a syntax node is jax.jit or one of its other names."""
+  if isinstance(node, ast.ImportFrom) and node.module.split('.')[0] == 'jax':
+    return any(alias.name in ('jit', 'pjit', 'pmap') for alias in node.names)
+  return isinstance(node, ast.Attribute) and (
+    node.attr in ('jit', 'pjit', 'pmap') and ast.unparse(node)[:3] == 'jax'
+  )
+
+
+def test_jit_appears_in_steps_alone():
+  jitting = {
+    path.as_posix()
+    for path in modules_of('siri_jax')
+    if any(map(is_jit, ast.walk(tree_of(path))))
+  }
+  assert jitting == {'siri_jax/steps.py'}
+
+
+@pytest.mark.parametrize('folder', ['siri_jax/grading', 'siri_jax/analysis'])
+def test_a_room_without_jax_starts_without_it(folder):
+  names = [name_of(path) for path in modules_of(folder)]
+  code = f'import {", ".join(names)}, sys; sys.exit("jax" in sys.modules)'
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize('path', modules_of(*HOUSE), ids=str)
+def test_a_module_is_short_and_says_what_it_is(path):
+  assert len((ROOT / path).read_text().splitlines()) <= 400
+  assert ast.get_docstring(tree_of(path)), 'no docstring'
+
+
+def is_config(node):
+  """Whether a syntax node is `c`, `config`, or an attribute of that name."""
+  if isinstance(node, ast.Name):
+    return node.id in ('c', 'config')
+  return (
+    isinstance(node, ast.Attribute)
+    and node.attr in ('c', 'config')
+    and ast.unparse(node.value) != 'jax'
+  )
+
+
+def settings_read():
+  """Attribute read of a config -> the shell's modules that read it."""
+  found = collections.defaultdict(set)
+  for path in modules_of('siri_jax'):
+    if name_of(path) in PURE:
+      continue  # No config goes there; the letter may be anything.
+    for node in ast.walk(tree_of(path)):
+      if isinstance(node, ast.Attribute) and is_config(node.value):
+        found[node.attr].add(path.as_posix())
+  return found
+
+
+def plugins_used():
+  """The families of whose plug-in, bound by the plan, use is made."""
+  text = ''.join((ROOT / path).read_text() for path in modules_of('siri_jax'))
+  named = re.findall(r"\bfind\['(\w+)'\]|\bbound\(c, '(\w+)'\)", text)
+  return {family for pair in named for family in pair} & set(plan.PLUGINS)
+
+
+def test_every_setting_is_read():
+  by_plan = {key for f in plugins_used() for key in (f, f'{f}_kw')}
+  assert set(base.get_config()) - set(settings_read()) - by_plan == set()
+
+
+def test_no_setting_is_read_that_base_lacks():
+  known = set(base.get_config()) | set(dir(config_dict.ConfigDict))
+  assert {k: v for k, v in settings_read().items() if k not in known} == {}
+
+
+def test_no_misspelt_setting_is_answered_with_a_default():
+  # Those that judge a config may meet one in which a setting is missing.
+  judges = {'siri_jax/settings.py', 'siri_jax/plan.py'}
+  not_ours = {'siri_jax/models/hf.py'}  # It reads a model's config.json.
+  assert settings_read()['get'] - judges - not_ours == set()
+
+
+def run_files():
+  return [p.stem for p in modules_of('configs') if p.stem != 'base']
+
+
+@pytest.mark.parametrize('name', run_files())
+def test_a_run_file_has_the_settings_of_base_and_says_what_differs(name):
+  module = importlib.import_module(f'configs.{name}')
+  c, default = module.get_config(), base.get_config()
+  assert set(c) == set(default)
+  for key in default:
+    assert type(c[key]) is type(default[key]), key
+  assert c.to_dict() != default.to_dict()
+
+
+@pytest.mark.parametrize('row', ['constant', 'short', 'short_then_long'])
+def test_the_quickstart_names_the_runs_to_compare_with(row):
+  quickstart = importlib.import_module('configs.quickstart')
+  assert inspect.signature(quickstart.get_config).parameters
+  c = quickstart.get_config(row)
+  assert set(c) == set(base.get_config())
+  assert c.to_dict() != quickstart.get_config().to_dict()
+
+
+def entries():
+  """The tree of WORKSPACE.md: path -> phrase."""
+  text = (ROOT / 'WORKSPACE.md').read_text()
+  blocks = re.findall(r'^```\w*\n(.*?)^```', text, re.MULTILINE | re.DOTALL)
+  (block,) = [b for b in blocks if re.search(r'^siri_jax/', b, re.MULTILINE)]
+  found, above = {}, []
+  for line in filter(str.strip, block.splitlines()):
+    indent = len(line) - len(line.lstrip())
+    name, _, phrase = line.strip().partition('  ')
+    above = [(i, n) for i, n in above if i < indent] + [(indent, name)]
+    found[''.join(n for _, n in above)] = phrase.strip()
+  return found
+
+
+def test_the_tree_in_the_workspace_file_is_true():
+  shown = {path for path in entries() if not path.endswith('/')}
+  there = {path.as_posix() for path in files_of(*HOUSE)}
+  assert there - shown == set(), 'not in the tree'
+  assert {path for path in shown if not (ROOT / path).is_file()} == set()
+
+
+def test_every_file_in_the_tree_has_its_phrase():
+  files = {k: v for k, v in entries().items() if not k.endswith('/')}
+  assert [path for path, phrase in files.items() if not phrase] == []
+
+
+# Letters in brackets keep these patterns from finding themselves.
+ELSEWHERE = {
+  r'p[y]pi|p[y]thonhosted|p[y]torch\.org|anacond[a]\.org': (),
+  r'/wor[k]/|/opt/w[h]eels|/tmp/de[v]': (),
+  r'\.\./share[d]': ('tests/conftest.py', 'WORKSPACE.md'),
+}
+
+
+@pytest.mark.parametrize('pattern', ELSEWHERE)
+def test_files_speak_of_the_project_alone(pattern):
+  top = [p.relative_to(ROOT) for p in ROOT.iterdir() if p.is_file()]
+  texts = ('.md', '.txt', '.toml', '.py', '.sh', '.ipynb', '')
+  found = {
+    path.as_posix()
+    for path in [*top, *files_of(*HOUSE, '.ci')]
+    if path.suffix in texts and re.search(pattern, (ROOT / path).read_text())
+  }
+  assert found - set(ELSEWHERE[pattern]) == set()

@@ -1,0 +1,127 @@
+"""Chunked log-probabilities and entropies against plain log_softmax."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siri_jax.models import logprobs
+
+TOKENS, WIDTH, VOCAB = 11, 6, 17
+
+
+def draw(dtype=jnp.float32, scale=1.0):
+  rng = np.random.default_rng(0)
+  hidden = jnp.asarray(rng.normal(size=(TOKENS, WIDTH)), dtype)
+  head = jnp.asarray(scale * rng.normal(size=(WIDTH, VOCAB)), dtype)
+  targets = jnp.asarray(rng.integers(0, VOCAB, TOKENS), jnp.int32)
+  return hidden, head, targets
+
+
+def plain(hidden, head, targets, temperature):
+  """The same with all logits at one time."""
+  logits = jnp.einsum(
+    'td,dv->tv', hidden, head, preferred_element_type=jnp.float32
+  )
+  logp = jax.nn.log_softmax(logits / temperature)
+  entropy = -jnp.sum(jnp.exp(logp) * logp, axis=-1)
+  return jnp.take_along_axis(logp, targets[:, None], 1)[:, 0], entropy
+
+
+def chunked(hidden, head, targets, temperature, chunk=4):
+  temperature = jnp.float32(temperature)
+  return logprobs.logp_and_entropy(hidden, head, targets, temperature, chunk)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def run(function, hidden, head, targets, temperature, which=(1, 1)):
+  """Both outputs, and the gradients of their sum in hidden and head."""
+  weights = np.random.default_rng(1).normal(size=(2, TOKENS))
+
+  def total(hidden, head):
+    out = function(hidden, head, targets, temperature)
+    return sum(
+      n * jnp.sum(w * x) for n, w, x in zip(which, weights, out, strict=True)
+    ), out
+
+  gradients, out = jax.grad(total, argnums=(0, 1), has_aux=True)(hidden, head)
+  return out, gradients
+
+
+def assert_close(found, expected, rtol=1e-5, atol=1e-5):
+  for ours, theirs in zip(found, expected, strict=True):
+    np.testing.assert_allclose(
+      np.asarray(ours, np.float32), theirs, rtol=rtol, atol=atol
+    )
+
+
+@pytest.mark.parametrize('temperature', [1.0, 0.6])
+@pytest.mark.parametrize(
+  'which', [(1, 0), (0, 1), (1, 1)], ids=['logp', 'entropy', 'both']
+)
+def test_values_and_gradients_are_those_of_the_plain_softmax(
+  which, temperature
+):
+  found = run(chunked, *draw(), temperature, which)
+  expected = run(plain, *draw(), temperature, which)
+  assert_close(found[0], expected[0])
+  assert_close(found[1], expected[1])
+
+
+@pytest.mark.parametrize('chunk', [1, 3, 11, 100])
+def test_the_chunk_changes_neither_value_nor_gradient(chunk):
+  found = run(functools.partial(chunked, chunk=chunk), *draw(), 0.6)
+  expected = run(plain, *draw(), 0.6)
+  assert_close(found[0], expected[0])
+  assert_close(found[1], expected[1])
+
+
+def test_bfloat16_comes_out_in_float32_with_gradients_in_bfloat16():
+  hidden, head, targets = draw(jnp.bfloat16)
+  values, gradients = run(chunked, hidden, head, targets, 1.0)
+  assert {x.dtype for x in values} == {jnp.dtype('float32')}
+  assert {x.dtype for x in gradients} == {jnp.dtype('bfloat16')}
+  wide = hidden.astype(jnp.float32), head.astype(jnp.float32)
+  expected = run(plain, *wide, targets, 1.0)
+  assert_close(values, expected[0])
+  assert_close(gradients, expected[1], atol=0.05)
+
+
+def test_large_logits_stay_finite():
+  values, gradients = run(chunked, *draw(scale=1e4), 1.0)
+  assert all(np.isfinite(x).all() for x in (*values, *gradients))
+  assert np.all(values[1] >= -1e-2)
+
+
+def test_a_policy_without_preference_has_entropy_log_v():
+  hidden, head, targets = draw()
+  logp, entropy = chunked(hidden, 0 * head, targets, 1.0)
+  np.testing.assert_allclose(logp, -np.log(VOCAB), rtol=1e-6)
+  np.testing.assert_allclose(entropy, np.log(VOCAB), rtol=1e-6)
+
+
+def test_shapes_that_differ_are_refused():
+  hidden, head, targets = draw()
+  with pytest.raises(ValueError, match='do not fit'):
+    chunked(hidden, head, targets[:-1], 1.0)
+
+
+@pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
+def test_no_array_of_all_logits_is_ever_held(dtype):
+  tokens, width, vocab, chunk = 4096, 64, 50_000, 128
+  hidden = jax.ShapeDtypeStruct((tokens, width), dtype)
+  head = jax.ShapeDtypeStruct((width, vocab), dtype)
+  targets = jax.ShapeDtypeStruct((tokens,), jnp.int32)
+
+  def total(hidden, head, targets):
+    logp, entropy = chunked(hidden, head, targets, 1.0, chunk)
+    return jnp.sum(logp) + jnp.sum(entropy)
+
+  both = jax.jit(jax.value_and_grad(total, argnums=(0, 1)))
+  memory = both.lower(hidden, head, targets).compile().memory_analysis()
+  logits = 4 * tokens * vocab
+  # A few chunks of logits, and the head's gradient in float32.
+  allowed = 6 * 4 * chunk * vocab + 3 * 4 * width * vocab
+  assert memory.temp_size_in_bytes < allowed < logits / 3

@@ -1,0 +1,95 @@
+"""A step's numbers, on cases worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+
+from siri_jax import metrics, types
+
+
+def batch_of(length, correct, truncated):
+  return types.Batch(
+    group=np.zeros(len(length), np.int32),
+    length=np.asarray(length, np.int32),
+    correct=np.asarray(correct, bool),
+    answered=np.ones(len(length), bool),
+    truncated=np.asarray(truncated, bool),
+    cap=np.int32(40),
+  )
+
+
+def test_samples_are_described_by_their_lengths_and_verdicts():
+  batch = batch_of([10, 20, 30, 40], [1, 0, 1, 0], [0, 0, 0, 1])
+  rewards = np.array([[1, 0], [0.5, 0.5]], np.float32)
+  assert metrics.of_samples(batch, rewards) == {
+    'reward_mean': 0.5,
+    'accuracy': 0.5,
+    'length_mean': 25.0,
+    'length_p90': pytest.approx(37.0),  # 0.7 of the way from 30 to 40.
+    'length_correct': 20.0,
+    'length_wrong': 30.0,
+    'truncated_frac': 0.25,
+    'zero_variance_frac': 0.5,
+  }
+
+
+@pytest.mark.filterwarnings('error')
+def test_a_mean_over_nothing_is_nan_and_no_warning():
+  batch = batch_of([10, 20], [1, 1], [0, 0])
+  found = metrics.of_samples(batch, np.ones((1, 2), np.float32))
+  assert found['length_correct'] == 15.0
+  assert math.isnan(found['length_wrong'])
+  assert found['zero_variance_frac'] == 1.0
+
+
+def test_sums_over_tokens_become_shares_and_means():
+  totals = {
+    'tokens_sum': 50.0,
+    'clip_low_sum': 5.0,
+    'clip_high_sum': 10.0,
+    'entropy_sum': 100.0,
+    'kl_sum': 25.0,
+    'ratio_max': 1.5,
+    'loss': 0.25,
+    'grad_norm': 3.0,
+  }
+  assert metrics.of_update(totals) == {
+    'clip_low_frac': 0.1,
+    'clip_high_frac': 0.2,
+    'entropy': 2.0,
+    'kl': 0.5,
+    'ratio_max': 1.5,
+    'loss': 0.25,
+    'grad_norm': 3.0,
+  }
+
+
+def test_no_tokens_divide_nothing():
+  found = metrics.of_update({'tokens_sum': 0.0, 'entropy_sum': 0.0})
+  assert found == {'entropy': 0.0}
+
+
+def test_a_record_begins_with_what_every_run_has_in_one_order():
+  record = {'kl': 1, 'tokens': 2, 'cap': 3, 'skipped': 4, 'step': 5}
+  assert list(metrics.ordered(record)) == [
+    'step',
+    'cap',
+    'tokens',
+    'kl',
+    'skipped',
+  ]
+  assert metrics.ordered(record) == record
+
+
+def test_the_standard_error_is_that_of_a_mean():
+  # Deviation 1 with n - 1, over the root of 3.
+  mean, error = metrics.with_error([1.0, 2.0, 3.0])
+  assert mean == 2.0
+  assert error == pytest.approx(1 / math.sqrt(3))
+
+
+def test_one_problem_tells_nothing_of_the_error():
+  mean, error = metrics.with_error([0.5])
+  assert mean == 0.5
+  assert math.isnan(error)

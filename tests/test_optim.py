@@ -1,0 +1,83 @@
+"""The optimiser against a step by hand and against PyTorch."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+
+from siri_jax import optim
+
+SETTINGS = dict(
+  learning_rate=0.01,
+  warmup_steps=0,
+  b1=0.9,
+  b2=0.999,
+  eps=1e-8,
+  weight_decay=0.1,
+  clip_norm=1.0,
+)
+
+
+def steps(params, gradients, **changes):
+  """The parameters after each gradient."""
+  tx = optim.adamw(**{**SETTINGS, **changes})
+  state, out = tx.init(params), []
+  for gradient in gradients:
+    deltas, state = tx.update(gradient, state, params)
+    params = optax.apply_updates(params, deltas)
+    out.append(params)
+  return out
+
+
+def test_the_first_step_by_hand():
+  # Bias-corrected, the first moment over the second's root is the sign.
+  params = jnp.float32([2.0, -1.0])
+  (found,) = steps(params, [jnp.float32([0.3, -0.4])])
+  by_hand = params - 0.01 * (np.float32([1, -1]) + 0.1 * params)
+  np.testing.assert_allclose(found, by_hand, rtol=1e-6)
+
+
+def test_a_gradient_is_clipped_by_its_global_norm():
+  # The norm of all parameters together is 13: both are divided by 13.
+  params = {'a': jnp.zeros(2), 'b': jnp.zeros(1)}
+  long = {'a': jnp.float32([3, 4]), 'b': jnp.float32([12])}
+  unit = jax.tree.map(lambda g: g / 13, long)
+  # A large eps, for otherwise Adam forgets the gradient's size.
+  found = steps(params, [long], eps=1.0)
+  expected = steps(params, [unit], eps=1.0)
+  assert jax.tree.all(jax.tree.map(jnp.allclose, found, expected))
+  free = steps(params, [long], eps=1.0, clip_norm=13.0)
+  assert not jax.tree.all(jax.tree.map(jnp.allclose, found, free))
+
+
+def test_five_steps_are_those_of_pytorch():
+  rng = np.random.default_rng(0)
+  start = rng.normal(size=(3, 4)).astype(np.float32)
+  # Some of these are longer than the clip, some shorter.
+  gradients = [
+    (scale * rng.normal(size=(3, 4))).astype(np.float32)
+    for scale in (1, 0.01, 0.2, 3, 0.05)
+  ]
+  theirs = torch.nn.Parameter(torch.tensor(start))
+  adamw = torch.optim.AdamW(
+    [theirs], lr=0.01, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.1
+  )
+  for gradient, ours in zip(gradients, steps(start, gradients), strict=True):
+    theirs.grad = torch.tensor(gradient)
+    torch.nn.utils.clip_grad_norm_([theirs], 1.0)
+    adamw.step()
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize('warmup', [1, 4])
+def test_the_rate_rises_evenly_over_the_warm_up(warmup):
+  # Adam's steps on an unchanging gradient are as long as the rate.
+  gradients = [jnp.float32([0.5])] * 6
+  path = steps(
+    jnp.float32([0]), gradients, warmup_steps=warmup, weight_decay=0.0
+  )
+  lengths = -np.diff(np.concatenate([[0.0], *path]))
+  expected = 0.01 * np.minimum(np.arange(1, 7) / warmup, 1)
+  np.testing.assert_allclose(lengths, expected, rtol=1e-4)

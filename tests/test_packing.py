@@ -1,0 +1,117 @@
+"""Packing: where each token, target and weight comes to lie."""
+
+import itertools
+
+import builders
+import hypothesis
+import numpy as np
+import pytest
+from hypothesis import strategies
+
+from siri_jax.data import packing
+
+NAMES = [
+  *('tokens', 'targets', 'positions', 'segments'),
+  *('mask', 'adv', 'old_logp'),
+]
+
+
+def pack(samples, row_tokens=8, micro_rows=1, **changes):
+  weights = np.arange(1, len(samples) + 1, dtype=np.float32)
+  settings = dict(row_tokens=row_tokens, micro_rows=micro_rows, **changes)
+  return packing.pack(samples, weights, -weights, **settings)
+
+
+def test_first_fit_decreasing_by_hand():
+  # Longest first, each into the first row with room: 6+2, 5+3, 4.
+  rows = packing.first_fit_decreasing([2, 3, 4, 5, 6], room=8)
+  assert rows == [[4, 0], [3, 1], [2]]
+
+
+def test_equal_lengths_keep_their_order():
+  assert packing.first_fit_decreasing([3, 3, 3], 6) == [[0, 1], [2]]
+
+
+@hypothesis.given(
+  strategies.lists(strategies.integers(1, 10), max_size=30),
+  strategies.integers(10, 40),
+)
+def test_every_sequence_lies_in_one_row_and_no_row_overflows(lengths, room):
+  rows = packing.first_fit_decreasing(lengths, room)
+  assert sorted(itertools.chain(*rows)) == list(range(len(lengths)))
+  loads = [sum(lengths[i] for i in row) for row in rows]
+  assert all(load <= room for load in loads)
+  # Two rows that are half empty would have been one.
+  assert sum(2 * load <= room for load in loads) <= 1
+
+
+def test_what_does_not_fit_is_named():
+  with pytest.raises(ValueError, match=r'sequences \[1, 2\] of \[9, 11\] tok'):
+    packing.first_fit_decreasing([3, 9, 11], room=8)
+
+
+def test_two_sequences_in_a_row_by_hand():
+  first = builders.make_sample([5, 6], [7, 8, 9])
+  second = builders.make_sample([4], [3])
+  rows, in_use = pack([first, second])
+  assert in_use == 1
+  row = {name: getattr(rows, name)[0, 0].tolist() for name in NAMES}
+  assert row == dict(
+    tokens=[5, 6, 7, 8, 9, 4, 3, 0],
+    targets=[6, 7, 8, 9, 0, 3, 0, 0],
+    positions=[0, 1, 2, 3, 4, 0, 1, 0],
+    segments=[1, 1, 1, 1, 1, 2, 2, 0],
+    # What predicts a response token weighs: the prompt's last token is the
+    # first of them, the response's last is none.
+    mask=[0, 1, 1, 1, 0, 2, 0, 0],
+    adv=[-1, -1, -1, -1, -1, -2, -2, 0],
+    old_logp=[0] * 8,
+  )
+
+
+def test_every_response_token_is_a_target_with_its_weight_once():
+  samples = builders.random_samples([1, 5, 3, 4, 2], vocab=50)
+  rows, in_use = pack(samples, row_tokens=11, micro_rows=2)
+  live = rows.mask[:in_use] > 0
+  found = sorted(
+    zip(rows.mask[:in_use][live], rows.targets[:in_use][live], strict=True)
+  )
+  expected = sorted(
+    (i, token)
+    for i, sample in enumerate(samples, 1)
+    for token in sample.response_ids
+  )
+  assert found == expected
+
+
+def test_only_the_number_of_samples_decides_the_arrays_shape():
+  for lengths in ([1, 1, 1], [9, 9, 9], [1, 5, 9]):
+    rows, _ = pack(builders.random_samples(lengths, vocab=9), 12, 2)
+    # A row for each sample, in micro-batches of two.
+    assert rows.tokens.shape == rows.mask.shape == (2, 2, 12)
+
+
+def test_only_filled_micro_batches_are_in_use():
+  short = builders.random_samples([1] * 5, vocab=9)
+  assert pack(short, row_tokens=20)[1] == 1
+  assert pack(short, row_tokens=8)[1] == 3
+  assert pack(short, row_tokens=8, micro_rows=2)[1] == 2
+  rows, in_use = pack(short, row_tokens=8, micro_rows=2)
+  assert not rows.tokens[in_use:].any()
+  assert not rows.mask[in_use:].any()
+
+
+def test_the_samplers_log_probabilities_lie_where_they_predict():
+  sample = builders.make_sample(
+    [1, 2], [3, 4, 5], sampler_logp=np.float32([-0.1, -0.2, -0.3])
+  )
+  rows, _ = pack([sample], extra=('sampler_logp', 'ref_logp'))
+  expected = np.float32([0, -0.1, -0.2, -0.3, 0, 0, 0, 0])
+  np.testing.assert_array_equal(rows.extra['sampler_logp'][0, 0], expected)
+  assert not rows.extra['ref_logp'].any()
+
+
+def test_a_sample_longer_than_a_row_is_refused():
+  samples = builders.random_samples([2, 9], vocab=9)
+  with pytest.raises(ValueError, match=r'row of 8: raise row_tokens'):
+    pack(samples)

@@ -1,0 +1,229 @@
+"""The twin of every plug-in: its family's contract, run on all of them.
+
+Here stands one settings line for each plug-in; one that is not listed fails.
+"""
+
+import functools
+import inspect
+
+import builders
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siri_jax import lookup, losses
+
+CYCLE = dict(low=32, high=64, period=16, phase=3)
+CLIP = dict(low=0.2, high=0.28)
+SETTINGS = {
+  'schedule': dict(
+    constant=dict(cap=64),
+    stair=dict(**CYCLE, low_share=0.5, first='low'),
+    cosine=CYCLE,
+    stair_cosine=CYCLE,
+    piecewise=dict(caps=(32, 64), starts=(0, 5), phase=0),
+    asymmetric_cosine=dict(**CYCLE, fall=4),
+  ),
+  'reward': dict(
+    length_capped={},
+    overlong_buffer=dict(buffer=4, factor=0.5),
+  ),
+  'advantage': dict(
+    mean_std=dict(eps=1e-6),
+    mean_only={},
+    leave_one_out={},
+  ),
+  'aggregation': dict(
+    sequence_mean={},
+    token_mean={},
+    constant_denominator=dict(tokens=64),
+  ),
+  'loss': dict(
+    clip_higher=CLIP,
+    dual_clip=dict(**CLIP, bound=3.0),
+    grpo_kl=dict(**CLIP, beta=0.1),
+    entropy_bonus=dict(**CLIP, bonus=0.01),
+    supervised={},
+  ),
+}
+
+
+def twins(family):
+  return pytest.mark.parametrize('name', SETTINGS[family])
+
+
+def bound(family, name):
+  extra = losses.EXTRA if family == 'loss' else ()
+  return lookup.find(family, name, SETTINGS[family][name], extra)
+
+
+@pytest.mark.parametrize('family', SETTINGS)
+def test_every_plugin_has_its_settings_line(family):
+  assert lookup.names(family) == list(SETTINGS[family])
+
+
+@pytest.mark.parametrize('family', SETTINGS)
+def test_no_setting_has_a_default(family):
+  for name in lookup.names(family):
+    plugin = lookup.function(family, name)
+    parameters = inspect.signature(plugin).parameters.values()
+    assert [p.name for p in parameters if p.default is not p.empty] == []
+
+
+@pytest.mark.parametrize('family', SETTINGS)
+def test_every_docstring_names_arguments_results_and_errors(family):
+  for name in lookup.names(family):
+    text = lookup.function(family, name).__doc__
+    for part in ('Args:', 'Returns:', 'Raises:'):
+      assert part in text, (name, part)
+
+
+@twins('schedule')
+def test_a_schedule_is_a_traceable_function_of_the_step(name):
+  schedule = bound('schedule', name)
+  steps = np.arange(40, dtype=np.int32)
+  caps = jax.jit(jax.vmap(schedule))(steps)
+  one = jax.jit(schedule)(steps[7])
+  assert (one.dtype, one.shape) == (jnp.int32, ())
+  assert int(one) == caps[7] == int(schedule(7))
+  assert 32 <= min(caps) <= max(caps) <= 64
+
+
+@twins('reward')
+def test_a_reward_scores_every_sample(name):
+  reward = bound('reward', name)
+  batch = builders.make_batch([3, 8, 12], [True, True, False], cap=10)
+  scores = jax.jit(reward)(batch)
+  assert (scores.dtype, scores.shape) == (jnp.float32, (3,))
+  assert np.isfinite(scores).all()
+  np.testing.assert_array_equal(reward(batch), scores)
+  # The right answer, well under the cap, is worth the most.
+  assert scores[0] == max(scores) == 1
+
+
+@twins('advantage')
+def test_an_advantage_compares_the_samples_of_a_group(name):
+  advantage = bound('advantage', name)
+  rewards = np.float32([[1, 0, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]])
+  found = jax.jit(advantage)(rewards)
+  assert (found.dtype, found.shape) == (jnp.float32, (3, 4))
+  np.testing.assert_allclose(found, advantage(rewards), rtol=1e-6)
+  np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-6)
+  assert (found[1] == 0).all()
+  assert ((found > 0) == (rewards > rewards.mean(1, keepdims=True))).all()
+  # Neither its place in a group nor the groups beside it matter to a sample.
+  alone = advantage(rewards[2:, ::-1])[:, ::-1]
+  np.testing.assert_allclose(found[2:], alone, rtol=1e-6)
+
+
+@twins('aggregation')
+def test_an_aggregation_gives_token_weights_and_one_denominator(name):
+  aggregation = bound('aggregation', name)
+  lengths = np.int32([2, 5, 64])
+  weights, denom = jax.jit(aggregation)(lengths)
+  assert (weights.dtype, weights.shape) == (jnp.float32, (3,))
+  assert (denom.dtype, denom.shape) == (jnp.float32, ())
+  assert weights.min() > 0
+  # Losses of 1 at every token are worth at most 1 in all.
+  assert 0 < float((weights * lengths).sum() / denom) <= 1
+  again, same = aggregation(lengths[::-1])
+  np.testing.assert_allclose(again[::-1], weights, rtol=1e-6)
+  assert same == denom
+
+
+def loss_arguments(name, tokens=12, seed=0):
+  """Random arrays [2, tokens], weights at about half of the places."""
+  rng = np.random.default_rng(seed)
+  logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
+  mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
+  given = {'ref_logp': ref, 'sampler_logp': old, 'entropy': -entropy}
+  takes = lookup.settings_of(lookup.function('loss', name))
+  extra = {k: np.float32(v) for k, v in given.items() if k in takes}
+  return [np.float32(x) for x in (logp, old, adv, mask)], extra
+
+
+@functools.cache
+def jitted(name):
+  return jax.jit(jax.value_and_grad(bound('loss', name), has_aux=True))
+
+
+def value_and_gradient(name, arrays, extra):
+  """The loss, its gradient in logp, and its metrics as floats."""
+  out = jitted(name)(*arrays, np.float32(3), **extra)
+  (value, metrics), gradient = jax.device_get(out)
+  return value, gradient, {key: float(x) for key, x in metrics.items()}
+
+
+@twins('loss')
+def test_a_loss_is_a_scalar_with_summable_metrics(name):
+  arrays, extra = loss_arguments(name)
+  (value, metrics), gradient = jitted(name)(*arrays, np.float32(3), **extra)
+  assert (value.dtype, value.shape) == (jnp.float32, ())
+  assert np.abs(gradient).max() > 0
+  for key, metric in metrics.items():
+    assert key.endswith(('_sum', '_max')), key
+    assert (metric.dtype, metric.shape) == (jnp.float32, ()), key
+
+
+@twins('loss')
+def test_a_loss_is_the_sum_of_its_parts(name):
+  arrays, extra = loss_arguments(name)
+  whole, gradient, metrics = value_and_gradient(name, arrays, extra)
+  parts = [
+    value_and_gradient(
+      name,
+      [x[i : i + 1] for x in arrays],
+      {k: x[i : i + 1] for k, x in extra.items()},
+    )
+    for i in range(2)
+  ]
+  np.testing.assert_allclose(sum(p[0] for p in parts), whole, rtol=1e-5)
+  joined = np.concatenate([p[1] for p in parts])
+  np.testing.assert_allclose(joined, gradient, rtol=1e-5)
+  for key, metric in metrics.items():
+    join = sum if key.endswith('_sum') else max
+    assert join(p[2][key] for p in parts) == pytest.approx(metric)
+
+
+@twins('loss')
+def test_padding_changes_neither_value_nor_gradient_of_a_loss(name):
+  arrays, extra = loss_arguments(name)
+  value, gradient, metrics = value_and_gradient(name, arrays, extra)
+  pad = functools.partial(np.pad, pad_width=[(0, 3), (0, 5)])
+  padded = value_and_gradient(
+    name, [pad(x) for x in arrays], {k: pad(x) for k, x in extra.items()}
+  )
+  np.testing.assert_allclose(padded[0], value, rtol=1e-6)
+  np.testing.assert_allclose(padded[1], pad(gradient), rtol=1e-6)
+  assert padded[2] == pytest.approx(metrics)
+
+
+@twins('loss')
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_what_is_masked_cannot_spoil_a_loss(name, bad):
+  arrays, extra = loss_arguments(name)
+  expected = value_and_gradient(name, arrays, extra)
+  masked = arrays[3] == 0
+
+  def spoil(x):
+    return np.where(masked, np.float32(bad), x)
+
+  logp, old, adv, mask = arrays
+  found = value_and_gradient(
+    name,
+    [spoil(logp), spoil(old), adv, mask],
+    {k: spoil(x) for k, x in extra.items()},
+  )
+  np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+  np.testing.assert_allclose(found[1], expected[1], rtol=1e-6)
+  assert found[2] == pytest.approx(expected[2])
+
+
+@twins('loss')
+def test_a_loss_refuses_arrays_of_different_shapes(name):
+  arrays, extra = loss_arguments(name)
+  for i in range(4):
+    wrong = [x[:1] if i == j else x for j, x in enumerate(arrays)]
+    with pytest.raises(ValueError, match='do not fit'):
+      bound('loss', name)(*wrong, np.float32(1), **extra)

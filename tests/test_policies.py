@@ -1,0 +1,77 @@
+"""Where a policy comes from, and that it goes with the task's tokenizer."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from siri_jax.models import hf, policies, qwen2
+from tests import tiny
+
+HF_CONFIG = dict(
+  model_type='qwen2',
+  vocab_size=32,
+  num_hidden_layers=1,
+  hidden_size=16,
+  num_attention_heads=2,
+  num_key_value_heads=1,
+  intermediate_size=24,
+  rope_theta=100.0,
+  rms_norm_eps=1e-6,
+)
+
+
+@pytest.fixture
+def c():
+  return tiny.get_config()
+
+
+@pytest.fixture
+def model_folder(tmp_path):
+  """A folder with a config.json and no parameters."""
+  text = str(HF_CONFIG).replace("'", '"')
+  (tmp_path / 'config.json').write_text(text)
+  return tmp_path
+
+
+def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
+  shape = policies.shape_of(c, vocab=22)
+  assert shape == qwen2.Shape(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False)
+
+
+def test_fresh_parameters_are_of_the_shape_and_float32(c):
+  shape = policies.shape_of(c, vocab=22)
+  params = policies.parameters(c, shape)
+  sizes = jax.tree.map(jnp.shape, params)
+  assert sizes == qwen2.array_shapes(shape)
+  assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
+
+
+def test_fresh_parameters_are_a_function_of_the_seed(c):
+  shape = policies.shape_of(c, vocab=22)
+  first = policies.parameters(c, shape)['embed']
+  np.testing.assert_array_equal(policies.parameters(c, shape)['embed'], first)
+  c.seed = 1
+  assert not np.array_equal(policies.parameters(c, shape)['embed'], first)
+
+
+def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):
+  c.policy, c.model_path = 'pretrained', str(model_folder)
+  shape = policies.shape_of(c, vocab=22)
+  assert (shape.vocab, shape.mlp, shape.head_dim) == (32, 24, 8)
+  # More rows than ids are padding; as many are none.
+  assert policies.shape_of(c, vocab=32) == shape
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(
+  c, model_folder
+):
+  c.policy, c.model_path = 'pretrained', str(model_folder)
+  with pytest.raises(policies.MismatchError, match=r'32 ids.* 33'):
+    policies.shape_of(c, vocab=33)
+
+
+def test_a_folder_without_a_model_is_refused_by_its_path(c, tmp_path):
+  c.policy, c.model_path = 'pretrained', str(tmp_path / 'none')
+  with pytest.raises(hf.FolderError, match=r'none/config\.json'):
+    policies.shape_of(c, vocab=22)

@@ -1,0 +1,328 @@
+"""A run's folder: one holder, one set of settings, whole records."""
+
+import datetime
+import gzip
+import json
+import os
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from siri_jax import run_folder
+
+CONFIG = {
+  'seed': 3,
+  'total_steps': 10,
+  'learning_rate': 1e-6,
+  'writers': ('tensorboard',),
+  'schedule_kw': {'low': 46, 'high': 92},
+  'task_kw': {},
+}
+
+
+def opened(path, config=CONFIG, **options):
+  options = {'source': 'configs/a.py:constant', 'overrides': {}, **options}
+  return run_folder.RunFolder(path, config, **options)
+
+
+def begun(path, config=CONFIG, **options):
+  """Makes one attempt, which does nothing."""
+  with opened(path, config, **options) as folder:
+    folder.start(0)
+
+
+def changed(**changes):
+  return {**CONFIG, **changes}
+
+
+@pytest.fixture
+def folder(tmp_path):
+  with opened(tmp_path / 'run') as folder:
+    yield folder
+
+
+# One holder.
+
+HOLDER = """
+import sys, time
+from siri_jax import run_folder
+about = {'source': 'a.py', 'overrides': {}}
+held = run_folder.RunFolder(sys.argv[1], {'seed': 0}, **about)
+print('held', flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+  """Another process that holds tmp_path / 'run'."""
+  command = [sys.executable, '-c', HOLDER, str(tmp_path / 'run')]
+  with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    assert process.stdout.readline() == b'held\n'
+    yield process
+    process.kill()
+
+
+def test_a_second_process_is_refused_by_the_name_of_the_first(holder, tmp_path):
+  path = tmp_path / 'run'
+  with pytest.raises(run_folder.RefusedError) as refusal:
+    opened(path, {'seed': 0})
+  for named in (path, f'pid {holder.pid}', socket.gethostname()):
+    assert str(named) in str(refusal.value)
+
+
+def test_the_lock_of_a_killed_process_is_free(holder, tmp_path):
+  holder.kill()
+  holder.wait()
+  begun(tmp_path / 'run', {'seed': 0})
+
+
+def test_a_folder_is_held_once_even_within_a_process(folder):
+  with pytest.raises(run_folder.RefusedError, match=f'pid {os.getpid()}'):
+    opened(folder.path)
+
+
+def test_a_refused_config_leaves_the_folder_free(tmp_path):
+  begun(tmp_path)
+  for _ in range(2):
+    with pytest.raises(run_folder.RefusedError, match='other settings'):
+      opened(tmp_path, changed(seed=4))
+  begun(tmp_path)
+
+
+# One set of settings.
+
+
+def test_other_settings_are_refused_with_every_difference(tmp_path):
+  begun(tmp_path)
+  before = (tmp_path / 'config.json').read_bytes()
+  other = changed(seed=4, schedule_kw={'low': 48, 'high': 92}, new=1)
+  with pytest.raises(run_folder.RefusedError) as refusal:
+    opened(tmp_path, other)
+  message = str(refusal.value)
+  assert 'seed: 3 -> 4' in message
+  assert 'schedule_kw.low: 46 -> 48' in message
+  assert 'new: (absent) -> 1' in message
+  assert 'high' not in message
+  assert '--allow_change=seed,schedule_kw.low,new' in message
+  assert (tmp_path / 'config.json').read_bytes() == before
+
+
+def test_an_attempt_that_never_starts_binds_the_folder_to_nothing(tmp_path):
+  opened(tmp_path, changed(seed=4)).close()
+  begun(tmp_path)
+
+
+def test_a_free_setting_may_differ(tmp_path):
+  begun(tmp_path)
+  begun(tmp_path, changed(writers=()), free=('writers',))
+  assert json.loads((tmp_path / 'config.json').read_text())['writers'] == []
+
+
+def test_a_name_lets_everything_below_it_change_and_nothing_else(tmp_path):
+  begun(tmp_path)
+  other = changed(schedule_kw={'low': 40, 'high': 80})
+  begun(tmp_path, other, allow_change=('schedule_kw',))
+  with pytest.raises(run_folder.RefusedError, match='task_kw'):
+    opened(tmp_path, {**other, 'task_kw': {'n': 1}}, allow_change=('task',))
+
+
+def test_a_run_may_grow_longer_but_not_shorter(tmp_path):
+  begun(tmp_path)
+  begun(tmp_path, changed(total_steps=20))
+  with pytest.raises(run_folder.RefusedError, match='total_steps: 20 -> 10'):
+    opened(tmp_path)
+
+
+def test_an_allowed_change_is_an_event(tmp_path):
+  begun(tmp_path)
+  begun(tmp_path, changed(seed=4), allow_change=('seed',))
+  (event,) = run_folder.read_records(tmp_path / 'events.jsonl')
+  assert event['kind'] == 'settings_changed'
+  assert event['changes'] == [['seed', 3, 4]]
+
+
+# RUN.json.
+
+
+def test_run_json_tells_what_was_started_and_where(tmp_path):
+  with opened(tmp_path, overrides={'seed': 3}) as folder:
+    folder.start(0)
+  info = json.loads((tmp_path / 'RUN.json').read_text())
+  assert info['id'].startswith(f'{tmp_path.name}-')
+  assert (info['config'], info['arg']) == ('configs/a.py', 'constant')
+  assert (info['overrides'], info['seed']) == ({'seed': 3}, 3)
+  assert info['argv'] == sys.orig_argv
+  assert info['host'] == socket.gethostname()
+  assert info['versions']['numpy'] == np.__version__
+  assert info['versions']['python'] == sys.version.split()[0]
+  (attempt,) = info['attempts']
+  assert attempt['step'] == 0
+  datetime.datetime.fromisoformat(attempt['started'])
+
+
+def test_a_later_attempt_lists_where_it_starts_and_what_differs(tmp_path):
+  for step, overrides in ((0, {}), (7, {'total_steps': 20})):
+    with opened(tmp_path, overrides=overrides) as folder:
+      folder.start(step)
+  info = json.loads((tmp_path / 'RUN.json').read_text())
+  first, second = info['attempts']
+  assert set(first) == {'started', 'step'}
+  assert second.pop('started')
+  assert second == {'step': 7, 'overrides': {'total_steps': 20}}
+  assert info['overrides'] == {}
+
+
+def git(folder, *words):
+  who = ('-c', 'user.name=a', '-c', 'user.email=a@b')
+  command = ['git', '-C', str(folder), *who, *words]
+  return subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.mark.skipif(not shutil.which('git'), reason='git is not installed')
+def test_a_checkout_is_known_by_its_commit_and_whether_it_was_changed(tmp_path):
+  assert run_folder._git(tmp_path) == {}
+  git(tmp_path, 'init')
+  (tmp_path / 'a').write_text('a')
+  git(tmp_path, 'add', 'a')
+  git(tmp_path, 'commit', '-m', 'a')
+  sha = git(tmp_path, 'rev-parse', 'HEAD').stdout.strip()
+  assert run_folder._git(tmp_path) == {'sha': sha, 'dirty': False}
+  (tmp_path / 'a').write_text('b')
+  assert run_folder._git(tmp_path) == {'sha': sha, 'dirty': True}
+  inside = tmp_path / 'site-packages'
+  inside.mkdir()
+  assert run_folder._git(inside) == {}, 'an installed copy has no commit'
+
+
+# Whole records.
+
+
+def test_a_record_is_a_line_of_strict_json_in_the_given_order(folder):
+  record = {'step': 1, 'b': float('nan'), 'a': np.float32(0.5), 'c': -np.inf}
+  folder.append('metrics', record)
+  folder.append('metrics', {'step': 2, 'ids': np.arange(3), 'x': (1.5, None)})
+  assert (folder.path / 'metrics.jsonl').read_text() == (
+    '{"step": 1, "b": null, "a": 0.5, "c": null}\n'
+    '{"step": 2, "ids": [0, 1, 2], "x": [1.5, null]}\n'
+  )
+
+
+def test_a_record_is_in_the_file_as_soon_as_it_is_appended(folder):
+  folder.append('eval', {'step': 0})
+  assert run_folder.read_records(folder.path / 'eval.jsonl') == [{'step': 0}]
+
+
+def with_steps(folder, steps, torn=''):
+  for step in steps:
+    folder.append('metrics', {'step': step, 'loss': step / 7})
+  path = folder.path / 'metrics.jsonl'
+  path.write_text(path.read_text() + torn)
+  return path
+
+
+def test_a_reader_skips_a_torn_last_line(folder):
+  path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
+  assert [r['step'] for r in run_folder.read_records(path)] == [0, 1]
+
+
+def test_opening_cuts_a_torn_line_so_that_the_next_stands_alone(tmp_path):
+  with opened(tmp_path) as folder:
+    path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
+  with opened(tmp_path) as folder:
+    folder.append('metrics', {'step': 2})
+  assert [r['step'] for r in run_folder.read_records(path)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize('torn', ['', '{"step": 4}', '{"st', '\0\0', 'x\n'])
+def test_rewinding_gives_the_bytes_that_stood_there_at_that_step(folder, torn):
+  then = with_steps(folder, range(3)).read_bytes()
+  path = with_steps(folder, (3,), torn)
+  folder.rewind('metrics', 2)
+  assert path.read_bytes() == then
+  folder.rewind('metrics', -1)
+  assert path.read_bytes() == b''
+
+
+def test_rewinding_what_was_never_written_does_nothing(folder):
+  folder.rewind('eval', 0)
+  assert not (folder.path / 'eval.jsonl').exists()
+
+
+def test_a_rewind_that_is_cut_short_leaves_the_records(folder, monkeypatch):
+  path = with_steps(folder, range(4))
+  before = path.read_bytes()
+
+  def full(*_):
+    raise OSError(28, 'No space left on device')
+
+  monkeypatch.setattr(os, 'replace', full)
+  with pytest.raises(OSError, match=r"No space left.*metrics\.jsonl'"):
+    folder.rewind('metrics', 1)
+  assert path.read_bytes() == before
+  assert [p for p in folder.path.iterdir() if 'draft' in p.name] == []
+
+
+def test_damage_before_the_last_line_is_named_by_file_and_line(folder):
+  path = with_steps(folder, (0,), torn='{"step": \n{"step": 2}\n')
+  with pytest.raises(ValueError, match=r'metrics\.jsonl:2 is not a JSON obj'):
+    run_folder.read_records(path)
+
+
+@pytest.fixture
+def small_files():
+  """As on a full disk: no file grows beyond 4 KiB."""
+  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+  resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+  yield
+  resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_disk_that_is_full_is_named_by_the_file(folder, small_files):
+  for write in (folder.append, run_folder.write_atomically):
+    target = 'metrics' if write == folder.append else folder.path / 'metrics'
+    value = {'text': 5000 * 'a'} if target == 'metrics' else bytes(5000)
+    with pytest.raises(OSError, match=r'File too large.*metrics'):
+      write(target, value)
+
+
+# Rollouts, and the clock.
+
+
+def test_rollouts_are_read_back_as_they_were(folder):
+  rows = [{'text': 'wait \u2014 \ud83d', 'ids': [1, 2]}, {'reward': 1.0}]
+  folder.write_rollouts(20, iter(rows))
+  with gzip.open(folder.path / 'rollouts/000020.jsonl.gz', 'rt') as file:
+    assert [json.loads(line) for line in file] == rows
+
+
+def test_rollouts_are_the_same_bytes_at_any_hour(folder, monkeypatch):
+  written = []
+  for hour in (0, -3600, 3600):
+    now = time.time() + hour
+    monkeypatch.setattr(time, 'time', lambda now=now: now)
+    folder.write_rollouts(0, [{'text': 'a'}])
+    path = folder.path / 'rollouts' / '000000.jsonl.gz'
+    written.append(path.read_bytes())
+  assert written[0] == written[1] == written[2]
+
+
+def test_events_stand_in_the_order_in_which_they_happened(folder):
+  folder.event('resumed', step=5)
+  folder.event('skipped', step=6, why='loss is nan')
+  events = run_folder.read_records(folder.path / 'events.jsonl')
+  assert [e['kind'] for e in events] == ['resumed', 'skipped']
+  assert events[1]['why'] == 'loss is nan'
+
+
+def test_an_evaluations_samples_stand_under_its_step_and_set(folder):
+  folder.write_evaluation(27, 'held_out', [{'text': 'a', 'correct': True}])
+  path = folder.path / 'eval/000027/held_out.jsonl.gz'
+  with gzip.open(path, 'rt') as file:
+    assert json.load(file) == {'text': 'a', 'correct': True}

@@ -1,0 +1,86 @@
+"""The rules of single settings and of those that contradict each other."""
+
+import pytest
+
+from configs import base
+from siri_jax import settings
+from tests import tiny
+
+
+@pytest.fixture
+def c():
+  return tiny.get_config()
+
+
+def test_every_setting_of_base_has_a_rule_and_no_other_has():
+  c = base.get_config()
+  assert set(settings.RULES) == set(c)
+  for key, rules in settings.INNER.items():
+    assert set(rules) == set(c[key])
+
+
+def test_the_values_of_base_will_do_but_for_the_path_that_only_a_user_knows():
+  (fault,) = settings.faults(base.get_config())
+  assert 'model_path' in fault
+
+
+def test_a_sound_config_has_no_faults(c):
+  assert settings.faults(c) == []
+
+
+def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
+  c.learning_rat = 1e-3
+  c.model_kw.head = 4
+  assert settings.faults(c) == [
+    'learning_rat is not a setting; did you mean learning_rate?',
+    'model_kw.head is not a setting; did you mean model_kw.heads?',
+  ]
+
+
+def test_what_is_missing_is_named_with_what_it_should_be(c):
+  del c.group, c.model_kw.mlp
+  assert settings.faults(c) == [
+    'group is missing, a whole number of 2 or more',
+    'model_kw.mlp is missing, a whole number of 1 or more',
+  ]
+
+
+@pytest.mark.parametrize('value', [True, 2.0, '2', None, -1, float('nan')])
+def test_a_whole_number_is_nothing_else(c, value):
+  with c.ignore_type():
+    c.prompts = value
+  (fault,) = settings.faults(c)
+  assert fault == f'prompts={value!r} is not a whole number of 1 or more'
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 0.0, -1.0])
+def test_a_temperature_is_a_finite_number_above_zero(c, value):
+  c.temperature = value
+  (fault,) = settings.faults(c)
+  assert fault == f'temperature={value!r} is not a number above 0'
+
+
+def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
+  c.advantage_kw.eps = float('nan')
+  assert settings.faults(c) == ['advantage_kw.eps=nan is not finite']
+
+
+def test_contradictions_are_looked_for_among_sound_settings_only(c):
+  c.prompts = 0  # Else 0 samples would contradict minibatches.
+  c.model_kw.heads = 3  # Odd, but a multiple of 1.
+  c.model_kw.head_dim = 7
+  assert settings.faults(c) == [
+    'prompts=0 is not a whole number of 1 or more',
+    'model_kw.head_dim=7 is odd',
+  ]
+
+
+def test_all_faults_come_at_once(c):
+  c.seed = -1
+  c.adam_b1 = 1.0
+  c.minibatches = 3
+  c.mesh_kw.data = 3
+  faults = settings.faults(c)
+  assert len(faults) == 4
+  for part in ('seed=-1', 'adam_b1=1.0', 'minibatches=3', 'micro_rows=4'):
+    assert any(fault.startswith(part) for fault in faults), part

@@ -1,0 +1,128 @@
+"""Where arrays lie on a mesh of eight fake devices, and that it is all one."""
+
+import builders
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from siri_jax import sharding, steps
+from siri_jax.data import packing
+from siri_jax.models import qwen2
+
+
+def mesh_of(data=1, fsdp=1, tensor=1):
+  return sharding.make_mesh(data=data, fsdp=fsdp, tensor=tensor)
+
+
+def abstract(**shape):
+  """The shapes of a policy's parameters."""
+  return jax.tree.map(
+    lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
+    qwen2.array_shapes(builders.tiny_shape(**{'vocab': 20, **shape})),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
+def test_a_mesh_takes_the_first_devices():
+  mesh = mesh_of(data=2, tensor=2)
+  assert dict(mesh.shape) == {'data': 2, 'fsdp': 1, 'tensor': 2}
+  assert mesh.devices.ravel().tolist() == jax.devices()[:4]
+
+
+def test_more_devices_than_there_are_is_refused_with_both_numbers():
+  with pytest.raises(ValueError, match=r'2 \* 4 \* 2 = 16 devices.* 8 \(cpu\)'):
+    mesh_of(data=2, fsdp=4, tensor=2)
+
+
+def test_the_table_places_every_array_of_a_policy():
+  placed = sharding.layout(mesh_of(2, 2, 2), abstract()).state
+  assert placed['embed'].spec == P('tensor', 'fsdp')
+  assert placed['head'].spec == P('fsdp', 'tensor')
+  assert placed['norm'].spec == P('fsdp')
+  assert placed['layers']['q'].spec == P(None, 'fsdp', 'tensor', None)
+  assert placed['layers']['k_bias'].spec == P(None, 'tensor', None)
+  assert placed['layers']['o'].spec == P(None, 'tensor', None, 'fsdp')
+  assert placed['layers']['down'].spec == P(None, 'tensor', 'fsdp')
+
+
+def test_moments_lie_as_their_parameters_and_scalars_everywhere():
+  recipe = builders.tiny_recipe(builders.tiny_shape())
+  state = jax.eval_shape(
+    lambda p: steps.new_state(p, recipe.tx), {'layers': abstract()['layers']}
+  )
+  placed = sharding.layout(mesh_of(2, 2, 2), state).state
+  assert placed.step.spec == P()
+  nested = {'mu': (abstract(), {'nu': abstract()}), 'count': state.step}
+  placed = sharding.layout(mesh_of(2, 2, 2), nested).state
+  assert placed['count'].spec == P()
+  assert placed['mu'][0] == placed['mu'][1]['nu']
+
+
+def test_rows_are_cut_over_data_and_fsdp():
+  layout = sharding.layout(mesh_of(2, 2, 2), abstract())
+  rows = jax.device_put(np.zeros((3, 8, 16)), layout.rows)
+  assert {s.data.shape for s in rows.addressable_shards} == {(3, 2, 16)}
+  whole = jax.device_put(np.zeros(5), layout.whole)
+  assert {s.data.shape for s in whole.addressable_shards} == {(5,)}
+
+
+def test_every_array_without_a_rule_is_named():
+  tree = abstract()
+  tree['layers']['gate_bias'] = jax.ShapeDtypeStruct((2, 24), jnp.float32)
+  tree['embed'] = jax.ShapeDtypeStruct((2, 20, 16), jnp.float32)
+  with pytest.raises(ValueError, match='matches no rule') as refusal:
+    sharding.layout(mesh_of(), tree)
+  assert "['layers']['gate_bias'] (2, 24) matches no rule" in str(refusal.value)
+  assert "['embed'] (2, 20, 16) matches no rule" in str(refusal.value)
+
+
+def test_every_axis_that_the_mesh_does_not_divide_is_named():
+  with pytest.raises(ValueError, match='does not divide') as refusal:
+    sharding.layout(mesh_of(tensor=2), abstract(vocab=19, kv_heads=1))
+  message = str(refusal.value)
+  assert "['embed'] (19, 16): 19 does not divide over tensor=2" in message
+  assert "['layers']['k'] (2, 16, 1, 4): 1 does not divide" in message
+  assert "['q']" not in message
+
+
+def updated(mesh):
+  """One optimiser step of a few samples on a mesh, back on the host."""
+  shape = builders.tiny_shape(vocab=20)
+  recipe = builders.tiny_recipe(shape)
+  state = steps.new_state(builders.lively(shape, scale=4.0), recipe.tx)
+  layout = sharding.layout(mesh, state)
+  samples = builders.random_samples([5, 2, 9, 4, 7, 3, 8, 1], vocab=20)
+  rows, count = packing.pack(
+    samples,
+    weights=np.ones(8, np.float32),
+    advantages=np.linspace(-1, 2, 8, dtype=np.float32),
+    row_tokens=16,
+    micro_rows=4,
+  )
+  state, metrics = steps.learner(recipe, layout)(
+    jax.device_put(state, layout.state),
+    jax.device_put(rows, layout.rows),
+    np.int32(count),
+    np.float32(39),
+    np.bool_(True),
+    np.bool_(True),
+  )
+  for array, placed in zip(
+    jax.tree.leaves(state), jax.tree.leaves(layout.state), strict=True
+  ):
+    assert array.sharding.is_equivalent_to(placed, array.ndim)
+  return jax.device_get((state.params, metrics))
+
+
+@pytest.mark.slow
+def test_an_update_on_eight_devices_equals_the_one_on_one():
+  one, eight = updated(mesh_of()), updated(mesh_of(2, 2, 2))
+  assert one[1]['grad_norm'] > 0.1
+  # Parameters that differ by one part in ten million give as much.
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4),
+    one,
+    eight,
+  )

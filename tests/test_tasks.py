@@ -1,0 +1,99 @@
+"""Tasks: what a config's settings become, and how they are refused."""
+
+import json
+
+import pytest
+import tiny_tokenizer
+from ml_collections import config_dict
+
+from siri_jax import lookup, types
+from siri_jax.data import chat, problems, tasks
+
+SETTINGS = {
+  'jsonl': ('train', 'evals', 'tokenizer', 'instruction'),
+  'arithmetic': ('seed', 'problems', 'held_out'),
+}
+
+
+def _write(path, *ids, **more):
+  row = {'problem': '1+1=?', 'answer': '2', 'source': 'hand', **more}
+  path.write_text(''.join(json.dumps({'id': i, **row}) + '\n' for i in ids))
+  return str(path)
+
+
+@pytest.fixture
+def settings(tmp_path):
+  return config_dict.create(
+    train=_write(tmp_path / 'train.jsonl', 'a', 'b'),
+    evals={'test': _write(tmp_path / 'test.jsonl', 'c'), 'unwanted': ''},
+    tokenizer=str(tiny_tokenizer.write(tmp_path / 'tokenizer')),
+    instruction='{problem} Go.',
+  )
+
+
+def test_every_task_is_listed_with_its_settings():
+  assert {
+    name: tuple(lookup.settings_of(getattr(tasks, name)))
+    for name in lookup.names('task')
+  } == SETTINGS
+
+
+def test_files_become_a_task(settings):
+  task = lookup.find('task', 'jsonl', settings)()
+  assert [p.id for p in task.train] == ['a', 'b']
+  assert {name: len(held_out) for name, held_out in task.evals.items()} == {
+    'test': 1
+  }
+  prompt = task.encode(task.train[0])
+  assert prompt == chat.load(
+    settings.tokenizer, instruction=settings.instruction
+  ).encode('1+1=?')
+  assert max(prompt) < task.vocab
+  assert len(prompt) <= task.most_tokens(task.train[0])
+  assert task.decode([*prompt[-2:], task.eos_ids[0]]) == '<think>\n'
+
+
+def test_the_built_in_task_knows_its_longest_prompt():
+  task = tasks.arithmetic(seed=0, problems=10**9, held_out=2)
+  assert isinstance(task, types.Task)
+  assert len(task.encode(task.train[5])) <= task.longest
+  assert problems.drop_long(task, task.longest) == (task, 0)
+
+
+def test_all_faults_come_at_once_under_the_names_of_their_settings(tmp_path):
+  bad = _write(tmp_path / 'bad.jsonl', 'a', answer='')
+  with pytest.raises(ValueError, match='task_kw') as error:
+    tasks.jsonl(
+      train=str(tmp_path / 'absent.jsonl'),
+      evals={'test': bad},
+      tokenizer=str(tmp_path),
+      instruction='{problem}',
+    )
+  told = str(error.value)
+  assert "task_kw.train: '" in told
+  assert 'task_kw.evals.test: ' in told
+  assert 'bad.jsonl:1: "answer" is empty' in told
+  assert 'no tokenizer.json' in told
+
+
+def test_the_fingerprint_tells_the_training_problems_and_the_prompt(settings):
+  first = tasks.jsonl(**settings).fingerprint
+  settings.instruction = '{problem}'
+  second = tasks.jsonl(**settings).fingerprint
+  settings.train = settings.evals.test
+  third = tasks.jsonl(**settings).fingerprint
+  settings.evals.test = ''
+  assert len({first, second, third}) == 3
+  assert tasks.jsonl(**settings).fingerprint == third
+
+
+@pytest.mark.slow
+def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
+  task = tasks.jsonl(
+    train=str(shared_data / 'problems/deepscaler_train.jsonl'),
+    evals={'math500': str(shared_data / 'problems/math500.jsonl')},
+    tokenizer=str(shared_data / 'tokenizer/deepseek-r1-distill-qwen'),
+    instruction=chat.INSTRUCTION,
+  )
+  short, dropped = problems.drop_long(task, 1024)
+  assert (len(short.train), dropped) == (40_308 - 9, 9)

@@ -1,0 +1,347 @@
+"""The loop and its guards, on a run that takes seconds."""
+
+import types as std
+
+import builders
+import jax
+import numpy as np
+import optax
+import pytest
+
+from siri_jax import run_folder, train, types
+from siri_jax.grading.verdict import Verdict
+from siri_jax.rollout import sampler
+from tests import tiny
+
+# What stands in a record before the steps, and may differ between two runs.
+CLOCKS = ('_secs', 'tokens_per_sec')
+
+
+def group(number, *samples, correct=None):
+  verdicts = [Verdict(bool(v), 'x', '') for v in correct or [1] * len(samples)]
+  return types.Group(builders.make_problem(number), list(samples), verdicts)
+
+
+def make_sample(length, **changes):
+  return builders.make_sample(response=range(length), **changes)
+
+
+# What reward functions see.
+
+
+def test_a_batch_lists_all_samples_group_by_group():
+  batch = train.as_batch(
+    [
+      group(0, make_sample(3), make_sample(8), correct=[1, 0]),
+      group(1, make_sample(9, finish_reason='length'), correct=[0]),
+    ],
+    cap=8,
+  )
+  np.testing.assert_array_equal(batch.group, [0, 0, 1])
+  np.testing.assert_array_equal(batch.length, [3, 8, 9])
+  np.testing.assert_array_equal(batch.correct, [True, False, False])
+  np.testing.assert_array_equal(batch.answered, [True, True, True])
+  np.testing.assert_array_equal(batch.truncated, [False, False, True])
+  assert batch.cap == 8
+  assert {x.dtype for x in (batch.group, batch.length)} == {np.dtype('int32')}
+
+
+def test_a_sample_beyond_the_cap_counts_as_truncated_however_it_ended():
+  batch = train.as_batch([group(0, make_sample(9), make_sample(8))], cap=8)
+  np.testing.assert_array_equal(batch.truncated, [True, False])
+
+
+def test_a_verdict_without_an_answer_is_unanswered():
+  nothing = types.Group(
+    builders.make_problem(), [make_sample(3)], [Verdict(False, '', 'no box')]
+  )
+  assert not train.as_batch([nothing], cap=8).answered[0]
+
+
+# Samples that were not asked for.
+
+
+def refused(*samples, n=2, cap=8, version=5):
+  sampling = sampler.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 0))
+  with pytest.raises(ValueError, match='cannot be used') as refusal:
+    train.refuse_strangers([group(0, *samples)], sampling, version=version)
+  return str(refusal.value)
+
+
+def fresh(index, length=3, version=5):
+  return make_sample(length, index=index, spans=((version, 0, length),))
+
+
+def test_samples_that_were_asked_for_pass():
+  sampling = sampler.Sampling(2, 8, 1.0, 1.0, 0, (0, 0, 0))
+  whole = [group(0, fresh(0), fresh(1, 8)), group(1, fresh(1), fresh(0))]
+  train.refuse_strangers(whole, sampling, version=5)
+
+
+def test_samples_of_stale_weights_are_refused():
+  message = refused(fresh(0), fresh(1, version=4))
+  assert '1 not written by weight version 5' in message
+
+
+def test_a_sample_that_two_versions_wrote_is_refused():
+  mixed = make_sample(4, index=1, spans=((5, 0, 2), (6, 2, 4)))
+  assert '1 not written by' in refused(fresh(0), mixed)
+
+
+@pytest.mark.parametrize('length', [0, 9])
+def test_samples_that_are_too_long_or_empty_are_refused(length):
+  assert '1 longer than 8 tokens or empty' in refused(
+    fresh(0), fresh(1, length)
+  )
+
+
+def test_an_index_twice_and_groups_of_another_size_are_refused():
+  assert '2 in groups that are not of 2' in refused(fresh(0), fresh(0))
+  assert '3 in groups that are not of 2' in refused(
+    fresh(0), fresh(1), fresh(2)
+  )
+
+
+def test_every_kind_of_stranger_is_named_at_once():
+  message = refused(fresh(0, 9), fresh(0, version=1))
+  assert message.count(';') == 2
+
+
+# Updates that are not finite.
+
+
+def diverging(in_row, most=3):
+  """A world and a state after so many skipped updates; what was noted."""
+  noted = []
+  world = std.SimpleNamespace(
+    plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
+    folder=std.SimpleNamespace(event=lambda kind, **what: noted.append(what)),
+    screen=std.SimpleNamespace(say=noted.append),
+  )
+  return world, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
+
+
+def test_a_finite_update_is_not_noted():
+  world, state, noted = diverging(in_row=0)
+  train.refuse_divergence(world, state)
+  assert noted == []
+
+
+def test_a_skipped_update_is_noted_and_the_run_goes_on():
+  world, state, noted = diverging(in_row=2)
+  train.refuse_divergence(world, state)
+  assert noted[0] == {'step': 6, 'in_row': 2}
+  assert noted[1].startswith('step 6: loss or gradient not finite')
+
+
+@pytest.mark.parametrize('in_row', [3, 4])
+def test_too_many_in_a_row_end_the_run(in_row):
+  world, state, _ = diverging(in_row)
+  with pytest.raises(train.DivergedError, match='max_skipped=3'):
+    train.refuse_divergence(world, state)
+
+
+# Whole steps.
+
+
+def records(world, name='metrics'):
+  return run_folder.read_records(world.folder.path / f'{name}.jsonl')
+
+
+def untimed(found):
+  return [
+    {k: v for k, v in record.items() if not k.endswith(CLOCKS)}
+    for record in found
+  ]
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory, cache):
+  """The records and the final digest of the config as it stands."""
+  with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
+    world, state, _ = parts
+    start = tiny.digest(state.params)
+    state = train.train(*parts)
+    assert tiny.digest(state.params) != start
+    assert int(state.skipped) == 0
+    return records(world), tiny.digest(state.params)
+
+
+def test_every_step_trains_on_what_its_own_weights_wrote(plain):
+  found, _ = plain
+  assert [r['step'] for r in found] == list(range(6))
+  assert [r['weight_version'] for r in found] == list(range(6))
+  assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
+  for record in found:
+    assert record['length_mean'] <= record['cap']
+    assert record['grad_norm'] > 0
+    assert 0 < record['entropy'] < np.log(22)
+    assert record['tokens'] == 16 * record['length_mean']
+
+
+def test_programs_are_compiled_in_the_first_step_and_never_again(plain):
+  counts = [r['compile_count'] for r in plain[0]]
+  assert counts == [counts[0]] * 6
+
+
+def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
+  with tiny.opened(tmp_path, cache) as parts:
+    state = train.train(*parts)
+    assert untimed(records(parts[0])) == untimed(plain[0])
+    assert tiny.digest(state.params) == plain[1]
+
+
+def test_neither_rows_nor_their_batches_change_the_first_update(
+  plain, tmp_path, cache
+):
+  changes = dict(total_steps=1, micro_rows=2, row_tokens=64, head_chunk=16)
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    train.train(*parts)
+    (first,) = records(parts[0])
+  for key in ('loss', 'grad_norm', 'entropy'):
+    np.testing.assert_allclose(first[key], plain[0][0][key], rtol=1e-5)
+
+
+def batch_of(world, state):
+  """The samples of step 0 and advantages for them."""
+  world.engine.push(state.params, 0)
+  groups = train.collect(world, 0, 8, train.Watch())
+  samples = [s for g in groups for s in g.samples]
+  return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
+
+
+def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
+  tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache) as (world, state, _):
+    samples, advantages = batch_of(world, state)
+    advantages[0] = np.nan  # In the first of two optimiser steps.
+    state, totals = train.learn(world, state, samples, advantages)
+    assert (int(state.step), int(state.skipped)) == (1, 1)
+    assert int(state.skipped_in_row) == 0
+    assert np.isnan(totals['loss'])
+    before = tiny.digest((state.params, state.opt_state))
+    advantages[-1] = np.nan  # In the second too.
+    state, _ = train.learn(world, state, samples, advantages)
+    assert (int(state.step), int(state.skipped)) == (2, 3)
+    assert int(state.skipped_in_row) == 2
+    assert tiny.digest((state.params, state.opt_state)) == before
+
+
+def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
+  tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache) as (world, state, _):
+    samples, advantages = batch_of(world, state)
+    _, totals = train.learn(world, state, samples, 0 * advantages)
+  assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
+
+
+def broken(rewards):
+  """An advantage that is never a number."""
+  return rewards * np.nan
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
+  tmp_path, cache
+):
+  broken_at = f'{__name__}:broken'
+  changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
+  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
+    start = tiny.digest(state.params)
+    with pytest.raises(train.DivergedError, match='4 optimiser steps in a row'):
+      train.train(world, state, tokens)
+    assert [r['skipped'] for r in records(world)] == [2, 4]
+    assert [r['loss'] for r in records(world)] == [None, None]
+    events = [e for e in records(world, 'events')]
+    assert [e['in_row'] for e in events] == [2, 4]
+  # The step that ended it is not saved; the one before holds good weights.
+  with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
+    assert int(state.step) == 1
+    assert tiny.digest(state.params) == start
+
+
+@pytest.mark.slow
+def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
+  tmp_path, cache
+):
+  changes = dict(learning_rate=1e30, total_steps=20)
+  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
+    with pytest.raises(train.DivergedError, match='learning_rate'):
+      train.train(world, state, tokens)
+    assert 2 <= len(records(world)) < 20
+
+
+@pytest.mark.slow
+def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
+  kw = dict(low=0.2, high=0.28, beta=1e4)
+  changes = dict(loss='grpo_kl', loss_kw=kw, epochs=2, total_steps=3)
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    train.train(*parts)
+    found = records(parts[0])
+  # Nothing has moved at the first of the four optimiser steps.
+  assert 0 < found[0]['kl'] < found[2]['kl']
+  # Started again in the middle, the reference is the start still.
+  with tiny.opened(tmp_path, cache, **{**changes, 'total_steps': 4}) as parts:
+    world, state, _ = parts
+    assert int(state.step) == 3
+    assert tiny.digest(state.params) != tiny.digest(world.start)
+    train.train(*parts)
+    assert records(world)[3]['kl'] > 0
+
+
+@pytest.mark.slow
+def test_an_entropy_bonus_keeps_the_policy_uncertain(tmp_path, cache):
+  ends = []
+  for bonus in (0.0, 10.0):
+    kw = dict(low=0.2, high=0.28, bonus=bonus)
+    changes = dict(loss='entropy_bonus', loss_kw=kw, learning_rate=3e-2)
+    with tiny.opened(tmp_path / str(bonus), cache, **changes) as parts:
+      train.train(*parts)
+      ends.append(records(parts[0])[-1]['entropy'])
+  assert ends[1] > ends[0]
+
+
+def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
+  changes = dict(epochs=3, total_steps=1)
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    state = train.train(*parts)
+    (record,) = records(parts[0])
+  assert record['ratio_max'] > 1.01
+  assert int(state.step) == 1
+  # 2 mini-batches in 3 passes.
+  assert int(optax.tree.get(state.opt_state, 'count')) == 6
+
+
+def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
+  with tiny.opened(tmp_path, cache, cap_at='reward') as parts:
+    train.train(*parts)
+    found = records(parts[0])
+  assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
+  assert found[2]['length_mean'] > 4
+  # The first cap is the highest: there the two are one.
+  assert untimed(found)[0] == untimed(plain[0])[0]
+
+
+def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
+  changes = dict(
+    collect='dynamic', collect_kw=dict(max_rounds=3), total_steps=2
+  )
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    world, _, _ = parts
+    asked = []
+    sample = world.engine.sample
+
+    def counted(prompts, *rest):
+      asked.append([p.problem_id for p in prompts])
+      return sample(prompts, *rest)
+
+    world.engine.sample = counted
+    train.train(*parts)
+    found = records(world)
+  # No answer is ever right: all rounds are used, none meets a problem again.
+  rounds = [names for names in asked if len(names) == 4]
+  assert len(rounds) == 6
+  first = [name for names in rounds[:3] for name in names]
+  assert len(set(first)) == 12
+  assert [r['tokens'] for r in found] == [16 * r['length_mean'] for r in found]

@@ -1,0 +1,103 @@
+"""A config whose run takes seconds: python -m siri_jax.main --config=this."""
+
+import contextlib
+import hashlib
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import config_dict
+
+from configs import base
+from siri_jax import main, opening, plan, terminal
+
+
+def brevity(batch):
+  """A reward that a policy without any training can earn, unlike a right one.
+
+  Args:
+    batch: types.Batch.
+  Returns:
+    float32 [B], the share of the cap that is left.
+  """
+  return 1 - batch.length / jnp.float32(batch.cap)
+
+
+def get_config():
+  c = base.get_config()
+  c.total_steps = 6
+  c.task = 'arithmetic'
+  c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
+  c.max_prompt = 23
+  c.rule = 'exact'
+  c.rule_kw = config_dict.create(kind='continuation')
+  c.grader_workers = 1
+  c.reward = 'tests.tiny:brevity'
+
+  c.policy = 'fresh'
+  c.model_kw = config_dict.create(
+    layers=1,
+    dim=16,
+    heads=2,
+    kv_heads=1,
+    head_dim=8,
+    mlp=32,
+    rope_theta=100.0,
+    norm_eps=1e-6,
+    tied=False,
+  )
+  c.compute_dtype = 'float32'
+  c.remat = 'nothing'
+
+  c.schedule_kw = config_dict.create(low=4, high=8, period=4, phase=0)
+  c.sampler_kw = config_dict.create(slots=8, stretch=8)
+  c.prompts, c.group = 4, 4
+  c.learning_rate = 1e-2
+  c.row_tokens = 32
+  c.micro_rows = 4
+  c.head_chunk = 64
+
+  c.eval_every = 0
+  c.checkpoint_every = 1
+  c.keep_checkpoints = 2
+  c.rollouts_every = 2
+  c.picture_every = 0
+  c.eval_samples = 1
+  c.eval_cap = 8
+  return c
+
+
+@contextlib.contextmanager
+def opened(path, cache, **changes):
+  """A run of this config in this process, open and ready to train.
+
+  Args:
+    path: the run's folder.
+    cache: folder of compiled programs, so that they are compiled once.
+    **changes: settings that differ.
+  Yields:
+    (world.World, types.TrainState, response tokens trained on so far).
+  """
+  c = get_config()
+  c.cache_dir = str(cache)
+  for name, value in changes.items():
+    c[name] = config_dict.create(**value) if name.endswith('_kw') else value
+  main.set_up_jax(c)
+  made = plan.make(c)
+  task, _ = opening.open_task(c)
+  asked = dict(source='tests/tiny.py', overrides={}, allow_change=())
+  with (
+    opening.open_folder(path, c, **asked) as folder,
+    terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
+    opening.opened(made, task, folder, screen) as parts,
+  ):
+    yield parts
+
+
+def digest(tree):
+  """sha256 of a tree's arrays, bit for bit."""
+  found = hashlib.sha256()
+  for array in jax.tree.leaves(tree):
+    found.update(np.asarray(array).tobytes())
+  return found.hexdigest()

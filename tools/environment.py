@@ -1,0 +1,103 @@
+"""Makes one of the checkout's virtual environments, or finds it ready.
+
+python tools/environment.py .venv requirements-cpu.txt
+
+Standard library alone: it runs before anything is installed. A stamp in the
+folder, written last, says what the environment was made of; where it would
+say something else now, the environment is made anew.
+"""
+
+import fcntl
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import sys
+import venv
+
+STAMP = 'made-of.txt'
+COMMON = 'requirements-cpu.txt'  # Every set of packages holds this one.
+
+
+def say(text):
+  print(text, flush=True)
+
+
+def version_of(python):
+  """Such as '3.12', or '' where that interpreter does not run."""
+  ask = 'import sys; print("%d.%d" % sys.version_info[:2])'
+  try:
+    answer = subprocess.run(
+      [python, '-I', '-c', ask], capture_output=True, text=True, check=False
+    )
+  except OSError:
+    return ''
+  return answer.stdout.strip()
+
+
+def stamp_of(folder, requirements):
+  """What the stamp says if the environment is finished and up to date."""
+  files = sorted({COMMON, requirements})
+  text = b''.join(pathlib.Path(file).read_bytes() for file in files)
+  version = version_of(folder / 'bin/python')
+  return f'Python {version}\n{hashlib.sha256(text).hexdigest()}\n'
+
+
+def lock_up(lock):
+  """Takes the lock, saying so where it has to wait."""
+  try:
+    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    say('Waiting: another call is making the same environment.')
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+
+def make(folder, requirements, lock):
+  """Makes the environment; returns the exit status of what was run."""
+  say(
+    f'Making {folder} with Python {sys.version.split()[0]} and the packages '
+    f'of {requirements}: a few minutes, this once.'
+  )
+  if folder.exists():
+    shutil.rmtree(folder)
+  folder.mkdir()
+  (folder / STAMP).write_text('unfinished\n')
+  venv.create(folder, symlinks=True)
+  for command in (
+    ['ensurepip', '--default-pip'],
+    ['pip', 'install', '--no-input', '-r', requirements],
+  ):
+    # -I: packages on a PYTHONPATH must not pass for installed ones. An
+    # orphan of a killed call keeps the lock, so that nobody builds beside it.
+    status = subprocess.run(
+      [folder / 'bin/python', '-I', '-m', *command],
+      check=False,
+      pass_fds=[lock.fileno()],
+    ).returncode
+    if status:
+      say(f'{command[0]} failed, see above. The next call starts over.')
+      return status
+  (folder / STAMP).write_text(stamp_of(folder, requirements))
+  say(f'{folder} is ready.')
+  return 0
+
+
+def main(folder, requirements):
+  """Leaves the environment ready; returns the exit status."""
+  folder = pathlib.Path(folder)
+  with open(f'{folder}.lock', 'w') as lock:
+    lock_up(lock)
+    stamp = folder / STAMP
+    if folder.exists() and not stamp.exists():
+      return f'{folder} was not made by this command: move it out of the way.'
+    if stamp.exists() and stamp.read_text() == stamp_of(folder, requirements):
+      say(f'{folder} is ready, from an earlier call.')
+      return 0
+    return make(folder, requirements, lock)
+
+
+if __name__ == '__main__':
+  try:
+    sys.exit(main(*sys.argv[1:]))
+  except KeyboardInterrupt:
+    sys.exit('Interrupted. The next call starts over.')
