@@ -35,21 +35,20 @@ def get_config(schedule='cosine'):
     heads=2,
     kv_heads=2,
     head_dim=32,
-    mlp=192,
+    mlp=256,
     rope_theta=200.0,
     norm_eps=1e-6,
     tied=False,
   )
   c.warm_kw = config_dict.create(
-    steps=800,  # Optimiser steps of a round.
+    steps=600,  # Optimiser steps of a round.
     rounds=3,  # At most; the first that passes the gate is the last.
-    gate=dict(copied=0.9, looked_up=0.97),  # Least mean probability.
-    batch=16,  # Traces a step.
-    rows=8,  # Packed rows of a micro-batch: most batches are one.
-    tokens=64,  # Denominator a trace.
-    copy_weight=4.0,  # Of an operand's token in the loss.
-    check_weight=2.0,  # Of a check's digits.
-    learning_rate=3e-3,  # Peak; it falls to a twentieth.
+    gate=dict(copied=0.99, looked_up=0.97),  # Least mean probability.
+    rows=8,  # Packed rows a step.
+    tokens=128,  # Denominator a row.
+    skill_weight=3.0,  # In the loss, of operands and of a check's digits.
+    learning_rate=0.01,  # Muon's peak; it falls to a twentieth.
+    adam_learning_rate=4e-3,  # Adam's, for what is no matrix.
     warmup_steps=50,
     adam_b2=0.98,
   )
@@ -69,7 +68,7 @@ def get_config(schedule='cosine'):
   c.sampler_kw.slots = 64
   c.prompts, c.group, c.minibatches = 32, 8, 4
   c.learning_rate = 5e-4
-  c.row_tokens = 192
+  c.row_tokens = 160
   c.micro_rows = 4
 
   c.eval_every = PERIOD // 2

@@ -1,6 +1,18 @@
-"""The optimiser: one optax chain."""
+"""The optimisers: optax chains."""
 
+import jax
 import optax
+
+# Of each stacked matrix, the axes it sums over and those it writes to.
+_MATRICES = {
+  'q': ((1,), (2, 3)),
+  'k': ((1,), (2, 3)),
+  'v': ((1,), (2, 3)),
+  'o': ((1, 2), (3,)),
+  'gate': ((1,), (2,)),
+  'up': ((1,), (2,)),
+  'down': ((1,), (2,)),
+}
 
 
 def adamw(*, learning_rate, warmup_steps, b1, b2, eps, weight_decay, clip_norm):
@@ -26,3 +38,41 @@ def adamw(*, learning_rate, warmup_steps, b1, b2, eps, weight_decay, clip_norm):
     optax.clip_by_global_norm(clip_norm),
     optax.adamw(learning_rate, b1, b2, eps, weight_decay=weight_decay),
   )
+
+
+def muon(*, learning_rate, adam_learning_rate, b1, b2, eps, clip_norm):
+  """Muon on the layers' matrices, Adam on the rest, after clipping.
+
+  Args:
+    learning_rate: Muon's rate, or an optax schedule.
+    adam_learning_rate: of embedding, head, norms and biases.
+    b1: decay of Muon's momentum and of Adam's first moment.
+    b2: decay of Adam's second moment.
+    eps: added to the root of Adam's second moment.
+    clip_norm: largest global norm of a gradient.
+  Returns:
+    optax.GradientTransformation.
+  Source: Muon, kellerjordan.github.io/posts/muon.
+  """
+  return optax.chain(
+    optax.clip_by_global_norm(clip_norm),
+    optax.contrib.muon(
+      learning_rate,
+      beta=b1,
+      adam_b1=b1,
+      adam_b2=b2,
+      adam_learning_rate=adam_learning_rate,
+      eps=eps,
+      muon_weight_dimension_numbers=_dimensions,
+    ),
+  )
+
+
+def _dimensions(params):
+  """Which parameters Muon takes, and how it reads them as matrices."""
+
+  def one(path, _):
+    axes = _MATRICES.get(path[-1].key)
+    return axes and optax.contrib.MuonDimensionNumbers(*axes)
+
+  return jax.tree_util.tree_map_with_path(one, params)

@@ -110,3 +110,10 @@ def layout(mesh, state):
   return Layout(
     placed, NamedSharding(mesh, rows), NamedSharding(mesh, PartitionSpec())
   )
+
+
+def on_one_device(state):
+  """The Layout of any state on the first device alone."""
+  mesh = make_mesh(data=1, fsdp=1, tensor=1)
+  whole = NamedSharding(mesh, PartitionSpec())
+  return Layout(jax.tree.map(lambda _: whole, state), whole, whole)

@@ -21,7 +21,8 @@ from siri_jax import checkpoint, losses, optim, sharding, steps, types, update
 from siri_jax.data import audit, packing
 from siri_jax.models import attention
 
-SAVED_EVERY = 200  # Optimiser steps.
+SHOWN_EVERY, SAVED_EVERY = 20, 200  # Optimiser steps.
+WINDOW_TRACES, WINDOW_STEPS = 512, 24  # Traces packed together, and used.
 GATE_TRACES = 256
 GATE_FROM = 10_000_000  # The first trace of the gate's; none is learned from.
 
@@ -48,7 +49,7 @@ def parameters(c, task, shape, fresh, screen, signals):
   """
   recipe = _recipe(c, shape)
   like = jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), fresh)
-  layout = sharding.layout(sharding.make_mesh(data=1, fsdp=1, tensor=1), like)
+  layout = sharding.on_one_device(like)
   folder = pathlib.Path(c.cache_dir, 'warm_starts', _name(c, task, shape))
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / '.lock', 'w') as lock:
@@ -68,26 +69,27 @@ def parameters(c, task, shape, fresh, screen, signals):
 
 def _train(c, task, recipe, layout, state, saves, screen, signals):
   """Rounds of supervised steps until the gate is passed."""
+  kw = c.warm_kw
   learn = steps.learner(recipe, layout)
   logprobs = steps.reader(recipe, layout)
-  total = c.warm_kw.steps * c.warm_kw.rounds
+  one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)
   yes, no = np.bool_(True), np.bool_(False)
-  while int(state.step) < total:
-    done = int(state.step)
+  number, window = -1, None
+  for done in range(int(state.step) + 1, kw.steps * kw.rounds + 1):
     if signals.asked:
       saves.save(state, {'passed': False})
       signals.stop()
-    rows, count, denom = _batch(c, task, done)
-    state, metrics = learn(state, rows, count, denom, no, yes)
-    done += 1
-    if done % SAVED_EVERY == 0:
+    if (done - 1) // WINDOW_STEPS != number:
+      number = (done - 1) // WINDOW_STEPS
+      window = _window(c, task, number)
+    rows = jax.tree.map(lambda x: x[(done - 1) % WINDOW_STEPS], window)  # noqa: B023
+    state, metrics = learn(state, rows, one, denom, no, yes)
+    if done % SHOWN_EVERY == 0:
       note = f'loss {float(metrics["loss"]):.3f}'
-      screen.working('warm start', done, total, note)
-    if done % c.warm_kw.steps == 0:
+      screen.working('warm start', done, kw.steps * kw.rounds, note)
+    if done % kw.steps == 0:
       seen = _gate(c, task, logprobs, state.params)
-      passed = all(
-        seen[name] >= least for name, least in c.warm_kw.gate.items()
-      )
+      passed = all(seen[name] >= least for name, least in kw.gate.items())
       told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
       screen.say(f'warm start after {done} steps: {told}')
       saves.save(state, {'passed': passed})
@@ -96,28 +98,31 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
     elif done % SAVED_EVERY == 0:
       saves.save(state, {'passed': False})
   raise UnfitError(
-    f'the warm start did not reach {dict(c.warm_kw.gate)} in {total} steps: '
-    'raise warm_kw.rounds or warm_kw.steps, or take another seed'
+    f'the warm start did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
+    f'{kw.steps} steps: raise one of them in warm_kw, or take another seed'
   )
 
 
 def _recipe(c, shape):
-  """Cross-entropy under AdamW, its rate a cosine begun anew each round."""
+  """Cross-entropy under Muon, whose rates are a cosine anew each round."""
   kw = c.warm_kw
-  cycle = optax.warmup_cosine_decay_schedule(
-    0.0, kw.learning_rate, kw.warmup_steps, kw.steps, kw.learning_rate / 20
-  )
+
+  def rate(peak):
+    cycle = optax.warmup_cosine_decay_schedule(
+      0.0, peak, kw.warmup_steps, kw.steps, peak / 20
+    )
+    return lambda count: cycle(count % kw.steps)
+
   return update.Recipe(
     shape=shape,
     loss=losses.supervised,
     extra=(),
-    tx=optim.adamw(
-      learning_rate=lambda count: cycle(count % kw.steps),
-      warmup_steps=0,
+    tx=optim.muon(
+      learning_rate=rate(kw.learning_rate),
+      adam_learning_rate=rate(kw.adam_learning_rate),
       b1=c.adam_b1,
       b2=kw.adam_b2,
       eps=c.adam_eps,
-      weight_decay=0.0,
       clip_norm=c.clip_norm,
     ),
     attend=attention.IMPLEMENTATIONS[c.attention],
@@ -128,19 +133,25 @@ def _recipe(c, shape):
   )
 
 
-def _batch(c, task, step):
-  """One step's traces as packed rows; the traces are a function of the step."""
-  samples = _samples(c, task, step * c.warm_kw.batch, c.warm_kw.batch)
-  weights = [_weights(c, s.response_ids) for s in samples]
-  rows, count = packing.pack(
+def _window(c, task, number):
+  """Packed rows for the next WINDOW_STEPS steps, a function of the number.
+
+  Returns:
+    types.Rows [WINDOW_STEPS, 1, M, R].
+  """
+  samples = _samples(c, task, number * WINDOW_TRACES, WINDOW_TRACES)
+  rows, used = packing.pack(
     samples,
-    weights,
+    [_weights(c, s.response_ids) for s in samples],
     np.ones(len(samples), np.float32),
     row_tokens=c.row_tokens,
-    micro_rows=c.warm_kw.rows,
+    micro_rows=1,
   )
-  # A constant, not the tokens there are: long traces must not weigh less.
-  return rows, np.int32(count), np.float32(len(samples) * c.warm_kw.tokens)
+  # Shuffled: packing puts sequences of like length together.
+  order = np.random.default_rng([c.seed, number]).permutation(used)
+  order = order[: WINDOW_STEPS * c.warm_kw.rows]
+  shape = (WINDOW_STEPS, 1, c.warm_kw.rows, c.row_tokens)
+  return jax.tree.map(lambda x: x[order].reshape(shape), rows)
 
 
 def _samples(c, task, first, count):
@@ -159,14 +170,9 @@ def _samples(c, task, first, count):
 
 
 def _weights(c, response_ids):
-  """Weight of each token: more on those that stand for a skill."""
+  """Weight of each token: more on operands, copied, and on checks' digits."""
   roles = audit.roles(response_ids)
-  copied = (roles > 0) & (roles < audit.CHECK)
-  return np.select(
-    [copied, roles == audit.CHECK],
-    [c.warm_kw.copy_weight, c.warm_kw.check_weight],
-    1.0,
-  )
+  return np.where(roles > 0, c.warm_kw.skill_weight, 1.0)
 
 
 def _gate(c, task, logprobs, params):
@@ -178,8 +184,8 @@ def _gate(c, task, logprobs, params):
   """
   samples = _samples(c, task, GATE_FROM, GATE_TRACES)
   found = {}
-  for first in range(0, GATE_TRACES, c.warm_kw.batch):
-    part = samples[first : first + c.warm_kw.batch]
+  for first in range(0, GATE_TRACES, c.warm_kw.rows):
+    part = samples[first : first + c.warm_kw.rows]
     rows, count = packing.pack(
       part,
       [audit.roles(s.response_ids) for s in part],

@@ -78,13 +78,13 @@ def lively(shape, seed=0):
 
 
 def tiny_recipe(shape, loss=None, **changes):
-  """An update whose optimiser subtracts the bare gradient."""
+  """An update whose first step subtracts the bare gradient."""
   bound = functools.partial(losses.clip_higher, low=0.2, high=0.28)
   given = dict(
     shape=shape,
     loss=loss or bound,
     extra=(),
-    tx=optax.sgd(1.0),
+    tx=optax.sgd(1.0, momentum=0.9),
     attend=attention.reference,
     dtype=jnp.float32,
     remat='nothing',

@@ -39,6 +39,16 @@ def cache(tmp_path_factory):
   return tmp_path_factory.mktemp('cache')
 
 
+@pytest.fixture(scope='session')
+def whole(tmp_path_factory, cache):
+  """The folder of a tiny run that nothing disturbed."""
+  import launch  # Here, for it takes seconds.
+
+  run = tmp_path_factory.mktemp('whole') / 'run'
+  launch.finish(run, cache)
+  return run
+
+
 def pytest_runtest_setup(item):
   if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
     pytest.skip('needs a GPU')

@@ -241,15 +241,15 @@ def test_groups_come_as_they_are_complete():
 
 def test_more_than_the_engine_holds_is_sampled_in_turns():
   heard = []
-  engine = make_engine(requests=9)
-  groups = engine.sample(
-    make_prompts(), sampling(), lambda *counts: heard.append(counts)
+  groups = make_engine().sample(
+    make_prompts(), sampling(n=12), lambda *counts: heard.append(counts)
   )
-  # Two prompts of four samples at a time.
+  # Two prompts of twelve samples at a time.
   found = {(s.problem_id, s.index): s for group in groups for s in group}
+  assert len(found) == 72
   assert_same(sample(make_prompts()), found)
   assert heard == sorted(heard)
-  assert heard[-1] == (24, 24)
+  assert heard[-1] == (72, 72)
 
 
 def test_a_group_that_the_engine_cannot_hold_is_refused():

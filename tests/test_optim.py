@@ -1,5 +1,6 @@
 """The optimiser against a step by hand and against PyTorch."""
 
+import builders
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -81,3 +82,40 @@ def test_the_rate_rises_evenly_over_the_warm_up(warmup):
   lengths = -np.diff(np.concatenate([[0.0], *path]))
   expected = 0.01 * np.minimum(np.arange(1, 7) / warmup, 1)
   np.testing.assert_allclose(lengths, expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_muon_turns_a_matrix_gradient_into_even_steps_and_adam_the_rest():
+  shape = builders.tiny_shape(layers=2)
+  params = builders.lively(shape)
+  gradients = builders.lively(shape, seed=1)
+  tx = optim.muon(
+    learning_rate=0.01,
+    adam_learning_rate=0.003,
+    b1=0.9,
+    b2=0.999,
+    eps=1e-8,
+    clip_norm=1e9,
+  )
+  deltas, _ = jax.jit(tx.update)(gradients, jax.jit(tx.init)(params), params)
+  by_adam = {name: deltas[name] for name in ('embed', 'head', 'norm')}
+  by_muon = dict(deltas['layers'])
+  for name in list(by_muon):
+    if name.endswith(('norm', 'bias')):
+      by_adam[name] = by_muon.pop(name)
+  # Adam's first step is against the gradient, as long everywhere; Nesterov's
+  # look ahead makes it half as long again as the rate.
+  for name, delta in by_adam.items():
+    gradient = gradients['layers'].get(name, gradients.get(name))
+    even = -0.003 * (1 + 0.09 / 0.19) * np.sign(gradient)
+    np.testing.assert_allclose(delta, even, rtol=1e-3)
+  # Muon's is the gradient with its singular values made nearly one.
+  rows = {'o': shape.heads * shape.head_dim, 'down': shape.mlp}
+  for name, delta in by_muon.items():
+    for layer, step in enumerate(np.asarray(delta)):
+      matrix = step.reshape(rows.get(name, shape.dim), -1)
+      scale = 0.01 * max(1, matrix.shape[1] / matrix.shape[0]) ** 0.5
+      values = np.linalg.svd(matrix / scale, compute_uv=False)
+      assert 0.5 < values.min() <= values.max() < 1.3, name
+      gradient = gradients['layers'][name][layer].reshape(matrix.shape)
+      assert np.sum(matrix * gradient) < 0, name

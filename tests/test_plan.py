@@ -1,4 +1,4 @@
-"""Bad configs are refused with every fault at once; good ones are worked out."""
+"""Bad configs are refused, all faults at once; good ones are worked out."""
 
 import numpy as np
 import pytest

@@ -48,8 +48,8 @@ CARRY = np.array(
     [0, 0, 0, 0, 1, 0, 1, 0],
   ]
 )
-VERBOSITY, SPREAD = 1.9, 0.8  # Median and log-deviation over traces.
-CHECKS_HARD, CHECKS_EASY = 1.4, 0.6  # Mean checks of a step, verbosity 1.
+VERBOSITY, SPREAD = 1.2, 1.2  # Median and log-deviation over traces.
+CHECKS_HARD, CHECKS_EASY = 1.4, 0.6  # Mean checks of a step at verbosity 1.
 _TRAIN, _HELD_OUT, _TRACES = range(3)  # Streams of random numbers.
 _DRAWS = 28  # Uniform numbers an item may use; Philox makes four at a time.
 _BLOCK = 4096  # Problems drawn at a time when many are wanted.
@@ -79,7 +79,8 @@ def task(*, seed, problems, held_out):
   """
   evaluation = _problems(seed, _HELD_OUT, 0, held_out)
   drawn = [TOKENS, CARRY.tolist(), seed, problems, evaluation]
-  drawn += _problems(seed, _TRAIN, 0, 16)
+  drawn += _problems(seed, _TRAIN, 0, 64)
+  drawn += [(p, ids.tolist()) for p, ids in _traces(seed, 0, 64)]
   return types.Task(
     train=_Drawn(seed, problems),
     evals={'held_out': evaluation},

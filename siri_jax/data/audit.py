@@ -95,13 +95,19 @@ def roles(tokens):
     tokens: int [..., T], a prompt or a response or one after the other.
   Returns:
     int [..., T]: i on the two operands that follow '#i', CHECK on the three
-    digits that follow 'wait', else 0.
+    digits of a step's first check, else 0. A second check is no look-up: it
+    can be copied from the first.
   """
+  before = np.pad(
+    tokens, [(0, 0)] * (tokens.ndim - 1) + [(7, 0)], constant_values=ID['nil']
+  )
   role = np.zeros_like(tokens)
   for back in (1, 2, 3):
-    before = tokens[..., :-back]
-    index = np.where(_is_step(before) & (back < 3), before - ID['#1'] + 1, 0)
-    role[..., back:] += np.where(before == ID['wait'], CHECK, index)
+    opening = before[..., 7 - back : -back]
+    index = np.where(_is_step(opening) & (back < 3), opening - ID['#1'] + 1, 0)
+    earlier = before[..., 3 - back : -back - 4]
+    first = (opening == ID['wait']) & (earlier != ID['wait'])
+    role += np.where(first, CHECK, index)
   return role
 
 

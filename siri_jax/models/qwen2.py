@@ -70,10 +70,9 @@ def array_shapes(shape):
 
 
 def init(key, shape):
-  """Fresh float32 parameters: normal, biases 0, norms 1.
+  """Fresh float32 parameters: normal of deviation 0.04, biases 0, norms 1.
 
-  The deviation is dim ** -0.5: Qwen2's 0.02 at its widths, more at small
-  ones, which learn several times faster so.
+  Qwen2's own deviation is 0.02; small models learn faster from twice that.
   """
   paths, tree = jax.tree.flatten_with_path(
     array_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
@@ -86,7 +85,7 @@ def init(key, shape):
       return jnp.ones(size, jnp.float32)
     if name.endswith('bias'):
       return jnp.zeros(size, jnp.float32)
-    return shape.dim**-0.5 * jax.random.normal(key, size, jnp.float32)
+    return 0.04 * jax.random.normal(key, size, jnp.float32)
 
   leaves = [draw(p, s, k) for (p, s), k in zip(paths, keys, strict=True)]
   return jax.tree.unflatten(tree, leaves)

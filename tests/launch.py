@@ -1,0 +1,104 @@
+"""Runs the program as its users do, and tells what a run came to."""
+
+import contextlib
+import pathlib
+import subprocess
+import sys
+import time
+
+import orbax.checkpoint as ocp
+
+from siri_jax import main, run_folder
+from tests import tiny
+
+ROOT = pathlib.Path(__file__).parents[1]
+STEPS = 12
+
+
+def arguments(folder, cache, *more):
+  """The command line of a run of the tiny config."""
+  return [
+    '--config=tests/tiny.py',
+    f'--workdir={folder}',
+    f'--config.cache_dir={cache}',
+    f'--config.total_steps={STEPS}',
+    *more,
+  ]
+
+
+def here(folder, cache, *more):
+  """The exit status of the program, run in this process."""
+  return main.main(['siri_jax', *arguments(folder, cache, *more)])
+
+
+@contextlib.contextmanager
+def process_of(folder, cache, *more):
+  """The program as a process of its own, killed at the end.
+
+  Its attribute `said` is the file of all that processes of this folder said.
+  """
+  said = folder.with_suffix('.txt')
+  words = [sys.executable, '-m', 'siri_jax.main']
+  with open(said, 'ab') as file:
+    process = subprocess.Popen(
+      [*words, *arguments(folder, cache, *more)],
+      cwd=ROOT,
+      stdout=file,
+      stderr=subprocess.STDOUT,
+    )
+  process.said = said
+  try:
+    yield process
+  finally:
+    process.kill()
+    process.wait()
+
+
+def finish(folder, cache):
+  """Runs the program in a process of its own to its end."""
+  with process_of(folder, cache) as process:
+    assert process.wait() == main.DONE, process.said.read_text()
+
+
+def wait_for(process, happens):
+  """Whether something happens before the process ends; waits for either."""
+  while process.poll() is None:
+    if happens():
+      return True
+    time.sleep(0.001)
+  return False
+
+
+def lines(folder, name):
+  """Whole lines of one of a run's files of records."""
+  path = folder / f'{name}.jsonl'
+  return path.read_bytes().count(b'\n') if path.exists() else 0
+
+
+def records(folder, name):
+  return run_folder.read_records(folder / f'{name}.jsonl')
+
+
+def untimed(folder, name):
+  """The records of a run but for what a clock said."""
+  return [
+    {k: v for k, v in r.items() if not k.endswith(('secs', 'per_sec', 'time'))}
+    for r in records(folder, name)
+  ]
+
+
+def outcome(folder):
+  """What a broken run must have in common with the unbroken one."""
+  newest = max((folder / 'checkpoints').glob('[0-9]' * 6))
+  assert newest.name == f'{STEPS:06d}'
+  with ocp.StandardCheckpointer() as checkpointer:
+    arrays = checkpointer.restore(newest / 'state')
+  return {
+    'digest': tiny.digest(arrays),
+    'metrics': untimed(folder, 'metrics'),
+    'eval': untimed(folder, 'eval'),
+    'samples': {
+      str(path.relative_to(folder)): path.read_bytes()
+      for path in sorted(folder.rglob('*.jsonl.gz'))
+    },
+  }
