@@ -72,7 +72,8 @@ def plot(plan):
     place = round(at / max(len(caps) - 1, 1) * (wide - 1))
     marks[min(place, wide - 1)] = 'v' if kind == 'compressed' else '^'
   axis = f'{"":{margin}} └' + '─' * wide
-  last = f'{"":{margin}}  0{len(caps):>{wide - 1},} steps'
+  end = f' {len(caps):,}'
+  last = f'{"":{margin}}  0{end:>{wide - 1}} steps'
   title = 'Cap, tokens (v: end of compression, ^: end of expansion)'
   return '\n'.join(
     [title, *rows, axis, f'{"":{margin}}  {"".join(marks)}'.rstrip(), last]

@@ -14,7 +14,8 @@ def turns(caps):
 
   A bottom or top that the cap reaches and leaves smoothly turns in its middle
   (floors make a cosine's bottom a few steps wide); one that it leaves by a
-  jump of more than half the schedule's range turns at its end (a stair).
+  jump of more than half the schedule's range turns at its end (a stair). One
+  token is no jump: a run may be too short to see more of its schedule.
 
   Args:
     caps: int [n], tokens at steps 0, 1, ..., n - 1.
@@ -22,7 +23,7 @@ def turns(caps):
     dict from updates done to 'compressed' or 'expanded', in order.
   """
   caps = [int(cap) for cap in caps]
-  half_range = (max(caps) - min(caps)) / 2
+  jump = max((max(caps) - min(caps)) / 2, 1)
   flats, start = [], 0
   for value, steps in itertools.groupby(caps):
     end = start + len(list(steps))
@@ -31,7 +32,7 @@ def turns(caps):
   found = {}
   for i, (start, end, value) in enumerate(flats[:-1]):
     step_out = flats[i + 1][2] - value
-    jumps = abs(step_out) > half_range
+    jumps = abs(step_out) > jump
     turned = i > 0 and (value - flats[i - 1][2] > 0) != (step_out > 0)
     if turned or (i == 0 and jumps):
       at = end if jumps else (start + end - 1) // 2

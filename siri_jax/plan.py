@@ -58,6 +58,8 @@ class Plan:
     c: the config.
     find: family -> that plug-in of the config with its settings bound.
     extra: names of losses.EXTRA that the loss takes.
+    rests: whether the loss has no gradient where the advantage is 0, so that
+      such samples need no backward pass.
     caps: int [total_steps], tokens at each step.
     phases: 'compress' or 'expand' at each step.
     turns: updates done -> 'compressed' or 'expanded'.
@@ -73,6 +75,7 @@ class Plan:
   c: Any
   find: Mapping[str, Callable]
   extra: tuple[str, ...]
+  rests: bool
   caps: np.ndarray
   phases: list[str]
   turns: Mapping[int, str]
@@ -123,11 +126,13 @@ def _derive(c):
   need = c.max_prompt + int(caps.max())
   samples = c.prompts * c.group
   turns = {at: kind for at, kind in turns.items() if at <= c.total_steps}
-  loss = lookup.function('loss', c.loss)
+  wants = lookup.settings_of(lookup.function('loss', c.loss))
+  extra = tuple(name for name in wants if name in losses.EXTRA)
   return Plan(
     c=c,
     find={family: bound(c, family) for family in PLUGINS},
-    extra=tuple(n for n in lookup.settings_of(loss) if n in losses.EXTRA),
+    extra=extra,
+    rests=not extra and _rests(bound(c, 'loss')),
     caps=caps,
     phases=phases.phases(caps, turns),
     turns=turns,
@@ -140,6 +145,13 @@ def _derive(c):
     samples=samples,
     minibatch=samples // c.minibatches,
   )
+
+
+def _rests(loss):
+  """Whether a loss has no gradient where the advantage is 0."""
+  logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
+  grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
+  return not np.any(grad(jnp.asarray(logp)))
 
 
 def _every(steps, total):

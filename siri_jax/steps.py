@@ -18,6 +18,7 @@ class Steps(NamedTuple):
     cap: step -> int32 [], the step's cap.
     update: one optimiser step, see update.update; gives the state away.
     logprobs: log-probabilities of rows, see update.all_logprobs.
+    entropy: entropy over rows, see update.entropy.
     export: parameters -> their copy in the compute dtype.
     start: decode.start.
     advance: decode.advance; gives the progress away.
@@ -26,6 +27,7 @@ class Steps(NamedTuple):
   cap: Callable
   update: Callable
   logprobs: Callable
+  entropy: Callable
   export: Callable
   start: Callable
   advance: Callable
@@ -57,6 +59,11 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
     cap=jax.jit(schedule),
     update=learner(recipe, layout),
     logprobs=reader(recipe, layout),
+    entropy=jax.jit(
+      functools.partial(update.entropy, recipe=recipe),
+      in_shardings=(params, layout.rows, whole),
+      out_shardings=whole,
+    ),
     export=jax.jit(
       functools.partial(_copy, dtype=recipe.dtype),
       in_shardings=(params,),

@@ -140,9 +140,13 @@ def learn(world, state, samples, advantages):
   """
   c, plan, size = world.plan.c, world.plan, world.plan.minibatch
   world.screen.working('updating')
+  # A group of equal rewards has no gradient: it is read, not learned from.
+  learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
+  idle = idle_rows(world, [samples[i] for i in np.flatnonzero(~learned)])
+  read = world.steps.entropy(state.params, *idle)
   minibatches = [
-    minibatch(world, samples[i : i + size], advantages[i : i + size])
-    for i in range(0, plan.samples, size)
+    minibatch(world, samples[part], advantages[part], learned[part])
+    for part in (slice(i, i + size) for i in range(0, plan.samples, size))
   ]
   # The first optimiser step is the policy that sampled: its own
   # log-probabilities are the old ones. Later ones need them from before it.
@@ -156,13 +160,34 @@ def learn(world, state, samples, advantages):
     own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
     state, found = world.steps.update(state, *minibatches[i], own, last)
     seen.append(found)
-  totals = update.merge(jax.device_get(seen))
+  totals, read = update.merge(jax.device_get(seen)), jax.device_get(read)
+  totals |= {name: totals[name] + value for name, value in read.items()}
   return state, {name: float(value) for name, value in totals.items()}
 
 
-def minibatch(world, samples, advantages):
+def idle_rows(world, samples):
+  """Samples that are only read, as packed rows and micro-batches in use."""
+  plan = world.plan
+  rows, count = packing.pack(
+    samples,
+    np.ones(len(samples), np.float32),
+    np.zeros(len(samples), np.float32),
+    row_tokens=plan.row_tokens,
+    micro_rows=plan.c.micro_rows,
+    capacity=plan.samples,
+  )
+  return world.place(rows), np.int32(count)
+
+
+def minibatch(world, samples, advantages, learned):
   """One optimiser step's samples as packed rows, and their denominator.
 
+  Args:
+    world: world.World.
+    samples: the mini-batch's types.Sample, all of which the denominator
+      counts.
+    advantages: float32, of each.
+    learned: bool, of each, whether it is packed.
   Returns:
     types.Rows on the devices, int32 [] micro-batches in use, float32 [].
   """
@@ -170,11 +195,12 @@ def minibatch(world, samples, advantages):
   lengths = np.asarray([s.response_ids.size for s in samples], np.int32)
   weights, denom = plan.find['aggregation'](lengths)
   rows, count = packing.pack(
-    samples,
-    np.asarray(weights),
-    advantages,
+    [samples[i] for i in np.flatnonzero(learned)],
+    np.asarray(weights)[learned],
+    advantages[learned],
     row_tokens=plan.row_tokens,
     micro_rows=c.micro_rows,
+    capacity=plan.minibatch,
     extra=[name for name in plan.extra if name != 'entropy'],
   )
   rows, count = world.place(rows), np.int32(count)

@@ -93,6 +93,31 @@ def all_logprobs(params, rows, count, *, recipe):
   return jax.lax.fori_loop(0, count, micro, zeros)
 
 
+def entropy(params, rows, count, *, recipe):
+  """The entropy of the policy over rows that it does not learn from.
+
+  Args:
+    params: the policy's parameters.
+    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    count: int32 [], how many of them are in use.
+    recipe: Recipe.
+  Returns:
+    float32 [] sums over response tokens, nats and tokens: entropy_sum and
+    tokens_sum.
+  """
+
+  def micro(i, sums):
+    part = jax.tree.map(lambda x: x[i], rows)
+    live = part.mask > 0
+    found = jnp.where(live, token_logprobs(params, recipe, part)[1], 0.0)
+    return _merge(
+      sums, {'entropy_sum': jnp.sum(found), 'tokens_sum': jnp.sum(live)}
+    )
+
+  nothing = {'entropy_sum': jnp.float32(0), 'tokens_sum': jnp.float32(0)}
+  return jax.lax.fori_loop(0, count, micro, nothing)
+
+
 def update(state, rows, count, denom, own_old, last, *, recipe):
   """One optimiser step over the micro-batches of a mini-batch.
 

@@ -71,7 +71,7 @@ def lively(shape, seed=0):
   """Parameters far enough from zero for tokens to differ in probability."""
   rng = np.random.default_rng(seed)
   return jax.tree.map(
-    lambda size: jnp.asarray(0.3 * rng.normal(size=size), jnp.float32),
+    lambda size: np.float32(0.3 * rng.normal(size=size)),
     qwen2.array_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )

@@ -219,7 +219,7 @@ def test_a_sample_names_the_weights_that_wrote_it():
 
 
 def test_the_engine_keeps_a_copy_of_what_is_pushed():
-  engine, params = make_engine(), builders.lively(SHAPE)
+  engine, params = make_engine(), jax.device_put(builders.lively(SHAPE))
   engine.push(params, 0)
   jax.tree.map(lambda x: x.delete(), params)  # As an update does.
   assert_same(sample(make_prompts([1]), engine), sample(make_prompts()))

@@ -48,6 +48,13 @@ def test_a_wide_bottom_of_floored_values_turns_in_its_middle():
   assert list(phases.turns(caps)) == [20, 40, 60, 80]
 
 
+@pytest.mark.parametrize('steps', [2, 5, 30])
+def test_a_run_much_shorter_than_its_period_does_not_turn(steps):
+  settings = dict(low=16, high=32, period=640, phase=0)
+  assert phases.turns(caps_of('cosine', 2 * steps + 1, **settings)) == {}
+  assert words_of('cosine', steps, **settings) == steps * ['compress']
+
+
 def test_a_phase_moves_the_turns():
   caps = caps_of('cosine', 1281, **PAPER, period=640, phase=160)
   assert list(phases.turns(caps)) == [160, 480, 800, 1120]

@@ -65,7 +65,11 @@ def step(rows, count, *, recipe=RECIPE, state=None, own=False, last=True):
 
 def gradient(state):
   """What the bare optimiser subtracted."""
-  return jax.tree.map(jnp.subtract, before()[0], state.params)
+  return apart(before()[0], state.params)
+
+
+def apart(before, after):
+  return jax.tree.map(np.subtract, *jax.device_get((before, after)))
 
 
 def assert_trees_close(found, expected, rtol=1e-4, atol=2e-6):
@@ -272,11 +276,11 @@ def test_a_grpo_step_of_several_optimiser_steps():
   # The policy has moved between them, so ratios are no longer 1.
   assert metrics['ratio_max'] > 1
   # The second's momentum is 0.9 of the first's gradient and its own.
-  moved = jax.tree.map(jnp.subtract, middle.params, end.params)
+  moved = apart(middle.params, end.params)
   alone, _ = step(
     second, count, state=middle.replace(opt_state=start.opt_state)
   )
-  own = jax.tree.map(jnp.subtract, middle.params, alone.params)
+  own = apart(middle.params, alone.params)
   assert_trees_close(
     moved, jax.tree.map(lambda g, h: g + 0.9 * h, own, gradient(middle))
   )
@@ -292,6 +296,7 @@ def test_metrics_of_several_optimiser_steps_are_joined():
   assert parts[0]['loss'] == 1.0
 
 
+@pytest.mark.slow
 def test_a_loss_gets_the_entropy_that_it_names():
   bonus = functools.partial(losses.entropy_bonus, low=0.2, high=0.28, bonus=1.0)
   recipe = builders.tiny_recipe(SHAPE, bonus, extra=('entropy',))

@@ -76,7 +76,10 @@ def task(*, seed, problems, held_out):
     held_out: how many held-out problems there are.
   Returns:
     types.Task, with traces.
+  Raises:
+    ValueError: naming every setting that is too small.
   """
+  _refuse_low(seed=(seed, 0), problems=(problems, 1), held_out=(held_out, 1))
   evaluation = _problems(seed, _HELD_OUT, 0, held_out)
   drawn = [TOKENS, CARRY.tolist(), seed, problems, evaluation]
   drawn += _problems(seed, _TRAIN, 0, 64)
@@ -91,6 +94,17 @@ def task(*, seed, problems, held_out):
     fingerprint=hashlib.sha256(repr(drawn).encode()).hexdigest(),
     traces=functools.partial(_traces, seed),
   )
+
+
+def _refuse_low(**settings):
+  """Refuses (value, least) pairs whose value is lower, all at once."""
+  low = [
+    f'task_kw.{name}={value} is below {least}'
+    for name, (value, least) in settings.items()
+    if value < least
+  ]
+  if low:
+    raise ValueError('\n'.join(low))
 
 
 def encode(problem):

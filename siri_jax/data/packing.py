@@ -35,11 +35,13 @@ def first_fit_decreasing(lengths, room):
   return rows
 
 
-def pack(samples, weights, advantages, *, row_tokens, micro_rows, extra=()):
+def pack(
+  samples, weights, advantages, *, row_tokens, micro_rows, capacity=0, extra=()
+):
   """Samples as packed rows in micro-batches, padded to a fixed capacity.
 
-  The capacity is one row for each sample, so that the arrays' shape depends
-  on the number of samples and never on their lengths.
+  The capacity is in samples, one row for each, so that the arrays' shape never
+  depends on lengths.
 
   Args:
     samples: types.Sample, B of them.
@@ -47,6 +49,7 @@ def pack(samples, weights, advantages, *, row_tokens, micro_rows, extra=()):
     advantages: float32 [B].
     row_tokens: R.
     micro_rows: M, rows of a micro-batch.
+    capacity: most samples there could be; 0: as many as there are.
     extra: names of the extra arrays the loss takes from the rows; filled
       with zeros, but for 'sampler_logp'.
   Returns:
@@ -57,7 +60,7 @@ def pack(samples, weights, advantages, *, row_tokens, micro_rows, extra=()):
   """
   lengths = [s.prompt_ids.size + s.response_ids.size for s in samples]
   placed = first_fit_decreasing(lengths, row_tokens)
-  micro_batches = -(-len(samples) // micro_rows)
+  micro_batches = -(-(capacity or len(samples)) // micro_rows)
   shape = (micro_batches * micro_rows, row_tokens)
   rows = types.Rows(
     **{

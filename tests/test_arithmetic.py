@@ -1,0 +1,222 @@
+"""The built-in task: its problems, its traces, and the way to tokens."""
+
+import numpy as np
+import pytest
+
+from siri_jax.data import arithmetic, audit
+from siri_jax.data.arithmetic import CARRY, ID, TOKENS
+from siri_jax.grading import rules
+
+CAP = 92  # Tokens; the quickstart's highest.
+COUNT = 4096  # A share of half then has a standard error of 0.008.
+
+
+@pytest.fixture(scope='module')
+def task():
+  return arithmetic.task(seed=0, problems=10_000, held_out=COUNT)
+
+
+@pytest.fixture(scope='module')
+def training(task):
+  return list(task.train)
+
+
+@pytest.fixture(scope='module')
+def traces(task):
+  return task.traces(0, COUNT)
+
+
+@pytest.fixture(scope='module')
+def seen(task, traces):
+  return audit.shares([audit.audit(task.encode(p), ids) for p, ids in traces])
+
+
+def worked_out(text):
+  """A problem's answer by following its words one after another."""
+  first, *words = text.split()
+  state, steps = int(first), list(zip(*[iter(words)] * 3, strict=True))
+  for place, (index, x, y) in enumerate(steps, 1):
+    assert index == f'#{place}'
+    state = (state + int(x)) % 10
+    state = (state + CARRY[state, int(y)]) % 10
+  return str(state)
+
+
+def test_two_problems_worked_by_hand():
+  # 4 + 2 = 6; 6 + 3 = 9; 9 + 2 = 1; 1 + 2 = 3 and carries; 4 + 3 = 7; carries.
+  assert worked_out('4 #1 2 0 #2 3 7 #3 2 4 #4 2 5 #5 3 6 #6 0 7') == '8'
+  assert worked_out('1 #1 2 5 #2 1 7 #3 2 6 #4 1 2 #5 0 4 #6 0 4 #7 0 4') == '0'
+
+
+def test_half_of_the_operands_are_hard_and_carry_half_of_the_time():
+  assert CARRY.shape == (10, 8)
+  assert CARRY[:, : arithmetic.FIRST_HARD].sum() == 0
+  assert CARRY[:, arithmetic.FIRST_HARD :].sum(axis=0).tolist() == [5] * 4
+
+
+def test_every_answer_is_the_last_state(task, training):
+  for problem in [*task.evals['held_out'], *training]:
+    assert problem.answer == worked_out(problem.text)
+
+
+def test_every_number_is_in_range_and_every_length_occurs(training):
+  lengths = set()
+  for problem in training:
+    first, *words = problem.text.split()
+    assert first in '0123456789'
+    assert set(words[1::3]) <= set('0123')
+    assert set(words[2::3]) <= set('01234567')
+    lengths.add(len(words) // 3)
+  assert lengths == {3, 4, 5, 6, 7}
+
+
+def test_a_prompt_is_its_words_padded_to_one_length(task):
+  problem = task.train[0]
+  words = [TOKENS[i] for i in task.encode(problem)]
+  size = len(problem.text.split())
+  assert words[:size] == problem.text.split()
+  assert set(words[size:-1]) <= {'nil'}
+  assert words[-1] == '<think>'
+  lengths = {len(task.encode(p)) for p in task.train[:200]}
+  assert lengths == {arithmetic.PROMPT_TOKENS}
+
+
+def test_decoding_leaves_out_the_end_and_ids_beyond_the_vocabulary(task):
+  ids = [ID['#1'], 3, ID['</think>'], 7, *task.eos_ids, task.vocab]
+  assert task.decode(np.array(ids)) == '#1 3 </think> 7'
+  assert task.vocab == len(TOKENS) == len(set(TOKENS)) == 22
+
+
+def test_training_problems_are_found_by_their_number_alone(task, training):
+  assert len(training) == len(task.train) == 10_000
+  for number in (0, 4095, 4096, 9999, -1):
+    assert task.train[number] == training[number]
+  assert task.train[5000:5003] == training[5000:5003]
+  assert training[123].id == 'train-000123'
+  with pytest.raises(IndexError):
+    task.train[10_000]
+
+
+def test_ids_are_unique(task, training):
+  ids = {problem.id for problem in [*training, *task.evals['held_out']]}
+  assert len(ids) == 10_000 + COUNT
+
+
+def test_no_problem_that_is_learned_from_is_held_out(task, training, traces):
+  held_out = {problem.text for problem in task.evals['held_out']}
+  learned = {p.text for p in training} | {p.text for p, _ in traces}
+  assert len(held_out) > 0.9 * COUNT
+  assert not held_out & learned
+
+
+def test_held_out_problems_are_those_that_sum_to_a_multiple_of_ten(
+  task, training
+):
+  def total(problem):
+    return sum(int(word) for word in problem.text.split() if '#' not in word)
+
+  assert {total(p) % 10 for p in task.evals['held_out']} == {0}
+  assert {total(p) % 10 for p in training} == {1, 2, 3, 4, 5, 6, 7, 8, 9}
+
+
+def test_held_out_problems_are_like_the_others(task, training):
+  for part in (training, task.evals['held_out']):
+    answers = np.bincount([int(p.answer) for p in part], minlength=10)
+    sizes = [p.text.count('#') for p in part]
+    assert answers.min() > 0.6 * len(part) / 10
+    assert np.mean(sizes) == pytest.approx(5.0, abs=0.1)
+
+
+def test_a_seed_gives_the_same_task_again_and_another_seed_another(task):
+  again = arithmetic.task(seed=0, problems=10_000, held_out=COUNT)
+  other = arithmetic.task(seed=1, problems=10_000, held_out=COUNT)
+  assert again.fingerprint == task.fingerprint != other.fingerprint
+  assert again.train[77] == task.train[77] != other.train[77]
+
+
+def test_more_held_out_problems_do_not_change_the_first_ones(task):
+  fewer = arithmetic.task(seed=0, problems=10_000, held_out=8)
+  assert fewer.evals['held_out'] == task.evals['held_out'][:8]
+  assert fewer.fingerprint != task.fingerprint
+
+
+def test_traces_are_found_by_their_number_alone(task, traces):
+  for first, count in ((0, 1), (1000, 3), (4095, 1)):
+    for (problem, ids), (other, same) in zip(
+      task.traces(first, count), traces[first : first + count], strict=True
+    ):
+      assert problem == other
+      np.testing.assert_array_equal(ids, same)
+
+
+def test_a_trace_without_checks_has_four_tokens_a_step_and_three(traces):
+  bare = [(p, ids) for p, ids in traces if ID['wait'] not in ids]
+  assert len(bare) > 100
+  assert all(len(ids) == 4 * p.text.count('#') + 3 for p, ids in bare)
+
+
+def test_each_check_adds_four_tokens(traces):
+  for problem, ids in traces:
+    groups = problem.text.count('#') + np.sum(ids == ID['wait'])
+    assert len(ids) == 4 * groups + 3
+
+
+def test_a_trace_with_every_hard_step_checked_is_graded_right(task, traces):
+  graded = 0
+  for problem, ids in traces:
+    seen = audit.audit(task.encode(problem), ids)
+    if all(step.checks or not step.hard for step in seen.steps):
+      said = task.decode(ids)
+      assert rules.exact(problem.answer, said, kind='continuation').correct
+      graded += 1
+  assert graded > 1000
+
+
+def test_a_trace_copies_and_checks_right_and_is_well_formed(seen):
+  copied = {name for name in seen if name.startswith('copied_')}
+  assert len(copied) == arithmetic.MOST
+  for name in ('well_formed', 'checks_right', 'first_right_easy', *copied):
+    assert seen[name] == 1.0, name
+
+
+def test_a_guess_at_a_hard_step_is_a_coin_flip(seen):
+  assert seen['first_right_hard'] == pytest.approx(0.5, abs=0.02)
+
+
+def test_traces_check_more_than_they_need_and_hard_steps_more(seen):
+  assert 1.1 < seen['checks_hard'] < 1.5
+  assert 0.7 < seen['checks_easy'] < 1.1
+
+
+def test_half_of_the_steps_are_hard(task, traces):
+  steps = [
+    step
+    for problem, ids in traces
+    for step in audit.audit(task.encode(problem), ids).steps
+  ]
+  assert np.mean([step.hard for step in steps]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_traces_prefer_long_problems(traces):
+  # The larger of two draws from 3..7: 1, 3, 5, 7 and 9 of 25.
+  sizes = np.bincount([p.text.count('#') for p, _ in traces], minlength=8)[3:]
+  np.testing.assert_allclose(
+    sizes / COUNT, np.array([1, 3, 5, 7, 9]) / 25, atol=0.03
+  )
+
+
+def test_traces_are_a_base_model_that_thinks_too_long(task, traces):
+  lengths = np.array([len(ids) for _, ids in traces])
+  right = [
+    rules.exact(p.answer, task.decode(ids), kind='continuation').correct
+    for p, ids in traces
+  ]
+  assert 0.02 < np.mean(lengths > CAP) < 0.1
+  assert 48 < lengths.mean() < 56
+  assert 0.6 < np.mean(right) < 0.7
+
+
+def test_settings_that_are_too_small_are_named_all_at_once():
+  with pytest.raises(ValueError, match='seed=-1') as caught:
+    arithmetic.task(seed=-1, problems=0, held_out=8)
+  assert 'task_kw.problems=0 is below 1' in str(caught.value)
