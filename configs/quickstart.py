@@ -45,6 +45,7 @@ def get_config(schedule='cosine'):
     rounds=3,  # At most; the first that passes the gate is the last.
     gate=dict(copied=0.99, looked_up=0.97),  # Least mean probability.
     rows=8,  # Packed rows a step.
+    row_tokens=160,  # Tokens of each: the longest trace is 138 with its prompt.
     tokens=128,  # Denominator a row.
     skill_weight=3.0,  # In the loss, of operands and of a check's digits.
     learning_rate=0.01,  # Muon's peak; it falls to a twentieth.

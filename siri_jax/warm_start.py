@@ -10,6 +10,7 @@ every run with the same settings finds it.
 import fcntl
 import hashlib
 import json
+import operator
 import pathlib
 
 import jax
@@ -22,7 +23,8 @@ from siri_jax.data import audit, packing
 from siri_jax.models import attention
 
 SHOWN_EVERY, SAVED_EVERY = 20, 200  # Optimiser steps.
-WINDOW_TRACES, WINDOW_STEPS = 512, 24  # Traces packed together, and used.
+WINDOW_STEPS = 24  # Steps whose rows are packed together.
+TRACE_TOKENS = 60  # Fewer than a trace and its prompt have on average.
 GATE_TRACES = 256
 GATE_FROM = 10_000_000  # The first trace of the gate's; none is learned from.
 
@@ -74,33 +76,41 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
   logprobs = steps.reader(recipe, layout)
   one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)
   yes, no = np.bool_(True), np.bool_(False)
-  number, window = -1, None
-  for done in range(int(state.step) + 1, kw.steps * kw.rounds + 1):
+  for done, rows in _batches(c, task, int(state.step)):
     if signals.asked:
       saves.save(state, {'passed': False})
       signals.stop()
-    if (done - 1) // WINDOW_STEPS != number:
-      number = (done - 1) // WINDOW_STEPS
-      window = _window(c, task, number)
-    rows = jax.tree.map(lambda x: x[(done - 1) % WINDOW_STEPS], window)  # noqa: B023
     state, metrics = learn(state, rows, one, denom, no, yes)
     if done % SHOWN_EVERY == 0:
       note = f'loss {float(metrics["loss"]):.3f}'
       screen.working('warm start', done, kw.steps * kw.rounds, note)
-    if done % kw.steps == 0:
-      seen = _gate(c, task, logprobs, state.params)
-      passed = all(seen[name] >= least for name, least in kw.gate.items())
-      told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
-      screen.say(f'warm start after {done} steps: {told}')
+    round_over = done % kw.steps == 0
+    passed = round_over and _passes(c, task, logprobs, state, screen)
+    if round_over or done % SAVED_EVERY == 0:
       saves.save(state, {'passed': passed})
-      if passed:
-        return state
-    elif done % SAVED_EVERY == 0:
-      saves.save(state, {'passed': False})
+    if passed:
+      return state
   raise UnfitError(
     f'the warm start did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
     f'{kw.steps} steps: raise one of them in warm_kw, or take another seed'
   )
+
+
+def _batches(c, task, done):
+  """(steps done with it, its rows [1, M, R]) for each step from `done` on."""
+  for step in range(done, c.warm_kw.steps * c.warm_kw.rounds):
+    number, place = divmod(step, WINDOW_STEPS)
+    if place == 0 or step == done:
+      window = _window(c, task, number)
+    yield step + 1, jax.tree.map(operator.itemgetter(place), window)
+
+
+def _passes(c, task, logprobs, state, screen):
+  """Whether the gate lets the policy through; tells what it measured."""
+  seen = _gate(c, task, logprobs, state.params)
+  told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
+  screen.say(f'warm start after {int(state.step)} steps: {told}')
+  return all(seen[name] >= least for name, least in c.warm_kw.gate.items())
 
 
 def _recipe(c, shape):
@@ -139,18 +149,20 @@ def _window(c, task, number):
   Returns:
     types.Rows [WINDOW_STEPS, 1, M, R].
   """
-  samples = _samples(c, task, number * WINDOW_TRACES, WINDOW_TRACES)
+  kw = c.warm_kw
+  count = WINDOW_STEPS * kw.rows * kw.row_tokens // TRACE_TOKENS
+  samples = _samples(c, task, number * count, count)
   rows, used = packing.pack(
     samples,
     [_weights(c, s.response_ids) for s in samples],
     np.ones(len(samples), np.float32),
-    row_tokens=c.row_tokens,
+    row_tokens=kw.row_tokens,
     micro_rows=1,
   )
   # Shuffled: packing puts sequences of like length together.
   order = np.random.default_rng([c.seed, number]).permutation(used)
-  order = order[: WINDOW_STEPS * c.warm_kw.rows]
-  shape = (WINDOW_STEPS, 1, c.warm_kw.rows, c.row_tokens)
+  order = order[: WINDOW_STEPS * kw.rows]
+  shape = (WINDOW_STEPS, 1, kw.rows, kw.row_tokens)
   return jax.tree.map(lambda x: x[order].reshape(shape), rows)
 
 
@@ -161,7 +173,9 @@ def _samples(c, task, first, count):
       problem_id=problem.id,
       index=0,
       prompt_ids=np.asarray(task.encode(problem), np.int32),
-      response_ids=np.asarray(ids[: c.row_tokens - c.max_prompt], np.int32),
+      response_ids=np.asarray(
+        ids[: c.warm_kw.row_tokens - c.max_prompt], np.int32
+      ),
       finish_reason='stop',
       spans=(),
     )
@@ -190,7 +204,7 @@ def _gate(c, task, logprobs, params):
       part,
       [audit.roles(s.response_ids) for s in part],
       np.ones(len(part)),
-      row_tokens=c.row_tokens,
+      row_tokens=c.warm_kw.row_tokens,
       micro_rows=c.warm_kw.rows,
     )
     logp = np.asarray(logprobs(params, rows, np.int32(count)))
@@ -209,7 +223,6 @@ def _name(c, task, shape):
     c.adam_b1,
     c.adam_eps,
     c.clip_norm,
-    c.row_tokens,
     c.compute_dtype,
     c.attention,
     task.fingerprint,

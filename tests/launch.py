@@ -1,6 +1,7 @@
 """Runs the program as its users do, and tells what a run came to."""
 
 import contextlib
+import os
 import pathlib
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from siri_jax import main, run_folder
 from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
-STEPS = 12
+STEPS, PERIOD = 12, 8
 
 
 def arguments(folder, cache, *more):
@@ -22,6 +23,7 @@ def arguments(folder, cache, *more):
     f'--workdir={folder}',
     f'--config.cache_dir={cache}',
     f'--config.total_steps={STEPS}',
+    f'--config.schedule_kw.period={PERIOD}',
     *more,
   ]
 
@@ -45,6 +47,8 @@ def process_of(folder, cache, *more):
       cwd=ROOT,
       stdout=file,
       stderr=subprocess.STDOUT,
+      # The tests' own number: so they find each other's compiled programs.
+      env={**os.environ, 'JAX_NUM_CPU_DEVICES': '8'},
     )
   process.said = said
   try:

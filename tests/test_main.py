@@ -39,7 +39,7 @@ def test_a_run_leaves_what_its_users_expect(whole):
   assert info['seed'] == 0
   assert len(info['attempts']) == 1
   config = json.loads((whole / 'config.json').read_text())
-  assert config['schedule_kw'] == {'high': 8, 'low': 4, 'period': 4, 'phase': 0}
+  assert config['schedule_kw'] == {'high': 8, 'low': 4, 'period': 8, 'phase': 0}
 
 
 def test_a_record_of_a_step_has_its_keys_in_one_order(whole):
@@ -57,7 +57,7 @@ def test_a_record_of_a_step_has_its_keys_in_one_order(whole):
 
 def test_the_cap_enters_no_shape(whole):
   found = launch.records(whole, 'metrics')
-  assert {r['cap'] for r in found} == {4, 6, 8}
+  assert {r['cap'] for r in found} == {4, 6, 7, 8}
   assert len({r['compile_count'] for r in found}) == 1
 
 
@@ -65,12 +65,9 @@ def test_a_run_is_measured_at_its_start_and_its_turns(whole):
   found = launch.records(whole, 'eval')
   assert [(r['step'], r['kind']) for r in found] == [
     (0, 'start'),
-    (2, 'compressed'),
-    (4, 'expanded'),
-    (6, 'compressed'),
+    (4, 'compressed'),
     (8, 'expanded'),
-    (10, 'compressed'),
-    (12, 'expanded'),
+    (12, 'compressed'),
   ]
   tokens = [r['tokens'] for r in launch.records(whole, 'metrics')]
   assert [r['tokens'] for r in found] == [
@@ -84,8 +81,9 @@ def rows_of(path):
 
 def test_rollouts_are_kept_with_their_texts(whole):
   folder = whole / 'rollouts'
-  # Every other step, and those before a turn.
-  assert len(list(folder.iterdir())) == launch.STEPS
+  kept = sorted(int(path.name[:6]) for path in folder.iterdir())
+  # Every other step, and those that end at a turn.
+  assert kept == [0, 2, 3, 4, 6, 7, 8, 10, 11]
   rows = rows_of(folder / '000002.jsonl.gz')
   assert len(rows) == 16
   (record,) = [r for r in launch.untimed(whole, 'metrics') if r['step'] == 2]
@@ -98,7 +96,7 @@ def test_rollouts_are_kept_with_their_texts(whole):
 
 def test_the_newest_checkpoints_stay_and_those_of_turns(whole):
   kept = {p.name for p in (whole / 'checkpoints').glob('[0-9]' * 6)}
-  assert kept == {f'{n:06d}' for n in (2, 4, 6, 8, 10, 11, 12)}
+  assert kept == {f'{n:06d}' for n in (4, 8, 11, 12)}
 
 
 def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
@@ -131,7 +129,7 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, cache, capsys):
   assert launch.here(tmp_path / 'run', cache, '--dry_run') == main.DONE
   said = capsys.readouterr().out
   assert 'schedule_kw.period' in said
-  assert '2 compressed, 4 expanded' in said
+  assert '4 compressed, 8 expanded' in said
   assert '8 │•' in said
   assert not (tmp_path / 'run').exists()
 

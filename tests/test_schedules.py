@@ -121,14 +121,14 @@ def test_the_stair_is_low_for_its_share_and_starts_as_asked():
 
 
 @pytest.mark.parametrize('first', ['low', 'high'])
-@pytest.mark.parametrize('tenths', range(1, 10))
-def test_a_share_is_not_lost_to_floating_point(tenths, first):
-  # (1 - 0.7) * 10 is above 3.
-  settings = dict(low=1, high=2, period=10, phase=0)
+@pytest.mark.parametrize('percent', [7, 29, 30, 57, 93])
+def test_a_share_is_not_lost_to_floating_point(percent, first):
+  # 0.29 * 100 is below 29, 0.07 * 100 above 7.
+  settings = dict(low=1, high=2, period=100, phase=0, first=first)
   values = caps(
-    schedules.stair, range(10), **settings, low_share=tenths / 10, first=first
+    schedules.stair, range(100), **settings, low_share=percent / 100
   )
-  assert values.count(1) == tenths
+  assert values.count(1) == percent
 
 
 def test_piecewise_is_the_baseline_of_8k_then_16k():

@@ -20,8 +20,6 @@ import subprocess
 import sys
 import time
 
-from tools.peers import job
-
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 HOME = pathlib.Path('.bench')
 OURS = 'siri_jax'
@@ -35,6 +33,8 @@ SCRIPTS = {
   'trl': 'tools/peers/trl_peer.py',
   'tunix': 'tools/peers/tunix_peer.py',
 }
+SIZES = ('0.14M', '4.2M')  # Of tools/peers/job.py.
+CORES = 2
 WARM_UP = 3  # Steps that are not timed: they compile.
 BUSY = 0.5  # Load before the start that is worth a warning.
 COLUMNS = {  # Key of a row: heading, format.
@@ -86,9 +86,7 @@ def parse(argv):
   parser.add_argument(
     '--systems', nargs='+', choices=SCRIPTS, default=[*SCRIPTS]
   )
-  parser.add_argument(
-    '--sizes', nargs='+', choices=job.SIZES, default=[*job.SIZES]
-  )
+  parser.add_argument('--sizes', nargs='+', choices=SIZES, default=[*SIZES])
   parser.add_argument('--timed', type=int, default=12, help='steps')
   return parser.parse_args(argv)
 
@@ -96,9 +94,9 @@ def parse(argv):
 def two_cores():
   """Holds this process and its children to two cores, where that can be."""
   if hasattr(os, 'sched_setaffinity'):
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job.CORES])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
   os.environ |= {
-    'OMP_NUM_THREADS': str(job.CORES),
+    'OMP_NUM_THREADS': str(CORES),
     'CUDA_VISIBLE_DEVICES': '',
     'JAX_PLATFORMS': 'cpu',
     'HF_HUB_OFFLINE': '1',
@@ -221,7 +219,7 @@ def write(rows, load):
       platform=platform.platform(),
       processor=processor(),
       python=platform.python_version(),
-      cores=job.CORES,
+      cores=CORES,
       load_before=load,
     ),
     rows=rows,

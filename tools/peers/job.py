@@ -16,7 +16,6 @@ SIZES = {
   '0.14M': dict(layers=2, dim=64, heads=2, kv_heads=1, head_dim=32, mlp=288),
   '4.2M': dict(layers=4, dim=256, heads=8, kv_heads=2, head_dim=32, mlp=1152),
 }
-CORES = 2
 ROPE_THETA = 10000.0
 NORM_EPS = 1e-6
 

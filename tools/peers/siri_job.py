@@ -36,6 +36,10 @@ def get_config(steps):
   c.learning_rate = job.LEARNING_RATE
   c.weight_decay = job.WEIGHT_DECAY
   c.clip_norm = job.CLIP_NORM
+  # Found best on two cores: half of the samples have a slot, the others follow
+  # as slots fall free; a row just holds the longest sequence.
+  c.sampler_kw.slots = job.PROMPTS * job.GROUP // 2
+  c.row_tokens = 160
   # Nothing that the peers do not do: no view, evaluation, checkpoint, text.
   c.writers = ()
   c.eval_cap = job.CAP  # The engine is built for the longest response.

@@ -66,7 +66,6 @@ def config(steps, output_dir):
 def main(size, steps, folder):
   """Trains, reporting every step."""
   del size  # The folder tells.
-  torch.set_num_threads(job.CORES)
   problems, answers = zip(*job.problems(int(steps)), strict=True)
   report = Report()
   with tempfile.TemporaryDirectory() as output_dir:

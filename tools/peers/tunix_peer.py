@@ -86,9 +86,12 @@ def cluster(size, steps, folder, sampling):
     eval_every_n_steps=steps + 1,
     max_steps=steps + 1,
     mini_batch_size=job.PROMPTS,
-    train_micro_batch_size=job.PROMPTS,
+    # All samples are decoded together and make one optimiser step, in a
+    # backward pass for each prompt: 7 to 15 % less work for a core than in one.
+    # Packing would save more, but without its TPU kernel Tunix's Qwen2 then
+    # attends to tokens that come later (its mask is None).
+    train_micro_batch_size=1,
     rollout_micro_batch_size=job.PROMPTS,
-    compute_logps_micro_batch_size=job.PROMPTS,
   )
   return rl_cluster.RLCluster(
     actor=policy(size, folder, mesh),

@@ -1,0 +1,171 @@
+"""The warm start: gated, cached, and the same bits however it is broken off."""
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from siri_jax import steps, warm_start, watch
+from siri_jax.data import arithmetic, audit
+from siri_jax.models import qwen2
+
+
+class Screen:
+  """Keeps what it is told."""
+
+  def __init__(self):
+    self.said = []
+
+  def say(self, text):
+    self.said.append(text)
+
+  def working(self, word, done=0, total=0, note=''):
+    pass
+
+
+class Asked:
+  """A signal that comes while step `at` + 1 is about to be done."""
+
+  def __init__(self, at=-1):
+    self._left = at
+
+  @property
+  def asked(self):
+    self._left -= 1
+    return self._left == -1
+
+  def stop(self):
+    raise watch.StopAsked
+
+
+def config(folder, **warm_kw):
+  c = tiny.get_config()
+  c.cache_dir = str(folder)
+  c.warm_kw = dict(
+    steps=12,
+    rounds=2,
+    gate=dict(copied=0.0, looked_up=0.0),
+    rows=2,
+    row_tokens=160,
+    tokens=128,
+    skill_weight=3.0,
+    learning_rate=0.01,
+    adam_learning_rate=4e-3,
+    warmup_steps=2,
+    adam_b2=0.98,
+  )
+  c.warm_kw.update(warm_kw)
+  return c
+
+
+def warmed(c, signals=None):
+  """(parameters, what was said)."""
+  task = arithmetic.task(seed=0, problems=8, held_out=8)
+  shape = qwen2.Shape(vocab=task.vocab, **c.model_kw)
+  fresh = qwen2.init(jax.random.key(c.seed), shape)
+  screen = Screen()
+  params = warm_start.parameters(
+    c, task, shape, fresh, screen, signals or Asked()
+  )
+  return params, screen.said
+
+
+@pytest.fixture(scope='module')
+def compiled_once():
+  """One compilation for all warm starts here: they differ in data alone."""
+
+  def once(make):
+    made = []
+
+    def get(*args):
+      if not made:
+        made.append(make(*args))
+      return made[0]
+
+    return get
+
+  with pytest.MonkeyPatch.context() as patch:
+    for name in ('learner', 'reader'):
+      patch.setattr(steps, name, once(getattr(steps, name)))
+    yield
+
+
+@pytest.fixture(scope='module')
+def unbroken(tmp_path_factory, compiled_once):
+  """A whole warm start: its config, its parameters, what was said."""
+  c = config(tmp_path_factory.mktemp('cache'))
+  return c, *warmed(c)
+
+
+def assert_same_bits(one, other):
+  jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.mark.slow
+def test_the_gate_is_asked_after_a_round_and_tells_what_it_measured(unbroken):
+  _, _, said = unbroken
+  assert len(said) == 1
+  assert said[0].startswith('warm start after 12 steps: copied 0.')
+  assert 'looked_up 0.' in said[0]
+
+
+@pytest.mark.slow
+def test_the_next_run_finds_the_parameters_in_the_cache(unbroken):
+  c, params, _ = unbroken
+  again, said = warmed(c)
+  assert said == []
+  assert_same_bits(again, params)
+
+
+@pytest.mark.slow
+def test_broken_off_and_begun_again_it_ends_with_the_same_bits(
+  unbroken, tmp_path
+):
+  c = config(tmp_path)
+  with pytest.raises(watch.StopAsked):
+    warmed(c, Asked(7))
+  assert list(tmp_path.rglob('000007')), 'nothing was saved to go on from'
+  assert_same_bits(warmed(c)[0], unbroken[1])
+
+
+@pytest.mark.slow
+def test_other_settings_have_a_place_of_their_own(unbroken):
+  c, params, _ = unbroken
+  other, said = warmed(config(c.cache_dir, skill_weight=1.0))
+  assert len(said) == 1
+  assert not np.array_equal(other['embed'], params['embed'])
+
+
+@pytest.mark.slow
+def test_a_policy_that_cannot_pass_is_refused_after_the_last_round(
+  unbroken, tmp_path
+):
+  c = config(tmp_path, gate=dict(copied=0.0, looked_up=1.1))
+  with pytest.raises(warm_start.UnfitError, match='2 rounds of 12 steps'):
+    warmed(c)
+  with pytest.raises(warm_start.UnfitError):
+    warmed(c)
+
+
+@pytest.mark.parametrize('row_tokens', [138, 512])
+def test_a_window_fills_the_rows_of_its_steps_whatever_their_size(
+  tmp_path, row_tokens
+):
+  c = config(tmp_path, row_tokens=row_tokens)
+  task = arithmetic.task(seed=0, problems=8, held_out=8)
+  rows = warm_start._window(c, task, 3)
+  assert rows.tokens.shape == (warm_start.WINDOW_STEPS, 1, 2, row_tokens)
+  assert np.mean(rows.segments > 0) > 0.8
+
+
+def test_operands_and_first_checks_weigh_more_and_prompts_nothing(tmp_path):
+  c = config(tmp_path)
+  task = arithmetic.task(seed=0, problems=8, held_out=8)
+  rows = warm_start._window(c, task, 0)
+  role = audit.roles(rows.tokens)[..., 1:]
+  learned = rows.mask[..., :-1]
+  assert set(np.unique(rows.mask)) == {0.0, 1.0, 3.0}
+  assert np.all(role[learned == 3] > 0)
+  assert np.all(role[learned == 1] == 0)
+  prompts = rows.positions < arithmetic.PROMPT_TOKENS - 1
+  assert np.all(rows.mask[prompts] == 0)
