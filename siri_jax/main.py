@@ -40,7 +40,8 @@ def main(argv):
   except plans.RefusedError as error:
     faults = error.faults
   if asked.faults or faults:
-    return refuse(asked.faults + faults, asked.source)
+    files = opening.task_faults(asked.config)
+    return refuse(asked.faults + faults + files, asked.source)
   set_up_jax(plan.c)
   try:
     task, dropped = opening.open_task(plan.c)
@@ -84,7 +85,10 @@ def run(plan, task, folder, screen):
     )
     return 128 + world.signals.asked
   screen.say(table.text([folder.path, *table.beside(folder.path)]))
-  screen.say(f'{folder.path} is complete; its picture is picture.png there')
+  screen.say(
+    f'{folder.path} is complete; picture.png there shows it. To start anew, '
+    'delete the folder or name another by --workdir.'
+  )
   return DONE
 
 

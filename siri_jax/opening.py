@@ -8,8 +8,10 @@ import jax.numpy as jnp
 
 from siri_jax import (
   checkpoint,
+  lookup,
   optim,
   run_folder,
+  settings,
   sharding,
   steps,
   update,
@@ -59,6 +61,24 @@ def open_task(c):
   if wrong:
     raise ValueError('\n'.join(wrong))
   return task, dropped
+
+
+def task_faults(c):
+  """What is wrong with a task's files, for a config that is refused anyway.
+
+  Returns:
+    list of messages; empty too where the config is too wrong to tell.
+  """
+  wanted = ('task', 'task_kw', 'max_prompt')
+  if not all(k in c and settings.RULES[k].holds(c[k]) for k in wanted):
+    return []
+  if lookup.faults('task', c.task, c.task_kw):
+    return []
+  try:
+    open_task(c)
+  except (ValueError, OSError) as error:
+    return str(error).splitlines()
+  return []
 
 
 def open_folder(path, c, *, source, overrides, allow_change):
