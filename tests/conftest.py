@@ -6,6 +6,8 @@ import pathlib
 # Before anything imports jax or a library that talks. The processes that
 # tests start inherit them. For the tests marked gpu: JAX_PLATFORMS=cuda,cpu.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
+# Programs that run for milliseconds are compiled in a third of the time.
+os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('WANDB_MODE', 'offline')
 os.environ.setdefault('MPLBACKEND', 'Agg')

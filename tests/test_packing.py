@@ -91,6 +91,14 @@ def test_only_the_number_of_samples_decides_the_arrays_shape():
     assert rows.tokens.shape == rows.mask.shape == (2, 2, 12)
 
 
+def test_a_capacity_makes_room_for_samples_that_are_not_there():
+  few = builders.random_samples([1, 5], vocab=9)
+  for samples in few, few[:1], []:
+    rows, in_use = pack(samples, 8, micro_rows=2, capacity=5)
+    assert rows.tokens.shape == (3, 2, 8)
+    assert in_use == bool(samples)
+
+
 def test_only_filled_micro_batches_are_in_use():
   short = builders.random_samples([1] * 5, vocab=9)
   assert pack(short, row_tokens=20)[1] == 1

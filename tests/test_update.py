@@ -286,6 +286,41 @@ def test_a_grpo_step_of_several_optimiser_steps():
   )
 
 
+def test_samples_without_advantage_may_be_left_out():
+  adv = np.where(np.isin(range(6), [1, 3, 4]), 0, ADVANTAGES)
+  whole, metrics = step(*pack(adv), own=True)
+  kept = np.flatnonzero(adv)
+  rows, count = pack(
+    adv[kept],
+    samples=[SAMPLES[i] for i in kept],
+    weights=WEIGHTS[kept],
+    capacity=6,
+  )
+  assert count < pack(adv)[1]
+  part, fewer = step(rows, count, own=True)
+  assert fewer['loss'] == pytest.approx(float(metrics['loss']), rel=1e-5)
+  assert_trees_close(gradient(part), gradient(whole))
+
+
+def test_an_update_of_nothing_has_no_gradient():
+  rows, count = pack(np.float32([]), samples=[], weights=[], capacity=6)
+  assert count == 0
+  state, metrics = step(rows, count)
+  assert (metrics['loss'], metrics['grad_norm']) == (0, 0)
+  assert_trees_close(state.params, before()[0], rtol=0, atol=0)
+  assert (state.step, state.skipped) == (1, 0)
+
+
+def test_rows_that_are_only_read_have_the_entropy_that_an_update_tells():
+  rows, count = pack()
+  found = compiled(update.entropy, RECIPE)(before()[0], rows, count)
+  _, metrics = step(rows, count, own=True)
+  assert found['tokens_sum'] == metrics['tokens_sum'] == sum(LENGTHS)
+  entropy = float(metrics['entropy_sum'])
+  assert 0 < entropy < sum(LENGTHS) * np.log(SHAPE.vocab)
+  assert found['entropy_sum'] == pytest.approx(entropy, rel=1e-5)
+
+
 def test_metrics_of_several_optimiser_steps_are_joined():
   parts = [
     dict(loss=1.0, grad_norm=2.0, tokens_sum=10.0, ratio_max=1.5),
