@@ -51,6 +51,12 @@ def whole(tmp_path_factory, cache):
   return run
 
 
+@pytest.fixture
+def no_picture(monkeypatch):
+  """A run's picture is a view of its records, and takes half of the time."""
+  monkeypatch.setattr('siri_jax.analysis.picture.save', lambda path: None)
+
+
 def pytest_runtest_setup(item):
   if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
     pytest.skip('needs a GPU')

@@ -16,19 +16,13 @@ from siri_jax import (
   train,
   world,
 )
-from siri_jax.analysis import picture
 
 pytestmark = [
   pytest.mark.slow,
+  pytest.mark.usefixtures('no_picture'),
   # ml_collections loads a config in an old way.
   pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
-
-
-@pytest.fixture(autouse=True)
-def no_picture(monkeypatch):
-  """The picture is a view of the records, and drawing takes half the time."""
-  monkeypatch.setattr(picture, 'save', lambda path: None)
 
 
 class KilledError(BaseException):

@@ -12,8 +12,7 @@ from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import sampler
 from tests import tiny
 
-# What stands in a record before the steps, and may differ between two runs.
-CLOCKS = ('_secs', 'tokens_per_sec')
+pytestmark = pytest.mark.usefixtures('no_picture')
 
 
 def group(number, *samples, correct=None):
@@ -149,14 +148,14 @@ def records(world, name='metrics'):
 
 def untimed(found):
   return [
-    {k: v for k, v in record.items() if not k.endswith(CLOCKS)}
+    {k: v for k, v in record.items() if not k.endswith(('_secs', 'per_sec'))}
     for record in found
   ]
 
 
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory, cache):
-  """The records and the final digest of the config as it stands."""
+  """The records of the config as it stands, and the digest at the end."""
   with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
     world, state, _ = parts
     start = tiny.digest(state.params)

@@ -36,7 +36,6 @@ SCRIPTS = {
 SIZES = ('0.14M', '4.2M')  # Of tools/peers/job.py.
 CORES = 2
 WARM_UP = 3  # Steps that are not timed: they compile.
-BUSY = 0.5  # Load before the start that is worth a warning.
 COLUMNS = {  # Key of a row: heading, format.
   'steps_per_sec': ('steps/s', '{:.2f}'),
   'tokens_per_sec': ('tokens/s', '{:,.0f}'),
@@ -54,7 +53,6 @@ def main(argv):
   asked = parse(argv)
   os.chdir(ROOT)
   (HOME / 'logs').mkdir(parents=True, exist_ok=True)
-  load = os.getloadavg()[0]
   two_cores()
   ready = {
     s: make_environment(s) for s in {OURS: 0} | dict.fromkeys(asked.systems)
@@ -71,10 +69,8 @@ def main(argv):
       else:
         row['failed'] = f'{REQUIREMENTS[system]} could not be installed'
       rows.append(row)
-  write(rows, load)
+  write(rows)
   say(f'\n{table(rows)}')
-  if load > BUSY:
-    say(f'The machine was busy before the start (load {load:.1f}).')
   return int(any('failed' in row for row in rows))
 
 
@@ -130,7 +126,8 @@ def measure(system, size, steps, folder):
   """Runs the job on a system, saying each step; returns its figures."""
   log = HOME / 'logs' / f'{system}-{size}.txt'
   command = [python_of(system), SCRIPTS[system], size, str(steps), folder]
-  records, found, start = [], {}, time.perf_counter()
+  records, found = [], {}
+  start, others = time.perf_counter(), others_secs()
   with (
     log.open('w', buffering=1) as heard,
     subprocess.Popen(
@@ -146,6 +143,8 @@ def measure(system, size, steps, folder):
       tell(system, size, records[-1])
       if len(records) in (WARM_UP, steps):  # A look costs milliseconds.
         found['peak_mib'] = peak_mib(child.pid)
+  spent = others_secs() - others
+  found['others_cores'] = spent / (time.perf_counter() - start)
   if child.returncode or len(records) < steps:
     return dict(failed=f'{last_line(log)} (status {child.returncode}, {log})')
   return found | figures(records[WARM_UP:])
@@ -188,31 +187,50 @@ def peak_mib(root):
   return total / 1024
 
 
+def others_secs():
+  """CPU seconds of our cores that others have had; 0 where none can tell."""
+  if not os.path.isdir('/proc'):
+    return 0.0
+  ticks = 0
+  for line in pathlib.Path('/proc/stat').read_text().splitlines():
+    name, *counts = line.split()
+    if name in {f'cpu{core}' for core in os.sched_getaffinity(0)}:
+      user, nice, system, _, _, irq, softirq, steal = map(int, counts[:8])
+      ticks += user + nice + system + irq + softirq + steal
+  ours = sum(os.times()[:4])  # With all children that have ended.
+  return ticks / os.sysconf('SC_CLK_TCK') - ours
+
+
 def table(rows):
   """Rows as text; under each peer, siri_jax's figures over its own."""
-  lines = [['size', 'system', *(head for head, _ in COLUMNS.values())]]
+  heads = [head for head, _ in COLUMNS.values()]
+  lines = [['size', 'system', *heads, 'others']]
   ours = {row['size']: row for row in rows if row['system'] == OURS}
   for row in rows:
     name = [row['size'], row['system']]
     if 'failed' in row:
       lines.append([*name, f'failed: {row["failed"]}'])
       continue
-    lines.append([*name, *(f.format(row[k]) for k, (_, f) in COLUMNS.items())])
-    base = ours[row['size']]
+    cells = [text.format(row[key]) for key, (_, text) in COLUMNS.items()]
+    lines.append([*name, *cells, f'{row["others_cores"]:.2f}'])
+    base = ours.get(row['size'], row)
     if base is not row and 'failed' not in base:
       ratios = (f'{base[key] / row[key]:.2f} x' for key in COLUMNS)
       lines.append(['', f'{OURS} / {row["system"]}', *ratios])
-  widths = [5, 18, 9, 10, 11, 11]
+  layout = ['{:5}', '{:16}', '{:>9}', '{:>9}', '{:>10}', '{:>11}', '{:>6}']
+  note = 'others: cores that others used meanwhile; 0.1 spoils the figures.'
   return '\n'.join(
-    '  '.join(
-      f'{cell:>{w}}' if i > 1 else f'{cell:{w}}'
-      for i, (cell, w) in enumerate(zip(line, widths, strict=False))
-    )
-    for line in lines
+    [
+      '  '.join(
+        cell_.format(cell) for cell_, cell in zip(layout, line, strict=False)
+      )
+      for line in lines
+    ]
+    + [note]
   )
 
 
-def write(rows, load):
+def write(rows):
   """Leaves everything in .bench/results.json."""
   result = dict(
     machine=dict(
@@ -220,7 +238,6 @@ def write(rows, load):
       processor=processor(),
       python=platform.python_version(),
       cores=CORES,
-      load_before=load,
     ),
     rows=rows,
   )
