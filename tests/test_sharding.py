@@ -91,7 +91,7 @@ def updated(mesh):
   """One optimiser step of a few samples on a mesh, back on the host."""
   shape = builders.tiny_shape(vocab=20)
   recipe = builders.tiny_recipe(shape)
-  state = steps.new_state(builders.lively(shape, scale=4.0), recipe.tx)
+  state = steps.new_state(builders.lively(shape), recipe.tx)
   layout = sharding.layout(mesh, state)
   samples = builders.random_samples([5, 2, 9, 4, 7, 3, 8, 1], vocab=20)
   rows, count = packing.pack(

@@ -220,13 +220,7 @@ def table(rows):
   layout = ['{:5}', '{:16}', '{:>9}', '{:>9}', '{:>10}', '{:>11}', '{:>6}']
   note = 'others: cores that others used meanwhile; 0.1 spoils the figures.'
   return '\n'.join(
-    [
-      '  '.join(
-        cell_.format(cell) for cell_, cell in zip(layout, line, strict=False)
-      )
-      for line in lines
-    ]
-    + [note]
+    ['  '.join(map(str.format, layout, line)) for line in lines] + [note]
   )
 
 
