@@ -143,7 +143,10 @@ def learn(world, state, samples, advantages):
   # A group of equal rewards has no gradient: it is read, not learned from.
   learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
   idle = idle_rows(world, [samples[i] for i in np.flatnonzero(~learned)])
-  read = world.steps.entropy(state.params, *idle)
+  read = jax.device_get(world.steps.entropy(state.params, *idle))
+  if not np.isfinite(read['entropy_sum']):
+    # A policy that cannot be read is for the update to skip, and to count.
+    learned, read = np.ones(plan.samples, bool), {}
   minibatches = [
     minibatch(world, samples[part], advantages[part], learned[part])
     for part in (slice(i, i + size) for i in range(0, plan.samples, size))
@@ -160,7 +163,7 @@ def learn(world, state, samples, advantages):
     own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
     state, found = world.steps.update(state, *minibatches[i], own, last)
     seen.append(found)
-  totals, read = update.merge(jax.device_get(seen)), jax.device_get(read)
+  totals = update.merge(jax.device_get(seen))
   totals |= {name: totals[name] + value for name, value in read.items()}
   return state, {name: float(value) for name, value in totals.items()}
 
