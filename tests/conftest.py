@@ -11,6 +11,11 @@ os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('WANDB_MODE', 'offline')
 os.environ.setdefault('MPLBACKEND', 'Agg')
+# Eight devices on two busy cores may keep each other waiting; after 40 s XLA
+# would end the whole process.
+os.environ.setdefault(
+  'XLA_FLAGS', '--xla_cpu_collective_call_terminate_timeout_seconds=600'
+)
 
 import hypothesis
 import jax

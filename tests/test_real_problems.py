@@ -1,4 +1,4 @@
-"""The paper's config on the real tokenizer and problems, as WORKSPACE.md says."""
+"""The paper's config on the real tokenizer and problems, as users run it."""
 
 import gzip
 import json
