@@ -6,16 +6,17 @@ import pathlib
 # Before anything imports jax or a library that talks. The processes that
 # tests start inherit them. For the tests marked gpu: JAX_PLATFORMS=cuda,cpu.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
-# Programs that run for milliseconds are compiled in a third of the time.
-os.environ.setdefault('XLA_FLAGS', '--xla_backend_optimization_level=0')
+# Programs that run for milliseconds are compiled in a third of the time. Eight
+# devices on two busy cores may keep each other waiting; after 40 s XLA would
+# end the whole process.
+os.environ.setdefault(
+  'XLA_FLAGS',
+  '--xla_backend_optimization_level=0 '
+  '--xla_cpu_collective_call_terminate_timeout_seconds=600',
+)
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('WANDB_MODE', 'offline')
 os.environ.setdefault('MPLBACKEND', 'Agg')
-# Eight devices on two busy cores may keep each other waiting; after 40 s XLA
-# would end the whole process.
-os.environ.setdefault(
-  'XLA_FLAGS', '--xla_cpu_collective_call_terminate_timeout_seconds=600'
-)
 
 import hypothesis
 import jax

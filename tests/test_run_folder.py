@@ -1,5 +1,6 @@
 """A run's folder: one holder, one set of settings, whole records."""
 
+import contextlib
 import datetime
 import gzip
 import json
@@ -275,20 +276,25 @@ def test_damage_before_the_last_line_is_named_by_file_and_line(folder):
     run_folder.read_records(path)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def small_files():
-  """As on a full disk: no file grows beyond 4 KiB."""
+  """As on a full disk: no file grows beyond 4 KiB, pytest's own log neither."""
   limits = resource.getrlimit(resource.RLIMIT_FSIZE)
   resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-  yield
-  resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+  try:
+    yield
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_disk_that_is_full_is_named_by_the_file(folder, small_files):
+def test_a_disk_that_is_full_is_named_by_the_file(folder):
   for write in (folder.append, run_folder.write_atomically):
     target = 'metrics' if write == folder.append else folder.path / 'metrics'
     value = {'text': 5000 * 'a'} if target == 'metrics' else bytes(5000)
-    with pytest.raises(OSError, match=r'File too large.*metrics'):
+    with (
+      pytest.raises(OSError, match=r'File too large.*metrics'),
+      small_files(),
+    ):
       write(target, value)
 
 
