@@ -87,9 +87,9 @@ class Checkpoints:
     damaged = []
     for step in sorted(self._manager.all_steps(), reverse=True):
       if not self._manifest(step).exists():
-        tell(f'checkpoint {step:0{DIGITS}d} was not finished')
+        tell(f'checkpoint {_name(step)} was not finished')
       elif wrong := self._damage(step):
-        tell(f'checkpoint {step:0{DIGITS}d} is damaged: {wrong}')
+        tell(f'checkpoint {_name(step)} is damaged: {wrong}')
         damaged.append(step)
       else:
         restored = self._read(step, like)
@@ -127,13 +127,7 @@ class Checkpoints:
 
   def _damage(self, step):
     """What differs from the manifest, '' where nothing does."""
-    manifest, found = self._manifest(step), _digests(self._path(step))
-    try:
-      written = json.loads(manifest.read_text())
-    except ValueError:
-      return manifest.name
-    names = sorted({*written, *found})
-    return ', '.join(n for n in names if written.get(n) != found.get(n))
+    return _damage(self._manifest(step), self._path(step))
 
   def _delete(self, steps):
     """Deletes checkpoints; the step of one that is there cannot be saved."""
@@ -142,10 +136,64 @@ class Checkpoints:
       self._manager.delete(step)
 
   def _path(self, step):
-    return self._folder / f'{step:0{DIGITS}d}'
+    return self._folder / _name(step)
 
   def _manifest(self, step):
-    return self._folder / f'{step:0{DIGITS}d}.manifest.json'
+    return _manifest(self._folder, step)
+
+
+def finished(folder):
+  """Steps of the finished checkpoints in a folder, ascending; reads only."""
+  manifests = pathlib.Path(folder).glob('[0-9]*.manifest.json')
+  return sorted(int(path.name.split('.')[0]) for path in manifests)
+
+
+def read_parameters(folder, step):
+  """The parameters of one checkpoint, and nothing else of it.
+
+  Nothing in the folder is touched: a run may be writing there.
+
+  Args:
+    folder: path of a run's checkpoints.
+    step: updates done.
+  Returns:
+    The tree of qwen2.array_shapes, on this process's first device.
+  Raises:
+    ValueError: there is no such checkpoint.
+    DamagedError: its files are not those that were written.
+  """
+  folder = pathlib.Path(folder).resolve()
+  if step not in (there := finished(folder)):
+    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
+  if wrong := _damage(_manifest(folder, step), folder / _name(step)):
+    raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
+  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+  path = folder / _name(step) / 'state'
+  with ocp.PyTreeCheckpointer() as reader:
+    params = reader.metadata(path).item_metadata.tree['params']
+    like = {'params': abstract(params, jax.tree.map(lambda _: device, params))}
+    how = ocp.checkpoint_utils.construct_restore_args(like)
+    args = ocp.args.PyTreeRestore(like, partial_restore=True, restore_args=how)
+    return reader.restore(path, args=args)['params']
+
+
+def _name(step):
+  return f'{step:0{DIGITS}d}'
+
+
+def _manifest(folder, step):
+  return folder / f'{_name(step)}.manifest.json'
+
+
+def _damage(manifest, folder):
+  """What differs from the manifest, '' where nothing does."""
+  found = _digests(folder)
+  try:
+    written = json.loads(manifest.read_text())
+  except ValueError:
+    return manifest.name
+  names = sorted({*written, *found})
+  return ', '.join(n for n in names if written.get(n) != found.get(n))
 
 
 def abstract(state, shardings):

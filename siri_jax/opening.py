@@ -235,7 +235,8 @@ def resumed(checkpoints, like, task, folder, screen):
 
 def start_of(c, task, shape, layout, screen, signals):
   """The parameters that a run starts from, on the devices."""
-  params = policies.parameters(c, shape)
+  params = policies.parameters(c, shape, layout.state.params)
   if c.policy == 'warm_started':
     params = warm_start.parameters(c, task, shape, params, screen, signals)
-  return jax.device_put(params, layout.state.params)
+    params = sharding.put(params, layout.state.params)
+  return params

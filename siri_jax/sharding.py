@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 MESH_AXES = ('data', 'fsdp', 'tensor')
@@ -110,6 +111,16 @@ def layout(mesh, state):
   return Layout(
     placed, NamedSharding(mesh, rows), NamedSharding(mesh, PartitionSpec())
   )
+
+
+def put(tree, shardings):
+  """Arrays that every process has whole, each part onto its own device."""
+
+  def place(x, where):
+    x = np.asarray(x)
+    return jax.make_array_from_callback(x.shape, where, lambda part: x[part])
+
+  return jax.tree.map(place, tree, shardings)
 
 
 def on_one_device(state):

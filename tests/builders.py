@@ -77,6 +77,31 @@ def lively(shape, seed=0):
   )
 
 
+def logits(params, shape, tokens):
+  """float32 logits of rows [M, R] that are one sequence each."""
+  tokens = jnp.asarray(tokens)
+  hidden = qwen2.forward(
+    params,
+    shape,
+    tokens,
+    jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape),
+    jnp.ones_like(tokens),
+    attend=attention.reference,
+    remat=None,
+  )
+  return np.asarray(hidden @ qwen2.head(params))
+
+
+def here(shape):
+  """Shardings that put all parameters onto the first device."""
+  device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  return jax.tree.map(
+    lambda _: device,
+    qwen2.array_shapes(shape),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
 def tiny_recipe(shape, loss=None, **changes):
   """An update whose first step subtracts the bare gradient."""
   bound = functools.partial(losses.clip_higher, low=0.2, high=0.28)

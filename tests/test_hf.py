@@ -2,12 +2,14 @@
 
 import json
 
-import jax.numpy as jnp
+import builders
+import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
-from siri_jax.models import attention, hf, qwen2
+from siri_jax import sharding
+from siri_jax.models import hf
 
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
@@ -37,21 +39,9 @@ def make(folder, *, shard=None, **changes):
   return model
 
 
-def logits_of(folder, tokens):
-  """Ours, float32 [rows, tokens, vocab]."""
+def parameters_of(folder):
   shape = hf.read_shape(folder)
-  params = hf.read_parameters(folder, shape)
-  tokens = jnp.asarray(tokens)
-  hidden = qwen2.forward(
-    params,
-    shape,
-    tokens,
-    jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape),
-    jnp.ones_like(tokens),
-    attend=attention.reference,
-    remat=None,
-  )
-  return np.asarray(hidden @ qwen2.head(params))
+  return hf.read_parameters(folder, shape, builders.here(shape))
 
 
 def assert_equal_to(model, folder):
@@ -59,7 +49,8 @@ def assert_equal_to(model, folder):
   with torch.no_grad():
     theirs = model(torch.tensor(tokens)).logits.numpy()
   assert np.abs(theirs).max() > 0.5
-  np.testing.assert_allclose(logits_of(folder, tokens), theirs, atol=1e-5)
+  ours = builders.logits(parameters_of(folder), hf.read_shape(folder), tokens)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
 @pytest.mark.parametrize('tied', [True, False])
@@ -84,7 +75,7 @@ def test_a_model_in_several_files_loads(tmp_path):
 def test_bfloat16_is_read_as_float32_of_the_same_values(tmp_path):
   model = make(tmp_path).to(torch.bfloat16)
   model.save_pretrained(tmp_path)
-  params = hf.read_parameters(tmp_path, hf.read_shape(tmp_path))
+  params = parameters_of(tmp_path)
   assert params['embed'].dtype == np.float32
   theirs = model.model.embed_tokens.weight.detach().float().numpy()
   np.testing.assert_array_equal(params['embed'], theirs)
@@ -124,6 +115,11 @@ def test_both_spellings_of_a_config_are_the_same_shape(folder):
     ({'use_sliding_window': True}, 'use_sliding_window'),
     ({'hidden_act': 'gelu'}, "hidden_act='gelu'"),
     ({'auto_map': {}}, 'auto_map'),
+    ({'use_mrope': True}, 'use_mrope'),
+    (
+      {'layer_types': ['full_attention', 'sliding_attention']},
+      'layers of type sliding_attention',
+    ),
     ({'rope_scaling': {'type': 'yarn', 'factor': 4.0}}, "'yarn'"),
     (
       {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1.0}},
@@ -154,6 +150,29 @@ def test_a_config_that_is_no_json_is_refused(folder):
     hf.read_shape(folder)
 
 
+def test_every_device_gets_its_part_and_no_more_is_read(folder, monkeypatch):
+  shape = hf.read_shape(folder)
+  whole = parameters_of(folder)
+  cuts, cut = [], hf._cut
+  monkeypatch.setattr(
+    hf, '_cut', lambda *a: cuts.append(cut(*a).size) or cut(*a)
+  )
+  mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
+  shardings = sharding.layout(mesh, whole).state
+  params = hf.read_parameters(folder, shape, shardings)
+  for ours, expected, where in zip(
+    *map(jax.tree.leaves, (params, whole, shardings)), strict=True
+  ):
+    assert ours.sharding == where
+    np.testing.assert_array_equal(ours, expected)
+  # Matrices are read once; the norms once for each half of the tensor axis,
+  # biases once for each quarter of the others.
+  layers = shape.layers * shape.head_dim * (shape.heads + 2 * shape.kv_heads)
+  sizes = sum(x.size for x in jax.tree.leaves(whole))
+  norms = (2 * shape.layers + 1) * shape.dim
+  assert sum(cuts) == sizes + norms + 3 * layers
+
+
 def tensors_of(folder):
   path = folder / 'model.safetensors'
   return path, safetensors.numpy.load_file(path)
@@ -164,14 +183,14 @@ def test_missing_tensors_are_named(folder):
   del tensors['model.norm.weight'], tensors['lm_head.weight']
   safetensors.numpy.save_file(tensors, path)
   with pytest.raises(hf.FolderError, match=r'lack 2 of 27') as refusal:
-    hf.read_parameters(folder, hf.read_shape(folder))
+    parameters_of(folder)
   assert 'model.norm.weight, lm_head.weight' in str(refusal.value)
 
 
 def test_a_folder_without_safetensors_lacks_them_all(folder):
   (folder / 'model.safetensors').unlink()
   with pytest.raises(hf.FolderError, match='lack 27 of 27'):
-    hf.read_parameters(folder, hf.read_shape(folder))
+    parameters_of(folder)
 
 
 def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
@@ -180,7 +199,7 @@ def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
   tensors[up], tensors[down] = tensors[down], tensors[up]  # As many numbers.
   safetensors.numpy.save_file(tensors, path)
   with pytest.raises(hf.FolderError) as refusal:
-    hf.read_parameters(folder, hf.read_shape(folder))
+    parameters_of(folder)
   assert f'{up} is (48, 56), not (56, 48)' in str(refusal.value)
   assert f'{down} is (56, 48), not (48, 56)' in str(refusal.value)
 
@@ -189,4 +208,4 @@ def test_a_file_that_was_not_downloaded_whole_is_named(folder):
   path = folder / 'model.safetensors'
   path.write_bytes(path.read_bytes()[:-100])
   with pytest.raises(hf.FolderError, match=r'model\.safetensors cannot be'):
-    hf.read_parameters(folder, hf.read_shape(folder))
+    parameters_of(folder)

@@ -1,5 +1,6 @@
 """Where a policy comes from, and that it goes with the task's tokenizer."""
 
+import builders
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,7 +42,7 @@ def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
 
 def test_fresh_parameters_are_of_the_shape_and_float32(c):
   shape = policies.shape_of(c, vocab=22)
-  params = policies.parameters(c, shape)
+  params = policies.parameters(c, shape, builders.here(shape))
   sizes = jax.tree.map(jnp.shape, params)
   assert sizes == qwen2.array_shapes(shape)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
@@ -49,10 +50,14 @@ def test_fresh_parameters_are_of_the_shape_and_float32(c):
 
 def test_fresh_parameters_are_a_function_of_the_seed(c):
   shape = policies.shape_of(c, vocab=22)
-  first = policies.parameters(c, shape)['embed']
-  np.testing.assert_array_equal(policies.parameters(c, shape)['embed'], first)
+
+  def embedding():
+    return policies.parameters(c, shape, builders.here(shape))['embed']
+
+  first = embedding()
+  np.testing.assert_array_equal(embedding(), first)
   c.seed = 1
-  assert not np.array_equal(policies.parameters(c, shape)['embed'], first)
+  assert not np.array_equal(embedding(), first)
 
 
 def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):

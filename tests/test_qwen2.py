@@ -83,7 +83,7 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   model.save_pretrained(tmp_path)
   shape = hf.read_shape(tmp_path)
   assert (shape.heads, shape.kv_heads, shape.tied) == (heads, kv_heads, tied)
-  params = hf.read_parameters(tmp_path, shape)
+  params = hf.read_parameters(tmp_path, shape, builders.here(shape))
   ids = random_tokens(2, 13)
   positions, segments = plain_row(ids)
   positions = positions + np.int32([[0], [16000]])  # And far into a response.

@@ -1,14 +1,17 @@
-"""Hugging Face folders in: config.json and safetensors to our parameter tree.
+"""Hugging Face folders in: config.json and safetensors to our sharded tree.
 
 Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
 (in, out), heads apart, layers stacked.
 """
 
 import contextlib
+import functools
 import json
 import math
 import pathlib
+from typing import NamedTuple
 
+import jax
 import ml_dtypes  # noqa: F401  Lets numpy read bfloat16.
 import numpy as np
 import safetensors
@@ -84,98 +87,187 @@ def read_shape(folder):
   )
 
 
-def read_parameters(folder, shape):
-  """The folder's tensors as the tree of qwen2.array_shapes, float32 numpy.
+def read_parameters(folder, shape, shardings):
+  """The folder's tensors as the tree of qwen2.array_shapes, float32.
+
+  Each process reads only what its own devices hold.
 
   Args:
     folder: path of a Hugging Face model folder.
     shape: its qwen2.Shape.
+    shardings: the same tree of jax.sharding.Sharding.
   Raises:
     FolderError: naming every tensor that is missing or of another shape, or
       a file that cannot be read.
   """
-  folder = pathlib.Path(folder)
-  where = {}
-  for file in sorted(folder.glob('*.safetensors')):
-    with _open(file) as tensors:
-      where |= dict.fromkeys(tensors.keys(), file)
-  wanted = names(shape)
-  if missing := [n for n in wanted if n not in where]:
-    raise FolderError(
-      f'{folder}: its *.safetensors lack {len(missing)} of {len(wanted)} '
-      f'tensors: {", ".join(missing[:5])}'
+  with opened(folder) as tensors:
+    refuse_tensors(folder, shape, tensors)
+
+    def place(path, size, sharding):
+      read = functools.partial(_part, tensors, path[-1].key, size)
+      return jax.make_array_from_callback(size, sharding, read)
+
+    sizes = qwen2.array_shapes(shape)
+    return jax.tree.map_with_path(
+      place, sizes, shardings, is_leaf=lambda x: isinstance(x, tuple)
     )
-  wrong = []
 
-  def read(ours, name, size):
-    with _open(where[name]) as tensors:
-      tensor = tensors.get_tensor(name).astype(np.float32)
-    if tensor.shape != _theirs(ours, size):
-      wrong.append(f'{name} is {tensor.shape}, not {_theirs(ours, size)}')
-      return np.zeros(size, np.float32)
-    return tensor if ours == 'embed' else tensor.T.reshape(size)
 
+@contextlib.contextmanager
+def opened(folder):
+  """The tensors of all files of a folder, unread: name -> safetensors slice.
+
+  Raises:
+    FolderError: naming a file that cannot be read.
+  """
+  found = {}
+  with contextlib.ExitStack() as stack:
+    for path in sorted(pathlib.Path(folder).glob('*.safetensors')):
+      try:
+        file = stack.enter_context(safetensors.safe_open(path, 'numpy'))
+      except safetensors.SafetensorError as error:
+        raise FolderError(f'{path} cannot be read: {error}') from error
+      found |= {name: file.get_slice(name) for name in list(file.keys())}
+    yield found
+
+
+class Source(NamedTuple):
+  """Where a tensor of Hugging Face's is in our tree.
+
+  Attributes:
+    name: our array's name.
+    layer: index on its leading axis, None outside the layers.
+    size: the tensor's shape.
+  """
+
+  name: str
+  layer: int | None
+  size: tuple[int, ...]
+
+
+@functools.cache
+def sources(shape):
+  """Hugging Face's tensors of a qwen2.Shape: name -> Source."""
   sizes = qwen2.array_shapes(shape)
-  layers = {
-    ours: np.stack(
-      [
-        read(ours, _layer(i, name), sizes['layers'][ours][1:])
-        for i in range(shape.layers)
-      ]
-    )
-    for ours, name in LAYER.items()
-  }
-  outside = {
-    ours: read(ours, name, sizes[ours])
+  found = {
+    name: Source(ours, None, _theirs(ours, sizes[ours]))
     for ours, name in OUTSIDE.items()
     if ours in sizes
   }
-  if wrong:
-    raise FolderError(f'{folder}: ' + '; '.join(wrong))
-  return {**outside, 'layers': layers}
+  for layer in range(shape.layers):
+    for ours, name in LAYER.items():
+      size = _theirs(ours, sizes['layers'][ours][1:])
+      found[_of_layer(layer, name)] = Source(ours, layer, size)
+  return found
 
 
-def names(shape):
-  """Hugging Face's tensor names for a shape, in its order."""
-  outside = [n for ours, n in OUTSIDE.items() if ours != 'head']
-  inside = [_layer(i, n) for i in range(shape.layers) for n in LAYER.values()]
-  return [*outside, *inside, *([] if shape.tied else [OUTSIDE['head']])]
+def config_of(shape):
+  """The config.json of a qwen2.Shape, as version 4 of transformers spells it.
+
+  Returns:
+    dict that `read_shape` reads as the same shape.
+  """
+  return {
+    'architectures': ['Qwen2ForCausalLM'],
+    'model_type': 'qwen2',
+    'vocab_size': shape.vocab,
+    'num_hidden_layers': shape.layers,
+    'hidden_size': shape.dim,
+    'num_attention_heads': shape.heads,
+    'num_key_value_heads': shape.kv_heads,
+    'head_dim': shape.head_dim,
+    'intermediate_size': shape.mlp,
+    'hidden_act': 'silu',
+    'rope_theta': shape.rope_theta,
+    'rms_norm_eps': shape.norm_eps,
+    'tie_word_embeddings': shape.tied,
+    'torch_dtype': 'float32',
+  }
 
 
-def _layer(index, name):
-  return f'model.layers.{index}.{name}'
+def to_theirs(ours, array):
+  """An array of ours, of one layer, as Hugging Face stores it."""
+  sides = _sides(ours, array.ndim)
+  axes = [axis for side in sides for axis in range(*side)]
+  return array.transpose(axes).reshape(_theirs(ours, array.shape))
+
+
+def _of_layer(layer, name):
+  return f'model.layers.{layer}.{name}'
+
+
+def _sides(ours, rank):
+  """Our axes, first and one past the last, that each axis of theirs is."""
+  if ours == 'embed':
+    return (0, 1), (1, 2)
+  if ours.endswith(('norm', 'bias')):
+    return ((0, rank),)
+  inputs = 2 if ours == 'o' else 1
+  return (inputs, rank), (0, inputs)
 
 
 def _theirs(ours, size):
   """The shape in which Hugging Face stores an array of ours, of one layer."""
-  whole = math.prod(size)
-  if ours == 'embed':
-    return size
-  if ours.endswith(('norm', 'bias')):
-    return (whole,)
-  inputs = whole // size[-1] if ours == 'o' else size[0]
-  return (whole // inputs, inputs)
+  return tuple(math.prod(size[a:b]) for a, b in _sides(ours, len(size)))
 
 
-@contextlib.contextmanager
-def _open(file):
-  """A safetensors file; says its name where it cannot be read."""
-  try:
-    with safetensors.safe_open(file, 'numpy') as tensors:
-      yield tensors
-  except safetensors.SafetensorError as error:
-    raise FolderError(f'{file} cannot be read: {error}') from error
+def _part(tensors, ours, size, index):
+  """The part of an array of ours at `index`, a slice for each axis."""
+  chosen = [range(n)[i] for n, i in zip(size, index, strict=True)]
+  if ours in OUTSIDE:
+    return _cut(tensors[OUTSIDE[ours]], ours, size, chosen)
+  part = np.empty([len(c) for c in chosen], np.float32)
+  for place, layer in enumerate(chosen[0]):
+    tensor = tensors[_of_layer(layer, LAYER[ours])]
+    part[place] = _cut(tensor, ours, size[1:], chosen[1:])
+  return part
+
+
+def _cut(tensor, ours, size, chosen):
+  """Reads of one tensor what an array of ours holds at `chosen`, ranges."""
+  sides = _sides(ours, len(size))
+
+  def stretch(first, last):
+    # Heads are dealt out whole, so that a side of two axes is one stretch.
+    within = math.prod(size[first + 1 : last])
+    return slice(chosen[first][0] * within, (chosen[first][-1] + 1) * within)
+
+  part = tensor[tuple(stretch(*side) for side in sides)].astype(np.float32)
+  lengths = [len(c) for c in chosen]
+  axes = [axis for side in sides for axis in range(*side)]
+  return part.reshape([lengths[a] for a in axes]).transpose(np.argsort(axes))
+
+
+def refuse_tensors(folder, shape, tensors):
+  """Raises where tensors are missing or of another shape, naming them."""
+  wanted = sources(shape)
+  if missing := [name for name in wanted if name not in tensors]:
+    raise FolderError(
+      f'{folder}: its *.safetensors lack {len(missing)} of {len(wanted)} '
+      f'tensors: {", ".join(missing[:5])}'
+    )
+  found = {name: tuple(tensors[name].get_shape()) for name in wanted}
+  wrong = [
+    f'{name} is {found[name]}, not {size}'
+    for name, (_, _, size) in wanted.items()
+    if found[name] != size
+  ]
+  if wrong:
+    raise FolderError(f'{folder}: ' + '; '.join(wrong))
 
 
 def _refuse(path, config):
   """Raises for what the model functions do not do, naming each."""
   kind = config.get('rope_type', config.get('type', 'default'))
+  other = {*config.get('layer_types', ())} - {'full_attention'}
   checks = {
     f'model_type={config.get("model_type")!r} is not qwen2': config.get(
       'model_type'
     )
     != 'qwen2',
     'use_sliding_window is on': config.get('use_sliding_window', False),
+    f'layers of type {", ".join(sorted(other))}': other,
+    'use_mrope is on': config.get('use_mrope', False),
     f'RoPE scaling of type {kind!r}': kind != 'default',
     f'hidden_act={config.get("hidden_act")!r} is not silu': config.get(
       'hidden_act', 'silu'

@@ -2,6 +2,7 @@
 
 import jax
 
+from siri_jax import sharding
 from siri_jax.models import hf, qwen2
 
 KINDS = ('pretrained', 'fresh', 'warm_started')
@@ -32,8 +33,15 @@ def shape_of(c, vocab):
   return shape
 
 
-def parameters(c, shape):
-  """float32 parameters: the folder's, or fresh ones of the run's seed."""
+def parameters(c, shape, shardings):
+  """float32 parameters: the folder's, or fresh ones of the run's seed.
+
+  Args:
+    c: the config.
+    shape: qwen2.Shape.
+    shardings: where each array is to lie.
+  """
   if c.policy == 'pretrained':
-    return hf.read_parameters(c.model_path, shape)
-  return qwen2.init(jax.random.key(c.seed), shape)
+    return hf.read_parameters(c.model_path, shape, shardings)
+  fresh = qwen2.init(jax.random.key(c.seed), shape)
+  return sharding.put(fresh, shardings)

@@ -1,0 +1,151 @@
+"""Hugging Face folders out: parameters beside a base model's own files.
+
+A tensor is written in the dtype that it has in the base model, so that what
+was read comes back bit for bit. The base's config and tokenizer are copied
+byte for byte: newer libraries write files that older ones misread.
+"""
+
+import json
+import math
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import ml_dtypes
+import numpy as np
+import safetensors.numpy
+
+from siri_jax.models import hf
+
+SHARD_BYTES = 5 * 10**9  # Most bytes of one file, as the Hub's tools split.
+COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
+INDEX = 'model.safetensors.index.json'
+DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16}
+
+
+class Frame(NamedTuple):
+  """All of a model folder but the numbers.
+
+  Attributes:
+    shape: qwen2.Shape.
+    dtypes: tensor name -> numpy dtype to write it in.
+    files: file name -> bytes.
+  """
+
+  shape: object
+  dtypes: Mapping[str, np.dtype]
+  files: Mapping[str, bytes]
+
+
+def frame_of(base, shape):
+  """The Frame of a base model's folder.
+
+  Raises:
+    hf.FolderError: its tensors are not those of the shape.
+  """
+  with hf.opened(base) as tensors:
+    hf.refuse_tensors(base, shape, tensors)
+    dtypes = {
+      name: np.dtype(DTYPES[tensors[name].get_dtype()])
+      for name in hf.sources(shape)
+    }
+  return Frame(shape, dtypes, small_files(base))
+
+
+def frame_without_base(shape, tokenizer):
+  """The Frame of a policy that began from fresh parameters, in float32.
+
+  Args:
+    shape: qwen2.Shape.
+    tokenizer: path of a tokenizer folder, or '' where the task has none.
+  """
+  files = small_files(tokenizer) if tokenizer else {}
+  config = _json(hf.config_of(shape)).encode()
+  dtypes = dict.fromkeys(hf.sources(shape), np.dtype(np.float32))
+  return Frame(shape, dtypes, {**files, 'config.json': config})
+
+
+def small_files(folder):
+  """A folder's config, tokenizer and licence: file name -> bytes."""
+  return {
+    path.name: path.read_bytes()
+    for pattern in COPIED
+    for path in sorted(pathlib.Path(folder).glob(pattern))
+    if path.name != INDEX
+  }
+
+
+def write_folder(folder, params, frame, about, *, shard_bytes, tell):
+  """Writes a model folder, whole or not at all.
+
+  Args:
+    folder: path of the new folder.
+    params: tree of qwen2.array_shapes, numpy or on this process's devices.
+    frame: Frame.
+    about: dict for siri_jax.json: where the parameters come from.
+    shard_bytes: most bytes of one file of tensors.
+    tell: hears how many tensors each file held.
+  Raises:
+    FileExistsError: the folder exists.
+  """
+  folder = pathlib.Path(folder)
+  if folder.exists():
+    raise FileExistsError(f'{folder} exists: delete it, or name another folder')
+  draft = folder.with_name(f'.{folder.name}.draft')
+  shutil.rmtree(draft, ignore_errors=True)
+  draft.mkdir(parents=True)
+  for name, data in frame.files.items():
+    (draft / name).write_bytes(data)
+  (draft / 'siri_jax.json').write_text(_json(about))
+  files = split(frame, shard_bytes)
+  for name, tensors in files.items():
+    held = {tensor: _read(params, frame, tensor) for tensor in tensors}
+    safetensors.numpy.save_file(held, draft / name, metadata={'format': 'pt'})
+    tell(len(held))
+  if len(files) > 1:
+    total = sum(_bytes(frame, tensor) for tensor in frame.dtypes)
+    where = {tensor: name for name in files for tensor in files[name]}
+    index = {'metadata': {'total_size': total}, 'weight_map': where}
+    (draft / INDEX).write_text(_json(index))
+  draft.rename(folder)
+
+
+def split(frame, shard_bytes):
+  """File name -> names of its tensors, no file larger than it may be.
+
+  Args:
+    frame: Frame.
+    shard_bytes: most bytes of one file, unless one tensor has more.
+  """
+  shards, room = [], 0
+  for tensor in frame.dtypes:
+    if _bytes(frame, tensor) > room:
+      shards.append([])
+      room = shard_bytes
+    shards[-1].append(tensor)
+    room -= _bytes(frame, tensor)
+  if len(shards) == 1:
+    return {'model.safetensors': shards[0]}
+  return {
+    f'model-{i:05d}-of-{len(shards):05d}.safetensors': shard
+    for i, shard in enumerate(shards, 1)
+  }
+
+
+def _bytes(frame, tensor):
+  """Bytes of a tensor as it is written."""
+  size = hf.sources(frame.shape)[tensor].size
+  return math.prod(size) * frame.dtypes[tensor].itemsize
+
+
+def _read(params, frame, tensor):
+  """A tensor as it is written, from our tree."""
+  ours, layer, _ = hf.sources(frame.shape)[tensor]
+  array = params[ours] if layer is None else params['layers'][ours][layer]
+  array = hf.to_theirs(ours, np.asarray(array)).astype(frame.dtypes[tensor])
+  return np.ascontiguousarray(array)  # save_file writes memory as it lies.
+
+
+def _json(value):
+  return json.dumps(value, indent=2) + '\n'
