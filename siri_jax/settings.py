@@ -138,6 +138,26 @@ INNER = {
   },
   'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},
 }
+WARM = {  # Of warm_kw, where the policy is warm_started.
+  'steps': _whole(1),
+  'rounds': _whole(1),
+  'gate': Rule(
+    lambda v: (
+      BINDINGS.holds(v)
+      and set(v) == {'copied', 'looked_up'}
+      and all(map(_finite, v.values()))
+    ),
+    'dict(copied=..., looked_up=...) of least mean probabilities',
+  ),
+  'rows': _whole(1),
+  'row_tokens': _whole(1),
+  'tokens': _whole(1),
+  'skill_weight': _real(0),
+  'learning_rate': _real(0),
+  'adam_learning_rate': _real(0),
+  'warmup_steps': _whole(0),
+  'adam_b2': _from_zero(1),
+}
 
 
 def faults(config):
@@ -183,7 +203,8 @@ def _bad(values, rules, prefix):
       hint = f'; did you mean {prefix}{near[0]}?' if near else ''
       found[name] = f'{name} is not a setting{hint}'
     elif not rules[key].holds(value):
-      found[name] = f'{name}={value!r} is not {rules[key].wanted}'
+      shown = value.to_dict() if isinstance(value, ConfigDict) else value
+      found[name] = f'{name}={shown!r} is not {rules[key].wanted}'
   return found
 
 
@@ -217,14 +238,14 @@ def _model_path(*, policy, model_path):
 
 
 def _warm_start(*, policy, warm_kw, task):
-  if policy == 'warm_started' and not (warm_kw and task == 'arithmetic'):
-    return (
-      "policy='warm_started' needs warm_kw, and a task that has traces "
-      '(arithmetic)'
+  if policy != 'warm_started':
+    return warm_kw and (
+      f"warm_kw is not read by policy={policy!r}; take policy='warm_started'"
     )
-  return (policy != 'warm_started' and warm_kw) and (
-    f"warm_kw is not read by policy={policy!r}; take policy='warm_started'"
-  )
+  if task != 'arithmetic':
+    return "policy='warm_started' needs a task that has traces (arithmetic)"
+  lacks = '; '.join(_bad(warm_kw, WARM, 'warm_kw.').values())
+  return lacks and f"policy='warm_started': {lacks}"
 
 
 def _heads(*, model_kw):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from configs import base
+from configs import base, quickstart
 from siri_jax import settings
 from tests import tiny
 
@@ -43,6 +43,16 @@ def test_what_is_missing_is_named_with_what_it_should_be(c):
     'group is missing, a whole number of 2 or more',
     'model_kw.mlp is missing, a whole number of 1 or more',
   ]
+
+
+def test_a_warm_start_hears_of_all_that_its_settings_lack():
+  c = quickstart.get_config()
+  assert settings.faults(c) == []
+  del c.warm_kw.rounds
+  c.warm_kw.gate = dict(copied=0.99)
+  (fault,) = settings.faults(c)
+  assert "policy='warm_started': warm_kw.rounds is missing" in fault
+  assert "warm_kw.gate={'copied': 0.99} is not dict(copied=" in fault
 
 
 @pytest.mark.parametrize('value', [True, 2.0, '2', None, -1, float('nan')])
