@@ -18,8 +18,7 @@ class Command:
     source: the config's file as given, 'file.py:argument'.
     overrides: dict of what the command line changed.
     workdir: path of the run's folder.
-    dry_run: whether to print the plan and stop.
-    allow_change: settings that may differ from the run's own.
+    flags: absl's FlagValues, which has the program's own flags too.
     faults: messages, one for each part that could not be read.
   """
 
@@ -27,16 +26,16 @@ class Command:
   source: str
   overrides: dict
   workdir: str
-  dry_run: bool
-  allow_change: tuple[str, ...]
+  flags: Any
   faults: list[str]
 
 
-def parse(argv):
+def parse(argv, define):
   """Reads a command line without stopping at its first fault.
 
   Args:
     argv: the program's name and its arguments.
+    define: called with absl's FlagValues, defines the program's own flags.
   Returns:
     Command.
   """
@@ -44,16 +43,16 @@ def parse(argv):
   named = [p for p in parts if p[0].split('=')[0].lstrip('-') == 'config']
   if not named:
     return _nothing(['--config=configs/quickstart.py, or another, is missing'])
-  values, faults = _read(argv[0], named[-1])
+  values, faults = _read(argv[0], named[-1], define)
   if values is None:
     return _nothing(faults)
   good = list(named[-1])
   for part in parts:
     if part not in named:
-      _, wrong = _read(argv[0], [*named[-1], *part])
+      _, wrong = _read(argv[0], [*named[-1], *part], define)
       faults += wrong
       good += [] if wrong else part
-  values, wrong = _read(argv[0], good)
+  values, wrong = _read(argv[0], good, define)
   if values is None:
     return _nothing(faults + wrong)
   source = config_flags.get_config_filename(values['config'])
@@ -62,14 +61,13 @@ def parse(argv):
     source=source,
     overrides=_overrides(values['config']),
     workdir=values.workdir or _workdir(source),
-    dry_run=values.dry_run,
-    allow_change=tuple(values.allow_change),
+    flags=values,
     faults=faults,
   )
 
 
-def _flags(program, arguments):
-  """This program's flags, unread."""
+def _flags(program, arguments, define):
+  """A program's flags, unread."""
   values = flags.FlagValues()
   config_flags.DEFINE_config_file(
     'config',
@@ -86,24 +84,13 @@ def _flags(program, arguments):
     "The run's folder; by default runs/ and the config's name.",
     flag_values=values,
   )
-  flags.DEFINE_bool(
-    'dry_run',
-    False,
-    'Print the settings and all that follows from them, and stop.',
-    flag_values=values,
-  )
-  flags.DEFINE_list(
-    'allow_change',
-    [],
-    'Settings that may differ from those the folder was started with.',
-    flag_values=values,
-  )
+  define(values)
   return values
 
 
-def _read(program, arguments):
+def _read(program, arguments, define):
   """(FlagValues, []), or (None, messages) where they cannot be read."""
-  values = _flags(program, arguments)
+  values = _flags(program, arguments, define)
   try:
     rest = values([program, *arguments])[1:]
     if not isinstance(values.config, ConfigDict):
@@ -143,7 +130,7 @@ def _parts(arguments):
 
 def _nothing(faults):
   """A command line without a config to speak of."""
-  return Command(None, '', {}, '', False, (), faults)
+  return Command(None, '', {}, '', None, faults)
 
 
 def _workdir(source):

@@ -13,6 +13,7 @@ import pathlib
 import sys
 
 import jax
+from absl import flags
 
 from siri_jax import (
   command,
@@ -31,7 +32,7 @@ DONE, REFUSED, DIVERGED = 0, 2, 3
 
 def main(argv):
   """Runs what the command line asks for and returns the exit status."""
-  asked = command.parse(argv)
+  asked = command.parse(argv, define)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   try:
@@ -45,7 +46,7 @@ def main(argv):
   set_up_jax(plan.c)
   try:
     task, dropped = opening.open_task(plan.c)
-    if asked.dry_run:
+    if asked.flags.dry_run:
       print(dry_run.text(plan, task, dropped))
       return DONE
     folder = opening.open_folder(
@@ -53,7 +54,7 @@ def main(argv):
       plan.c,
       source=asked.source,
       overrides=asked.overrides,
-      allow_change=asked.allow_change,
+      allow_change=asked.flags.allow_change,
     )
   except (ValueError, OSError, run_folder.RefusedError) as error:
     return refuse(str(error).splitlines(), asked.source)
@@ -61,6 +62,22 @@ def main(argv):
     if dropped:
       screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
     return run(plan, task, folder, screen)
+
+
+def define(values):
+  """This program's own flags."""
+  flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Print the settings and all that follows from them, and stop.',
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    'allow_change',
+    [],
+    'Settings that may differ from those the folder was started with.',
+    flag_values=values,
+  )
 
 
 def run(plan, task, folder, screen):

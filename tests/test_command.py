@@ -2,7 +2,7 @@
 
 import pytest
 
-from siri_jax import command
+from siri_jax import command, main
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -11,7 +11,7 @@ TINY = 'tests/tiny.py'
 
 
 def parse(*arguments):
-  return command.parse(['siri_jax', *arguments])
+  return command.parse(['siri_jax', *arguments], main.define)
 
 
 def test_a_config_alone_asks_for_its_own_folder():
@@ -19,7 +19,8 @@ def test_a_config_alone_asks_for_its_own_folder():
   assert asked.faults == []
   assert asked.config.prompts == 4
   assert (asked.source, asked.workdir) == (TINY, 'runs/tiny')
-  assert (asked.overrides, asked.dry_run, asked.allow_change) == ({}, False, ())
+  assert asked.overrides == {}
+  assert (asked.flags.dry_run, asked.flags.allow_change) == (False, [])
 
 
 def test_the_argument_of_a_config_is_in_the_folders_name():
@@ -50,7 +51,7 @@ def test_values_may_stand_behind_a_space_or_an_equals_sign(joined):
   assert asked.config.task_kw.problems == 99
   assert asked.config.learning_rate == 1.0
   assert asked.config.writers == ('wandb',)
-  assert asked.allow_change == ('seed', 'task_kw')
+  assert asked.flags.allow_change == ['seed', 'task_kw']
   assert asked.overrides == {
     'seed': 7,
     'task_kw.problems': 99,
@@ -63,7 +64,7 @@ def test_a_negative_value_may_stand_behind_a_space():
   asked = parse('--config', TINY, '--config.seed', '-1', '--dry_run')
   assert asked.faults == []
   assert asked.config.seed == -1
-  assert asked.dry_run
+  assert asked.flags.dry_run
 
 
 def test_the_settings_of_another_plug_in_replace_those_of_the_configs():
