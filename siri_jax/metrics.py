@@ -82,19 +82,5 @@ def of_update(totals):
   return out
 
 
-def with_error(per_problem):
-  """Mean over problems and its standard error.
-
-  Args:
-    per_problem: float [N], one number a problem.
-  Returns:
-    (mean, standard error); the error of one problem is NaN.
-  """
-  values = np.asarray(per_problem, np.float64)
-  if values.size < 2:
-    return float(values.mean()), float('nan')
-  return float(values.mean()), float(values.std(ddof=1) / values.size**0.5)
-
-
 def _mean(values):
   return float(np.mean(values)) if values.size else float('nan')

@@ -80,16 +80,3 @@ def test_a_record_begins_with_what_every_run_has_in_one_order():
     'skipped',
   ]
   assert metrics.ordered(record) == record
-
-
-def test_the_standard_error_is_that_of_a_mean():
-  # Deviation 1 with n - 1, over the root of 3.
-  mean, error = metrics.with_error([1.0, 2.0, 3.0])
-  assert mean == 2.0
-  assert error == pytest.approx(1 / math.sqrt(3))
-
-
-def test_one_problem_tells_nothing_of_the_error():
-  mean, error = metrics.with_error([0.5])
-  assert mean == 0.5
-  assert math.isnan(error)
