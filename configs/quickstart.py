@@ -79,5 +79,6 @@ def get_config(schedule='cosine'):
   c.rollouts_every = 27
   c.picture_every = 9
   c.eval_samples = 1
+  c.table_samples = 8
   c.eval_cap = HIGH
   return c

@@ -64,8 +64,8 @@ class Checkpoints:
     self._manager.wait_until_finished()
     self._manager.check_for_errors()
     if jax.process_index() == 0:
-      manifest = json.dumps(_digests(self._path(step)), indent=1)
-      run_folder.write_atomically(self._manifest(step), manifest.encode())
+      digests = json.dumps(_digests(self._path(step)), indent=1)
+      run_folder.write_atomically(self._manifest(step), digests.encode())
     # Only now: else a kill before the manifest might leave none whole.
     older = sorted(self._manager.all_steps())[: -self._keep]
     self._delete(s for s in older if s not in self._always)
@@ -110,15 +110,7 @@ class Checkpoints:
   def _read(self, step, like):
     """State and facts of one whole checkpoint."""
     saved = self._manager.item_metadata(step).state
-    saved, wanted = dict(_leaves(saved)), dict(_leaves(like))
-    wrong = [
-      f'{name} {saved.get(name)} where the model has {wanted.get(name)}'
-      for name in {**wanted, **saved}
-      if wanted.get(name) != saved.get(name)
-    ]
-    if wrong:  # Orbax would cast a dtype silently.
-      listed = '; '.join(wrong[:5])
-      raise ValueError(f'{self._path(step)} is of another model: {listed}')
+    _refuse_other(self._path(step), saved, like)
     args = ocp.args.Composite(
       state=ocp.args.StandardRestore(like), facts=ocp.args.JsonRestore()
     )
@@ -127,7 +119,7 @@ class Checkpoints:
 
   def _damage(self, step):
     """What differs from the manifest, '' where nothing does."""
-    return _damage(self._manifest(step), self._path(step))
+    return _damage(self._folder, step)
 
   def _delete(self, steps):
     """Deletes checkpoints; the step of one that is there cannot be saved."""
@@ -139,7 +131,7 @@ class Checkpoints:
     return self._folder / _name(step)
 
   def _manifest(self, step):
-    return _manifest(self._folder, step)
+    return manifest(self._folder, step)
 
 
 def finished(folder):
@@ -148,7 +140,7 @@ def finished(folder):
   return sorted(int(path.name.split('.')[0]) for path in manifests)
 
 
-def read_parameters(folder, step):
+def read_parameters(folder, step, like=None):
   """The parameters of one checkpoint, and nothing else of it.
 
   Nothing in the folder is touched: a run may be writing there.
@@ -156,44 +148,71 @@ def read_parameters(folder, step):
   Args:
     folder: path of a run's checkpoints.
     step: updates done.
+    like: the model's own tree of jax.ShapeDtypeStruct with shardings; by
+      default what was saved, on this process's first device.
   Returns:
-    The tree of qwen2.array_shapes, on this process's first device.
+    The tree of qwen2.array_shapes.
   Raises:
-    ValueError: there is no such checkpoint.
+    ValueError: there is no such checkpoint, or it is of another model.
     DamagedError: its files are not those that were written.
   """
   folder = pathlib.Path(folder).resolve()
   if step not in (there := finished(folder)):
     raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
-  if wrong := _damage(_manifest(folder, step), folder / _name(step)):
+  if wrong := _damage(folder, step):
     raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
-  device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
   path = folder / _name(step) / 'state'
-  with ocp.PyTreeCheckpointer() as reader:
-    params = reader.metadata(path).item_metadata.tree['params']
-    like = {'params': abstract(params, jax.tree.map(lambda _: device, params))}
-    how = ocp.checkpoint_utils.construct_restore_args(like)
-    args = ocp.args.PyTreeRestore(like, partial_restore=True, restore_args=how)
-    return reader.restore(path, args=args)['params']
+  reader = ocp.PyTreeCheckpointHandler()
+  saved = reader.metadata(path).tree['params']
+  if like is None:
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = abstract(saved, jax.tree.map(lambda _: device, saved))
+  _refuse_other(folder / _name(step), saved, like)
+  wanted = {'params': like}
+  how = ocp.checkpoint_utils.construct_restore_args(wanted)
+  args = ocp.args.PyTreeRestore(wanted, partial_restore=True, restore_args=how)
+  restored = reader.restore(path, args=args)
+  reader.close()
+  return restored['params']
+
+
+def read_facts(folder, step):
+  """What was saved with a checkpoint's state, as plain values."""
+  path = pathlib.Path(folder, _name(step), 'facts', 'metadata')
+  return json.loads(path.read_text())
+
+
+def manifest(folder, step):
+  """Path of a checkpoint's manifest."""
+  return pathlib.Path(folder) / f'{_name(step)}.manifest.json'
 
 
 def _name(step):
   return f'{step:0{DIGITS}d}'
 
 
-def _manifest(folder, step):
-  return folder / f'{_name(step)}.manifest.json'
-
-
-def _damage(manifest, folder):
+def _damage(folder, step):
   """What differs from the manifest, '' where nothing does."""
-  found = _digests(folder)
+  written, found = manifest(folder, step), _digests(folder / _name(step))
   try:
-    written = json.loads(manifest.read_text())
+    digests = json.loads(written.read_text())
   except ValueError:
-    return manifest.name
-  names = sorted({*written, *found})
-  return ', '.join(n for n in names if written.get(n) != found.get(n))
+    return written.name
+  names = sorted({*digests, *found})
+  return ', '.join(n for n in names if digests.get(n) != found.get(n))
+
+
+def _refuse_other(path, saved, like):
+  """Raises where a checkpoint's arrays are not those of the model."""
+  saved, wanted = dict(_leaves(saved)), dict(_leaves(like))
+  wrong = [
+    f'{name} {saved.get(name)} where the model has {wanted.get(name)}'
+    for name in {**wanted, **saved}
+    if wanted.get(name) != saved.get(name)
+  ]
+  if wrong:  # Orbax would cast a dtype silently.
+    listed = '; '.join(wrong[:5])
+    raise ValueError(f'{path} is of another model: {listed}')
 
 
 def abstract(state, shardings):

@@ -1,139 +1,276 @@
-"""Accuracy and length on the held-out sets."""
+"""Accuracy and length of policies on held-out sets, as the paper tells them.
+
+  python -m siri_jax.evaluate --config=configs/quickstart.py [--workdir=RUN]
+    [--weights=start,27,newest] [--sets=aime24,amc] [--samples=64]
+    [--against=FOLDER,FOLDER] [--paper=1.5B] [--out=FOLDER]
+    [--config.KEY=VALUE ...]
+
+Weights are a checkpoint of the run by its updates, what the run starts from,
+or a Hugging Face folder. The first of them, or the first folder of an earlier
+evaluation named by --against, is what dAcc/CR compares with. OUT/WEIGHTS/SET
+keeps every sample as it comes: the same command goes on where it was ended,
+and comes out the same. Exit status as siri_jax.main's.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import pathlib
+import sys
+from typing import Any, NamedTuple
 
 import numpy as np
+from absl import flags
 
-from siri_jax import metrics, types
-from siri_jax.rollout import sampler as samplers
-from siri_jax.watch import Watch
+from siri_jax import (
+  command,
+  estimators,
+  examine,
+  opening,
+  prefixes,
+  run_folder,
+  terminal,
+  types,
+  watch,
+  weights,
+  world,
+)
+from siri_jax import plan as plans
+from siri_jax.analysis import caps as figures
+from siri_jax.analysis import paper, runs
+from siri_jax.data import problems
+from siri_jax.main import DONE, refuse, set_up_jax
 
-PURPOSE = 1  # Of the seeds: training samples with 0.
+
+class Job(NamedTuple):
+  """One policy, and the sets to measure it on."""
+
+  weights: weights.Weights
+  task: types.Task
+  folders: dict[str, Any]  # Set -> its open run_folder.RunFolder.
 
 
-def evaluate(world, done):
-  """Samples and grades every held-out set.
-
-  Args:
-    world: world.World, its engine on the weights to be measured.
-    done: updates done.
-  Yields:
-    (name of the set, record for eval.jsonl, rows with every sample).
-  """
-  c = world.plan.c
-  sampling = samplers.Sampling(
-    n=c.eval_samples,
-    cap=c.eval_cap,
-    temperature=c.eval_temperature,
-    top_p=c.eval_top_p,
-    top_k=0,
-    seeds=(c.seed, PURPOSE, done),
+def define(values):
+  """This program's own flags."""
+  for name, default, told in (
+    ('weights', 'newest', 'newest, updates done, start, or a model folder'),
+    ('sets', '', "held-out sets; by default all of the config's"),
+    ('against', '', 'folders of earlier evaluations, shown before'),
+  ):
+    flags.DEFINE_list(name, default, told, flag_values=values)
+  flags.DEFINE_integer(
+    'samples', 0, 'a problem; by default table_samples', flag_values=values
   )
-  for name, problems in world.task.evals.items():
-    watch = Watch()
-    groups = gather(
-      world,
-      problems,
-      sampling,
-      f'evaluating {name}',
-      cap=c.eval_cap,
-      watch=watch,
-    )
-    record = {
-      'step': done,
-      'kind': world.plan.evals[done],
-      'set': name,
-      **summary(groups),
-      'secs': watch.total(),
-    }
-    yield name, record, rows(groups, world.task, done)
+  flags.DEFINE_string(
+    'out', '', "by default evaluations/ in the run's folder", flag_values=values
+  )
+  flags.DEFINE_enum(
+    'paper',
+    None,
+    list(paper.ROWS),
+    "the paper's rows beside",
+    flag_values=values,
+  )
 
 
-def gather(world, problems, sampling, word, *, cap, watch):
-  """Samples problems and grades each group while the next are sampled.
+def main(argv):
+  """Measures what the command line asks for and returns the exit status."""
+  asked = command.parse(argv, define)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  out = pathlib.Path(asked.flags.out or f'{asked.workdir}/evaluations')
+  with contextlib.ExitStack() as stack:
+    jobs, faults = prepared(asked, out, stack)
+    if asked.faults or faults:
+      return refuse([*asked.faults, *faults], asked.source)
+    set_up_jax(asked.config)
+    screen = stack.enter_context(terminal.Terminal(0))
+    signals = stack.enter_context(watch.Signals(screen.say))
+    try:
+      graders = stack.enter_context(opening.graders_of(asked.config))
+      for job in jobs:
+        measure(job, graders, screen, signals)
+    except watch.StopAsked as stop:
+      screen.say('every finished problem is kept; the same command goes on')
+      return 128 + stop.args[0]
+    except (ValueError, OSError) as error:
+      return refuse(str(error).splitlines(), out)
+    shown = [*asked.flags.against, *(out / job.weights.name for job in jobs)]
+    screen.say(paper.save(out, shown, asked.flags.paper))
+    screen.say(f'{figures.save(out, shown)} shows accuracy at every cap')
+  return DONE
 
-  Args:
-    world: world.World.
-    problems: list of types.Problem.
-    sampling: sampler.Sampling.
-    word: what to call this on the screen.
-    cap: tokens of a response that the grader gets to see.
-    watch: Watch; takes the laps 'rollout' and 'grade'.
-  Returns:
-    list of types.Group in the problems' order.
-  """
-  task, by_id = world.task, {p.id: p for p in problems}
-  prompts = [
-    types.Prompt(p.id, np.asarray(task.encode(p), np.int32)) for p in problems
+
+def prepared(asked, out, stack):
+  """(jobs, faults): what is to be measured, checked before it takes time."""
+  c, faults, found = asked.config, [], []
+  if asked.flags.samples:
+    c.table_samples = asked.flags.samples
+  for word in dict.fromkeys(asked.flags.weights):
+    try:
+      each = weights.find(c, word, asked.workdir)
+      plans.make(each.c)
+      found.append((each, held_out_task(each.c, asked.flags.sets)))
+    except plans.RefusedError as error:
+      faults += error.faults
+    except (ValueError, OSError) as error:
+      faults += str(error).splitlines()
+  faults += [
+    f'--against={folder}: {error}'
+    for folder in asked.flags.against
+    for error in paper.faults(folder)
   ]
-
-  def progress(done, total):
-    world.screen.working(word, done, total)
-
-  handed_in = {}
-  for samples in world.engine.sample(prompts, sampling, progress):
-    problem = by_id[samples[0].problem_id]
-    texts = [task.decode(s.response_ids[:cap]) for s in samples]
-    ticket = world.graders.submit([problem.answer] * len(texts), texts)
-    handed_in[problem.id] = (samples, ticket)
-  watch.lap('rollout')
-  groups = []
-  for problem in problems:
-    samples, ticket = handed_in[problem.id]
-    groups.append(types.Group(problem, samples, world.graders.collect(ticket)))
-  world.note_disagreements()
-  watch.lap('grade')
-  return groups
+  if faults or asked.faults:
+    return [], list(dict.fromkeys(faults))
+  try:
+    jobs = [
+      Job(each, task, folders_of(out, each, task, asked, stack))
+      for each, task in found
+    ]
+  except (OSError, run_folder.RefusedError) as error:
+    return [], str(error).splitlines()
+  return jobs, []
 
 
-def summary(groups):
-  """Accuracy and length over problems, each with its standard error.
+def held_out_task(c, names):
+  """The config's task with these of its held-out sets, or all."""
+  if names and 'evals' in c.task_kw:
+    for name in set(c.task_kw.evals) - set(names):
+      c.task_kw.evals[name] = ''
+  task, _ = opening.read_task(c)
+  unknown = [name for name in names if name not in task.evals]
+  if unknown or not task.evals:
+    raise ValueError(
+      f'--sets={",".join(unknown)}: the config has files for '
+      f'{", ".join(task.evals) or "no held-out set"}; name others by '
+      '--config.task_kw.evals.NAME=FILE'
+    )
+  return dataclasses.replace(
+    task, evals={name: task.evals[name] for name in names or task.evals}
+  )
 
-  Args:
-    groups: list of types.Group.
-  Returns:
-    dict for eval.jsonl; lengths in tokens.
-  """
-  right = [[v.correct for v in g.verdicts] for g in groups]
-  lengths = [[s.response_ids.size for s in g.samples] for g in groups]
-  cut = [[s.finish_reason == 'length' for s in g.samples] for g in groups]
-  accuracy, accuracy_se = metrics.with_error(np.mean(right, axis=1))
-  length, length_se = metrics.with_error(np.mean(lengths, axis=1))
+
+def folders_of(out, found, task, asked, stack):
+  """The folder of each set, opened on the stack."""
+  identity = weights.identity(found)
   return {
-    'accuracy': accuracy,
-    'accuracy_se': accuracy_se,
-    'length': length,
-    'length_se': length_se,
-    'truncated_frac': float(np.mean(cut)),
-    'problems': len(groups),
-    'samples': len(groups[0].samples),
+    name: stack.enter_context(
+      run_folder.RunFolder(
+        out / found.name / name,
+        settings_of(found, identity, task, name),
+        source=asked.source,
+        overrides=asked.overrides,
+        allow_change=None,
+      )
+    )
+    for name in task.evals
   }
 
 
-def rows(groups, task, step, **columns):
-  """One plain record a sample, with its text.
+def settings_of(found, identity, task, name):
+  """All that decides what comes out of one policy on one set."""
+  c = found.c
+  prompts = [task.encode(problem) for problem in task.evals[name]]
+  seen = [problems.fingerprint(task.evals[name]), prompts, task.eos_ids]
+  return {
+    'set': name,
+    'problems': hashlib.sha256(json.dumps(seen).encode()).hexdigest(),
+    'weights': {'done': found.done, **identity},
+    'samples': c.table_samples,
+    'cap': c.eval_cap,
+    'caps': c.table_caps,
+    'temperature': c.eval_temperature,
+    'top_p': c.eval_top_p,
+    'seed': c.seed,
+    'rule': c.rule,
+    'rule_kw': c.rule_kw.to_dict(),
+    'sampler': c.sampler,
+    'compute_dtype': c.compute_dtype,
+  }
 
-  Args:
-    groups: list of types.Group.
-    task: types.Task, for its `decode`.
-    step: the step they belong to.
-    **columns: further [B] sequences by name.
-  """
-  out = []
-  for group in groups:
-    for sample, verdict in zip(group.samples, group.verdicts, strict=True):
-      out.append(
-        {
-          'step': step,
-          'problem_id': sample.problem_id,
-          'index': sample.index,
-          'length': int(sample.response_ids.size),
-          'finish_reason': sample.finish_reason,
-          'correct': verdict.correct,
-          'extracted': verdict.extracted,
-          'why': verdict.why,
-          **{name: column[len(out)] for name, column in columns.items()},
-          'problem': group.problem.text,
-          'answer': group.problem.answer,
-          'response': task.decode(sample.response_ids),
-        }
-      )
-  return out
+
+def measure(job, graders, screen, signals):
+  """Samples, grades and scores what is not there yet of a job."""
+  c, task = job.weights.c, job.task
+  left = {
+    name: folder
+    for name, folder in job.folders.items()
+    if not (folder.path / paper.RESULTS).exists()
+  }
+  if not left:
+    return
+  sampling = examine.sampling(c, c.table_samples, job.weights.done)
+  with weights.engine(
+    job.weights,
+    task,
+    screen,
+    signals,
+    requests=max(c.table_samples, c.prompts * c.group),
+    prompt_tokens=c.max_prompt,
+    longest=c.eval_cap,
+  ) as engine:
+    for name, folder in left.items():
+      folder.start(job.weights.done)
+      bench = world.Bench(task, folder, screen, engine, graders)
+      sample(bench, name, sampling, signals)
+      record = {
+        'weights': job.weights.name,
+        'done': job.weights.done,
+        'set': name,
+        **score(bench, name, estimators.caps(c.eval_cap, c.table_caps)),
+      }
+      text = run_folder.to_json(record, indent=1)
+      path = folder.path / paper.RESULTS
+      run_folder.write_atomically(path, text.encode() + b'\n')
+
+
+def sample(bench, name, sampling, signals):
+  """Samples and grades the problems of a set that have no file yet."""
+  asked = bench.task.evals[name]
+  numbers = {problem.id: number for number, problem in enumerate(asked)}
+  left = [p for p in asked if not _file(bench.folder, numbers[p.id]).exists()]
+  if len(left) < len(asked):
+    done = len(asked) - len(left)
+    bench.screen.say(f'{name}: {done:,} of {len(asked):,} problems are done')
+  watched, word = watch.Watch(), f'evaluating {name}'
+  for group in examine.graded(
+    bench, left, sampling, word, cap=sampling.cap, watch=watched
+  ):
+    ids = [sample.response_ids for sample in group.samples]
+    done = sampling.seeds[-1]
+    rows = examine.rows(group, bench.task, done, response_ids=ids)
+    bench.folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
+    if signals.asked:
+      signals.stop()
+
+
+def score(bench, name, caps):
+  """What the samples of a set come to, read back from their files."""
+  slim, right = [], []
+  count = len(bench.task.evals[name])
+  for number in range(count):
+    bench.screen.working(f'reading prefixes of {name}', number, count)
+    rows = runs.read_rows(_file(bench.folder, number))
+    right.append(prefixes.right_at(bench, rows, caps).mean(axis=0))
+    kept = ('correct', 'extracted', 'length', 'finish_reason')
+    slim.append([{key: row[key] for key in kept} for row in rows])
+  at = [estimators.with_error(column) for column in np.transpose(right)]
+  accuracy = [mean for mean, _ in at]
+  return {
+    **examine.summary(slim),
+    'area': estimators.area(caps, accuracy),
+    'cap_for_95': estimators.cap_reaching(0.95, caps, accuracy),
+    'caps': caps,
+    'accuracy_at': accuracy,
+    'accuracy_at_se': [error for _, error in at],
+  }
+
+
+def _file(folder, number):
+  """Path of a problem's samples."""
+  return folder.path / 'samples' / f'{number:06d}.jsonl.gz'
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

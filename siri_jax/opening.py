@@ -38,6 +38,8 @@ FREE = (
   'keep_checkpoints',
   'rollouts_every',
   'picture_every',
+  'table_samples',
+  'table_caps',
 )
 
 
@@ -48,12 +50,18 @@ def open_task(c):
     ValueError: everything that is wrong with its files, with the model's
       folder, and with how they go together.
   """
-  task, dropped = problems.drop_long(plans.bound(c, 'task')(), c.max_prompt)
   wrong = []
-  for look in (
-    lambda: policies.shape_of(c, task.vocab),
-    lambda: order.shuffled(task.train, seed=c.seed, prompts=c.prompts),
-  ):
+  if 'train' in c.task_kw and not c.task_kw.train:
+    wrong.append('task_kw.train is empty: give a file of training problems')
+  try:
+    task, dropped = read_task(c)
+  except (ValueError, OSError) as error:
+    raise ValueError('\n'.join([*wrong, str(error)])) from error
+  looks = [lambda: policies.shape_of(c, task.vocab)]
+  if not wrong:
+    order_of = functools.partial(order.shuffled, task.train, seed=c.seed)
+    looks.append(lambda: order_of(prompts=c.prompts))
+  for look in looks:
     try:
       look()
     except ValueError as error:
@@ -61,6 +69,17 @@ def open_task(c):
   if wrong:
     raise ValueError('\n'.join(wrong))
   return task, dropped
+
+
+def read_task(c):
+  """The task, and how many prompts it lost that are over the limit.
+
+  Raises:
+    ValueError: its files or the names of its held-out sets will not do.
+  """
+  task = plans.bound(c, 'task')()
+  problems.check_names(task.evals)
+  return problems.drop_long(task, c.max_prompt)
 
 
 def task_faults(c):
@@ -108,16 +127,7 @@ def opened(plan, task, folder, screen):
   c = plan.c
   shape = policies.shape_of(c, task.vocab)
   recipe = recipe_of(plan, shape)
-  blank = blueprint(recipe)
-  layout = sharding.layout(sharding.make_mesh(**c.mesh_kw), blank)
-  programs = steps.build(
-    plan.find['schedule'],
-    recipe,
-    layout,
-    eos_ids=task.eos_ids,
-    columns=plan.longest,
-    **c.sampler_kw,
-  )
+  blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say))
     checkpoints = checkpoint.Checkpoints(
@@ -136,23 +146,9 @@ def opened(plan, task, folder, screen):
     folder.start(first)
     views = writers.open_writers(c.writers, folder.path, folder.info, first)
     stack.callback(views.close)
-    graders = stack.enter_context(
-      pool.Graders(
-        c.rule,
-        c.rule_kw.to_dict(),
-        workers=c.grader_workers,
-        secs=c.grader_secs,
-        memory_gb=c.grader_memory_gb,
-      )
-    )
-    engine = plan.find['sampler'](
-      samplers.Engine(
-        export=programs.export,
-        start=programs.start,
-        advance=programs.advance,
-        requests=plan.samples,
-        prompt_tokens=c.max_prompt,
-      )
+    graders = stack.enter_context(graders_of(c))
+    engine = engine_of(
+      plan, programs, requests=plan.samples, prompt_tokens=c.max_prompt
     )
     stack.callback(engine.close)
     world = World(
@@ -171,6 +167,54 @@ def opened(plan, task, folder, screen):
       start=start,
     )
     yield world, state, tokens
+
+
+def laid_out(plan, task, recipe, *, longest):
+  """What is compiled and where it lies; neither takes time or memory yet.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    recipe: update.Recipe.
+    longest: tokens of the longest response that is ever sampled.
+  Returns:
+    (blank types.TrainState, sharding.Layout, steps.Steps).
+  """
+  c, blank = plan.c, blueprint(recipe)
+  layout = sharding.layout(sharding.make_mesh(**c.mesh_kw), blank)
+  programs = steps.build(
+    plan.find['schedule'],
+    recipe,
+    layout,
+    eos_ids=task.eos_ids,
+    columns=longest,
+    **c.sampler_kw,
+  )
+  return blank, layout, programs
+
+
+def engine_of(plan, programs, *, requests, prompt_tokens):
+  """The config's engine; see sampler.Engine."""
+  return plan.find['sampler'](
+    samplers.Engine(
+      export=programs.export,
+      start=programs.start,
+      advance=programs.advance,
+      requests=requests,
+      prompt_tokens=prompt_tokens,
+    )
+  )
+
+
+def graders_of(c):
+  """The config's graders, to be entered."""
+  return pool.Graders(
+    c.rule,
+    c.rule_kw.to_dict(),
+    workers=c.grader_workers,
+    secs=c.grader_secs,
+    memory_gb=c.grader_memory_gb,
+  )
 
 
 def recipe_of(plan, shape):

@@ -61,7 +61,8 @@ class RunFolder:
       overrides: dict of the settings that the command line changed.
       free: settings that may differ from those the run was started with; a
         name stands for everything below it too. total_steps may grow anyway.
-      allow_change: more such settings, which the user named for this once.
+      allow_change: more such settings, which the user named for this once;
+        None where the command has no way to name them.
     Raises:
       RefusedError: another process holds it, or it was started with other
         settings.
@@ -125,16 +126,16 @@ class RunFolder:
     self.append('events', {'kind': kind, 'time': _time_of_day(), **details})
 
   def write_rollouts(self, step, rows):
-    """Writes a step's samples; the same rows give the same bytes."""
-    self._write_rows(self.path / 'rollouts' / f'{step:06d}.jsonl.gz', rows)
+    """Writes a step's samples."""
+    self.write_rows(f'rollouts/{step:06d}', rows)
 
   def write_evaluation(self, step, name, rows):
     """Writes every sample of a held-out set, measured after `step` updates."""
-    self._write_rows(
-      self.path / 'eval' / f'{step:06d}' / f'{name}.jsonl.gz', rows
-    )
+    self.write_rows(f'eval/{step:06d}/{name}', rows)
 
-  def _write_rows(self, path, rows):
+  def write_rows(self, name, rows):
+    """Writes <name>.jsonl.gz whole; the same rows give the same bytes."""
+    path = self.path / f'{name}.jsonl.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
     text = ''.join(to_json(row) + '\n' for row in rows)
     # A time of writing in the header would make every copy another file.
@@ -230,14 +231,16 @@ def _changed(folder, config, free, allow_change):
   if not path.exists():
     return []
   changes = differences(json.loads(path.read_text()), config)
-  names = (*free, *allow_change)
+  names = (*free, *(allow_change or ()))
   refused = [c for c in changes if not _may_change(*c, names)]
   if refused:
     listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+    way_out = ', or let them change by --allow_change=' + ','.join(
+      name for name, _, _ in refused
+    )
     raise RefusedError(
-      f'{folder} was started with other settings:{listed}\nTake another '
-      'folder, or let them change by --allow_change='
-      + ','.join(name for name, _, _ in refused)
+      f'{folder} was started with other settings:{listed}\nTake another folder'
+      + ('' if allow_change is None else way_out)
     )
   return changes
 

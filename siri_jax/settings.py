@@ -18,10 +18,11 @@ class Rule(NamedTuple):
   wanted: str
 
 
-def _whole(least):
+def _whole(least, most=math.inf):
+  upto = ' or more' if most == math.inf else f' to {most}'
   return Rule(
-    lambda v: type(v) is int and v >= least,
-    f'a whole number of {least} or more',
+    lambda v: type(v) is int and least <= v <= most,
+    f'a whole number of {least}{upto}',
   )
 
 
@@ -116,7 +117,9 @@ RULES = {
   'keep_checkpoints': _whole(1),
   'rollouts_every': _whole(0),
   'picture_every': _whole(0),
-  'eval_samples': _whole(1),
+  'eval_samples': _whole(1, 1000),  # estimators.maj_at takes no more.
+  'table_samples': _whole(1, 1000),
+  'table_caps': _whole(1),
   'eval_temperature': _from_zero(),
   'eval_top_p': _real(0, 1),
   'eval_cap': _whole(1),

@@ -3,7 +3,7 @@
 import jax
 import numpy as np
 
-from siri_jax import evaluate, metrics, types, update
+from siri_jax import examine, metrics, types, update
 from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Watch
@@ -63,9 +63,7 @@ def train(world, state, tokens):
       }
     )
     if world.writes_rollouts(step):
-      rows = evaluate.rows(
-        groups, world.task, step, reward=rewards.ravel(), advantage=advantages
-      )
+      rows = rollout_rows(world.task, step, groups, rewards, advantages)
       world.folder.write_rollouts(step, rows)
     refuse_divergence(world, state)
     measure(world, state, tokens)
@@ -101,7 +99,7 @@ def collect(world, step, cap, watch):
       if number
       else order.step_problems(world.order, step)
     )
-    groups = evaluate.gather(
+    groups = examine.gather(
       world, problems, sampling, 'sampling', cap=cap, watch=watch
     )
     refuse_strangers(groups, sampling, version=step)
@@ -125,6 +123,23 @@ def as_batch(groups, cap):
     truncated=cut | (length > cap),
     cap=np.int32(cap),
   )
+
+
+def rollout_rows(task, step, groups, rewards, advantages):
+  """Every sample of a step, with its tokens and what it was worth."""
+  columns = zip(groups, rewards, advantages.reshape(rewards.shape), strict=True)
+  return [
+    row
+    for group, reward, advantage in columns
+    for row in examine.rows(
+      group,
+      task,
+      step,
+      reward=reward,
+      advantage=advantage,
+      response_ids=[sample.response_ids for sample in group.samples],
+    )
+  ]
 
 
 def learn(world, state, samples, advantages):
@@ -217,7 +232,7 @@ def measure(world, state, tokens):
   """Held-out sets, checkpoint and picture, where the plan has one now."""
   done = int(state.step)
   if done in world.plan.evals:
-    for name, record, rows in evaluate.evaluate(world, done):
+    for name, record, rows in examine.held_out(world, done):
       world.folder.append('eval', {**record, 'tokens': tokens})
       world.folder.write_evaluation(done, name, rows)
       world.tell_evaluation(record)

@@ -9,17 +9,36 @@ from siri_jax.analysis import picture
 
 
 @dataclasses.dataclass
-class World:
+class Bench:
+  """What it takes to sample and grade problems.
+
+  Attributes:
+    task: types.Task, without the prompts that are too long.
+    folder: run_folder.RunFolder.
+    screen: terminal.Terminal.
+    engine: sampler.Sampler.
+    graders: pool.Graders.
+  """
+
+  task: Any
+  folder: Any
+  screen: Any
+  engine: Any
+  graders: Any
+
+  def note_disagreements(self):
+    """Texts that two grading rules were of two minds about, kept to be read."""
+    while self.graders.disagreements:
+      self.folder.append('disagreements', self.graders.disagreements.popleft())
+
+
+@dataclasses.dataclass
+class World(Bench):
   """All that the loop talks to.
 
   Attributes:
     plan: plan.Plan.
-    task: types.Task, without the prompts that are too long.
-    folder: run_folder.RunFolder.
-    screen: terminal.Terminal.
     steps: steps.Steps, the compiled programs.
-    engine: sampler.Sampler.
-    graders: pool.Graders.
     order: order.Order of the training problems.
     checkpoints: checkpoint.Checkpoints.
     views: writers.Writers.
@@ -30,12 +49,7 @@ class World:
   """
 
   plan: Any
-  task: Any
-  folder: Any
-  screen: Any
   steps: Any
-  engine: Any
-  graders: Any
   order: Any
   checkpoints: Any
   views: Any
@@ -65,11 +79,6 @@ class World:
       f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
       f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
     )
-
-  def note_disagreements(self):
-    """Texts that two grading rules were of two minds about, kept to be read."""
-    while self.graders.disagreements:
-      self.folder.append('disagreements', self.graders.disagreements.popleft())
 
   def writes_rollouts(self, step):
     """Whether a step's samples are kept with their text."""

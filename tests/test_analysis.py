@@ -164,41 +164,22 @@ def test_saving_puts_a_png_into_the_folder_and_touches_no_window(tmp_path):
 
 # The table.
 
-# Accuracy (%) and length on AIME24, AIME25, AMC, MATH500 (paper, Table 1).
-ORIGINAL = ((28.2, 12333), (21.5, 12264), (61.8, 8449), (82.4, 4745))
-PAPER = {
-  'DeepScaleR': ((41.1, 8585), (29.0, 8348), (73.9, 5515), (87.6, 3054)),
-  'DAPO-16K': ((42.8, 10453), (30.9, 10352), (74.6, 7339), (88.1, 4223)),
-  'AdaptThink': ((31.0, 6679), (22.3, 6800), (63.3, 3498), (82.0, 1782)),
-  'SIRI-low': ((40.4, 7093), (29.6, 6509), (74.6, 4700), (87.7, 2881)),
-  'SIRI-high': ((43.6, 10049), (32.2, 9739), (75.9, 7396), (88.4, 4633)),
-}
 
-
-@pytest.mark.parametrize(
-  ('row', 'mean_of_ratios'),
-  [
-    ('DeepScaleR', 0.392),
-    ('DAPO-16K', 0.361),
-    ('AdaptThink', 0.077),
-    ('SIRI-low', 0.485),
-    ('SIRI-high', 0.408),
-  ],
-)
-def test_the_papers_own_rows_give_their_efficiency(
-  tmp_path, row, mean_of_ratios
-):
-  records = []
-  for i, (first, then) in enumerate(zip(ORIGINAL, PAPER[row], strict=True)):
-    records.append(evaluation(0, 'start', *first, name=f'set {i}'))
-    records.append(evaluation(8, 'expanded', *then, name=f'set {i}'))
+def test_the_mean_of_sets_is_taken_of_their_ratios(tmp_path):
+  records = [
+    evaluation(0, 'start', 0.2, 100.0, name='hard'),
+    evaluation(0, 'start', 0.8, 50.0, name='easy'),
+    evaluation(8, 'expanded', 0.3, 50.0, name='hard'),
+    evaluation(8, 'expanded', 0.7, 50.0, name='easy'),
+  ]
   run = runs.read(make(tmp_path, evals=records))
   means = table.mean_over_sets(
     [table.evaluations(run, name) for name in run.sets]
   )
-  assert means[8]['efficiency'] == pytest.approx(mean_of_ratios, abs=6e-4)
-  assert means[8]['accuracy'] == pytest.approx(np.mean(PAPER[row], axis=0)[0])
-  assert means[8]['accuracy_se'] == pytest.approx(0.01 / 2)  # Of four sets.
+  # Half more in half of the length, and nothing gained.
+  assert means[8]['efficiency'] == pytest.approx((0.5 / 0.5 + 0) / 2)
+  assert means[8]['accuracy'] == pytest.approx(0.5)
+  assert means[8]['accuracy_se'] == pytest.approx(0.01 / math.sqrt(2))
 
 
 def test_less_accuracy_has_no_efficiency_and_half_the_length_doubles_it():

@@ -33,6 +33,7 @@ PURE = {
   'siri_jax.advantages',
   'siri_jax.aggregations',
   'siri_jax.losses',
+  'siri_jax.estimators',
   'siri_jax.optim',
   'siri_jax.update',
   'siri_jax.steps',

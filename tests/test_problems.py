@@ -167,3 +167,10 @@ def test_the_public_sets_are_read_whole(shared_data):
   for name, size in sizes.items():
     path = shared_data / 'problems' / f'{name}.jsonl'
     assert len(problems.read(path)) == size
+
+
+@pytest.mark.parametrize('name', ['', '..', '.hidden', 'a/b', 'a b', 'é', '-x'])
+def test_a_set_whose_name_is_no_file_name_is_refused(name):
+  with pytest.raises(ValueError, match='no names for held-out sets'):
+    problems.check_names({'aime24': [], name: []})
+  problems.check_names({'aime24': [], 'amc22_23': [], 'v1.5-b+': []})

@@ -10,7 +10,7 @@ import pytest
 
 from siri_jax import (
   checkpoint,
-  evaluate,
+  examine,
   main,
   run_folder,
   train,
@@ -55,18 +55,18 @@ def assert_goes_on_as(whole, run, cache):
 
 # Place in the program -> function, the call at which it dies, or after it.
 POINTS = {
-  'in the first measurement': (evaluate, 'summary', 1),
+  'in the first measurement': (examine, 'summary', 1),
   'after the first measurement': (
     run_folder.RunFolder,
     'write_evaluation',
     1,
     'after',
   ),
-  'while sampling': (evaluate, 'gather', 5),
+  'while sampling': (examine, 'gather', 5),
   'while learning': (train, 'minibatch', 8),
   'before a record': (world.World, 'write_step', 4),
   'after a record': (world.World, 'write_step', 4, 'after'),
-  'while measuring at a turn': (evaluate, 'summary', 2),
+  'while measuring at a turn': (examine, 'summary', 2),
   'before a checkpoint': (checkpoint.Checkpoints, 'save', 3),
   'before a manifest': (checkpoint, '_digests', 3),
   'before an old checkpoint goes': (checkpoint.Checkpoints, '_delete', 5),

@@ -64,6 +64,7 @@ def get_config():
   c.rollouts_every = 2
   c.picture_every = 0
   c.eval_samples = 1
+  c.table_samples = 4
   c.eval_cap = 8
   return c
 

@@ -1,8 +1,10 @@
 """Reads a run's folder into arrays; the run may be going on meanwhile."""
 
 import dataclasses
+import gzip
 import json
 import pathlib
+import zlib
 
 import numpy as np
 
@@ -59,6 +61,19 @@ def read(folder):
     metrics=columns(run_folder.read_records(folder / 'metrics.jsonl')),
     evals=run_folder.read_records(folder / 'eval.jsonl'),
   )
+
+
+def read_rows(path):
+  """The rows of a file of samples, as RunFolder.write_rows writes them.
+
+  Raises:
+    ValueError: it is damaged; names it.
+  """
+  try:
+    with gzip.open(path, 'rt', encoding='utf-8') as file:
+      return [json.loads(line) for line in file]
+  except (OSError, EOFError, zlib.error, ValueError) as error:
+    raise ValueError(f'{path} cannot be read: {error}') from error
 
 
 def columns(records):

@@ -6,11 +6,13 @@ import hashlib
 import json
 import logging
 import os
+import re
 
 from siri_jax import types
 
 KEYS = ('id', 'problem', 'answer', 'source')
 SHOWN = 20  # Faults that one message lists.
+_SET_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}')
 
 
 def read(path, *, skip_bad=False):
@@ -129,6 +131,20 @@ def fingerprint(problems):
   return digest.hexdigest()
 
 
+def check_names(evals):
+  """Refuses names of held-out sets that are no names of files.
+
+  Raises:
+    ValueError: naming each.
+  """
+  wrong = [name for name in evals if not _SET_NAME.fullmatch(name)]
+  if wrong:
+    raise ValueError(
+      f'no names for held-out sets: {", ".join(map(repr, wrong))}; files are '
+      'named after them, so take letters, digits and _ + - . within them'
+    )
+
+
 def drop_long(task, max_prompt):
   """Drops the training problems whose prompt is over a limit.
 
@@ -145,7 +161,9 @@ def drop_long(task, max_prompt):
   if task.longest is not None and task.longest <= max_prompt:
     return task, 0
   kept = [p for p in task.train if _fits(task, p, max_prompt)]
-  wrong = [] if kept else [f'no training prompt fits in {max_prompt} tokens']
+  wrong = []
+  if task.train and not kept:
+    wrong.append(f'no training prompt fits in {max_prompt} tokens')
   for name, held_out in task.evals.items():
     long = [p.id for p in held_out if not _fits(task, p, max_prompt)]
     if long:

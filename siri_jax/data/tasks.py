@@ -13,7 +13,8 @@ def jsonl(*, train, evals, tokenizer, instruction):
   """Problems from files, prompts by a tokenizer folder's chat template.
 
   Args:
-    train: path of the training problems, JSONL as tools.prepare_data writes.
+    train: path of the training problems, JSONL as tools.prepare_data writes;
+      '' where there is nothing to train.
     evals: mapping from a held-out set's name to its path, '' for a set that
       is not wanted.
     tokenizer: path of a tokenizer folder; a Hugging Face model's will do.
@@ -23,7 +24,7 @@ def jsonl(*, train, evals, tokenizer, instruction):
   Raises:
     ValueError: all that is wrong with all of the files, by setting.
   """
-  loads = {'train': functools.partial(problems.read, train)}
+  loads = {'train': functools.partial(problems.read, train) if train else list}
   for name, path in dict(evals).items():
     if path:
       loads[f'evals.{name}'] = functools.partial(problems.read, path)

@@ -31,6 +31,10 @@ class Ticket(NamedTuple):
   known: dict[bytes, Verdict]  # Those it had at once.
   pending: list[tuple[list[bytes], concurrent.futures.Future]]
 
+  def is_done(self):
+    """Whether `collect` would not have to wait."""
+    return all(future.done() for _, future in self.pending)
+
 
 class Graders:
   """A rule in worker processes: `with Graders(...) as graders`.

@@ -16,6 +16,7 @@ from siri_jax.grading.filter import LONGEST, too_costly
 from siri_jax.grading.verdict import (
   DEEPSCALER_ONLY,
   MATH_VERIFY_ONLY,
+  UNFINISHED,
   Verdict,
 )
 
@@ -27,7 +28,7 @@ def exact(gold, response, *, kind):
   """The text after the thought is the gold: the built-in task's rule."""
   said = extract.after_thought(response, kind)
   if said is None:
-    return Verdict(False, '', 'unfinished thought')
+    return Verdict(False, '', UNFINISHED)
   said = said.strip()
   right = said in [each.strip() for each in _golds(gold)]
   return Verdict(right, said[:LONGEST_SHOWN], 'equal' if right else 'not equal')
@@ -74,7 +75,7 @@ def _grade(gold, response, kind, verify_kw, compare):
   """Extracts the answer and compares it with each gold till one is met."""
   said = extract.after_thought(response, kind)
   if said is None:
-    return Verdict(False, '', 'unfinished thought')
+    return Verdict(False, '', UNFINISHED)
   answer = extract.answer(said, kind)
   if not answer:
     return Verdict(False, '', 'no box' if answer is None else 'no answer')

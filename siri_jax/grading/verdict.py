@@ -2,6 +2,7 @@
 
 import dataclasses
 
+UNFINISHED = 'unfinished thought'  # And so it is in every shorter prefix.
 DEEPSCALER_ONLY = 'deepscaler only'
 MATH_VERIFY_ONLY = 'math_verify only'
 DISAGREEMENTS = (DEEPSCALER_ONLY, MATH_VERIFY_ONLY)

@@ -1,0 +1,140 @@
+"""Weights to be measured: a checkpoint, a run's start, a model folder."""
+
+import contextlib
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+from siri_jax import checkpoint, opening
+from siri_jax import plan as plans
+from siri_jax.models import policies
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """Weights to be measured, not read yet.
+
+  Attributes:
+    name: of the folder with what is measured of them.
+    c: the config of their policy.
+    done: updates done.
+    checkpoints: folder of the checkpoints that they are in, '' for those that
+      the config's policy starts from.
+  """
+
+  name: str
+  c: Any
+  done: int
+  checkpoints: str
+
+
+def find(c, word, workdir):
+  """The weights that a word of the command line means.
+
+  Args:
+    c: the config; not changed.
+    word: 'newest' or the updates done of a checkpoint of the run, 'start', or
+      the path of a Hugging Face folder.
+    workdir: the run's folder.
+  Returns:
+    Weights.
+  Raises:
+    ValueError: there are none; says which there are.
+  """
+  if word == 'start':
+    return Weights(word, c, 0, '')
+  if word == 'newest' or word.isdigit():
+    return _checkpoint(c, word, pathlib.Path(workdir, 'checkpoints'))
+  folder = pathlib.Path(word).resolve()
+  if not folder.is_dir():
+    raise ValueError(
+      f'--weights={word} is none of: newest, start, the updates done of a '
+      'checkpoint, the path of a Hugging Face folder'
+    )
+  c = c.copy_and_resolve_references()
+  c.policy, c.model_path = 'pretrained', str(folder)
+  if 'tokenizer' in c.task_kw and not c.task_kw.tokenizer:
+    c.task_kw.tokenizer = str(folder)
+  return Weights(folder.name, c, 0, '')
+
+
+def identity(weights):
+  """Plain values that tell weights from others."""
+  c = weights.c
+  if weights.checkpoints:
+    path = checkpoint.manifest(weights.checkpoints, weights.done)
+    return {'manifest': hashlib.sha256(path.read_bytes()).hexdigest()}
+  if c.policy == 'pretrained':
+    return {'files': _digest(pathlib.Path(c.model_path))}
+  return {
+    'policy': c.policy,
+    'model_kw': c.model_kw.to_dict(),
+    'warm_kw': c.warm_kw.to_dict(),
+  }
+
+
+@contextlib.contextmanager
+def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
+  """The config's engine, sampling with these weights.
+
+  Args:
+    weights: Weights.
+    task: types.Task of its config.
+    screen: terminal.Terminal.
+    signals: watch.Signals.
+    requests: most samples that the engine holds at a time.
+    prompt_tokens: tokens of the longest prompt.
+    longest: tokens of the longest response.
+  Yields:
+    sampler.Sampler.
+  Raises:
+    ValueError: the weights are damaged, or of another model.
+  """
+  plan = plans.make(weights.c)
+  shape = policies.shape_of(weights.c, task.vocab)
+  recipe = opening.recipe_of(plan, shape)
+  blank, layout, programs = opening.laid_out(
+    plan, task, recipe, longest=longest
+  )
+  screen.working(f'reading {weights.name}')
+  if weights.checkpoints:
+    like = checkpoint.abstract(blank.params, layout.state.params)
+    where = weights.checkpoints, weights.done
+    params = checkpoint.read_parameters(*where, like)
+    trained_on = checkpoint.read_facts(*where)['task']
+    if task.train and trained_on != task.fingerprint:
+      screen.say(
+        f'note: {weights.name} was trained on other problems, or with another '
+        'tokenizer or template, than those of this config'
+      )
+  else:
+    params = opening.start_of(weights.c, task, shape, layout, screen, signals)
+  made = opening.engine_of(
+    plan, programs, requests=requests, prompt_tokens=prompt_tokens
+  )
+  with contextlib.closing(made):
+    made.push(params, weights.done)
+    del params
+    yield made
+
+
+def _checkpoint(c, word, folder):
+  steps = checkpoint.finished(folder)
+  done = max(steps, default=0) if word == 'newest' else int(word)
+  if done not in steps:
+    there = ', '.join(map(str, steps)) or 'none'
+    raise ValueError(
+      f'--weights={word}: no such checkpoint in {folder} (there: {there})'
+    )
+  return Weights(f'{done:0{checkpoint.DIGITS}d}', c, done, str(folder))
+
+
+def _digest(folder):
+  """sha256 over a model folder's weights and their description."""
+  digest = hashlib.sha256()
+  for path in sorted([*folder.glob('*.safetensors'), *folder.glob('*.json')]):
+    with open(path, 'rb') as file:
+      digest.update(path.name.encode())
+      digest.update(hashlib.file_digest(file, 'sha256').digest())
+  return digest.hexdigest()

@@ -1,0 +1,156 @@
+"""The paper's table: its own numbers recomputed, and ours in its form."""
+
+import json
+
+import pytest
+
+from siri_jax.analysis import caps, paper
+
+
+@pytest.mark.parametrize(
+  ('row', 'of_ratios', 'of_means'),
+  [
+    ('Original', 0, 0),
+    ('DeepScaleR', 0.392, 0.398),
+    ('DAPO-16K', 0.361, 0.357),
+    ('AdaptThink', 0.077, 0.085),
+    ('SIRI-low', 0.485, 0.476),
+    ('SIRI-high', 0.408, 0.389),
+  ],
+)
+def test_the_papers_own_numbers_give_its_efficiency(row, of_ratios, of_means):
+  rows = paper.printed('1.5B')
+  found, original = rows[row], rows['Original']
+  assert paper.mean_of_ratios(found, original) == pytest.approx(
+    of_ratios, abs=6e-4
+  )
+  assert paper.ratio_of_means(found, original) == pytest.approx(
+    of_means, abs=6e-4
+  )
+
+
+@pytest.mark.parametrize('size', paper.ROWS)
+def test_one_of_the_two_means_is_near_what_the_paper_prints(size):
+  rows = paper.printed(size)
+  for name, row in paper.ROWS[size].items():
+    means = [
+      mean(rows[name], rows['Original'])
+      for mean in (paper.mean_of_ratios, paper.ratio_of_means)
+    ]
+    assert min(abs(mean - row[-1]) for mean in means) < 0.012, name
+
+
+def test_each_benchmark_has_its_own_efficiency():
+  rows = paper.printed('1.5B')
+  found = paper.efficiencies(rows['SIRI-high'], rows['Original'])
+  assert list(found) == ['aime24', 'aime25', 'amc', 'math500']
+  # 43.6 / 28.2 - 1 = 0.546 at 10049 / 12333 = 0.815 of the length.
+  assert found['aime24'] == pytest.approx(0.670, abs=1e-3)
+
+
+def record(accuracy, length, **changes):
+  return {
+    'accuracy': accuracy,
+    'accuracy_se': 0.02,
+    'length': length,
+    'length_se': 123.4,
+    'truncated_frac': 0.25,
+    'truncated_frac_se': 0.01,
+    'pass@2': 0.6,
+    'pass@2_se': 0.03,
+    'maj@2': 0.5,
+    'maj@2_se': None,
+    'area': 0.321,
+    'cap_for_95': 12288,
+    'caps': [4096, 8192, 12288, 16384],
+    'accuracy_at': [0.1, 0.2, accuracy, accuracy],
+    'accuracy_at_se': [0.01, 0.01, 0.02, None],
+    **changes,
+  }
+
+
+def make(folder, **sets):
+  for name, found in sets.items():
+    (folder / name).mkdir(parents=True)
+    (folder / name / paper.RESULTS).write_text(json.dumps(found))
+  return folder
+
+
+@pytest.fixture
+def folders(tmp_path):
+  return [
+    make(tmp_path / 'start', amc=record(0.5, 8000), aime24=record(0.25, 16000)),
+    make(tmp_path / '000640', amc=record(0.6, 8000), aime24=record(0.5, 8000)),
+  ]
+
+
+def lines(text):
+  return [' '.join(line.split()) for line in text.splitlines()]
+
+
+def test_evaluations_stand_in_the_papers_order_against_the_first(folders):
+  found = lines(paper.text(folders))
+  assert found[0] == 'AIME24 % tokens AMC % tokens dAcc/CR'
+  assert found[2] == 'start 25.0 16000 50.0 8000 0.00'
+  # Doubled at half of the length is 2; a fifth more at the same is 0.2.
+  assert found[3] == '000640 50.0 8000 60.0 8000 1.10'
+  assert '000640 2.000 0.200 1.100 0.800' in found
+
+
+def test_every_number_has_its_standard_error(folders):
+  found = lines(paper.text(folders))
+  assert 'AMC 000640 60.0 ± 2.0 8000 ± 123 25.0 ± 1.0 32.1 12288' in found
+  assert 'AMC 000640 pass 60.0 ± 3.0' in found
+  assert 'AMC 000640 maj 50.0' in found  # One problem has no error.
+
+
+def test_the_papers_rows_stand_beside_and_have_an_original_of_their_own(
+  folders,
+):
+  found = lines(paper.text(folders, '1.5B'))
+  assert found[2] == 'paper: Original 28.2 12333 61.8 8449 0.00'
+  assert found[8] == 'start 25.0 16000 50.0 8000 0.00'
+  # On the two sets that were measured: not the paper's mean over four.
+  assert found[7] == 'paper: SIRI-high 43.6 10049 75.9 7396 0.47'
+
+
+def test_a_set_that_is_missing_leaves_its_cells_empty(tmp_path, folders):
+  other = make(tmp_path / 'other', amc=record(0.75, 4000))
+  found = lines(paper.text([*folders, other]))
+  assert found[4] == 'other 75.0 4000 1.00'
+
+
+def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
+  told = paper.save(tmp_path, folders, '7B')
+  assert told == (tmp_path / 'table.txt').read_text()
+  assert '| paper: SIRI-low ' in (tmp_path / 'table.md').read_text()
+  latex = (tmp_path / 'table.tex').read_text()
+  assert latex.count('\\begin{tabular}') == 4
+  assert 'AMC \\%' in latex
+  # What is no table is a comment.
+  after = latex.rpartition('\\end{tabular}')[2].strip().splitlines()
+  assert all(line.startswith('%') for line in after)
+
+
+def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):
+  folders = [
+    make(tmp_path / run / 'evaluations' / '000640', amc=record(0.5, 8000))
+    for run in ('cosine', 'constant')
+  ]
+  assert paper.labels(folders) == ['cosine/000640', 'constant/000640']
+
+
+def test_a_folder_without_results_is_named(tmp_path):
+  assert paper.faults(tmp_path) == ['no evaluation: there is no */results.json']
+
+
+def test_the_figure_has_a_panel_a_set_and_a_curve_a_policy(folders):
+  fig = caps.draw(folders)
+  assert [ax.get_ylabel() for ax in fig.axes] == [
+    'AIME24\naccuracy, %',
+    'AMC\naccuracy, %',
+  ]
+  curve, mark, _, _ = fig.axes[1].lines
+  assert list(curve.get_xdata()) == [0, 4096, 8192, 12288, 16384]
+  assert list(curve.get_ydata()) == pytest.approx([0, 10, 20, 50, 50])
+  assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (12288, 50)
