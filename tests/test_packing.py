@@ -18,36 +18,88 @@ NAMES = [
 
 def pack(samples, row_tokens=8, micro_rows=1, **changes):
   weights = np.arange(1, len(samples) + 1, dtype=np.float32)
-  settings = dict(row_tokens=row_tokens, micro_rows=micro_rows, **changes)
-  return packing.pack(samples, weights, -weights, **settings)
+  fit = builders.fit(row_tokens, micro_rows)
+  return packing.pack(samples, weights, -weights, fit, **changes)
 
 
 def test_first_fit_decreasing_by_hand():
   # Longest first, each into the first row with room: 6+2, 5+3, 4.
-  rows = packing.first_fit_decreasing([2, 3, 4, 5, 6], room=8)
+  rows = packing.first_fit_decreasing([2, 3, 4, 5, 6], 8, 9)
   assert rows == [[4, 0], [3, 1], [2]]
 
 
 def test_equal_lengths_keep_their_order():
-  assert packing.first_fit_decreasing([3, 3, 3], 6) == [[0, 1], [2]]
+  assert packing.first_fit_decreasing([3, 3, 3], 6, 9) == [[0, 1], [2]]
 
 
 @hypothesis.given(
   strategies.lists(strategies.integers(1, 10), max_size=30),
   strategies.integers(10, 40),
+  strategies.integers(1, 6),
 )
-def test_every_sequence_lies_in_one_row_and_no_row_overflows(lengths, room):
-  rows = packing.first_fit_decreasing(lengths, room)
+def test_every_sequence_lies_in_one_row_and_no_row_overflows(
+  lengths, room, most
+):
+  rows = packing.first_fit_decreasing(lengths, room, most)
   assert sorted(itertools.chain(*rows)) == list(range(len(lengths)))
   loads = [sum(lengths[i] for i in row) for row in rows]
   assert all(load <= room for load in loads)
-  # Two rows that are half empty would have been one.
-  assert sum(2 * load <= room for load in loads) <= 1
+  assert all(len(row) <= most for row in rows)
+  # Two rows that are half empty, in both senses, would have been one.
+  half = [
+    2 * load <= room and 2 * len(row) <= most
+    for row, load in zip(rows, loads, strict=True)
+  ]
+  assert sum(half) <= 1
 
 
 def test_what_does_not_fit_is_named():
   with pytest.raises(ValueError, match=r'sequences \[1, 2\] of \[9, 11\] tok'):
-    packing.first_fit_decreasing([3, 9, 11], room=8)
+    packing.first_fit_decreasing([3, 9, 11], 8, 9)
+
+
+def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
+  # Micro-batches of four rows, two a device: the costliest first, each to
+  # whoever had least so far.
+  costs = [1, 9, 8, 2, 7, 3, 5]
+  assert packing.deal(costs, micro_rows=4, devices=2).reshape(
+    2, 2, 2
+  ).tolist() == [
+    [[1, 6], [2, 4]],  # 9 + 5 and 8 + 7.
+    [[5, 0], [3, -1]],  # 3 + 1 and 2, to 18 and 17.
+  ]
+
+
+@hypothesis.given(
+  strategies.lists(strategies.floats(0, 100), max_size=40),
+  strategies.integers(1, 4),
+  strategies.integers(1, 3),
+)
+def test_every_row_is_dealt_once_and_no_device_has_much_more(
+  costs, devices, share
+):
+  places = packing.deal(costs, devices * share, devices)
+  assert sorted(places[places >= 0]) == list(range(len(costs)))
+  # Only the last micro-batch has room left.
+  assert (places[: -devices * share] >= 0).all()
+  given = np.where(places >= 0, np.append(costs, 0)[places], 0)
+  loads = given.reshape(-1, devices, share).sum(axis=(0, 2))
+  assert np.ptp(loads) <= max(costs, default=0) * share + 1e-9
+
+
+def test_lengths_of_the_papers_kind_are_dealt_within_three_per_cent():
+  rng = np.random.default_rng(0)
+  lengths = np.minimum(rng.lognormal(8.9, 0.7, 512) + 150, 16_534).astype(int)
+  rows = packing.first_fit_decreasing(lengths, 17_408, 32)
+  costs = [
+    float(np.sum(3.1e9 * lengths[r] + 86_016 * lengths[r] ** 2.0)) for r in rows
+  ]
+  places = packing.deal(costs, micro_rows=8, devices=8)
+  given = np.where(places >= 0, np.append(costs, 0)[places], 0).reshape(-1, 8)
+  loads = given.sum(axis=0)
+  assert loads.max() < 1.03 * loads.mean()
+  # Where they go in step, all wait for the costliest row of a micro-batch.
+  assert given.max(axis=1).sum() < 1.05 * loads.mean()
 
 
 def test_two_sequences_in_a_row_by_hand():

@@ -1,17 +1,38 @@
 """Packs sequences into rows of a fixed length; only their number varies."""
 
+from typing import NamedTuple
+
 import jax
 import numpy as np
 
 from siri_jax import types
 
 
-def first_fit_decreasing(lengths, room):
+class Fit(NamedTuple):
+  """How sequences are fitted into rows, and rows into micro-batches.
+
+  Attributes:
+    row_tokens: R, tokens of a row.
+    sequences: most of one row.
+    micro_rows: M, rows of a micro-batch.
+    devices: that a micro-batch is cut over, a divisor of M.
+    cost: (a, b), so that a sequence of T tokens costs a T + b T^2.
+  """
+
+  row_tokens: int
+  sequences: int
+  micro_rows: int
+  devices: int
+  cost: tuple[float, float]
+
+
+def first_fit_decreasing(lengths, room, most):
   """Puts sequences into as few rows as first-fit-decreasing finds.
 
   Args:
     lengths: int [B], tokens of each sequence.
     room: tokens of a row.
+    most: sequences of a row.
   Returns:
     list of rows, each a list of indices into `lengths`.
   Raises:
@@ -23,21 +44,51 @@ def first_fit_decreasing(lengths, room):
       f'sequences {over.tolist()} of {lengths[over].tolist()} tokens do not '
       f'fit a row of {room}: raise row_tokens'
     )
-  rows, left = [], np.empty(0, np.int64)
+  rows, left, held = [], np.empty(0, np.int64), np.empty(0, np.int64)
   for i in np.argsort(-lengths, kind='stable'):
-    fits = np.flatnonzero(left >= lengths[i])
-    if fits.size:
-      rows[fits[0]].append(int(i))
-      left[fits[0]] -= lengths[i]
-    else:
-      rows.append([int(i)])
-      left = np.append(left, room - lengths[i])
+    fits = np.flatnonzero((left >= lengths[i]) & (held < most))
+    if not fits.size:
+      fits = [len(rows)]
+      rows.append([])
+      left, held = np.append(left, room), np.append(held, 0)
+    row = fits[0]
+    rows[row].append(int(i))
+    left[row] -= lengths[i]
+    held[row] += 1
   return rows
 
 
-def pack(
-  samples, weights, advantages, *, row_tokens, micro_rows, capacity=0, extra=()
-):
+def deal(costs, micro_rows, devices):
+  """Deals rows to micro-batches and devices so that no device waits long.
+
+  A micro-batch gets rows of like cost, for where parameters are made whole a
+  layer at a time its devices go in step; within it the costlier rows go to
+  the devices that have had less so far.
+
+  Args:
+    costs: float [rows], of each.
+    micro_rows: M, rows of a micro-batch.
+    devices: that a micro-batch is cut over, a divisor of M.
+  Returns:
+    int [U * M], which row lies in each place; -1 where none does.
+  """
+  costs = np.asarray(costs, np.float64)
+  order = np.argsort(-costs, kind='stable')
+  share, sofar = micro_rows // devices, np.zeros(devices)
+  places = np.full((-(-costs.size // micro_rows), devices, share), -1)
+  for micro, first in zip(
+    places, range(0, costs.size, micro_rows), strict=True
+  ):
+    taken = np.zeros(devices, int)
+    for row in order[first : first + micro_rows]:
+      device = np.argmin(np.where(taken < share, sofar, np.inf))
+      micro[device, taken[device]] = row
+      taken[device] += 1
+      sofar[device] += costs[row]
+  return places.reshape(-1)
+
+
+def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   """Samples as packed rows in micro-batches, padded to a fixed capacity.
 
   The capacity is in samples, one row for each, so that the arrays' shape never
@@ -47,8 +98,7 @@ def pack(
     samples: types.Sample, B of them.
     weights: float32 [B], the aggregation's weight of every response token.
     advantages: float32 [B].
-    row_tokens: R.
-    micro_rows: M, rows of a micro-batch.
+    fit: Fit.
     capacity: most samples there could be; 0: as many as there are.
     extra: names of the extra arrays the loss takes from the rows; filled
       with zeros, but for 'sampler_logp'.
@@ -58,29 +108,37 @@ def pack(
   Raises:
     ValueError: a sample is longer than a row.
   """
-  lengths = [s.prompt_ids.size + s.response_ids.size for s in samples]
-  placed = first_fit_decreasing(lengths, row_tokens)
-  micro_batches = -(-(capacity or len(samples)) // micro_rows)
-  shape = (micro_batches * micro_rows, row_tokens)
-  rows = types.Rows(
-    **{
-      name: np.zeros(shape, np.int32)
-      for name in ('tokens', 'targets', 'positions', 'segments')
-    },
-    **{
-      name: np.zeros(shape, np.float32) for name in ('mask', 'adv', 'old_logp')
-    },
+  lengths = np.asarray(
+    [s.prompt_ids.size + s.response_ids.size for s in samples], np.int64
+  )
+  placed = first_fit_decreasing(lengths, fit.row_tokens, fit.sequences)
+  a, b = fit.cost
+  costs = [
+    float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
+  ]
+  places = deal(costs, fit.micro_rows, fit.devices)
+  micro_batches = -(-(capacity or len(samples)) // fit.micro_rows)
+  rows = _blank((micro_batches * fit.micro_rows, fit.row_tokens), extra)
+  for place, row in enumerate(places):
+    start = 0
+    for segment, i in enumerate(placed[row] if row >= 0 else (), 1):
+      where = (place, slice(start, start + lengths[i]))
+      _lay(rows, where, segment, samples[i], weights[i], advantages[i])
+      start += lengths[i]
+  stacked = (micro_batches, fit.micro_rows, fit.row_tokens)
+  in_use = len(places) // fit.micro_rows
+  return jax.tree.map(lambda x: x.reshape(stacked), rows), in_use
+
+
+def _blank(shape, extra):
+  """Rows of padding."""
+  whole = ('tokens', 'targets', 'positions', 'segments')
+  real = ('mask', 'adv', 'old_logp')
+  return types.Rows(
+    **{name: np.zeros(shape, np.int32) for name in whole},
+    **{name: np.zeros(shape, np.float32) for name in real},
     extra={name: np.zeros(shape, np.float32) for name in extra},
   )
-  for row, members in enumerate(placed):
-    start = 0
-    for segment, i in enumerate(members, 1):
-      place = (row, slice(start, start + lengths[i]))
-      _lay(rows, place, segment, samples[i], weights[i], advantages[i])
-      start += lengths[i]
-  in_use = -(-len(placed) // micro_rows)
-  stacked = (micro_batches, micro_rows, row_tokens)
-  return jax.tree.map(lambda x: x.reshape(stacked), rows), in_use
 
 
 def _lay(rows, place, segment, sample, weight, advantage):

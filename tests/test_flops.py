@@ -1,0 +1,34 @@
+"""What a sequence costs: counted by hand, and the figures of the two models."""
+
+import numpy as np
+import pytest
+
+from siri_jax.models import flops, qwen2
+
+ROPE = dict(rope_theta=1e4, norm_eps=1e-6, tied=False)
+SMALL = qwen2.Shape(151_936, 28, 1536, 12, 2, 128, 8960, **ROPE)  # The 1.5B.
+LARGE = qwen2.Shape(152_064, 28, 3584, 28, 4, 128, 18_944, **ROPE)  # The 7B.
+
+
+def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
+  shape = qwen2.Shape(11, 2, 4, 2, 1, 3, 5, **ROPE)
+  # q, k, v, o: 4*6 + 4*3 + 4*3 + 6*4; gate, up, down: 3*4*5; the head: 4*11.
+  assert flops.weights(shape) == 2 * (72 + 60) + 44
+  # A product and a sum each; the embedding is only looked up. Scores and
+  # their use are two products of 6 numbers for half of T^2 pairs, a layer.
+  assert flops.forward(shape) == (2 * 308, 2 * 6 * 2)
+  assert flops.update(shape, [3, 5]) == 3 * (616 * 8 + 24 * (9 + 25))
+
+
+@pytest.mark.parametrize(
+  ('shape', 'billions', 'at_8k', 'at_16k'),
+  [(SMALL, 1.5436, 11.38, 13.49), (LARGE, 7.0703, 47.35, 52.29)],
+  ids=['1.5B', '7B'],
+)
+def test_the_two_models_have_their_known_figures(
+  shape, billions, at_8k, at_16k
+):
+  assert flops.weights(shape) / 1e9 == pytest.approx(billions, abs=1e-4)
+  lengths = np.int32([8192, 16_384])
+  found = [flops.update(shape, [n]) / n / 1e9 for n in lengths]
+  assert found == pytest.approx([at_8k, at_16k], abs=0.01)
