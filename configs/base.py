@@ -58,7 +58,7 @@ def get_config():
   )
   c.warm_kw = config_dict.ConfigDict()  # Settings of the supervised start.
   c.compute_dtype = 'bfloat16'  # Master parameters are float32 always.
-  c.remat = 'full'  # What the backward pass recomputes.
+  c.remat = 'full'  # What the backward pass works out again, qwen2.REMAT.
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 
   # The cap.
@@ -106,8 +106,10 @@ def get_config():
   # The layout of an update. None of these changes the result.
   c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
   c.micro_rows = 1  # Rows of one forward and backward pass.
-  c.head_chunk = 2048  # Tokens whose logits exist at one time.
+  c.head_chunk = 1024  # Tokens of a device whose logits exist at one time.
   c.mesh_kw = config_dict.create(data=1, fsdp=1, tensor=1)  # Devices an axis.
+  c.gather = 'layer'  # Parameters are made whole a layer at a time (full
+  # sharding), or all of them once an 'update' (sharded optimiser state alone).
 
   # Cadence: steps; 0 is never. Schedule extrema and the end always count.
   c.eval_every = 20  # [open]: DeepScaleR 10 to 20.

@@ -19,9 +19,9 @@ from siri_jax import (
   writers,
 )
 from siri_jax import plan as plans
-from siri_jax.data import order, problems
+from siri_jax.data import order, packing, problems
 from siri_jax.grading import pool
-from siri_jax.models import attention, policies, qwen2
+from siri_jax.models import attention, flops, policies, qwen2
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Signals
 from siri_jax.world import World
@@ -140,8 +140,9 @@ def opened(plan, task, folder, screen):
     if state is None or 'ref_logp' in plan.extra:
       start = start_of(c, task, shape, layout, screen, signals)
     if state is None:
-      own = jax.tree.map(jnp.copy, start) if plan.extra else start
-      state = jax.device_put(steps.new_state(own, recipe.tx), layout.state)
+      state = steps.started(start, recipe.tx, layout)
+    if 'ref_logp' not in plan.extra:
+      start = None  # It is as large as the policy.
     first = int(state.step)
     folder.start(first)
     views = writers.open_writers(c.writers, folder.path, folder.info, first)
@@ -163,7 +164,8 @@ def opened(plan, task, folder, screen):
       checkpoints=checkpoints,
       views=views,
       signals=signals,
-      place=functools.partial(jax.device_put, device=layout.rows),
+      fit=fit_of(plan, shape),
+      place=functools.partial(sharding.put, shardings=layout.rows),
       start=start,
     )
     yield world, state, tokens
@@ -181,7 +183,9 @@ def laid_out(plan, task, recipe, *, longest):
     (blank types.TrainState, sharding.Layout, steps.Steps).
   """
   c, blank = plan.c, blueprint(recipe)
-  layout = sharding.layout(sharding.make_mesh(**c.mesh_kw), blank)
+  layout = sharding.layout(
+    sharding.make_mesh(jax.devices(), **c.mesh_kw), blank
+  )
   programs = steps.build(
     plan.find['schedule'],
     recipe,
@@ -236,8 +240,21 @@ def recipe_of(plan, shape):
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
     remat=c.remat,
+    gather=c.gather,
     temperature=c.temperature,
     chunk=c.head_chunk,
+  )
+
+
+def fit_of(plan, shape):
+  """How sequences are fitted into the rows of an update."""
+  c = plan.c
+  return packing.Fit(
+    row_tokens=plan.row_tokens,
+    sequences=attention.SEQUENCES,
+    micro_rows=c.micro_rows,
+    devices=c.mesh_kw.data * c.mesh_kw.fsdp,
+    cost=flops.forward(shape),
   )
 
 

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from siri_jax import lookup, update
 from siri_jax.grading import extract
-from siri_jax.models import attention, policies
+from siri_jax.models import attention, policies, qwen2
 
 
 class Rule(NamedTuple):
@@ -76,7 +76,7 @@ RULES = {
   'model_kw': BINDINGS,
   'warm_kw': BINDINGS,
   'compute_dtype': _one_of('float32', 'bfloat16'),
-  'remat': _one_of(*update.POLICIES),
+  'remat': _one_of(*qwen2.REMAT),
   'attention': _one_of(*attention.IMPLEMENTATIONS),
   'schedule': NAME,
   'schedule_kw': BINDINGS,
@@ -112,6 +112,7 @@ RULES = {
   'micro_rows': _whole(1),
   'head_chunk': _whole(1),
   'mesh_kw': BINDINGS,
+  'gather': _one_of(*update.GATHER),
   'eval_every': _whole(0),
   'checkpoint_every': _whole(0),
   'keep_checkpoints': _whole(1),

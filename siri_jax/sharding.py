@@ -1,12 +1,20 @@
-"""The device mesh, and one table from logical axis to mesh axis."""
+"""The device mesh; one table from logical axis to mesh axis; what crosses it.
 
+Rows are dealt over 'data' and 'fsdp', parameters cut over 'fsdp' and
+'tensor'. Over the first two a program says itself what crosses from device to
+device; over 'tensor' the compiler does.
+"""
+
+import functools
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 MESH_AXES = ('data', 'fsdp', 'tensor')
+ROW_AXES = ('data', 'fsdp')
 # Logical axis -> mesh axis that it is cut along.
 RULES = {
   'vocab': 'tensor',
@@ -41,24 +49,25 @@ class Layout(NamedTuple):
   """Where the arrays of an update lie.
 
   Attributes:
+    mesh: jax.sharding.Mesh with MESH_AXES.
     state: NamedSharding of each array of a types.TrainState.
     rows: NamedSharding of packed rows [U, M, R]: M over data and fsdp.
     whole: NamedSharding of what every device has all of.
   """
 
+  mesh: Any
   state: Any
   rows: NamedSharding
   whole: NamedSharding
 
 
-def make_mesh(*, data, fsdp, tensor):
-  """A mesh over the first data * fsdp * tensor devices.
+def make_mesh(devices, *, data, fsdp, tensor):
+  """A mesh over the first data * fsdp * tensor of the devices.
 
   Raises:
-    ValueError: there are fewer devices.
+    ValueError: there are fewer.
   """
   count = data * fsdp * tensor
-  devices = jax.devices()
   if count > len(devices):
     raise ValueError(
       f'mesh_kw asks for {data} * {fsdp} * {tensor} = {count} devices; there '
@@ -104,27 +113,125 @@ def layout(mesh, state):
         )
     return NamedSharding(mesh, PartitionSpec(*axes))
 
-  placed = jax.tree_util.tree_map_with_path(place, state)
+  placed = jax.tree.map_with_path(place, state)
   if wrong:
     raise ValueError('sharding: ' + '; '.join(wrong))
-  rows = PartitionSpec(None, ('data', 'fsdp'), None)
+  rows = PartitionSpec(None, ROW_AXES, None)
   return Layout(
-    placed, NamedSharding(mesh, rows), NamedSharding(mesh, PartitionSpec())
+    mesh,
+    placed,
+    NamedSharding(mesh, rows),
+    NamedSharding(mesh, PartitionSpec()),
   )
 
 
+def on_one_device(device, state):
+  """The Layout of any state on one device."""
+  mesh = make_mesh([device], data=1, fsdp=1, tensor=1)
+  whole = NamedSharding(mesh, PartitionSpec())
+  return Layout(mesh, jax.tree.map(lambda _: whole, state), whole, whole)
+
+
 def put(tree, shardings):
-  """Arrays that every process has whole, each part onto its own device."""
+  """Arrays that every process has whole, each part onto its own device.
+
+  Args:
+    tree: pytree of arrays of the host or of one device.
+    shardings: the same tree of jax.sharding.Sharding, or one for subtrees.
+  """
 
   def place(x, where):
     x = np.asarray(x)
     return jax.make_array_from_callback(x.shape, where, lambda part: x[part])
 
-  return jax.tree.map(place, tree, shardings)
+  return jax.tree.map(place, tree, jax.tree.broadcast(shardings, tree))
 
 
-def on_one_device(state):
-  """The Layout of any state on the first device alone."""
-  mesh = make_mesh(data=1, fsdp=1, tensor=1)
-  whole = NamedSharding(mesh, PartitionSpec())
-  return Layout(jax.tree.map(lambda _: whole, state), whole, whole)
+def each_device(function, mesh, inputs, outputs):
+  """A function of each device's own rows and parts of parameters.
+
+  Within it, 'data' and 'fsdp' are axes of collectives, and along 'tensor'
+  arrays are whole as far as it can see.
+
+  Args:
+    function: of as many arguments as there are inputs.
+    mesh: jax.sharding.Mesh.
+    inputs: tree of NamedSharding for each argument.
+    outputs: the same for what it returns.
+  """
+
+  def by_hand(sharding):
+    axes = (a if a in (*ROW_AXES, ROW_AXES) else None for a in sharding.spec)
+    return PartitionSpec(*axes)
+
+  return jax.shard_map(
+    function,
+    mesh=mesh,
+    in_specs=jax.tree.map(by_hand, inputs),
+    out_specs=jax.tree.map(by_hand, outputs),
+    axis_names=set(ROW_AXES),
+    # The sums over devices are written out; nothing is added behind them.
+    check_vma=False,
+  )
+
+
+def each_head(attend):
+  """Attention whose heads are cut over 'tensor', within `each_device`."""
+  heads = PartitionSpec(None, None, 'tensor', None)
+  return jax.shard_map(
+    attend,
+    in_specs=(heads, heads, heads, PartitionSpec()),
+    out_specs=heads,
+    axis_names={'tensor'},
+    check_vma=False,
+  )
+
+
+def gather(part, dtype):
+  """This device's parts of parameters made whole, within `each_device`.
+
+  Backwards, every part gets its share of the sum over 'fsdp', in float32.
+
+  Args:
+    part: tree of float32 parameters, stacked or of one layer.
+    dtype: what to compute in.
+  Returns:
+    The same tree, whole along 'fsdp'.
+  """
+  return jax.tree.map_with_path(
+    lambda path, x: _gather(x, _cut_axis(path, x), jnp.dtype(dtype)), part
+  )
+
+
+def scatter(grads):
+  """The way back: each device's share of the sum over 'fsdp', in float32."""
+  return jax.tree.map_with_path(
+    lambda path, x: _scatter(x, _cut_axis(path, x)), grads
+  )
+
+
+def _cut_axis(path, x):
+  """The axis of a parameter, stacked or not, that is cut over 'fsdp'."""
+  mesh_axes = [RULES[axis] for axis in PARAMETERS[path[-1].key]][-x.ndim :]
+  return mesh_axes.index('fsdp') if 'fsdp' in mesh_axes else None
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(x, axis, dtype):
+  x = x.astype(dtype)
+  if axis is None:
+    return x
+  return jax.lax.all_gather(x, 'fsdp', axis=axis, tiled=True)
+
+
+def _scatter(x, axis):
+  x = x.astype(jnp.float32)
+  if axis is None:
+    return jax.lax.psum(x, 'fsdp')
+  return jax.lax.psum_scatter(x, 'fsdp', scatter_dimension=axis, tiled=True)
+
+
+_gather.defvjp(
+  lambda x, axis, dtype: (_gather(x, axis, dtype), None),
+  lambda axis, dtype, _, slope: (_scatter(slope, axis),),
+)

@@ -19,7 +19,8 @@ class Steps(NamedTuple):
     update: one optimiser step, see update.update; gives the state away.
     logprobs: log-probabilities of rows, see update.all_logprobs.
     entropy: entropy over rows, see update.entropy.
-    export: parameters -> their copy in the compute dtype.
+    export: parameters -> their copy in the compute dtype, whole on every
+      device.
     start: decode.start.
     advance: decode.advance; gives the progress away.
   """
@@ -60,17 +61,17 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
     update=learner(recipe, layout),
     logprobs=reader(recipe, layout),
     entropy=jax.jit(
-      functools.partial(update.entropy, recipe=recipe),
+      functools.partial(update.entropy, recipe=recipe, layout=layout),
       in_shardings=(params, layout.rows, whole),
       out_shardings=whole,
     ),
     export=jax.jit(
       functools.partial(_copy, dtype=recipe.dtype),
       in_shardings=(params,),
-      out_shardings=params,
+      out_shardings=whole,
     ),
-    start=jax.jit(start, out_shardings=whole),
-    advance=jax.jit(advance, out_shardings=whole, donate_argnums=2),
+    start=jax.jit(start),
+    advance=jax.jit(advance, donate_argnums=2),
   )
 
 
@@ -78,7 +79,7 @@ def learner(recipe, layout):
   """The update alone, for the warm start as for GRPO."""
   whole = layout.whole
   return jax.jit(
-    functools.partial(update.update, recipe=recipe),
+    functools.partial(update.update, recipe=recipe, layout=layout),
     in_shardings=(layout.state, layout.rows, whole, whole, whole, whole),
     out_shardings=(layout.state, whole),
     donate_argnums=0,
@@ -88,7 +89,7 @@ def learner(recipe, layout):
 def reader(recipe, layout):
   """The log-probabilities of rows alone."""
   return jax.jit(
-    functools.partial(update.all_logprobs, recipe=recipe),
+    functools.partial(update.all_logprobs, recipe=recipe, layout=layout),
     in_shardings=(layout.state.params, layout.rows, layout.whole),
     out_shardings=layout.rows,
   )
@@ -98,6 +99,21 @@ def new_state(params, tx):
   """types.TrainState at step 0."""
   zeros = [jnp.zeros((), jnp.int32) for _ in range(3)]
   return types.TrainState(params, jax.jit(tx.init)(params), *zeros)
+
+
+def started(params, tx, layout):
+  """types.TrainState at step 0, each part made where it belongs.
+
+  Args:
+    params: the parameters, as they lie in the layout; a copy is taken.
+    tx: optax transformation.
+    layout: sharding.Layout.
+  """
+
+  def start(params):
+    return new_state(jax.tree.map(jnp.copy, params), tx)
+
+  return jax.jit(start, out_shardings=layout.state)(params)
 
 
 def compile_count(steps):

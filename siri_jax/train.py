@@ -171,8 +171,7 @@ def learn(world, state, samples, advantages):
   for i, (rows, count, _) in enumerate(minibatches):
     if i or c.epochs > 1:
       old = world.steps.logprobs(state.params, rows, count)
-      rows = world.place(rows.replace(old_logp=old))
-      minibatches[i] = (rows, *minibatches[i][1:])
+      minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
     own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
@@ -185,14 +184,12 @@ def learn(world, state, samples, advantages):
 
 def idle_rows(world, samples):
   """Samples that are only read, as packed rows and micro-batches in use."""
-  plan = world.plan
   rows, count = packing.pack(
     samples,
     np.ones(len(samples), np.float32),
     np.zeros(len(samples), np.float32),
-    row_tokens=plan.row_tokens,
-    micro_rows=plan.c.micro_rows,
-    capacity=plan.samples,
+    world.fit,
+    capacity=world.plan.samples,
   )
   return world.place(rows), np.int32(count)
 
@@ -209,15 +206,14 @@ def minibatch(world, samples, advantages, learned):
   Returns:
     types.Rows on the devices, int32 [] micro-batches in use, float32 [].
   """
-  c, plan = world.plan.c, world.plan
+  plan = world.plan
   lengths = np.asarray([s.response_ids.size for s in samples], np.int32)
   weights, denom = plan.find['aggregation'](lengths)
   rows, count = packing.pack(
     [samples[i] for i in np.flatnonzero(learned)],
     np.asarray(weights)[learned],
     advantages[learned],
-    row_tokens=plan.row_tokens,
-    micro_rows=c.micro_rows,
+    world.fit,
     capacity=plan.minibatch,
     extra=[name for name in plan.extra if name != 'entropy'],
   )

@@ -1,6 +1,7 @@
 """One optimiser step, as a pure function of the state and packed rows."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -8,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from siri_jax import shapes
+from siri_jax import shapes, sharding
 from siri_jax.models import logprobs, qwen2
 
-POLICIES = {
-  'full': jax.checkpoint_policies.nothing_saveable,
-  'nothing': None,
-}
+# When parameters are made whole: a layer at a time and micro-batch by
+# micro-batch (full sharding), or all of them once an update, their gradients
+# added up on every device and shared out at its end (sharded state alone).
+GATHER = ('layer', 'update')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,10 @@ class Recipe:
     tx: optax transformation.
     attend: implementation of siri_jax/models/attention.py.
     dtype: what the forward and backward passes compute in.
-    remat: a key of POLICIES.
+    remat: a key of qwen2.REMAT.
+    gather: one of GATHER.
     temperature: of the sampling that the log-probabilities belong to.
-    chunk: tokens whose logits exist at one time.
+    chunk: tokens of a device whose logits exist at one time.
   """
 
   shape: qwen2.Shape
@@ -40,85 +42,117 @@ class Recipe:
   attend: Callable
   dtype: Any
   remat: str
+  gather: str
   temperature: float
   chunk: int
 
 
-def token_logprobs(params, recipe, rows):
+def held(params, recipe):
+  """What a device holds while it reads micro-batches.
+
+  Args:
+    params: this device's parts of the parameters.
+    recipe: Recipe.
+  Returns:
+    A tree of parameters, and what makes a part of it whole.
+  """
+  gather = functools.partial(sharding.gather, dtype=recipe.dtype)
+  if recipe.gather == 'layer':
+    return params, gather
+  return gather(params), lambda part: part
+
+
+def token_logprobs(params, fetch, recipe, rows):
   """Log-probability of each target and entropy there, float32 [M, R] each.
 
   Args:
-    params: the policy's parameters, any float dtype.
+    params: tree of parameters, and
+    fetch: what makes a part of it whole: both of `held`.
     recipe: Recipe.
-    rows: types.Rows [M, R].
+    rows: types.Rows [M, R]; tokens of mask 0 get 0.
   """
-  rows_, tokens = rows.tokens.shape
-  params = jax.tree.map(lambda x: x.astype(recipe.dtype), params)
+  outside = fetch({k: v for k, v in params.items() if k != 'layers'})
   hidden = qwen2.forward(
-    params,
+    {**outside, 'layers': params['layers']},
     recipe.shape,
     rows.tokens,
     rows.positions,
     rows.segments,
-    attend=recipe.attend,
-    remat=POLICIES[recipe.remat],
+    fetch=fetch,
+    attend=sharding.each_head(recipe.attend),
+    remat=recipe.remat,
   )
   logp, entropy = logprobs.logp_and_entropy(
-    hidden.reshape(rows_ * tokens, -1),
-    qwen2.head(params),
+    hidden.reshape(-1, hidden.shape[-1]),
+    qwen2.head(outside),
     rows.targets.reshape(-1),
+    rows.mask.reshape(-1) > 0,
     jnp.float32(recipe.temperature),
     recipe.chunk,
   )
-  return logp.reshape(rows_, tokens), entropy.reshape(rows_, tokens)
+  return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
 
 
-def all_logprobs(params, rows, count, *, recipe):
-  """`token_logprobs` of the first `count` micro-batches.
+def all_logprobs(params, rows, count, *, recipe, layout):
+  """Log-probabilities of the targets of the first `count` micro-batches.
 
   Args:
-    params: the policy's parameters.
+    params: the policy's parameters, float32.
     rows: types.Rows [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
     recipe: Recipe.
+    layout: sharding.Layout.
   Returns:
-    float32 [U, M, R], nats; zeros in the micro-batches that are not in use.
+    float32 [U, M, R], nats; 0 where the mask is, and in the micro-batches
+    that are not in use.
   """
 
-  def micro(i, out):
-    part = jax.tree.map(lambda x: x[i], rows)
-    return out.at[i].set(token_logprobs(params, recipe, part)[0])
+  def local(params, rows, count):
+    own, fetch = held(params, recipe)
 
-  zeros = jnp.zeros(rows.tokens.shape, jnp.float32)
-  return jax.lax.fori_loop(0, count, micro, zeros)
+    def micro(i, out):
+      logp, _ = token_logprobs(own, fetch, recipe, _micro_batch(rows, i))
+      return out.at[i].set(logp)
+
+    zeros = jnp.zeros(rows.tokens.shape, jnp.float32)
+    return jax.lax.fori_loop(0, count, micro, zeros)
+
+  inputs = (layout.state.params, layout.rows, layout.whole)
+  run = sharding.each_device(local, layout.mesh, inputs, layout.rows)
+  return run(params, rows, count)
 
 
-def entropy(params, rows, count, *, recipe):
+def entropy(params, rows, count, *, recipe, layout):
   """The entropy of the policy over rows that it does not learn from.
 
   Args:
-    params: the policy's parameters.
+    params: the policy's parameters, float32.
     rows: types.Rows [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
     recipe: Recipe.
+    layout: sharding.Layout.
   Returns:
     float32 [] sums over response tokens, nats and tokens: entropy_sum and
     tokens_sum.
   """
 
-  def micro(i, sums):
-    part = jax.tree.map(lambda x: x[i], rows)
-    live = part.mask > 0
-    found = jnp.where(live, token_logprobs(params, recipe, part)[1], 0.0)
-    return _merge(
-      sums, {'entropy_sum': jnp.sum(found), 'tokens_sum': jnp.sum(live)}
-    )
+  def local(params, rows, count):
+    own, fetch = held(params, recipe)
 
-  nothing = {'entropy_sum': jnp.float32(0), 'tokens_sum': jnp.float32(0)}
-  return jax.lax.fori_loop(0, count, micro, nothing)
+    def micro(i, sums):
+      part = _micro_batch(rows, i)
+      _, found = token_logprobs(own, fetch, recipe, part)
+      return _merge(sums, _totals(part, found))
+
+    nothing = dict.fromkeys(('entropy_sum', 'tokens_sum'), jnp.float32(0))
+    return _over_devices(jax.lax.fori_loop(0, count, micro, nothing))
+
+  inputs = (layout.state.params, layout.rows, layout.whole)
+  run = sharding.each_device(local, layout.mesh, inputs, layout.whole)
+  return run(params, rows, count)
 
 
-def update(state, rows, count, denom, own_old, last, *, recipe):
+def update(state, rows, count, denom, own_old, last, *, recipe, layout):
   """One optimiser step over the micro-batches of a mini-batch.
 
   A loss or gradient that is not finite leaves parameters and optimiser state
@@ -133,34 +167,21 @@ def update(state, rows, count, denom, own_old, last, *, recipe):
       pass's own (the first optimiser step after a rollout).
     last: bool [], whether this ends the GRPO step.
     recipe: Recipe.
+    layout: sharding.Layout.
   Returns:
     The new types.TrainState, and metrics: float32 scalars named as in
     siri_jax/losses.py, with tokens_sum, entropy_sum, loss, grad_norm.
   """
   shapes.check('U M R, ., .', rows.tokens, count, denom)
-
-  def loss_of(params, part):
-    logp, entropy = token_logprobs(params, recipe, part)
-    own = jax.lax.stop_gradient(logp)
-    old = jnp.where(own_old, own, part.old_logp)
-    given = {**part.extra, 'entropy': entropy}
-    extra = {name: given[name] for name in recipe.extra}
-    loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
-    live = part.mask > 0
-    metrics['tokens_sum'] = jnp.sum(live.astype(jnp.float32))
-    metrics['entropy_sum'] = jnp.sum(jnp.where(live, entropy, 0.0))
-    metrics['loss'] = loss
-    return loss, metrics
-
-  def micro(i, carry):
-    part = jax.tree.map(lambda x: x[i], rows)
-    grads, metrics = jax.grad(loss_of, has_aux=True)(state.params, part)
-    return jax.tree.map(jnp.add, carry[0], grads), _merge(carry[1], metrics)
-
-  first = jax.tree.map(lambda x: x[0], rows)
-  blank = jax.eval_shape(loss_of, state.params, first)[1]
-  zeros = jax.tree.map(jnp.zeros_like, (state.params, blank))
-  grads, metrics = jax.lax.fori_loop(0, count, micro, zeros)
+  params, whole = layout.state.params, layout.whole
+  run = sharding.each_device(
+    functools.partial(_gradients, recipe=recipe),
+    layout.mesh,
+    (params, layout.rows, whole, whole, whole),
+    (params, whole),
+  )
+  grads, metrics = run(state.params, rows, count, denom, own_old)
+  grads = jax.lax.with_sharding_constraint(grads, params)
   return _apply(state, grads, metrics, last, recipe.tx)
 
 
@@ -172,6 +193,54 @@ def merge(metrics):
   for name in ('loss', 'grad_norm'):
     total[name] = total[name] / len(metrics)
   return total
+
+
+def _gradients(params, rows, count, denom, own_old, *, recipe):
+  """This device's share of the gradient, and the metrics, over all rows."""
+  own, fetch = held(params, recipe)
+
+  def loss_of(own, part):
+    logp, entropy = token_logprobs(own, fetch, recipe, part)
+    old = jnp.where(own_old, jax.lax.stop_gradient(logp), part.old_logp)
+    given = {**part.extra, 'entropy': entropy}
+    extra = {name: given[name] for name in recipe.extra}
+    loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
+    return loss, {**metrics, **_totals(part, entropy), 'loss': loss}
+
+  def micro(i, carry):
+    part = _micro_batch(rows, i)
+    grads, metrics = jax.grad(loss_of, has_aux=True)(own, part)
+    return jax.tree.map(jnp.add, carry[0], grads), _merge(carry[1], metrics)
+
+  blank = jax.eval_shape(loss_of, own, _micro_batch(rows, 0))[1]
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), (own, blank))
+  grads, metrics = jax.lax.fori_loop(0, count, micro, zeros)
+  if recipe.gather == 'update':
+    grads = sharding.scatter(grads)
+  return jax.lax.psum(grads, 'data'), _over_devices(metrics)
+
+
+def _micro_batch(rows, i):
+  return jax.tree.map(lambda x: x[i], rows)
+
+
+def _totals(part, entropy):
+  """Entropy and number of a micro-batch's response tokens."""
+  live = part.mask > 0
+  return {
+    'entropy_sum': jnp.sum(jnp.where(live, entropy, 0.0)),
+    'tokens_sum': jnp.sum(live.astype(jnp.float32)),
+  }
+
+
+def _over_devices(metrics):
+  """Metrics over all devices: sums, and maxima by their name."""
+  return {
+    name: jax.lax.pmax(x, sharding.ROW_AXES)
+    if name.endswith('_max')
+    else jax.lax.psum(x, sharding.ROW_AXES)
+    for name, x in metrics.items()
+  }
 
 
 def _apply(state, grads, metrics, last, tx):

@@ -51,7 +51,7 @@ def parameters(c, task, shape, fresh, screen, signals):
   """
   recipe = _recipe(c, shape)
   like = jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), fresh)
-  layout = sharding.on_one_device(like)
+  layout = sharding.on_one_device(jax.devices()[0], like)
   folder = pathlib.Path(c.cache_dir, 'warm_starts', _name(c, task, shape))
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / '.lock', 'w') as lock:
@@ -138,6 +138,7 @@ def _recipe(c, shape):
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
     remat=c.remat,
+    gather=c.gather,
     temperature=1.0,
     chunk=c.head_chunk,
   )
@@ -156,14 +157,24 @@ def _window(c, task, number):
     samples,
     [_weights(c, s.response_ids) for s in samples],
     np.ones(len(samples), np.float32),
-    row_tokens=kw.row_tokens,
-    micro_rows=1,
+    _fit(c, micro_rows=1),
   )
   # Shuffled: packing puts sequences of like length together.
   order = np.random.default_rng([c.seed, number]).permutation(used)
   order = order[: WINDOW_STEPS * kw.rows]
   shape = (WINDOW_STEPS, 1, kw.rows, kw.row_tokens)
   return jax.tree.map(lambda x: x[order].reshape(shape), rows)
+
+
+def _fit(c, micro_rows):
+  """Rows that one device reads, in the order in which they are filled."""
+  return packing.Fit(
+    row_tokens=c.warm_kw.row_tokens,
+    sequences=attention.SEQUENCES,
+    micro_rows=micro_rows,
+    devices=1,
+    cost=(0, 0),
+  )
 
 
 def _samples(c, task, first, count):
@@ -204,8 +215,7 @@ def _gate(c, task, logprobs, params):
       part,
       [audit.roles(s.response_ids) for s in part],
       np.ones(len(part)),
-      row_tokens=c.warm_kw.row_tokens,
-      micro_rows=c.warm_kw.rows,
+      _fit(c, micro_rows=c.warm_kw.rows),
     )
     logp = np.asarray(logprobs(params, rows, np.int32(count)))
     for role in np.unique(rows.mask[rows.mask > 0]):

@@ -43,6 +43,7 @@ class World(Bench):
     checkpoints: checkpoint.Checkpoints.
     views: writers.Writers.
     signals: watch.Signals.
+    fit: packing.Fit of the update's rows.
     place: packed rows of numpy -> the same on the devices.
     start: the parameters that the run started from, where the loss wants
       their log-probabilities.
@@ -54,6 +55,7 @@ class World(Bench):
   checkpoints: Any
   views: Any
   signals: Any
+  fit: Any
   place: Callable
   start: Any = None
 

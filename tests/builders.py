@@ -8,6 +8,7 @@ import numpy as np
 import optax
 
 from siri_jax import losses, sharding, steps, types, update
+from siri_jax.data import packing
 from siri_jax.models import attention, qwen2
 
 
@@ -86,10 +87,17 @@ def logits(params, shape, tokens):
     tokens,
     jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape),
     jnp.ones_like(tokens),
+    fetch=lambda layer: layer,
     attend=attention.reference,
-    remat=None,
+    remat='nothing',
   )
   return np.asarray(hidden @ qwen2.head(params))
+
+
+def fit(row_tokens, micro_rows, **changes):
+  """Rows of up to 32 sequences on one device, which cost what they hold."""
+  given = dict(row_tokens=row_tokens, micro_rows=micro_rows, sequences=32)
+  return packing.Fit(**{**given, 'devices': 1, 'cost': (1.0, 0.0), **changes})
 
 
 def here(shape):
@@ -113,6 +121,7 @@ def tiny_recipe(shape, loss=None, **changes):
     attend=attention.reference,
     dtype=jnp.float32,
     remat='nothing',
+    gather='layer',
     temperature=1.0,
     chunk=16,
   )
@@ -121,7 +130,7 @@ def tiny_recipe(shape, loss=None, **changes):
 
 def one_device(recipe):
   """The layout of an update on the first device alone."""
-  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1)
+  mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=1, tensor=1)
   return sharding.layout(
     mesh,
     jax.eval_shape(lambda: steps.new_state(lively(recipe.shape), recipe.tx)),

@@ -44,7 +44,7 @@ def state_at(step, **shape):
 
 def like(state):
   """What `restore` is given: shapes, dtypes and places."""
-  mesh = sharding.make_mesh(data=1, fsdp=1, tensor=1)
+  mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=1, tensor=1)
   layout = sharding.layout(mesh, state)
   return checkpoint.abstract(state, layout.state)
 
@@ -109,7 +109,7 @@ def test_a_state_comes_back_typed_and_bit_for_bit(run, states):
 
 
 def test_a_state_comes_back_to_where_it_is_to_lie(run, states):
-  mesh = sharding.make_mesh(data=2, fsdp=2, tensor=2)
+  mesh = sharding.make_mesh(jax.devices(), data=2, fsdp=2, tensor=2)
   wanted = checkpoint.abstract(
     states[2], sharding.layout(mesh, states[2]).state
   )

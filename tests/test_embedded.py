@@ -184,8 +184,7 @@ def test_log_probabilities_are_the_trainers(temperature):
     found,
     np.ones(len(found)),
     np.zeros(len(found)),
-    row_tokens=32,
-    micro_rows=2,
+    builders.fit(32, 2),
     extra=('sampler_logp',),
   )
   trainer = programs(temperature=temperature).logprobs

@@ -157,7 +157,7 @@ def test_every_device_gets_its_part_and_no_more_is_read(folder, monkeypatch):
   monkeypatch.setattr(
     hf, '_cut', lambda *a: cuts.append(cut(*a).size) or cut(*a)
   )
-  mesh = sharding.make_mesh(data=1, fsdp=4, tensor=2)
+  mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=4, tensor=2)
   shardings = sharding.layout(mesh, whole).state
   params = hf.read_parameters(folder, shape, shardings)
   for ours, expected, where in zip(

@@ -35,6 +35,7 @@ PURE = {
   'siri_jax.losses',
   'siri_jax.estimators',
   'siri_jax.optim',
+  'siri_jax.sharding',
   'siri_jax.update',
   'siri_jax.steps',
   'siri_jax.data.packing',

@@ -1,7 +1,10 @@
 """Where arrays lie on a mesh of eight fake devices, and that it is all one."""
 
+import functools
+
 import builders
 import jax
+import jax.extend as jex
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -13,7 +16,7 @@ from siri_jax.models import qwen2
 
 
 def mesh_of(data=1, fsdp=1, tensor=1):
-  return sharding.make_mesh(data=data, fsdp=fsdp, tensor=tensor)
+  return sharding.make_mesh(jax.devices(), data=data, fsdp=fsdp, tensor=tensor)
 
 
 def abstract(**shape):
@@ -87,23 +90,23 @@ def test_every_axis_that_the_mesh_does_not_divide_is_named():
   assert "['q']" not in message
 
 
-def updated(mesh):
+@functools.cache
+def updated(gather='layer', **axes):
   """One optimiser step of a few samples on a mesh, back on the host."""
   shape = builders.tiny_shape(vocab=20)
-  recipe = builders.tiny_recipe(shape)
+  recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
   state = steps.new_state(builders.lively(shape), recipe.tx)
-  layout = sharding.layout(mesh, state)
+  layout = sharding.layout(mesh_of(**axes), state)
   samples = builders.random_samples([5, 2, 9, 4, 7, 3, 8, 1], vocab=20)
   rows, count = packing.pack(
     samples,
     weights=np.ones(8, np.float32),
     advantages=np.linspace(-1, 2, 8, dtype=np.float32),
-    row_tokens=16,
-    micro_rows=4,
+    fit=builders.fit(16, 4),
   )
   state, metrics = steps.learner(recipe, layout)(
-    jax.device_put(state, layout.state),
-    jax.device_put(rows, layout.rows),
+    sharding.put(state, layout.state),
+    sharding.put(rows, layout.rows),
     np.int32(count),
     np.float32(39),
     np.bool_(True),
@@ -117,12 +120,65 @@ def updated(mesh):
 
 
 @pytest.mark.slow
-def test_an_update_on_eight_devices_equals_the_one_on_one():
-  one, eight = updated(mesh_of()), updated(mesh_of(2, 2, 2))
+@pytest.mark.parametrize(
+  ('gather', 'axes'),
+  [
+    ('layer', dict(data=2, fsdp=2, tensor=2)),
+    ('update', dict(data=2, fsdp=2, tensor=2)),
+    ('layer', dict(fsdp=4)),
+  ],
+)
+def test_an_update_on_several_devices_equals_the_one_on_one(gather, axes):
+  one, several = updated(), updated(gather, **axes)
   assert one[1]['grad_norm'] > 0.1
   # Parameters that differ by one part in ten million give as much.
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4),
     one,
-    eight,
+    several,
   )
+
+
+def collectives(gather):
+  """What crosses between devices in a micro-batch, and once an update."""
+  shape = builders.tiny_shape(vocab=20, layers=5)
+  recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
+  state = jax.eval_shape(
+    lambda: steps.new_state(builders.lively(shape), recipe.tx)
+  )
+  layout = sharding.layout(mesh_of(data=2, fsdp=4), state)
+  rows, _ = packing.pack([], [], [], builders.fit(16, 8), capacity=8)
+  scalar = jax.ShapeDtypeStruct
+  program = steps.learner(recipe, layout).trace(
+    state,
+    rows,
+    scalar((), 'int32'),
+    scalar((), 'float32'),
+    scalar((), 'bool'),
+    scalar((), 'bool'),
+  )
+  found = {'in': set(), 'out': set()}
+
+  def walk(jaxpr, place):
+    for equation in jaxpr.eqns:
+      name = equation.primitive.name
+      if name in ('all_gather', 'reduce_scatter', 'psum', 'all_to_all'):
+        found[place].add((name, *equation.params.get('axes', ('fsdp',))))
+      inside = 'in' if name == 'while' else place
+      for inner in jex.core.jaxprs_in_params(equation.params):
+        walk(getattr(inner, 'jaxpr', inner), inside)
+
+  walk(program.jaxpr.jaxpr, 'out')
+  return found
+
+
+def test_gathered_once_an_update_nothing_crosses_between_micro_batches():
+  assert collectives('update')['in'] == set()
+  assert ('reduce_scatter', 'fsdp') in collectives('update')['out']
+
+
+def test_gathered_by_layers_nothing_crosses_between_copies_of_the_model():
+  found = collectives('layer')
+  assert ('all_gather', 'fsdp') in found['in']
+  assert not any('data' in axes for _, *axes in found['in'])
+  assert ('psum', 'data') in found['out']

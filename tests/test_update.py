@@ -24,13 +24,14 @@ WEIGHTS, DENOM = jax.device_get(aggregations.sequence_mean(np.int32(LENGTHS)))
 
 @functools.cache
 def compiled(function, recipe):
-  return jax.jit(functools.partial(function, recipe=recipe))
+  layout = builders.one_device(recipe)
+  return jax.jit(functools.partial(function, recipe=recipe, layout=layout))
 
 
 def pack(advantages=ADVANTAGES, row_tokens=10, micro_rows=1, **changes):
   """Packed rows, and how many micro-batches are in use."""
   given = dict(samples=SAMPLES, weights=WEIGHTS, advantages=advantages)
-  given |= dict(row_tokens=row_tokens, micro_rows=micro_rows)
+  given |= dict(fit=builders.fit(row_tokens, micro_rows))
   rows, count = packing.pack(**{**given, **changes})
   return rows, np.int32(count)
 
@@ -95,8 +96,9 @@ def plain_logp(params):
     ids,
     np.broadcast_to(np.arange(width), ids.shape),
     np.ones_like(ids),
+    fetch=lambda layer: layer,
     attend=attention.reference,
-    remat=None,
+    remat='nothing',
   )
   logp = jax.nn.log_softmax(hidden[:, :-1] @ qwen2.head(params))
   picked = jnp.take_along_axis(logp, ids[:, 1:, None], axis=-1)[..., 0]
@@ -148,9 +150,15 @@ def test_micro_batches_packing_and_padding_change_neither_loss_nor_gradient(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  'changes', [dict(remat='full'), dict(chunk=3), dict(chunk=1000)], ids=str
+  'changes',
+  [
+    dict(remat='full', chunk=3),
+    dict(remat='attention', gather='update'),
+    dict(remat='qkv', attend=attention.blocked, chunk=1000),
+  ],
+  ids=lambda changes: '-'.join(changes),
 )
-def test_recomputing_and_chunks_change_neither_loss_nor_gradient(changes):
+def test_how_it_is_worked_out_changes_neither_loss_nor_gradient(changes):
   check(builders.tiny_recipe(SHAPE, **changes))
 
 

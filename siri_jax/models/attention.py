@@ -1,13 +1,24 @@
-"""Attention over packed rows: one interface, implementations by name."""
+"""Attention over packed rows: one interface, implementations by name.
+
+Each is (q, k, v, segments) -> out: causal, and within a segment alone. What
+they give at padding, segment 0, is of no use to anybody, but finite.
+"""
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from siri_jax import shapes
 
+SEQUENCES = 32  # Most of one packed row: cuDNN wants their number fixed.
+BLOCK = 128  # Queries that `blocked` scores at a time.
+SAVED = 'attention'  # The name of the outputs that a remat policy may keep.
+# The primitive of cuDNN's forward pass, whose outputs have no other name.
+CUDNN = 'dot_product_attention_fwd_wrapper'
+
 
 def reference(q, k, v, segments):
-  """Causal attention within each segment, by plain products: CPU and tests.
+  """All scores at one time, by plain products: for tests and short rows.
 
   Args:
     q: [M, R, H, E].
@@ -20,18 +31,146 @@ def reference(q, k, v, segments):
   Raises:
     ValueError: shapes differ.
   """
+  shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
+  return checkpoint_name(_rows(q, k, v, segments, segments, 0), SAVED)
+
+
+def blocked(q, k, v, segments):
+  """As `reference`, a block of queries at a time, scored anew backwards.
+
+  Memory grows with a row's tokens and not with their square; the products
+  are twice as many as causality needs. Runs on any device.
+
+  Args:
+    q: [M, R, H, E].
+    k: [M, R, K, E], H a multiple of K.
+    v: [M, R, K, E].
+    segments: int32 [M, R].
+  Returns:
+    [M, R, H, E], in q's dtype; softmax in float32.
+  Raises:
+    ValueError: shapes differ.
+  """
   size = shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
-  rows, tokens, heads, width = (size[d] for d in 'MRHE')
-  grouped = q.reshape(rows, tokens, size['K'], heads // size['K'], width)
-  scores = jnp.einsum(
-    'mrkge,mske->mkgrs', grouped, k, preferred_element_type=jnp.float32
+  tokens = size['R']
+  count = -(-tokens // BLOCK)
+
+  def cut(x):
+    pad = [(0, 0), (0, count * BLOCK - tokens)] + [(0, 0)] * (x.ndim - 2)
+    x = jnp.pad(x, pad, mode='edge')  # A query that sees nothing makes NaN.
+    return x.reshape(x.shape[0], count, BLOCK, *x.shape[2:]).swapaxes(0, 1)
+
+  # The blocks' gradients of keys and values are added up in float32.
+  wide_k, wide_v = k.astype(jnp.float32), v.astype(jnp.float32)
+
+  @jax.checkpoint
+  def one(block):
+    q_block, segments_block, first = block
+    keys, values = wide_k.astype(k.dtype), wide_v.astype(v.dtype)
+    return _rows(q_block, keys, values, segments_block, segments, first)
+
+  first = BLOCK * jnp.arange(count)
+  out = jax.lax.map(one, (cut(q), cut(segments), first))
+  out = out.swapaxes(0, 1).reshape(q.shape[0], -1, *q.shape[2:])[:, :tokens]
+  return checkpoint_name(out, SAVED)
+
+
+def cudnn(q, k, v, segments):
+  """cuDNN's fused attention over ragged sequences: Hopper GPUs and later.
+
+  Args:
+    q: [M, R, H, E], bfloat16 or float16.
+    k: [M, R, K, E], H a multiple of K.
+    v: [M, R, K, E].
+    segments: int32 [M, R]; 1 to at most SEQUENCES in order, then 0.
+  Returns:
+    [M, R, H, E], in q's dtype; 0 at padding.
+  Raises:
+    ValueError: shapes differ.
+    NotImplementedError: the GPU, the dtype or the width of a head is none
+      that cuDNN has a kernel for.
+    RuntimeError: there is no cuDNN.
+  """
+  # Not public: jax.nn.dot_product_attention has no packed rows yet.
+  from jax._src.cudnn import fused_attention_stablehlo as fused
+
+  shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
+  live = (segments > 0)[..., None, None]
+  # cuDNN leaves padding as memory happened to be, forwards and backwards.
+  q, k, v = (jnp.where(live, x, 0) for x in (q, k, v))
+  lengths, starts = ragged(segments)
+  out = fused.dot_product_attention(
+    q,
+    k,
+    v,
+    q_seqlen=lengths,
+    kv_seqlen=lengths,
+    q_offsets=starts,
+    kv_offsets=starts,
+    scale=q.shape[-1] ** -0.5,
+    mask_type=fused.MaskType.PADDING_CAUSAL,
   )
-  same = segments[:, :, None] == segments[:, None, :]
-  seen = same & jnp.tri(tokens, dtype=bool)
-  scores = jnp.where(seen[:, None, None], scores / width**0.5, -jnp.inf)
-  weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-  out = jnp.einsum('mkgrs,mske->mrkge', weights, v)
-  return out.reshape(q.shape)
+  return jnp.where(live, out, 0)
+
+
+def ragged(segments):
+  """Lengths and starts of the sequences of packed rows, as cuDNN wants them.
+
+  Args:
+    segments: int32 [M, R]; 1 to at most SEQUENCES in order, then 0.
+  Returns:
+    int32 [M, SEQUENCES] lengths and int32 [M, SEQUENCES + 1] starts, tokens;
+    -1 where a row has no such sequence.
+  """
+  numbers = jnp.arange(1, SEQUENCES + 1)
+  lengths = jnp.sum(segments[:, :, None] == numbers, axis=1, dtype=jnp.int32)
+  starts = jnp.cumsum(lengths, axis=1) - lengths
+  there = lengths > 0
+  starts = jnp.pad(
+    jnp.where(there, starts, -1), [(0, 0), (0, 1)], constant_values=-1
+  )
+  return jnp.where(there, lengths, -1), starts
+
+
+def distance(attend, *, heads, kv_heads, width, dtype):
+  """How far an implementation is from `reference` on a few packed rows.
+
+  Args:
+    attend: an implementation of this module.
+    heads: H.
+    kv_heads: K.
+    width: E.
+    dtype: what it is to compute in.
+  Returns:
+    float32 [], the largest difference in output and gradients at the tokens
+    of sequences, as a share of the largest number there.
+  """
+  tokens = 256
+  ends = jnp.asarray([[100, 163, 210], [1, 129, 256]])
+  place = jnp.arange(tokens)[None, :, None]
+  segments = 1 + jnp.sum(place >= ends[:, None], axis=-1, dtype=jnp.int32)
+  segments = jnp.where(segments > 3, 0, segments)
+  live = (segments > 0)[..., None, None]
+  keys = jax.random.split(jax.random.key(0), 4)
+  sizes = ((2, tokens, n, width) for n in (heads, kv_heads, kv_heads, heads))
+  given = [
+    jax.random.normal(key, size, dtype)
+    for key, size in zip(keys, sizes, strict=True)
+  ]
+
+  def all_of(attend, dtype):
+    *qkv, slope = (x.astype(dtype) for x in given)
+    out, back = jax.vjp(lambda *qkv: attend(*qkv, segments), *qkv)
+    found = (out, *back(jnp.where(live, slope, 0)))
+    return [jnp.where(live, x, 0).astype(jnp.float32) for x in found]
+
+  wrong = [
+    jnp.max(jnp.abs(ours - true)) / jnp.max(jnp.abs(true))
+    for ours, true in zip(
+      all_of(attend, dtype), all_of(reference, jnp.float32), strict=True
+    )
+  ]
+  return jnp.max(jnp.stack(wrong))
 
 
 def one_token(q, k, v, seen):
@@ -58,4 +197,21 @@ def one_token(q, k, v, seen):
   return jnp.einsum('skgc,skce->skge', weights, v).reshape(q.shape)
 
 
-IMPLEMENTATIONS = {'reference': reference}
+def _rows(q, k, v, q_segments, segments, first):
+  """Attention of the queries [M, T, H, E] from column `first` on."""
+  rows, tokens, heads, width = q.shape
+  kv_heads = k.shape[2]
+  grouped = q.reshape(rows, tokens, kv_heads, heads // kv_heads, width)
+  scores = jnp.einsum(
+    'mrkge,mske->mkgrs', grouped, k, preferred_element_type=jnp.float32
+  )
+  same = q_segments[:, :, None] == segments[:, None, :]
+  causal = first + jnp.arange(tokens)[:, None] >= jnp.arange(k.shape[1])
+  seen = (same & causal)[:, None, None]
+  scores = jnp.where(seen, scores / width**0.5, -jnp.inf)
+  weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
+  out = jnp.einsum('mkgrs,mske->mrkge', weights, v)
+  return out.reshape(q.shape)
+
+
+IMPLEMENTATIONS = {'reference': reference, 'blocked': blocked, 'cudnn': cudnn}

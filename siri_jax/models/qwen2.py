@@ -10,9 +10,37 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from siri_jax import shapes
 from siri_jax.models import attention
+
+
+def _keeps(*names):
+  """A jax.checkpoint policy: what bears a name, and cuDNN's own outputs."""
+  named = jax.checkpoint_policies.save_only_these_names(*names)
+
+  def policy(primitive, *args, **params):
+    own = attention.SAVED in names and primitive.name == attention.CUDNN
+    return own or named(primitive, *args, **params)
+
+  return policy
+
+
+def _keeps_all(primitive, *_, **__):
+  """All but weights made whole, which would undo their being cut."""
+  return primitive.name != 'all_gather'
+
+
+# Name -> the jax.checkpoint policy, least memory first. 'full' works all of a
+# block out again from its input, 'attention' keeps attention's outputs, 'qkv'
+# the queries, keys and values too; 'nothing' is worked out again.
+REMAT = {
+  'full': _keeps(),
+  'attention': _keeps(attention.SAVED),
+  'qkv': _keeps(attention.SAVED, 'qkv'),
+  'nothing': _keeps_all,
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +119,9 @@ def init(key, shape):
   return jax.tree.unflatten(tree, leaves)
 
 
-def forward(params, shape, tokens, positions, segments, *, attend, remat):
+def forward(
+  params, shape, tokens, positions, segments, *, fetch, attend, remat
+):
   """Hidden states after the last norm, ready for the head.
 
   Args:
@@ -100,8 +130,10 @@ def forward(params, shape, tokens, positions, segments, *, attend, remat):
     tokens: int32 [M, R].
     positions: int32 [M, R], place of each token in its own sequence.
     segments: int32 [M, R], one number for each sequence of a row.
+    fetch: a layer's arrays as they lie in params -> as they are computed
+      with; called anew in the backward pass.
     attend: (q, k, v, segments) -> out, of models/attention.py.
-    remat: jax.checkpoint policy, or None to keep every activation.
+    remat: a key of REMAT.
   Returns:
     [M, R, D] in the params' dtype.
   Raises:
@@ -111,13 +143,32 @@ def forward(params, shape, tokens, positions, segments, *, attend, remat):
   angles = rope_angles(shape, positions)
 
   def block(x, layer):
-    q, k, v = project(layer, shape, x, angles)
-    return finish(layer, shape, x, attend(q, k, v, segments)), None
+    layer = fetch(layer)
+    qkv = checkpoint_name(project(layer, shape, x, angles), 'qkv')
+    return finish(layer, shape, x, attend(*qkv, segments)), None
 
-  if remat is not None:
-    block = jax.checkpoint(block, policy=remat)
-  x, _ = scan_layers(block, params['embed'][tokens], params['layers'])
+  # A scan keeps the passes apart by itself.
+  block = jax.checkpoint(block, policy=REMAT[remat], prevent_cse=False)
+  x, _ = scan_layers(block, embed(params['embed'], tokens), params['layers'])
   return norm(x, params['norm'], shape.norm_eps)
+
+
+@jax.custom_vjp
+def embed(table, tokens):
+  """Rows [..., D] of a table [V, D]; its gradient is added up in float32."""
+  return table[tokens]
+
+
+def _embed_backwards(saved, slope):
+  table, tokens = saved
+  total = jnp.zeros(table.shape, jnp.float32)
+  total = total.at[tokens].add(slope.astype(jnp.float32))
+  return total.astype(table.dtype), None
+
+
+embed.defvjp(
+  lambda table, tokens: (table[tokens], (table, tokens)), _embed_backwards
+)
 
 
 def prefill(params, shape, tokens):

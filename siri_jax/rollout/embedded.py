@@ -3,6 +3,7 @@
 import functools
 import zlib
 
+import jax
 import numpy as np
 
 from siri_jax import types
@@ -19,7 +20,9 @@ class Embedded:
 
   def push(self, params, version):
     """Takes a copy, for an update gives its parameters' memory away."""
-    self._params = self._engine.export(params)
+    whole = self._engine.export(params)
+    # One device decodes: several would all do the same.
+    self._params = jax.tree.map(lambda x: x.addressable_data(0), whole)
     self._version = version
 
   def sample(self, prompts, sampling, progress):

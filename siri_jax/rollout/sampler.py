@@ -60,7 +60,8 @@ class Engine:
   """What a sampler is built from.
 
   Attributes:
-    export: jitted; parameters -> a copy in the dtype to sample in.
+    export: jitted; parameters -> a copy in the dtype to sample in, whole on
+      every device.
     start: jitted `decode.start`.
     advance: jitted `decode.advance`.
     requests: Q, most samples of one call of `start`.
