@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax import types, update
+from siri_jax.models import qwen2
 from siri_jax.rollout import decode
 
 
@@ -19,8 +20,7 @@ class Steps(NamedTuple):
     update: one optimiser step, see update.update; gives the state away.
     logprobs: log-probabilities of rows, see update.all_logprobs.
     entropy: entropy over rows, see update.entropy.
-    export: parameters -> their copy in the compute dtype, whole on every
-      device.
+    export: parameters -> their copy for decoding, whole on every device.
     start: decode.start.
     advance: decode.advance; gives the progress away.
   """
@@ -123,4 +123,5 @@ def compile_count(steps):
 
 def _copy(params, *, dtype):
   # A copy even where the dtype is the same: the update gives its input away.
-  return jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
+  copy = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
+  return qwen2.unstacked(copy)

@@ -8,10 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from siri_jax.models import qwen2
 from siri_jax.rollout import decode
 
 SHAPE = builders.tiny_shape(layers=1)
-PARAMS = builders.lively(SHAPE)
+LAYERS = qwen2.unstacked(builders.lively(SHAPE))
 EOS = 0
 CHOOSE = jax.jit(decode.choose)
 
@@ -144,9 +145,9 @@ def engine(slots, columns, stretch):
 def run(ask, *, slots=2, columns=6, stretch=3):
   """Decodes to the end; all the states between."""
   start, advance = engine(slots, columns, stretch)
-  states = [start(PARAMS, ask)]
+  states = [start(LAYERS, ask)]
   while not np.all(states[-1].lengths[: ask.count] > 0):
-    states.append(advance(PARAMS, ask, states[-1]))
+    states.append(advance(LAYERS, ask, states[-1]))
   return states
 
 
@@ -210,7 +211,7 @@ def test_a_cap_of_one_is_one_token():
 def test_a_longer_engine_draws_the_same_numbers_first():
   ask = make_ask(PROMPTS, group=2)
   short, long = (
-    engine(2, columns, 3)[0](PARAMS, ask).uniforms for columns in (6, 17)
+    engine(2, columns, 3)[0](LAYERS, ask).uniforms for columns in (6, 17)
   )
   assert long.shape == (8, 17)
   np.testing.assert_array_equal(long[:, :6], short)
@@ -243,4 +244,4 @@ def test_the_first_tokens_are_drawn_as_often_as_they_are_likely():
 def test_an_ask_whose_arrays_differ_is_refused():
   ask = make_ask(PROMPTS)
   with pytest.raises(ValueError, match='do not fit'):
-    engine(2, 6, 3)[0](PARAMS, ask.replace(identity=ask.identity[:2]))
+    engine(2, 6, 3)[0](LAYERS, ask.replace(identity=ask.identity[:2]))

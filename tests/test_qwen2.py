@@ -96,6 +96,7 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
 
 SHAPE = builders.tiny_shape()
 PARAMS = builders.lively(SHAPE)
+LAYERS = qwen2.unstacked(PARAMS)
 
 
 def test_the_packed_forward_equals_the_unpacked_one():
@@ -125,7 +126,7 @@ def filled_cache():
   ids = random_tokens(SLOTS, WIDTH, SHAPE.vocab)
   read = jax.jit(functools.partial(qwen2.prefill, shape=SHAPE))
   pad = [(0, 0), (0, 0), (0, WIDTH - PROMPT), (0, 0)]
-  cache = read(PARAMS, tokens=ids[:, :PROMPT])
+  cache = read(LAYERS, tokens=ids[:, :PROMPT])
   return jax.tree.map(lambda x: jnp.pad(x, pad), cache), ids
 
 
@@ -136,7 +137,7 @@ def test_prefill_and_decode_step_by_step_equal_the_forward():
   position, slots = np.int32([PROMPT, PROMPT - 1, PROMPT - 2]), np.arange(SLOTS)
   for _ in range(WIDTH - PROMPT):
     logits, cache = decode(
-      PARAMS, token=ids[slots, position], position=position, cache=cache
+      LAYERS, token=ids[slots, position], position=position, cache=cache
     )
     here = expected[slots, position]
     np.testing.assert_allclose(logits, here, atol=1e-5)
@@ -146,7 +147,7 @@ def test_prefill_and_decode_step_by_step_equal_the_forward():
 def test_a_position_past_the_cache_writes_nothing():
   cache, ids = filled_cache()
   past = np.int32([WIDTH, WIDTH + 1, 999])
-  _, after = decode(PARAMS, token=ids[:, 0], position=past, cache=cache)
+  _, after = decode(LAYERS, token=ids[:, 0], position=past, cache=cache)
   assert jax.tree.all(jax.tree.map(np.array_equal, cache, after))
 
 

@@ -171,11 +171,29 @@ embed.defvjp(
 )
 
 
+def unstacked(params):
+  """Parameters for prefill and decode: 'layers' is a tuple of a tree each.
+
+  Slices of the stack inside of a decoding loop would copy every weight at
+  every token.
+
+  Args:
+    params: the tree of `array_shapes`.
+  Returns:
+    The same arrays, but for the stacked ones, which are taken apart.
+  """
+  count = jax.tree.leaves(params['layers'])[0].shape[0]
+  parts = (
+    jax.tree.map(lambda w, i=i: w[i], params['layers']) for i in range(count)
+  )
+  return {**params, 'layers': tuple(parts)}
+
+
 def prefill(params, shape, tokens):
   """Keys and values of whole prompts, for a cache.
 
   Args:
-    params: the tree of `array_shapes`.
+    params: of `unstacked`.
     shape: Shape.
     tokens: int32 [N, P], padded at the end.
   Returns:
@@ -184,14 +202,13 @@ def prefill(params, shape, tokens):
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
   angles = rope_angles(shape, positions)
   one_segment = jnp.ones_like(tokens)
-
-  def block(x, layer):
+  x = params['embed'][tokens]
+  cache = []
+  for layer in params['layers']:
     q, k, v = project(layer, shape, x, angles)
-    out = attention.reference(q, k, v, one_segment)
-    return finish(layer, shape, x, out), (k.swapaxes(1, 2), v.swapaxes(1, 2))
-
-  _, cache = scan_layers(block, params['embed'][tokens], params['layers'])
-  return tuple(zip(*cache, strict=True))
+    x = finish(layer, shape, x, attention.reference(q, k, v, one_segment))
+    cache.append((k.swapaxes(1, 2), v.swapaxes(1, 2)))
+  return tuple(cache)
 
 
 def decode(params, shape, token, position, cache):
@@ -201,7 +218,7 @@ def decode(params, shape, token, position, cache):
   token.
 
   Args:
-    params: the tree of `array_shapes`.
+    params: of `unstacked`.
     shape: Shape.
     token: int32 [S], the newest token of each slot.
     position: int32 [S], its place in its sequence and its column.
@@ -215,8 +232,7 @@ def decode(params, shape, token, position, cache):
   seen = jnp.arange(cache[0][0].shape[2]) <= position[:, None]
   x = params['embed'][token]
   grown = []
-  for i, (k, v) in enumerate(cache):
-    layer = jax.tree.map(lambda w, i=i: w[i], params['layers'])
+  for layer, (k, v) in zip(params['layers'], cache, strict=True):
     q, new_k, new_v = project(layer, shape, x, angles)
     k = k.at[slots, :, position].set(new_k)
     v = v.at[slots, :, position].set(new_v)
@@ -252,7 +268,9 @@ def project(layer, shape, x, angles):
 
 def finish(layer, shape, x, out):
   """The rest of a block after attention: output matrix, residuals, SwiGLU."""
-  x = x + jnp.einsum('...he,hed->...d', out, layer['o'])
+  # In two dimensions: XLA would turn (h, e) about on a CPU.
+  out, o = out.reshape(*x.shape[:-1], -1), layer['o'].reshape(-1, shape.dim)
+  x = x + jnp.einsum('...a,ad->...d', out, o)
   y = norm(x, layer['mlp_norm'], shape.norm_eps)
   gate = jax.nn.silu(jnp.einsum('...d,df->...f', y, layer['gate']))
   up = jnp.einsum('...d,df->...f', y, layer['up'])

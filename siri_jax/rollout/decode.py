@@ -86,7 +86,7 @@ def start(params, ask, *, shape, slots, columns):
   """Reads the prompts and lays out empty slots.
 
   Args:
-    params: the policy's parameters, in the dtype to compute in.
+    params: of qwen2.unstacked, in the dtype to compute in.
     ask: Ask.
     shape: qwen2.Shape.
     slots: S, sequences decoded at a time.
@@ -121,7 +121,7 @@ def advance(params, ask, progress, *, shape, eos_ids, stretch):
   """Decodes until all is done, or for `stretch` tokens a slot.
 
   Args:
-    params: the policy's parameters, in the dtype to compute in.
+    params: of qwen2.unstacked, in the dtype to compute in.
     ask: Ask.
     progress: Progress.
     shape: qwen2.Shape.
