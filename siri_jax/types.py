@@ -71,7 +71,8 @@ class Task:
     eos_ids: ids that end a response; the first one pads.
     vocab: how many ids the tokenizer can produce; the policy has at least
       that many rows.
-    fingerprint: sha256 over data, tokenizer and template.
+    fingerprints: sha256 by name: 'data' of the training problems, 'held_out'
+      of the others, 'tokenizer' of all that makes prompts and texts of them.
     traces: (first, count) -> that stretch of an endless list of supervised
       (problem, response ids) pairs, for the warm start; None where the task
       has none.
@@ -86,7 +87,7 @@ class Task:
   decode: Callable[[Sequence[int]], str]
   eos_ids: tuple[int, ...]
   vocab: int
-  fingerprint: str
+  fingerprints: Mapping[str, str]
   traces: Callable[[int, int], list] | None = None
   longest: int | None = None
   most_tokens: Callable[[Problem], int] | None = None

@@ -235,7 +235,7 @@ def _name(c, task, shape):
     c.clip_norm,
     c.compute_dtype,
     c.attention,
-    task.fingerprint,
+    task.fingerprints,
     str(shape),
     jax.__version__,
   ]

@@ -61,17 +61,10 @@ def find(c, word, workdir):
 
 def identity(weights):
   """Plain values that tell weights from others."""
-  c = weights.c
   if weights.checkpoints:
     path = checkpoint.manifest(weights.checkpoints, weights.done)
     return {'manifest': hashlib.sha256(path.read_bytes()).hexdigest()}
-  if c.policy == 'pretrained':
-    return {'files': _digest(pathlib.Path(c.model_path))}
-  return {
-    'policy': c.policy,
-    'model_kw': c.model_kw.to_dict(),
-    'warm_kw': c.warm_kw.to_dict(),
-  }
+  return {'policy': policies.fingerprint(weights.c)}
 
 
 @contextlib.contextmanager
@@ -102,8 +95,8 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     like = checkpoint.abstract(blank.params, layout.state.params)
     where = weights.checkpoints, weights.done
     params = checkpoint.read_parameters(*where, like)
-    trained_on = checkpoint.read_facts(*where)['task']
-    if task.train and trained_on != task.fingerprint:
+    then, now = checkpoint.read_facts(*where)['fingerprints'], task.fingerprints
+    if task.train and any(then[n] != now[n] for n in ('data', 'tokenizer')):
       screen.say(
         f'note: {weights.name} was trained on other problems, or with another '
         'tokenizer or template, than those of this config'
@@ -128,13 +121,3 @@ def _checkpoint(c, word, folder):
       f'--weights={word}: no such checkpoint in {folder} (there: {there})'
     )
   return Weights(f'{done:0{checkpoint.DIGITS}d}', c, done, str(folder))
-
-
-def _digest(folder):
-  """sha256 over a model folder's weights and their description."""
-  digest = hashlib.sha256()
-  for path in sorted([*folder.glob('*.safetensors'), *folder.glob('*.json')]):
-    with open(path, 'rb') as file:
-      digest.update(path.name.encode())
-      digest.update(hashlib.file_digest(file, 'sha256').digest())
-  return digest.hexdigest()

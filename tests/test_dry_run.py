@@ -20,7 +20,7 @@ def task_of(problems, **evals):
     decode=lambda ids: '',
     eos_ids=(0,),
     vocab=8,
-    fingerprint='none',
+    fingerprints={},
   )
 
 

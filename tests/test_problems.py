@@ -120,7 +120,7 @@ def _task(texts, held_out=(), **settings):
     decode=bytes,
     eos_ids=(0,),
     vocab=256,
-    fingerprint='f',
+    fingerprints={'data': 'f', 'tokenizer': 't'},
     **settings,
   )
 
@@ -130,7 +130,9 @@ def test_long_prompts_are_dropped_counted_and_fingerprinted():
   assert [p.text for p in task.train] == ['four', 'ok']
   assert dropped == 1
   other, _ = problems.drop_long(_task(['four', 'sixsix', 'ok']), 4)
-  assert task.fingerprint == other.fingerprint != 'f'
+  assert task.fingerprints == other.fingerprints
+  assert task.fingerprints['data'] != 'f'
+  assert task.fingerprints['tokenizer'] == 't'
 
 
 def test_a_task_whose_prompts_all_fit_stays_as_it_is():

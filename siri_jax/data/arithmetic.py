@@ -81,9 +81,9 @@ def task(*, seed, problems, held_out):
   """
   _refuse_low(seed=(seed, 0), problems=(problems, 1), held_out=(held_out, 1))
   evaluation = _problems(seed, _HELD_OUT, 0, held_out)
-  drawn = [TOKENS, CARRY.tolist(), seed, problems, evaluation]
-  drawn += _problems(seed, _TRAIN, 0, 64)
+  drawn = [CARRY.tolist(), seed, problems, _problems(seed, _TRAIN, 0, 64)]
   drawn += [(p, ids.tolist()) for p, ids in _traces(seed, 0, 64)]
+  prints = dict(data=drawn, held_out=evaluation, tokenizer=TOKENS)
   return types.Task(
     train=_Drawn(seed, problems),
     evals={'held_out': evaluation},
@@ -91,7 +91,10 @@ def task(*, seed, problems, held_out):
     decode=decode,
     eos_ids=(ID['<eos>'],),
     vocab=len(TOKENS),
-    fingerprint=hashlib.sha256(repr(drawn).encode()).hexdigest(),
+    fingerprints={
+      name: hashlib.sha256(repr(value).encode()).hexdigest()
+      for name, value in prints.items()
+    },
     traces=functools.partial(_traces, seed),
   )
 

@@ -153,7 +153,7 @@ def drop_long(task, max_prompt):
       `longest` and `most_tokens` tell, are encoded.
     max_prompt: tokens a prompt may have, template and instruction included.
   Returns:
-    (task, how many were dropped). Another fingerprint if any was.
+    (task, how many were dropped). Another fingerprint of the data if any was.
   Raises:
     ValueError: nothing is left, or held-out problems are over the limit: a
       set without them would be another set, so the limit has to rise.
@@ -176,9 +176,8 @@ def drop_long(task, max_prompt):
   dropped = len(task.train) - len(kept)
   if not dropped:
     return task, 0
-  both = f'{task.fingerprint} {fingerprint(kept)}'
-  digest = hashlib.sha256(both.encode()).hexdigest()
-  return dataclasses.replace(task, train=kept, fingerprint=digest), dropped
+  prints = {**task.fingerprints, 'data': fingerprint(kept)}
+  return dataclasses.replace(task, train=kept, fingerprints=prints), dropped
 
 
 def _fits(task, problem, max_prompt):

@@ -2,7 +2,7 @@
 
 import dataclasses
 import functools
-import hashlib
+import itertools
 
 from siri_jax import types
 from siri_jax.data import arithmetic as built_in
@@ -34,15 +34,19 @@ def jsonl(*, train, evals, tokenizer, instruction):
   read = _all(loads)
   talk = read.pop('tokenizer')
   training = read.pop('train')
-  both = f'{problems.fingerprint(training)} {talk.fingerprint}'
+  evaluation = {k.removeprefix('evals.'): v for k, v in read.items()}
   return types.Task(
     train=training,
-    evals={key.removeprefix('evals.'): value for key, value in read.items()},
+    evals=evaluation,
     encode=lambda problem: talk.encode(problem.text),
     decode=talk.decode,
     eos_ids=talk.eos_ids,
     vocab=talk.vocab,
-    fingerprint=hashlib.sha256(both.encode()).hexdigest(),
+    fingerprints={
+      'data': problems.fingerprint(training),
+      'held_out': problems.fingerprint(itertools.chain(*evaluation.values())),
+      'tokenizer': talk.fingerprint,
+    },
     most_tokens=lambda problem: talk.most_tokens(problem.text),
   )
 

@@ -6,6 +6,7 @@ Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
 
 import contextlib
 import functools
+import hashlib
 import json
 import math
 import pathlib
@@ -85,6 +86,16 @@ def read_shape(folder):
     norm_eps=config['rms_norm_eps'],
     tied=config.get('tie_word_embeddings', False),
   )
+
+
+def fingerprint(folder):
+  """sha256 over a model folder's tensors and their description."""
+  folder, digest = pathlib.Path(folder), hashlib.sha256()
+  for path in sorted([*folder.glob('*.safetensors'), *folder.glob('*.json')]):
+    with open(path, 'rb') as file:
+      digest.update(path.name.encode())
+      digest.update(hashlib.file_digest(file, 'sha256').digest())
+  return digest.hexdigest()
 
 
 def read_parameters(folder, shape, shardings):

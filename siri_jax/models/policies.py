@@ -1,5 +1,8 @@
 """Where a policy comes from: a Hugging Face folder, or a shape."""
 
+import hashlib
+import json
+
 import jax
 
 from siri_jax import sharding
@@ -31,6 +34,14 @@ def shape_of(c, vocab):
       f'tokenizer has {vocab}: they do not belong together'
     )
   return shape
+
+
+def fingerprint(c):
+  """sha256 of what the config's policy starts from, but for the seed."""
+  if c.policy == 'pretrained':
+    return hf.fingerprint(c.model_path)
+  made = [c.policy, c.model_kw.to_dict(), c.warm_kw.to_dict()]
+  return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
 def parameters(c, shape, shardings):
