@@ -17,6 +17,7 @@ def get_config():
   c.total_steps = 1920  # GRPO steps: three cycles of 640 (paper, 5.1).
   c.cache_dir = 'runs/cache'  # Folder of compiled programs and warm starts.
   c.writers = ('tensorboard',)  # Views of metrics.jsonl; 'wandb' by name.
+  c.stop_secs = 100.0  # From TERM to the end at most; some clouds give 120.
 
   # The problems.
   c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
@@ -114,7 +115,8 @@ def get_config():
   # Cadence: steps; 0 is never. Schedule extrema and the end always count.
   c.eval_every = 20  # [open]: DeepScaleR 10 to 20.
   c.checkpoint_every = 20  # [open]: DeepScaleR 10 to 20.
-  c.keep_checkpoints = 3  # Newest ones; those at extrema stay.
+  c.keep_checkpoints = 3  # Newest ones; those at extrema stay too,
+  c.keep_every = 160  # and those at multiples of so many steps; 0: none.
   c.rollouts_every = 20  # Steps whose samples are written with their text.
   c.picture_every = 20  # Steps between two drawings of the run.
 

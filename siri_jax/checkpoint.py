@@ -1,12 +1,18 @@
 """Everything a run needs to go on, through Orbax, with a manifest of its own.
 
 Orbax cannot tell a flipped bit in every layout, so each checkpoint has a
-manifest of sha256 beside it, written last: one without is not complete.
+manifest of sha256 beside it, written last: one without is not complete. All
+but the copy to the host happens while the run goes on.
 """
 
+import concurrent.futures
+import contextlib
+import errno
 import hashlib
 import json
+import logging
 import pathlib
+import shutil
 
 import jax
 import orbax.checkpoint as ocp
@@ -23,16 +29,17 @@ class DamagedError(ValueError):
 class Checkpoints:
   """The checkpoints of a run, by updates done."""
 
-  def __init__(self, folder, *, keep, always=()):
+  def __init__(self, folder, *, keep, every=0, always=()):
     """Opens <folder>, made where there is none.
 
     Args:
       folder: path.
       keep: newest ones to keep.
-      always: steps that are kept too.
+      every: multiples of it are kept too; 0: none.
+      always: further steps that are kept.
     """
     self._folder = pathlib.Path(folder).resolve()
-    self._keep, self._always = keep, frozenset(always)
+    self._keep, self._every, self._always = keep, every, frozenset(always)
     self._manager = ocp.CheckpointManager(
       self._folder,
       # Without them a state's metadata would read as empty.
@@ -41,34 +48,51 @@ class Checkpoints:
         'facts': ocp.JsonCheckpointHandler(),
       },
       options=ocp.CheckpointManagerOptions(
-        step_format_fixed_length=DIGITS,
-        cleanup_tmp_directories=True,
-        enable_async_checkpointing=False,
+        step_format_fixed_length=DIGITS, cleanup_tmp_directories=True
       ),
     )
+    # Orbax logs at length what it raises as well.
+    logging.getLogger('absl').addFilter(_is_not_of_orbax)
+    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
+    self._unfinished = None
 
   def save(self, state, facts):
-    """Saves a types.TrainState with what else a run needs to know.
+    """Begins to save a types.TrainState with what else a run needs to know.
+
+    The state may be changed or given away as soon as this returns.
 
     Args:
       state: the state; its `step` names the checkpoint.
       facts: dict that JSON can hold.
+    Raises:
+      OSError: there is no room, or the one before could not be written.
     """
+    self.finish()
     step = int(state.step)
     if step in self._manager.all_steps():
       return  # The end of a run may be a turn as well, or a resumed end.
+    self._refuse_full_disk(state)
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)
     )
-    self._manager.save(step, args=args, force=True)
-    self._manager.wait_until_finished()
-    self._manager.check_for_errors()
-    if jax.process_index() == 0:
-      digests = json.dumps(_digests(self._path(step)), indent=1)
-      run_folder.write_atomically(self._manifest(step), digests.encode())
-    # Only now: else a kill before the manifest might leave none whole.
-    older = sorted(self._manager.all_steps())[: -self._keep]
-    self._delete(s for s in older if s not in self._always)
+    with self._naming(step):
+      self._manager.save(step, args=args, force=True)
+    self._unfinished = self._thread.submit(self._complete, step)
+
+  def check(self):
+    """Raises OSError if the newest one could not be written; never waits."""
+    if self._unfinished and self._unfinished.done():
+      self.finish()
+
+  def finish(self):
+    """Waits till the newest one is complete.
+
+    Raises:
+      OSError: it could not be written; those before are as they were.
+    """
+    unfinished, self._unfinished = self._unfinished, None
+    if unfinished:
+      unfinished.result()
 
   def restore(self, like, tell):
     """The newest whole checkpoint.
@@ -104,8 +128,50 @@ class Checkpoints:
     return None
 
   def close(self):
-    """Ends Orbax's threads."""
-    self._manager.close()
+    """Waits for what is being written, and ends the threads."""
+    try:
+      self.finish()
+    finally:
+      self._thread.shutdown()
+      with contextlib.suppress(ValueError, OSError):  # Told by finish.
+        self._manager.close()
+
+  def _complete(self, step):
+    """Makes a checkpoint count, and older ones go, once it is all written."""
+    with self._naming(step):
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    if jax.process_index() == 0:
+      digests = json.dumps(_digests(self._path(step)), indent=1)
+      run_folder.write_atomically(self._manifest(step), digests.encode())
+    # Only now: else a kill before the manifest might leave none whole.
+    older = sorted(self._manager.all_steps())[: -self._keep]
+    self._delete(s for s in older if not self._stays(s))
+
+  def _stays(self, step):
+    """Whether a checkpoint is kept however old it is."""
+    return step in self._always or (self._every and step % self._every == 0)
+
+  def _refuse_full_disk(self, state):
+    """Raises OSError where a state has no room; Orbax would tell at length."""
+    need = sum(x.nbytes for x in jax.tree.leaves(state))
+    free = shutil.disk_usage(self._folder).free
+    if free < need:
+      why = f'{need / 2**30:.1f} GiB are needed, {free / 2**30:.1f} are free'
+      raise OSError(errno.ENOSPC, why, str(self._folder))
+
+  @contextlib.contextmanager
+  def _naming(self, step):
+    """Makes an OSError with the path in it of whatever Orbax raises."""
+    path = str(self._path(step))
+    try:
+      yield
+    except OSError as error:
+      error.filename = error.filename or path
+      raise
+    except Exception as error:  # A ValueError of tensorstore's, for one.
+      why = str(error).partition('\n')[0]
+      raise OSError(errno.EIO, why, path) from error
 
   def _read(self, step, like):
     """State and facts of one whole checkpoint."""
@@ -234,10 +300,19 @@ def _leaves(tree):
     yield '/'.join(keys), (tuple(x.shape), str(x.dtype))
 
 
+def _is_not_of_orbax(record):
+  return 'orbax' not in pathlib.Path(record.pathname).parts
+
+
 def _digests(folder):
   """sha256 of every file below a folder, by relative path."""
   return {
-    str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+    str(path.relative_to(folder)): _digest(path)
     for path in sorted(folder.rglob('*'))
     if path.is_file()
   }
+
+
+def _digest(path):
+  with open(path, 'rb') as file:  # A file may be larger than the memory.
+    return hashlib.file_digest(file, 'sha256').hexdigest()

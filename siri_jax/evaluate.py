@@ -86,7 +86,9 @@ def main(argv):
       return refuse([*asked.faults, *faults], asked.source)
     set_up_jax(asked.config)
     screen = stack.enter_context(terminal.Terminal(0))
-    signals = stack.enter_context(watch.Signals(screen.say))
+    signals = stack.enter_context(
+      watch.Signals(screen.say, secs=asked.config.stop_secs)
+    )
     try:
       graders = stack.enter_context(opening.graders_of(asked.config))
       for job in jobs:
@@ -212,8 +214,8 @@ def measure(job, graders, screen, signals):
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done)
-      bench = world.Bench(task, folder, screen, engine, graders)
-      sample(bench, name, sampling, signals)
+      bench = world.Bench(task, folder, screen, engine, graders, signals)
+      sample(bench, name, sampling)
       record = {
         'weights': job.weights.name,
         'done': job.weights.done,
@@ -225,7 +227,7 @@ def measure(job, graders, screen, signals):
       run_folder.write_atomically(path, text.encode() + b'\n')
 
 
-def sample(bench, name, sampling, signals):
+def sample(bench, name, sampling):
   """Samples and grades the problems of a set that have no file yet."""
   asked = bench.task.evals[name]
   numbers = {problem.id: number for number, problem in enumerate(asked)}
@@ -241,8 +243,6 @@ def sample(bench, name, sampling, signals):
     done = sampling.seeds[-1]
     rows = examine.rows(group, bench.task, done, response_ids=ids)
     bench.folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
-    if signals.asked:
-      signals.stop()
 
 
 def score(bench, name, caps):

@@ -69,6 +69,8 @@ def graded(bench, problems, sampling, word, *, cap, watch):
     watch: Watch; takes the laps 'rollout' and 'grade'.
   Yields:
     types.Group of each problem, as soon as it is whole.
+  Raises:
+    watch.StopAsked: a signal came. What is left is for who goes on.
   """
   task, by_id = bench.task, {p.id: p for p in problems}
   prompts = [
@@ -76,6 +78,7 @@ def graded(bench, problems, sampling, word, *, cap, watch):
   ]
 
   def progress(done, total):
+    bench.signals.heed()
     bench.screen.working(word, done, total)
 
   def whole(samples, ticket):
@@ -91,7 +94,9 @@ def graded(bench, problems, sampling, word, *, cap, watch):
     while waiting and waiting[0][1].is_done():
       yield whole(*waiting.popleft())
   watch.lap('rollout')
-  for samples, ticket in waiting:
+  for done, (samples, ticket) in enumerate(waiting):
+    bench.signals.heed()
+    bench.screen.working('grading', done, len(waiting))
     yield whole(samples, ticket)
   bench.note_disagreements()
   watch.lap('grade')

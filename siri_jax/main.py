@@ -3,8 +3,9 @@
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
     [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
 
-Exit status: 0 done, 2 refused (config, files or folder), 3 diverged,
-128 + n ended by signal n after saving; the same command goes on.
+Exit status: 0 done, 2 refused (config, files or folder), 3 diverged, 5 a file
+could not be written, 128 + n ended by signal n. After the last two the same
+command goes on.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from siri_jax import (
 from siri_jax import plan as plans
 from siri_jax.analysis import table
 
-DONE, REFUSED, DIVERGED = 0, 2, 3
+DONE, REFUSED, DIVERGED, UNWRITTEN = 0, 2, 3, 5
 
 
 def main(argv):
@@ -82,20 +83,26 @@ def define(values):
 
 def run(plan, task, folder, screen):
   """Trains in an open folder, says how it ended, returns the exit status."""
-  with contextlib.ExitStack() as stack:
-    try:
-      parts = opening.opened(plan, task, folder, screen)
-      world, state, tokens = stack.enter_context(parts)
-    except watch.StopAsked as stop:
-      screen.say('saved; the same command goes on')
-      return 128 + stop.args[0]
-    except (ValueError, OSError) as error:
-      return refuse(str(error).splitlines(), folder.path)
-    try:
+  try:
+    with contextlib.ExitStack() as stack:
+      try:
+        parts = opening.opened(plan, task, folder, screen)
+        world, state, tokens = stack.enter_context(parts)
+      except watch.StopAsked as stop:
+        screen.say('saved; the same command goes on')
+        return 128 + stop.args[0]
+      except (ValueError, OSError, run_folder.RefusedError) as error:
+        return refuse(str(error).splitlines(), folder.path)
       state = train.train(world, state, tokens)
-    except train.DivergedError as error:
-      screen.say(str(error))
-      return DIVERGED
+  except train.DivergedError as error:
+    screen.say(str(error))
+    return DIVERGED
+  except OSError as error:
+    screen.say(
+      f'{error}\nNothing more can be written there. Free space or mend the '
+      'disk; the same command goes on from the newest whole checkpoint.'
+    )
+    return UNWRITTEN
   if world.signals.asked:
     screen.say(
       f'saved after {int(state.step)} updates; the same command goes on'

@@ -36,10 +36,18 @@ FREE = (
   'eval_every',
   'checkpoint_every',
   'keep_checkpoints',
+  'keep_every',
   'rollouts_every',
   'picture_every',
   'table_samples',
   'table_caps',
+  'stop_secs',
+  # But for rounding:
+  'mesh_kw',
+  'micro_rows',
+  'row_tokens',
+  'head_chunk',
+  'remat',
 )
 
 
@@ -129,13 +137,17 @@ def opened(plan, task, folder, screen):
   recipe = recipe_of(plan, shape)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
-    signals = stack.enter_context(Signals(screen.say))
+    signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
     checkpoints = checkpoint.Checkpoints(
-      folder.path / 'checkpoints', keep=c.keep_checkpoints, always=plan.turns
+      folder.path / 'checkpoints',
+      keep=c.keep_checkpoints,
+      every=c.keep_every,
+      always=plan.turns,
     )
     stack.callback(checkpoints.close)
     like = checkpoint.abstract(blank, layout.state)
-    state, tokens = resumed(checkpoints, like, task, folder, screen)
+    prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
+    state, tokens = resumed(checkpoints, like, prints, folder, screen)
     start = None
     if state is None or 'ref_logp' in plan.extra:
       start = start_of(c, task, shape, layout, screen, signals)
@@ -167,6 +179,7 @@ def opened(plan, task, folder, screen):
       fit=fit_of(plan, shape),
       place=functools.partial(sharding.put, shardings=layout.rows),
       start=start,
+      fingerprints=prints,
     )
     yield world, state, tokens
 
@@ -265,13 +278,15 @@ def blueprint(recipe):
   return jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), params)
 
 
-def resumed(checkpoints, like, task, folder, screen):
+def resumed(checkpoints, like, prints, folder, screen):
   """The newest whole checkpoint's state, and the records cut back to it.
 
   Returns:
     (types.TrainState, response tokens so far), or (None, 0).
   Raises:
-    ValueError: the checkpoint belongs to other problems or another model.
+    run_folder.RefusedError: the checkpoint is of other problems, another
+      tokenizer or model, see World.fingerprints.
+    ValueError: its arrays are another model's, or no checkpoint is whole.
   """
 
   def tell(why):
@@ -279,18 +294,17 @@ def resumed(checkpoints, like, task, folder, screen):
     screen.say(why)
 
   found = checkpoints.restore(like, tell)
-  state, facts = found or (None, {'tokens': 0, 'task': task.fingerprint})
-  if facts['task'] != task.fingerprint:
-    raise ValueError(
-      f'{folder.path}: its checkpoints were trained on other problems, or '
-      'with another tokenizer or template. Take another --workdir.'
-    )
-  done = int(state.step) if found else -1
+  if not found:
+    folder.rewind('metrics', -1)
+    folder.rewind('eval', -1)
+    return None, 0
+  state, facts = found
+  folder.refuse_change(facts['fingerprints'], prints)
+  done = int(state.step)
   folder.rewind('metrics', done - 1)
-  folder.rewind('eval', done or -1)  # At 0 the loop measures anew.
-  if found:
-    folder.event('resumed', step=done)
-    screen.say(f'going on after {done} updates from {folder.path}')
+  folder.rewind('eval', done)
+  folder.event('resumed', step=done)
+  screen.say(f'going on after {done} updates from {folder.path}')
   return state, facts['tokens']
 
 

@@ -71,7 +71,7 @@ class RunFolder:
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)
     try:
-      self._config = config
+      self._config, self._allow_change = config, allow_change
       self._changed = _changed(self.path, config, free, allow_change)
       for records in self.path.glob('*.jsonl'):
         _cut_torn_end(records)
@@ -90,6 +90,24 @@ class RunFolder:
   def close(self):
     """Frees the folder for other processes."""
     self._lock.close()
+
+  def refuse_change(self, written, now):
+    """Refuses to go on from what has other fingerprints, unless allowed to.
+
+    Args:
+      written: dict of them by name, of the checkpoint.
+      now: the same, of this attempt.
+    Raises:
+      RefusedError: naming each that differs.
+    """
+    wrong = [name for name, value in now.items() if written.get(name) != value]
+    wrong = [name for name in wrong if name not in self._allow_change]
+    if wrong:
+      raise RefusedError(
+        f'{self.path}: its checkpoints were trained with other contents of '
+        f'{", ".join(wrong)}. Take another folder, or let that change by '
+        f'--allow_change={",".join(wrong)}'
+      )
 
   def start(self, step):
     """Notes in RUN.json and config.json that an attempt starts from `step`.

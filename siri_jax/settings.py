@@ -63,6 +63,7 @@ RULES = {
   'total_steps': _whole(1),
   'cache_dir': FOLDER,
   'writers': NAMES,
+  'stop_secs': _real(0),
   'task': NAME,
   'task_kw': BINDINGS,
   'max_prompt': _whole(1),
@@ -116,6 +117,7 @@ RULES = {
   'eval_every': _whole(0),
   'checkpoint_every': _whole(0),
   'keep_checkpoints': _whole(1),
+  'keep_every': _whole(0),
   'rollouts_every': _whole(0),
   'picture_every': _whole(0),
   'eval_samples': _whole(1, 1000),  # estimators.maj_at takes no more.

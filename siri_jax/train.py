@@ -1,12 +1,14 @@
 """The loop: cap, samples, grades, rewards, advantages, update, push."""
 
+import contextlib
+
 import jax
 import numpy as np
 
 from siri_jax import examine, metrics, types, update
 from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
-from siri_jax.watch import Watch
+from siri_jax.watch import StopAsked, Watch
 
 PURPOSE = 0  # Of the seeds: evaluation samples with 1.
 
@@ -23,51 +25,55 @@ def train(world, state, tokens):
     state: types.TrainState to go on from.
     tokens: response tokens trained on so far.
   Returns:
-    The last state.
+    The last state, which is saved.
   Raises:
     DivergedError: max_skipped optimiser steps in a row were not finite.
+    OSError: a record or a checkpoint could not be written.
   """
   c, plan, steps = world.plan.c, world.plan, world.steps
   find = plan.find
-  world.engine.push(state.params, int(state.step))
-  if state.step == 0:
-    measure(world, state, tokens)
-  for step in range(int(state.step), c.total_steps):
-    if world.signals.asked:
-      break
-    watch = Watch()
-    cap = int(steps.cap(np.int32(step)))
-    groups = collect(world, step, cap, watch)
-    samples = [s for g in groups for s in g.samples]
-    batch = as_batch(groups, cap)
-    rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
-    advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
-    state, totals = learn(world, state, samples, advantages)
-    watch.lap('update')
-    world.engine.push(state.params, step + 1)
-    watch.lap('push')
-    tokens += int(batch.length.sum())
-    world.write_step(
-      {
-        'step': step,
-        'cap': cap,
-        'phase': plan.phases[step],
-        **metrics.of_samples(batch, rewards),
-        **metrics.of_update(totals),
-        'tokens': int(batch.length.sum()),
-        'tokens_so_far': tokens,
-        'weight_version': step,
-        'skipped': int(state.skipped),
-        'compile_count': world.compile_count(),
-        **watch.seconds(int(batch.length.sum())),
-      }
-    )
-    if world.writes_rollouts(step):
-      rows = rollout_rows(world.task, step, groups, rewards, advantages)
-      world.folder.write_rollouts(step, rows)
-    refuse_divergence(world, state)
-    measure(world, state, tokens)
+  world.push(state.params, int(state.step))
+  # Whatever a signal breaks off here is a function of the step and is done
+  # again, to the bit, by who goes on.
+  with contextlib.suppress(StopAsked):
+    if not world.measured(int(state.step)):
+      measure(world, state, tokens)
+    for step in range(int(state.step), c.total_steps):
+      world.signals.heed()
+      watch = Watch()
+      cap = int(steps.cap(np.int32(step)))
+      groups = collect(world, step, cap, watch)
+      samples = [s for g in groups for s in g.samples]
+      batch = as_batch(groups, cap)
+      rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
+      advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
+      state, totals = learn(world, state, samples, advantages)
+      watch.lap('update')
+      world.push(state.params, step + 1)
+      watch.lap('push')
+      tokens += int(batch.length.sum())
+      world.write_step(
+        {
+          'step': step,
+          'cap': cap,
+          'phase': plan.phases[step],
+          **metrics.of_samples(batch, rewards),
+          **metrics.of_update(totals),
+          'tokens': int(batch.length.sum()),
+          'tokens_so_far': tokens,
+          'weight_version': step,
+          'skipped': int(state.skipped),
+          'compile_count': world.compile_count(),
+          **watch.seconds(int(batch.length.sum())),
+        }
+      )
+      if world.writes_rollouts(step):
+        rows = rollout_rows(world.task, step, groups, rewards, advantages)
+        world.folder.write_rollouts(step, rows)
+      refuse_divergence(world, state)
+      measure(world, state, tokens)
   world.save(state, tokens)
+  world.checkpoints.finish()
   return state
 
 
@@ -228,12 +234,14 @@ def measure(world, state, tokens):
   """Held-out sets, checkpoint and picture, where the plan has one now."""
   done = int(state.step)
   if done in world.plan.evals:
+    world.folder.rewind('eval', done - 1)  # One that was broken off.
     for name, record, rows in examine.held_out(world, done):
       world.folder.append('eval', {**record, 'tokens': tokens})
       world.folder.write_evaluation(done, name, rows)
       world.tell_evaluation(record)
   if done in world.plan.checkpoints:
     world.save(state, tokens)
+  world.checkpoints.check()
   world.draw(done)
 
 

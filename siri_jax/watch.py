@@ -1,7 +1,9 @@
 """Where the time goes, and when to stop: a stopwatch, and signals."""
 
 import os
+import select
 import signal
+import threading
 import time
 
 PARTS = ('rollout', 'grade', 'update', 'push')
@@ -32,29 +34,54 @@ class Watch:
 
 
 class StopAsked(Exception):  # noqa: N818  Nothing went wrong.
-  """A signal asked for an end, and everything is saved."""
+  """A signal asked for an end."""
 
 
 class Signals:
-  """TERM and INT ask for an end after this step; the second one ends at once.
+  """TERM and INT ask for an end soon; the second one ends at once.
+
+  Soon is as soon as what cannot be done again is saved. The end comes at the
+  latest some seconds later, saved or not. A thread sees to that: Python calls
+  no handler while the main thread compiles or waits for a device.
 
   Attributes:
     asked: the number of the signal that asked, 0 while none has.
   """
 
-  def __init__(self, say):
+  def __init__(self, say, *, secs):
+    """Ready to be entered.
+
+    Args:
+      say: hears of the first signal, as text.
+      secs: from the first signal to the end, at most.
+    """
     self.asked = 0
-    self._say = say
+    self._say, self._secs = say, secs
     self._before = {}
 
   def __enter__(self):
+    self._heard, self._told = os.pipe()
+    os.set_blocking(self._told, False)
     for number in (signal.SIGTERM, signal.SIGINT):
       self._before[number] = signal.signal(number, self._hear)
+    self._fd_before = signal.set_wakeup_fd(self._told)
+    self._guard = threading.Thread(target=self._end_in_time, daemon=True)
+    self._guard.start()
     return self
 
   def __exit__(self, *_):
+    signal.set_wakeup_fd(self._fd_before)
     for number, handler in self._before.items():
       signal.signal(number, handler)
+    os.write(self._told, b'\0')
+    self._guard.join()
+    os.close(self._told)
+    os.close(self._heard)
+
+  def heed(self):
+    """Raises StopAsked where a signal has asked: for work to be done again."""
+    if self.asked:
+      self.stop()
 
   def stop(self):
     """Raises StopAsked: for work that has saved itself and cannot go on."""
@@ -62,10 +89,27 @@ class Signals:
 
   def _hear(self, number, frame):
     del frame
-    if self.asked:
-      os._exit(128 + number)
-    self.asked = number
-    self._say(
-      f'{signal.Signals(number).name}: saving after this step; once more ends '
-      'at once'
-    )
+    if not self.asked:
+      self.asked = number
+      name = signal.Signals(number).name
+      self._say(f'{name}: saving; once more ends at once')
+
+  def _end_in_time(self):
+    """Ends the process at a second signal or when the time is over."""
+    if first := self._next(None):
+      second = self._next(1000 * self._secs)
+      if second != 0:
+        if second is None:
+          late = f'not saved within {self._secs:g} s; ending without\n'
+          os.write(2, late.encode())
+        os._exit(128 + (second or first))
+
+  def _next(self, timeout):
+    """A signal's number, 0 at the end of the block, None after a timeout."""
+    poll = select.poll()
+    poll.register(self._heard, select.POLLIN)
+    ours = (0, signal.SIGTERM, signal.SIGINT)
+    while poll.poll(timeout):
+      if (number := os.read(self._heard, 1)[0]) in ours:
+        return number
+    return None

@@ -1,10 +1,10 @@
 """What the loop talks to, in one record."""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from siri_jax import metrics, steps
+from siri_jax import metrics, run_folder, steps
 from siri_jax.analysis import picture
 
 
@@ -18,6 +18,7 @@ class Bench:
     screen: terminal.Terminal.
     engine: sampler.Sampler.
     graders: pool.Graders.
+    signals: watch.Signals.
   """
 
   task: Any
@@ -25,6 +26,7 @@ class Bench:
   screen: Any
   engine: Any
   graders: Any
+  signals: Any
 
   def note_disagreements(self):
     """Texts that two grading rules were of two minds about, kept to be read."""
@@ -42,11 +44,12 @@ class World(Bench):
     order: order.Order of the training problems.
     checkpoints: checkpoint.Checkpoints.
     views: writers.Writers.
-    signals: watch.Signals.
     fit: packing.Fit of the update's rows.
     place: packed rows of numpy -> the same on the devices.
+    fingerprints: sha256 of data, held-out sets, tokenizer and model.
     start: the parameters that the run started from, where the loss wants
       their log-probabilities.
+    version: of the weights that were pushed last.
   """
 
   plan: Any
@@ -54,10 +57,16 @@ class World(Bench):
   order: Any
   checkpoints: Any
   views: Any
-  signals: Any
   fit: Any
   place: Callable
+  fingerprints: Mapping[str, str]
   start: Any = None
+  version: int = -1
+
+  def push(self, params, version):
+    """Has the engine sample with these parameters from now on."""
+    self.engine.push(params, version)
+    self.version = version
 
   def compile_count(self):
     """Programs compiled by now; the cap must not raise it."""
@@ -82,6 +91,12 @@ class World(Bench):
       f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
     )
 
+  def measured(self, done):
+    """Whether all that is to be measured after so many updates has been."""
+    records = run_folder.read_records(self.folder.path / 'eval.jsonl')
+    seen = {r['set'] for r in records if r['step'] == done}
+    return done not in self.plan.evals or seen >= set(self.task.evals)
+
   def writes_rollouts(self, step):
     """Whether a step's samples are kept with their text."""
     every = self.plan.c.rollouts_every
@@ -89,7 +104,11 @@ class World(Bench):
 
   def save(self, state, tokens):
     """A checkpoint of everything that the run needs to go on."""
-    facts = {'tokens': tokens, 'task': self.task.fingerprint}
+    facts = {
+      'tokens': tokens,
+      'version': self.version,
+      'fingerprints': self.fingerprints,
+    }
     self.checkpoints.save(state, facts)
 
   def draw(self, done):

@@ -72,7 +72,7 @@ WRITERS = {'tensorboard': TensorBoard, 'wandb': WeightsAndBiases}
 
 
 class Writers:
-  """All the views of a run as one."""
+  """All the views of a run as one; one that cannot be written ends nothing."""
 
   def __init__(self, writers):
     self._writers = writers
@@ -85,12 +85,13 @@ class Writers:
       if name != 'step' and _finite(value)
     }
     for writer in self._writers:
-      writer.write(step, finite)
+      with contextlib.suppress(OSError):
+        writer.write(step, finite)
 
   def close(self):
-    with contextlib.ExitStack() as stack:
-      for writer in self._writers:
-        stack.callback(writer.close)
+    for writer in self._writers:
+      with contextlib.suppress(OSError):
+        writer.close()
 
 
 def faults(names):

@@ -62,9 +62,9 @@ def assert_same(restored, state):
 class Opened:
   """A run's checkpoints, opened anew for every use as after a kill."""
 
-  def __init__(self, folder, keep=3, always=()):
+  def __init__(self, folder, keep=3, **options):
     self.folder, self.told = folder, []
-    self._options = dict(keep=keep, always=always)
+    self._options = dict(keep=keep, **options)
 
   def save(self, *states):
     found = checkpoint.Checkpoints(self.folder, **self._options)
@@ -138,6 +138,31 @@ def test_the_newest_stay_and_the_turns(tmp_path, states):
   run = Opened(tmp_path / 'checkpoints', keep=2, always=(1, 3))
   run.save(*states.values())
   assert run.steps() == [1, 3, 5, 6]
+
+
+def test_every_so_manyth_stays(tmp_path, states):
+  run = Opened(tmp_path / 'checkpoints', keep=1, every=2)
+  run.save(*states.values())
+  assert run.steps() == [2, 4, 6]
+  run.save(state_at(7))
+  assert run.steps() == [2, 4, 6, 7]
+
+
+def test_a_state_may_be_given_away_while_it_is_written(tmp_path):
+  large = jnp.arange(2.0**22).reshape(2048, 2048)
+  state = state_at(1).replace(params={'large': large})
+  here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+  wanted = checkpoint.abstract(state, jax.tree.map(lambda _: here, state))
+  change = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
+  run = checkpoint.Checkpoints(tmp_path / 'checkpoints', keep=1)
+  run.save(state, FACTS)
+  jax.block_until_ready(change(state))
+  run.finish()
+  restored, _ = run.restore(wanted, print)
+  run.close()
+  np.testing.assert_array_equal(
+    restored.params['large'].ravel(), np.arange(2.0**22)
+  )
 
 
 def test_no_checkpoint_is_deleted_before_the_next_one_is_whole(

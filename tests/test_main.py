@@ -194,7 +194,9 @@ def test_other_problems_under_the_same_settings_are_refused(
 ):
   monkeypatch.setattr('siri_jax.data.arithmetic.CARRY', np.zeros((10, 8), int))
   assert launch.here(whole, cache) == main.REFUSED
-  assert 'other problems' in capsys.readouterr().err
+  said = capsys.readouterr().err
+  assert 'other contents of data' in said
+  assert '--allow_change=data' in said
 
 
 def test_a_run_that_diverges_ends_with_a_status_of_its_own(

@@ -1,0 +1,178 @@
+"""One run that meets fault upon fault ends as the unbroken one, to the bit.
+
+Every attempt comes to harm, the next one goes on by the same command; clocks
+and time zones change from one to the next.
+"""
+
+import math
+import signal
+from typing import NamedTuple
+
+import attempt
+import launch
+import pytest
+
+from siri_jax import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+STEPS = ('--config.total_steps=24',)
+UNSAVED = ('--config.checkpoint_every=0',)  # But at a turn, or for a signal.
+STATUSES = {
+  'KILL': {-signal.SIGKILL},
+  'TERM': {128 + signal.SIGTERM},
+  'TERM and INT': {128 + signal.SIGTERM, 128 + signal.SIGINT},
+  'full disk': {main.UNWRITTEN},
+}
+
+
+# What the next attempt finds.
+
+
+def newest(run):
+  return max((run / 'checkpoints').glob('[0-9]' * 6))
+
+
+def tear(run):
+  """Leaves half a line at the end of every file of records."""
+  for path in run.glob('*.jsonl'):
+    with open(path, 'ab') as file:
+      file.write(b'{"step": 5, "cap": 6, "pha')
+
+
+def flip(run):
+  """Turns one bit of the newest checkpoint's largest file."""
+  files = (newest(run) / 'state/d').iterdir()
+  path = max(files, key=lambda p: p.stat().st_size)
+  data = bytearray(path.read_bytes())
+  data[len(data) // 2] ^= 1
+  path.write_bytes(data)
+
+
+def cut(run):
+  path = newest(run) / 'state/manifest.ocdbt'
+  path.write_bytes(path.read_bytes()[:-1])
+
+
+def remove(run):
+  (newest(run) / 'state/_METADATA').unlink()
+
+
+def leave(run):
+  """Nothing more has happened."""
+
+
+class Link(NamedTuple):
+  """What befalls one attempt.
+
+  Attributes:
+    row: of the table.
+    deed, place, call: of attempt.Harm; the place below siri_jax.
+    more: arguments of its command line.
+    spoil: what is done to the folder afterwards.
+  """
+
+  row: int
+  deed: str
+  place: str
+  call: int = 1
+  more: tuple = ()
+  spoil: object = leave
+
+
+RECORDS, SAVES = 'run_folder:RunFolder', 'checkpoint:Checkpoints'
+LINKS = {
+  'killed while it is measured for the first time': Link(
+    1, 'KILL', 'examine:summary'
+  ),
+  'killed between a measurement and its samples': Link(
+    1, 'KILL', f'{RECORDS}.write_evaluation'
+  ),
+  'killed while sampling': Link(1, 'KILL', 'examine:gather', 3),
+  'TERM while sampling': Link(3, 'TERM', 'examine:gather', 3, UNSAVED),
+  'killed while learning': Link(1, 'KILL', 'train:minibatch', 3),
+  'TERM while grading': Link(
+    3, 'TERM', 'grading.pool:Graders.collect', 6, UNSAVED
+  ),
+  'TERM while learning': Link(3, 'TERM', 'train:learn', 1, UNSAVED),
+  'killed while a checkpoint is written': Link(2, 'KILL', 'checkpoints/*tmp*'),
+  'killed before a manifest': Link(2, 'KILL', 'checkpoint:_digests', 2),
+  'killed before an old checkpoint goes': Link(
+    2, 'KILL', f'{SAVES}._delete', 3
+  ),
+  'killed before a record': Link(1, 'KILL', 'world:World.write_step', 2),
+  'killed after a record': Link(1, 'KILL', 'world:World.writes_rollouts', 2),
+  'killed while measuring at a turn': Link(1, 'KILL', 'examine:summary'),
+  'TERM while measuring at a turn': Link(
+    3, 'TERM', 'examine:held_out', 1, UNSAVED
+  ),
+  'TERM while saving': Link(3, 'TERM', 'checkpoint:_digests'),
+  'TERM and INT at once': Link(4, 'TERM and INT', 'train:learn', 2),
+  'disk full at a checkpoint': Link(5, 'full disk', f'{SAVES}.save', 2),
+  'disk full at a record': Link(
+    5, 'full disk', 'world:World.write_step', 1, UNSAVED
+  ),
+  'disk full at samples': Link(
+    5, 'full disk', f'{RECORDS}.write_rollouts', 1, UNSAVED
+  ),
+  'killed, and half a record left': Link(
+    29, 'KILL', 'examine:gather', 2, (), tear
+  ),
+  'a bit of the newest checkpoint flipped': Link(
+    6, 'TERM', 'train:learn', 2, (), flip
+  ),
+  'a file of the newest checkpoint cut short': Link(
+    7, 'TERM', 'train:learn', 2, (), cut
+  ),
+  'a file of the newest checkpoint removed': Link(
+    7, 'TERM', 'train:learn', 2, (), remove
+  ),
+  'killed before the last checkpoint': Link(
+    1, 'KILL', 'rollouts/000023.jsonl.gz'
+  ),
+}
+
+
+@pytest.fixture(scope='module')
+def story(tmp_path_factory, cache):
+  """The folder of the run, and an attempt for each link and one that ends."""
+  run, attempts = tmp_path_factory.mktemp('story') / 'run', []
+  for number, link in enumerate(LINKS.values()):
+    place = f'siri_jax.{link.place}' if ':' in link.place else link.place
+    harm = attempt.Harm(link.deed, place, link.call)
+    hours = (-1) ** number * number
+    attempts.append(
+      attempt.make(run, cache, *STEPS, *link.more, harm=harm, hours=hours)
+    )
+    link.spoil(run)
+  attempts.append(attempt.make(run, cache, *STEPS))
+  return run, attempts
+
+
+@pytest.mark.parametrize('fault', LINKS)
+def test_a_run_goes_on_after(story, tell, fault):
+  number = list(LINKS).index(fault)
+  link, (hurt, then) = LINKS[fault], story[1][number : number + 2]
+  assert hurt.status in STATUSES[link.deed], hurt.said
+  lost = hurt.steps - then.step
+  # One is being written while the next step runs.
+  assert lost <= (0 if link.deed == 'TERM' and link.spoil == leave else 2)
+  if link.deed == 'full disk':
+    assert 'File too large' in hurt.said
+    assert 'Free space' in hurt.said
+  if link.row in (6, 7):
+    assert f'checkpoint {hurt.steps:06d} is damaged' in then.said
+    assert lost == 1
+  happened = f'status {hurt.status}; went on after {then.step} updates'
+  tell(link.row, fault, happened, then.secs or math.nan, lost)
+
+
+def test_in_the_end_all_is_as_if_nothing_had_happened(
+  story, tmp_path, cache, tell
+):
+  run, attempts = story
+  assert attempts[-1].status == main.DONE
+  assert attempt.make(tmp_path / 'run', cache, *STEPS).status == main.DONE
+  assert launch.outcome(run) == launch.outcome(tmp_path / 'run')
+  hours = f'clocks up to {len(LINKS)} h wrong, another time zone each'
+  tell(28, f'{len(attempts)} attempts, {hours}', 'the same bits as unbroken')
