@@ -93,6 +93,10 @@ def test_exact_wants_the_whole_text_after_the_thought():
     ('\\boxed{}', ''),
     ('\\boxed{1} and \\boxed{2', None),
     ('the answer is 5', None),
+    ('\\fbox{5}', '5'),
+    ('\\fbox{4} then \\boxed{5}', '5'),
+    ('so $x = \\boxed 5$, which is right', '5'),
+    ('\\boxed \n', ''),
     ('boxed{5}', None),
   ],
 )
@@ -200,6 +204,13 @@ def test_prose_is_searched_on_both_sides(rule):
   assert right(rule, '$9$', 'Answer: $ 9 $', 'text')
   assert right(rule, '143', 'so the number of years is 143.', 'text')
   assert not right(rule, '$(0,9)$', 'the interval $[0,9)$', 'text')
+
+
+@pytest.mark.parametrize('rule', ['deepscaler', 'math_verify', 'either'])
+def test_prose_that_is_the_gold_is_right_and_a_price_is_no_formula(rule):
+  assert right(rule, 'Yes', ' Yes', 'text')
+  assert not right(rule, 'Yes', 'No', 'text')
+  assert right(rule, '5', 'It costs \\$5.', 'text')
 
 
 def test_math_verifys_own_options_reach_it():

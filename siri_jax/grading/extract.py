@@ -5,7 +5,8 @@ import re
 KINDS = ('continuation', 'response', 'answer', 'text')
 
 _ESCAPED_OR_BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
-_OPEN_BOX = re.compile(r'\\boxed\s*\{')
+_OPEN_BOX = re.compile(r'\\(?:boxed|fbox)\s*\{')
+_BARE_BOX = re.compile(r'\\boxed ([^$\n]*)')
 
 
 def after_thought(reply, kind):
@@ -32,12 +33,15 @@ def after_thought(reply, kind):
 def last_box(text):
   r"""What the last \boxed{} holds, or None where there is none or it is open.
 
-  Escaped braces do not count, so that \boxed{\left\{ x \right.} closes. Time
-  is linear in the text.
+  Escaped braces do not count, so that \boxed{\left\{ x \right.} closes. As for
+  DeepScaleR, an \fbox will do where there is no \boxed, and \boxed 7 holds
+  what comes up to the end of the formula or line. Time is linear in the text.
   """
-  found = _OPEN_BOX.match(text, max(text.rfind('\\boxed'), 0))
+  start = max(text.rfind('\\boxed'), 0) or max(text.rfind('\\fbox'), 0)
+  found = _OPEN_BOX.match(text, start)
   if not found:
-    return None
+    bare = _BARE_BOX.match(text, start)
+    return bare[1].strip() if bare else None
   depth = 1
   for token in _ESCAPED_OR_BRACE.finditer(text, found.end()):
     depth += {'{': 1, '}': -1}.get(token[0], 0)

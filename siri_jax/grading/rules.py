@@ -11,7 +11,10 @@ that compares values takes `verify_kw`, math-verify's options where they
 differ from its defaults (see siri_jax/grading/values.py).
 """
 
-from siri_jax.grading import extract, spelling, values
+import dataclasses
+import re
+
+from siri_jax.grading import extract, notation, spelling, values
 from siri_jax.grading.filter import LONGEST, too_costly
 from siri_jax.grading.verdict import (
   DEEPSCALER_ONLY,
@@ -21,6 +24,7 @@ from siri_jax.grading.verdict import (
 )
 
 LONGEST_SHOWN = 1000  # Characters of an answer that a verdict keeps.
+_MONEY = re.compile(r'\\\$(?=\s*[\d.])')  # Not the end of a formula.
 LONGEST_PROSE = 8000  # Characters at its end in which prose is searched.
 
 
@@ -83,10 +87,14 @@ def _grade(gold, response, kind, verify_kw, compare):
   for each in _golds(gold):
     if kind != 'text':
       each = extract.bare(each)
-    if each.strip():
-      verdict = compare(each.strip(), answer, verify_kw)
-    if verdict.correct:
-      break
+    # A choice that is both named and spelt out may answer either.
+    either = () if notation.choice(each) else notation.choice(answer)
+    for part in (answer, *either) if each.strip() else ():
+      verdict = compare(each.strip(), part, verify_kw)
+      if part in either:
+        verdict = dataclasses.replace(verdict, extracted=answer[:LONGEST_SHOWN])
+      if verdict.correct:
+        return verdict
   return verdict
 
 
@@ -103,7 +111,8 @@ def _strict(gold, answer, verify_kw):
       return _verdict(answer, False, 'not in lowest terms')
     if found is not None:
       return _verdict(answer, wanted == found)
-  return _lenient(gold, answer, verify_kw)
+  # x > 5 is (5, \\infty), which math-verify sees when it is told to look.
+  return _lenient(gold, answer, {'allow_set_relation_comp': True} | verify_kw)
 
 
 def _lenient(gold, answer, verify_kw):
@@ -112,12 +121,23 @@ def _lenient(gold, answer, verify_kw):
   costly = too_costly(gold) or too_costly(answer)
   if costly:
     return _verdict(answer, False, costly)
-  same = values.equal(gold, answer, prose=False, verify_kw=verify_kw)
+  for what in (notation.base, notation.time):
+    wanted, found = what(gold), what(answer)
+    if wanted and found and wanted != found:
+      return _verdict(answer, False, f'another {what.__name__}')
+  same = values.equal(
+    notation.respelt(gold),
+    notation.respelt(answer),
+    prose=False,
+    verify_kw=verify_kw,
+  )
   return _verdict(answer, same)
 
 
 def _prose(gold, text, verify_kw):
-  gold, text = gold[-LONGEST_PROSE:], text[-LONGEST_PROSE:]
+  if gold.strip() == text.strip():
+    return _verdict(text.strip(), True)
+  gold, text = (_MONEY.sub('', each[-LONGEST_PROSE:]) for each in (gold, text))
   types, _ = values.options(**verify_kw)
   _, wanted = values.parse(gold, True, types)
   _, found = values.parse(text, True, types)
