@@ -82,5 +82,17 @@ def of_update(totals):
   return out
 
 
+def of_graders(before, after):
+  """What became of a step's answers: grading.pool's counts, as differences.
+
+  Args:
+    before: counts at the step's start.
+    after: counts now.
+  Returns:
+    dict of whole numbers.
+  """
+  return {f'grader_{name}': after[name] - before[name] for name in after}
+
+
 def _mean(values):
   return float(np.mean(values)) if values.size else float('nan')

@@ -115,6 +115,15 @@ def test_bad_rows_are_named_by_line_all_at_once(tmp_path, capsys):
   assert f'{path}:5' in error
 
 
+def test_its_help_tells_what_each_rule_refuses_on_purpose(capsys):
+  with pytest.raises(SystemExit):
+    grade.main(['--help'])
+  told = ' '.join(capsys.readouterr().out.split())
+  for rule in ('exact', 'deepscaler', 'math_verify', 'either'):
+    assert f' {rule} ' in told
+  assert 'refuses on purpose, but for prose: a reply without a box;' in told
+
+
 def test_a_rule_that_is_none_is_refused_with_the_nearest(tmp_path, capsys):
   path = tmp_path / 'in.jsonl'
   path.write_text('{"gold": "1", "pred": "1"}\n')

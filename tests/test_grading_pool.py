@@ -128,7 +128,7 @@ def test_a_bad_answer_costs_itself_alone(graders, deed, verdict, counted):
   assert second == good
   assert (first.correct, last.correct) == (True, True)
   counts = new_counts(graders, before)
-  assert counts.pop('graded') == 4
+  assert counts.pop('answers') == 4
   counts.pop('cached', None)
   assert counts == ({counted: 1} if counted else {})
 
@@ -164,7 +164,7 @@ def test_an_answer_met_before_is_not_graded_again(graders):
   before = dict(graders.counts)
   first = graders.grade(['m', 'm', 'n'], ['m', 'm', 'm'])
   assert graders.grade(['m', 'n'], ['m', 'm']) == [first[0], first[2]]
-  assert new_counts(graders, before) == {'graded': 5, 'cached': 3}
+  assert new_counts(graders, before) == {'answers': 5, 'cached': 3}
 
 
 @pytest.mark.faults
@@ -173,7 +173,7 @@ def test_a_timeout_is_tried_again_the_next_time(graders):
   graders.grade(['1', '1'], ['hang in Python', 'hang in Python'])
   graders.grade(['1'], ['hang in Python'])
   assert new_counts(graders, before) == {
-    'graded': 3,
+    'answers': 3,
     'cached': 1,
     'timeouts': 2,
   }
@@ -184,7 +184,7 @@ def test_the_cache_is_bounded(graders, monkeypatch):
   graders.grade(['1'] * 6, [f'c{i}' for i in range(6)])
   before = dict(graders.counts)
   graders.grade(['1'] * 2, ['c0', 'c5'])
-  assert new_counts(graders, before) == {'graded': 2, 'cached': 1}
+  assert new_counts(graders, before) == {'answers': 2, 'cached': 1}
 
 
 @pytest.mark.faults

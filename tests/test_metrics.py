@@ -65,6 +65,14 @@ def test_sums_over_tokens_become_shares_and_means():
   }
 
 
+def test_a_steps_gradings_are_what_was_counted_since_its_start():
+  before = {'answers': 10, 'timeouts': 1}
+  assert metrics.of_graders(before, {'answers': 18, 'timeouts': 1}) == {
+    'grader_answers': 8,
+    'grader_timeouts': 0,
+  }
+
+
 def test_no_tokens_divide_nothing():
   found = metrics.of_update({'tokens_sum': 0.0, 'entropy_sum': 0.0})
   assert found == {'entropy': 0.0}

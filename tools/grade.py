@@ -9,12 +9,14 @@ siri_jax/grading/values.py); whatever else it holds is left alone.
 
 Prints a JSON line a row, in order: {"correct", "extracted", "why"}, and tells
 at the end how often that is what the rows' "expected" says, where they say so.
+--help tells what each rule accepts, and what it refuses on purpose.
 """
 
 import argparse
 import inspect
 import json
 import sys
+import textwrap
 
 import tqdm
 
@@ -127,6 +129,7 @@ def _parser():
   parser = argparse.ArgumentParser(
     prog='python -m tools.grade',
     description=__doc__,
+    epilog=_rules(),
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   c = base.get_config()
@@ -139,6 +142,15 @@ def _parser():
   add('--secs', type=float, default=c.grader_secs, help='for one answer')
   add('--memory_gb', type=float, default=c.grader_memory_gb, help='of one')
   return parser
+
+
+def _rules():
+  """What the rules say of themselves."""
+  told = ['rules:']
+  for name in lookup.names('rule'):
+    text = inspect.getdoc(lookup.function('rule', name))
+    told += ['', f'  {name}', textwrap.indent(text, '    ')]
+  return '\n'.join(told)
 
 
 if __name__ == '__main__':

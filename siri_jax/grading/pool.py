@@ -40,7 +40,7 @@ class Graders:
   """A rule in worker processes: `with Graders(...) as graders`.
 
   Attributes:
-    counts: since the start, how many answers were 'graded' and, of these,
+    counts: since the start, how many answers were 'answers' and, of these,
       'cached' (met before), 'timeouts', 'crashes' and 'disagreements'.
     disagreements: what `either` was of two minds about, as dicts of gold,
       text, extracted and why; the newest KEPT. Whoever logs them clears them.
@@ -68,7 +68,7 @@ class Graders:
     self._closing = False
     self._cache = collections.OrderedDict()
     self.counts = dict.fromkeys(
-      ('graded', 'cached', 'timeouts', 'crashes', 'disagreements'), 0
+      ('answers', 'cached', 'timeouts', 'crashes', 'disagreements'), 0
     )
     self.disagreements = collections.deque(maxlen=KEPT)
 
@@ -192,7 +192,7 @@ class Graders:
   def _count(self, verdicts, new):
     seen = collections.Counter(verdict.why for verdict in verdicts)
     for name, more in dict(
-      graded=len(verdicts),
+      answers=len(verdicts),
       cached=len(verdicts) - len(new),
       timeouts=new.count(process.TIMEOUT),
       crashes=new.count(process.DIED),

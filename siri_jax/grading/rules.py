@@ -49,7 +49,7 @@ def deepscaler(gold, response, *, kind, verify_kw):
   Source: agentica-project/deepscaler, deepscaler/rewards/math_reward.py. Its
     comparison of values by sympy is math-verify's here, which knows more
     LaTeX and runs no text as code; so it sees that sets and bare lists in
-    another order are equal.
+    another order are equal, and an interval and its inequality.
   """
   compare = _prose if kind == 'text' else _strict
   return _grade(gold, response, kind, verify_kw, compare)
