@@ -17,6 +17,7 @@ def get_config():
   c.total_steps = 1920  # GRPO steps: three cycles of 640 (paper, 5.1).
   c.cache_dir = 'runs/cache'  # Folder of compiled programs and warm starts.
   c.writers = ('tensorboard',)  # Views of metrics.jsonl; 'wandb' by name.
+  c.stall_secs = 1800.0  # Without progress, until the watchdog ends the run.
   c.stop_secs = 100.0  # From TERM to the end at most; some clouds give 120.
 
   # The problems.

@@ -3,9 +3,9 @@
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
     [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
 
-Exit status: 0 done, 2 refused (config, files or folder), 3 diverged, 5 a file
-could not be written, 128 + n ended by signal n. After the last two the same
-command goes on.
+Exit status: 0 done, 2 refused (config, files or folder), 3 diverged, 4 no
+progress (watchdog.py), 5 a file could not be written, 128 + n ended by signal
+n. After the last three the same command goes on.
 """
 
 import contextlib

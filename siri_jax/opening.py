@@ -24,6 +24,7 @@ from siri_jax.grading import pool
 from siri_jax.models import attention, flops, policies, qwen2
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Signals
+from siri_jax.watchdog import Watchdog
 from siri_jax.world import World
 
 # Settings that a run may be resumed with another value of: none of them
@@ -42,6 +43,7 @@ FREE = (
   'table_samples',
   'table_caps',
   'stop_secs',
+  'stall_secs',
   # But for rounding:
   'mesh_kw',
   'micro_rows',
@@ -138,6 +140,7 @@ def opened(plan, task, folder, screen):
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
+    watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
     checkpoints = checkpoint.Checkpoints(
       folder.path / 'checkpoints',
       keep=c.keep_checkpoints,
@@ -164,6 +167,7 @@ def opened(plan, task, folder, screen):
       plan, programs, requests=plan.samples, prompt_tokens=c.max_prompt
     )
     stack.callback(engine.close)
+    watchdog.ask(pending=engine.pending, grading=lambda: graders.counts)
     world = World(
       plan=plan,
       task=task,

@@ -63,6 +63,7 @@ RULES = {
   'total_steps': _whole(1),
   'cache_dir': FOLDER,
   'writers': NAMES,
+  'stall_secs': _real(0),
   'stop_secs': _real(0),
   'task': NAME,
   'task_kw': BINDINGS,

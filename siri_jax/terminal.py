@@ -20,9 +20,13 @@ class Terminal:
 
   `step` shows a step that is done, `working` what goes on in between and
   before, `say` a text that stays.
+
+  Attributes:
+    moves: how often it has heard of work; what does not move hangs.
   """
 
   def __init__(self, total_steps, stream=None, clock=time.monotonic):
+    self.moves = 0
     self._total_steps = total_steps
     self._stream = stream or sys.stdout
     if hasattr(self._stream, 'reconfigure'):  # No '±' may end a run.
@@ -79,15 +83,21 @@ class Terminal:
       note: a few words more, such as a loss.
     """
     with self._lock:
+      self.moves += 1
       if word != self._work:
         self._work, self._since = word, self._clock()
       amount = f'{done:,}/{total:,}' if total else f'{done:,}' if done else ''
       self._detail = ' '.join(f'{amount} {note}'.split())
       self._show_work(DRAW_SECS)
 
+  def doing(self):
+    """What goes on now and how far it is, in words."""
+    return f'{self._work} {self._detail}'.strip()
+
   def step(self, record):
     """Shows a step that is done, from its record in metrics.jsonl."""
     with self._lock:
+      self.moves += 1
       now = self._clock()
       turned = not self._status or record['phase'] != self._status['phase']
       self._steps = [*self._steps[:1], (now, record['step'])]

@@ -183,6 +183,7 @@ def learn(world, state, samples, advantages):
   for number, i in enumerate(rounds):
     own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
     state, found = world.steps.update(state, *minibatches[i], own, last)
+    world.screen.working('updating', number + 1, len(rounds))
     seen.append(found)
   totals = update.merge(jax.device_get(seen))
   totals |= {name: totals[name] + value for name, value in read.items()}

@@ -17,6 +17,7 @@ class Embedded:
     self._engine = engine
     self._params = None
     self._version = None
+    self._waiting = []
 
   def push(self, params, version):
     """Takes a copy, for an update gives its parameters' memory away."""
@@ -41,6 +42,10 @@ class Embedded:
       yield from self._sample(part, sampling, heard)
       done += len(part) * sampling.n
 
+  def pending(self):
+    """Ids of the problems of this filling that are not complete."""
+    return self._waiting
+
   def close(self):
     """Lets go of the parameters."""
     self._params = None
@@ -57,6 +62,7 @@ class Embedded:
       groups = lengths[: len(prompts) * sampling.n].reshape(-1, sampling.n)
       ready = [i for i in waiting if np.all(groups[i] > 0)]
       waiting = [i for i in waiting if i not in ready]
+      self._waiting = [prompts[i].problem_id for i in waiting]
       if ready:
         host = (state.responses, state.logp, lengths, state.stopped)
         host = tuple(np.asarray(x) for x in host)

@@ -48,8 +48,12 @@ class Sampler(Protocol):
   ) -> Iterator[list[types.Sample]]:
     """Yields each prompt's group of n samples as soon as it is complete.
 
-    `progress` hears (samples done, samples in all) now and then.
+    `progress` hears (samples done, samples in all) whenever something has
+    come of the policy, and only then: the watchdog goes by it.
     """
+
+  def pending(self) -> list[str]:
+    """Ids of the problems that were asked for and are not complete."""
 
   def close(self) -> None:
     """Ends the engine."""
