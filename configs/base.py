@@ -105,6 +105,19 @@ def get_config():
   c.clip_norm = 1.0  # Global norm of the gradient.
   c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
 
+  # Alarms, in events.jsonl and on the terminal; none of them ends a run. All
+  # but the window are limits of ours, far from what healthy runs show.
+  c.alarms_kw = config_dict.create(
+    window=10,  # Steps of a mean.
+    cut=0.8,  # Share of responses that the cap cuts.
+    idle=0.95,  # Share of groups of equal rewards.
+    ungraded=0.01,  # Share of answers that a grader did not survive.
+    gap=0.1,  # Mean |sampler's - trainer's log-probability|, nats a token.
+    gap_growth=3.0,  # Times, from one window to the next.
+    entropy=0.01,  # Least, nats a token.
+    ratio=100.0,  # Largest of a token's probabilities within a step.
+  )
+
   # The layout of an update. None of these changes the result.
   c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
   c.micro_rows = 1  # Rows of one forward and backward pass.

@@ -21,6 +21,7 @@ ORDER = (
   'clip_low_frac',
   'clip_high_frac',
   'ratio_max',
+  'sampler_gap',
   'tokens',
   'weight_version',
   'compile_count',

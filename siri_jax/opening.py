@@ -44,6 +44,7 @@ FREE = (
   'table_caps',
   'stop_secs',
   'stall_secs',
+  'alarms_kw',
   # But for rounding:
   'mesh_kw',
   'micro_rows',

@@ -110,6 +110,7 @@ RULES = {
   'weight_decay': _from_zero(),
   'clip_norm': _real(0),
   'max_skipped': _whole(1),
+  'alarms_kw': BINDINGS,
   'row_tokens': _whole(0),
   'micro_rows': _whole(1),
   'head_chunk': _whole(1),
@@ -142,6 +143,11 @@ INNER = {
     'rope_theta': _real(0),
     'norm_eps': _real(0),
     'tied': Rule(lambda v: type(v) is bool, 'True or False'),
+  },
+  'alarms_kw': {
+    'window': _whole(1),
+    **dict.fromkeys(('cut', 'idle', 'ungraded'), _real(0, 1)),
+    **dict.fromkeys(('gap', 'gap_growth', 'entropy', 'ratio'), _from_zero()),
   },
   'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},
 }

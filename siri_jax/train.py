@@ -5,7 +5,7 @@ import contextlib
 import jax
 import numpy as np
 
-from siri_jax import examine, metrics, types, update
+from siri_jax import alarms, examine, metrics, run_folder, types, update
 from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import StopAsked, Watch
@@ -71,6 +71,7 @@ def train(world, state, tokens):
       if world.writes_rollouts(step):
         rows = rollout_rows(world.task, step, groups, rewards, advantages)
         world.folder.write_rollouts(step, rows)
+      raise_alarms(world)
       refuse_divergence(world, state)
       measure(world, state, tokens)
   world.save(state, tokens)
@@ -198,6 +199,7 @@ def idle_rows(world, samples):
     np.zeros(len(samples), np.float32),
     world.fit,
     capacity=world.plan.samples,
+    extra=('sampler_logp',),
   )
   return world.place(rows), np.int32(count)
 
@@ -223,7 +225,7 @@ def minibatch(world, samples, advantages, learned):
     advantages[learned],
     world.fit,
     capacity=plan.minibatch,
-    extra=[name for name in plan.extra if name != 'entropy'],
+    extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
   )
   rows, count = world.place(rows), np.int32(count)
   if 'ref_logp' in rows.extra:
@@ -270,6 +272,19 @@ def refuse_strangers(groups, sampling, version):
   if any(wrong.values()):
     listed = '; '.join(f'{n} {what}' for what, n in wrong.items() if n)
     raise ValueError(f'the sampler gave samples that cannot be used: {listed}')
+
+
+def raise_alarms(world):
+  """Tells of each alarm that the newest step has raised."""
+  limits = world.plan.c.alarms_kw
+  path = world.folder.path / 'metrics.jsonl'
+  records = run_folder.read_records(path)[-2 * limits.window - 1 :]
+  before = alarms.raised(records[:-1], **limits)
+  for name, told in alarms.raised(records, **limits).items():
+    if name not in before:
+      step = records[-1]['step']
+      world.folder.event('alarm', name=name, step=step, told=told)
+      world.screen.say(f'ALARM at step {step}: {told}')
 
 
 def refuse_divergence(world, state):

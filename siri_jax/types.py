@@ -136,7 +136,7 @@ class Rows:
       prompts and padding, the aggregation's weight on response tokens.
     adv: float32 [M, R], the sequence's advantage.
     old_logp: float32 [M, R], the trainer's log-probability at rollout, nats.
-    extra: further float32 [M, R] by name, those of losses.EXTRA that the
+    extra: further float32 [M, R] by name, 'sampler_logp' and those that the
       loss in use takes and the rows can carry.
   """
 

@@ -132,8 +132,8 @@ def entropy(params, rows, count, *, recipe, layout):
     recipe: Recipe.
     layout: sharding.Layout.
   Returns:
-    float32 [] sums over response tokens, nats and tokens: entropy_sum and
-    tokens_sum.
+    float32 [] sums over response tokens, nats and tokens: entropy_sum,
+    tokens_sum, and sampler_gap_sum where the rows carry 'sampler_logp'.
   """
 
   def local(params, rows, count):
@@ -141,10 +141,12 @@ def entropy(params, rows, count, *, recipe, layout):
 
     def micro(i, sums):
       part = _micro_batch(rows, i)
-      _, found = token_logprobs(own, fetch, recipe, part)
-      return _merge(sums, _totals(part, found))
+      logp, found = token_logprobs(own, fetch, recipe, part)
+      return _merge(sums, _totals(part, found, logp))
 
-    nothing = dict.fromkeys(('entropy_sum', 'tokens_sum'), jnp.float32(0))
+    first = _micro_batch(rows, 0)
+    names = jax.eval_shape(_totals, first, first.mask, first.mask)
+    nothing = dict.fromkeys(names, jnp.float32(0))
     return _over_devices(jax.lax.fori_loop(0, count, micro, nothing))
 
   inputs = (layout.state.params, layout.rows, layout.whole)
@@ -205,7 +207,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
     given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
-    return loss, {**metrics, **_totals(part, entropy), 'loss': loss}
+    return loss, {**metrics, **_totals(part, entropy, old), 'loss': loss}
 
   def micro(i, carry):
     part = _micro_batch(rows, i)
@@ -224,12 +226,19 @@ def _micro_batch(rows, i):
   return jax.tree.map(lambda x: x[i], rows)
 
 
-def _totals(part, entropy):
-  """Entropy and number of a micro-batch's response tokens."""
+def _totals(part, entropy, old):
+  """Sums over a micro-batch's response tokens: what there is to know of them.
+
+  `sampler_gap` is how far the sampler's log-probabilities lie from the
+  trainer's at rollout, `old`, where the rows carry them.
+  """
   live = part.mask > 0
+  each = {'entropy': entropy, 'tokens': 1.0}
+  if 'sampler_logp' in part.extra:
+    each['sampler_gap'] = jnp.abs(old - part.extra['sampler_logp'])
   return {
-    'entropy_sum': jnp.sum(jnp.where(live, entropy, 0.0)),
-    'tokens_sum': jnp.sum(live.astype(jnp.float32)),
+    f'{name}_sum': jnp.sum(jnp.where(live, values, 0.0))
+    for name, values in each.items()
   }
 
 

@@ -341,3 +341,17 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
   first = [name for names in rounds[:3] for name in names]
   assert len(set(first)) == 12
   assert [r['tokens'] for r in found] == [16 * r['length_mean'] for r in found]
+
+
+@pytest.mark.faults
+def test_a_cap_that_cuts_nearly_everything_raises_one_alarm(tmp_path, cache):
+  limits = tiny.get_config().alarms_kw.to_dict() | dict(cut=0.01, window=2)
+  with tiny.opened(tmp_path, cache, alarms_kw=limits, total_steps=4) as parts:
+    train.train(*parts)
+    raised = [e for e in records(parts[0], 'events') if e['kind'] == 'alarm']
+    assert [(e['name'], e['step']) for e in raised] == [('cut', 0)]
+    assert 'raise the cap' in raised[0]['told']
+
+
+def test_the_embedded_sampler_and_the_trainer_agree(plain):
+  assert max(r['sampler_gap'] for r in plain[0]) < 1e-4

@@ -100,8 +100,8 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     advantages: float32 [B].
     fit: Fit.
     capacity: most samples there could be; 0: as many as there are.
-    extra: names of the extra arrays the loss takes from the rows; filled
-      with zeros, but for 'sampler_logp'.
+    extra: names of the rows' extra arrays; filled with zeros, but for
+      'sampler_logp', which is nan where the sampler has not told.
   Returns:
     types.Rows of numpy arrays [U, M, R], and how many of the U micro-batches
     are in use.
@@ -153,4 +153,7 @@ def _lay(rows, place, segment, sample, weight, advantage):
   rows.mask[place][predicts] = weight
   rows.adv[place] = advantage
   if 'sampler_logp' in rows.extra:
-    rows.extra['sampler_logp'][place][predicts] = sample.sampler_logp
+    told = sample.sampler_logp
+    rows.extra['sampler_logp'][place][predicts] = (
+      np.nan if told is None else told
+    )

@@ -1,0 +1,97 @@
+"""What in a run's records is worth a look, and what to do about it.
+
+A pure function of the newest records. Shares, entropy and differences are
+judged by their mean over a window, so that one odd step raises nothing.
+"""
+
+import math
+
+ADVICE = {
+  'cut': (
+    '{share:.0%} of the responses are cut by the cap and earn nothing: look at '
+    'a few in rollouts/, raise the cap or shorten the prompts'
+  ),
+  'idle': (
+    '{share:.0%} of the groups have equal rewards and teach nothing: the '
+    "problems are too easy or too hard; take others, or collect='dynamic'"
+  ),
+  'ungraded': (
+    '{share:.1%} of the answers cost a grader its life and count as wrong: '
+    'raise grader_secs or grader_memory_gb, or look at the machine'
+  ),
+  'gap': (
+    'sampler and trainer differ by {gap:.3g} nats a token: they do not '
+    'compute the same policy; compare dtypes, temperature and weights'
+  ),
+  'gap_grows': (
+    'sampler and trainer differ by {gap:.3g} nats a token, {times:.1f} times '
+    'what it was: weights may not arrive; compare their versions'
+  ),
+  'entropy': (
+    'the entropy is down to {entropy:.3g} nats a token: the policy hardly '
+    'explores; lower learning_rate, raise the upper clip or the temperature'
+  ),
+  'ratio': (
+    'a token became {ratio:.3g} times as likely within a step: lower '
+    'learning_rate, minibatches or epochs; a checkpoint before is kept'
+  ),
+}
+
+
+def raised(
+  records, *, window, cut, idle, ungraded, gap, gap_growth, entropy, ratio
+):
+  """The alarms that stand after the newest record.
+
+  Args:
+    records: of metrics.jsonl, in order; the last 2 * window of them count.
+    window: steps of a mean.
+    cut: share of responses that the cap may cut.
+    idle: share of groups that may have equal rewards.
+    ungraded: share of answers that may cost a grader its life.
+    gap: mean difference between the sampler's log-probabilities and the
+      trainer's, nats a token.
+    gap_growth: times that difference may grow from window to window, where
+      it is above a tenth of `gap`.
+    entropy: nats a token, at least.
+    ratio: of a token's probabilities within one step, at most.
+  Returns:
+    dict: name -> what was seen and what to do.
+  """
+  now, before = records[-window:], records[-2 * window : -window]
+  if not now:
+    return {}
+  lost = _mean(now, 'grader_timeouts') + _mean(now, 'grader_crashes')
+  seen = {
+    'cut': dict(share=_mean(now, 'truncated_frac')),
+    'idle': dict(share=_mean(now, 'zero_variance_frac')),
+    'ungraded': dict(share=lost / max(_mean(now, 'grader_answers'), 1.0)),
+    'gap': dict(gap=_mean(now, 'sampler_gap')),
+    'entropy': dict(entropy=_mean(now, 'entropy')),
+    'ratio': dict(ratio=_value(now[-1], 'ratio_max')),
+  }
+  times = _mean(now, 'sampler_gap') / (_mean(before, 'sampler_gap') or math.inf)
+  seen['gap_grows'] = dict(gap=seen['gap']['gap'], times=times)
+  stands = {
+    'cut': seen['cut']['share'] > cut,
+    'idle': seen['idle']['share'] > idle,
+    'ungraded': seen['ungraded']['share'] > ungraded,
+    'gap': seen['gap']['gap'] > gap,
+    'gap_grows': times > gap_growth and seen['gap']['gap'] > gap / 10,
+    'entropy': seen['entropy']['entropy'] < entropy,
+    'ratio': seen['ratio']['ratio'] > ratio,
+  }
+  return {
+    name: ADVICE[name].format(**seen[name]) for name, it in stands.items() if it
+  }
+
+
+def _value(record, name):
+  """A record's number; nan, which raises nothing, where it has none."""
+  value = record[name]
+  return math.nan if value is None else value
+
+
+def _mean(records, name):
+  values = [_value(record, name) for record in records]
+  return sum(values) / len(values) if values else math.nan

@@ -1,0 +1,84 @@
+"""Alarms on records by hand: what raises each, and what raises none."""
+
+import math
+
+import pytest
+
+from configs import base
+from siri_jax import alarms
+
+KW = dict(
+  window=2,
+  cut=0.5,
+  idle=0.9,
+  ungraded=0.01,
+  gap=0.1,
+  gap_growth=3.0,
+  entropy=0.02,
+  ratio=10.0,
+)
+CALM = dict(
+  truncated_frac=0.1,
+  zero_variance_frac=0.3,
+  grader_answers=100,
+  grader_timeouts=0,
+  grader_crashes=0,
+  sampler_gap=0.005,
+  entropy=0.3,
+  ratio_max=1.5,
+)
+
+
+def raised(*changes):
+  return alarms.raised([CALM | change for change in changes], **KW)
+
+
+def test_a_calm_run_raises_nothing():
+  assert raised({}, {}, {}, {}) == {}
+  assert raised({}) == {}
+  assert raised() == {}
+
+
+@pytest.mark.parametrize(
+  ('name', 'change', 'told'),
+  [
+    ('cut', dict(truncated_frac=1.0), '100% of the responses'),
+    ('idle', dict(zero_variance_frac=1.0), '100% of the groups'),
+    ('ungraded', dict(grader_timeouts=3, grader_crashes=1), '4.0% of'),
+    ('gap', dict(sampler_gap=0.2), '0.2 nats'),
+    ('entropy', dict(entropy=0.01), '0.01 nats'),
+    ('ratio', dict(ratio_max=50.0), '50 times'),
+  ],
+)
+def test_each_alarm_tells_what_was_seen_and_what_to_do(name, change, told):
+  found = raised(change, change)
+  assert set(found) == {name}
+  assert told in found[name]
+  assert ':' in found[name]
+
+
+def test_one_odd_step_of_a_window_raises_nothing():
+  assert raised({}, dict(truncated_frac=0.8)) == {}
+  assert raised({}, dict(entropy=0.0)) == {}
+
+
+def test_a_ratio_is_judged_by_its_step():
+  assert set(raised({}, dict(ratio_max=11.0))) == {'ratio'}
+  assert raised(dict(ratio_max=11.0), {}) == {}
+
+
+def test_a_difference_that_grows_is_told_before_it_is_large():
+  small, large = dict(sampler_gap=0.01), dict(sampler_gap=0.05)
+  assert set(raised(small, small, large, large)) == {'gap_grows'}
+  tiny = dict(sampler_gap=1e-6), dict(sampler_gap=1e-3)
+  assert raised(tiny[0], tiny[0], tiny[1], tiny[1]) == {}
+
+
+def test_what_is_not_a_number_raises_nothing():
+  for name in ('entropy', 'sampler_gap', 'ratio_max'):
+    assert raised({name: None}, {name: None}) == {}
+    assert raised({name: math.nan}, {name: math.nan}) == {}
+
+
+def test_the_config_names_every_threshold():
+  assert set(base.get_config().alarms_kw) == set(KW)
