@@ -19,6 +19,7 @@ from configs import base
 
 def get_config():
   c = base.get_config()
-  c.mesh_kw.fsdp = 8  # H100s.
+  c.attention = 'cudnn'
+  c.mesh_kw.fsdp = 8  # H100s of 80 GB.
   c.micro_rows = 8  # One row a device.
   return c

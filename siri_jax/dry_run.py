@@ -1,19 +1,23 @@
 """What a run would be: its settings, what follows from them, its schedule."""
 
 import numpy as np
+import tabulate
 
-from siri_jax import run_folder
+from siri_jax import blueprint, memory, run_folder
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
 
 
-def text(plan, task, dropped):
+def text(plan, task, dropped, shape):
   """The whole report of --dry_run.
 
   Args:
     plan: plan.Plan.
     task: types.Task, without the prompts that were dropped.
     dropped: how many those were.
+    shape: the policy's qwen2.Shape.
+  Raises:
+    ValueError: an array of the policy does not divide over the mesh.
   """
   settings = run_folder.flatten(plan.c.to_dict())
   wide = max(map(len, settings))
@@ -22,9 +26,9 @@ def text(plan, task, dropped):
     f'  {key:{wide}}  {value}'
     for key, value in derived(plan, task, dropped).items()
   ]
-  return '\n'.join(
-    ['Settings', *lines, '', 'What follows', *follows, '', plot(plan)]
-  )
+  parts = ['Settings', *lines], ['What follows', *follows]
+  parts = ['\n'.join(part) for part in parts]
+  return '\n\n'.join([*parts, needed(plan, shape), plot(plan)])
 
 
 def derived(plan, task, dropped):
@@ -51,6 +55,44 @@ def derived(plan, task, dropped):
     'evaluations': _listed(plan.evals),
     'checkpoints': _listed(sorted(plan.checkpoints)),
   }
+
+
+def needed(plan, shape):
+  """What an update needs of a device's memory, by remat policy.
+
+  Args:
+    plan: plan.Plan.
+    shape: the policy's qwen2.Shape.
+  """
+  c, found = plan.c, blueprint.estimates(plan, shape)
+  taken = c.remat or blueprint.chosen(plan, shape)
+  always = {
+    name: size
+    for name, size in found[taken].items()
+    if name not in ('kept', 'block')
+  }
+  rows = [
+    [
+      name + ' *' * (name == taken),
+      *(parts[key] / 1e9 for key in ('kept', 'block')),
+      memory.total(parts) / 1e9,
+      'yes' if memory.fits(parts, c.device_gb) else 'no',
+    ]
+    for name, parts in found.items()
+  ]
+  heads = ['remat', 'kept', 'a block', 'in all', f'fits {c.device_gb:g} GB']
+  mesh = ' * '.join(f'{name} {n}' for name, n in c.mesh_kw.items())
+  share = c.micro_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
+  verdict = 'fits' if memory.fits(found[taken], c.device_gb) else 'does NOT fit'
+  return '\n'.join(
+    [
+      'Memory of one device in an update, estimated, GB',
+      f'({mesh}; {share} * {plan.row_tokens:,} tokens at a time)',
+      *(f'  {name:18}  {size / 1e9:7.2f}' for name, size in always.items()),
+      *tabulate.tabulate(rows, heads, floatfmt='.2f').splitlines(),
+      f'With remat={taken!r} it {verdict}.',
+    ]
+  )
 
 
 def plot(plan):

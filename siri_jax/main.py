@@ -27,6 +27,7 @@ from siri_jax import (
 )
 from siri_jax import plan as plans
 from siri_jax.analysis import table
+from siri_jax.models import policies
 
 DONE, REFUSED, DIVERGED, UNWRITTEN = 0, 2, 3, 5
 
@@ -48,7 +49,8 @@ def main(argv):
   try:
     task, dropped = opening.open_task(plan.c)
     if asked.flags.dry_run:
-      print(dry_run.text(plan, task, dropped))
+      shape = policies.shape_of(plan.c, task.vocab)
+      print(dry_run.text(plan, task, dropped, shape))
       return DONE
     folder = opening.open_folder(
       asked.workdir,

@@ -4,24 +4,22 @@ import contextlib
 import functools
 
 import jax
-import jax.numpy as jnp
 
 from siri_jax import (
+  blueprint,
   checkpoint,
   lookup,
-  optim,
   run_folder,
   settings,
   sharding,
   steps,
-  update,
   warm_start,
   writers,
 )
 from siri_jax import plan as plans
-from siri_jax.data import order, packing, problems
+from siri_jax.data import order, problems
 from siri_jax.grading import pool
-from siri_jax.models import attention, flops, policies, qwen2
+from siri_jax.models import policies
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Signals
 from siri_jax.watchdog import Watchdog
@@ -137,7 +135,7 @@ def opened(plan, task, folder, screen):
   """
   c = plan.c
   shape = policies.shape_of(c, task.vocab)
-  recipe = recipe_of(plan, shape)
+  recipe = blueprint.recipe_of(plan, shape)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
@@ -181,7 +179,7 @@ def opened(plan, task, folder, screen):
       checkpoints=checkpoints,
       views=views,
       signals=signals,
-      fit=fit_of(plan, shape),
+      fit=blueprint.fit_of(plan, shape),
       place=functools.partial(sharding.put, shardings=layout.rows),
       start=start,
       fingerprints=prints,
@@ -200,7 +198,7 @@ def laid_out(plan, task, recipe, *, longest):
   Returns:
     (blank types.TrainState, sharding.Layout, steps.Steps).
   """
-  c, blank = plan.c, blueprint(recipe)
+  c, blank = plan.c, blueprint.blank(recipe)
   layout = sharding.layout(
     sharding.make_mesh(jax.devices(), **c.mesh_kw), blank
   )
@@ -237,50 +235,6 @@ def graders_of(c):
     secs=c.grader_secs,
     memory_gb=c.grader_memory_gb,
   )
-
-
-def recipe_of(plan, shape):
-  """What the run's updates are made of."""
-  c = plan.c
-  return update.Recipe(
-    shape=shape,
-    loss=plan.find['loss'],
-    extra=plan.extra,
-    tx=optim.adamw(
-      learning_rate=c.learning_rate,
-      warmup_steps=c.warmup_steps,
-      b1=c.adam_b1,
-      b2=c.adam_b2,
-      eps=c.adam_eps,
-      weight_decay=c.weight_decay,
-      clip_norm=c.clip_norm,
-    ),
-    attend=attention.IMPLEMENTATIONS[c.attention],
-    dtype=jnp.dtype(c.compute_dtype),
-    remat=c.remat,
-    gather=c.gather,
-    temperature=c.temperature,
-    chunk=c.head_chunk,
-  )
-
-
-def fit_of(plan, shape):
-  """How sequences are fitted into the rows of an update."""
-  c = plan.c
-  return packing.Fit(
-    row_tokens=plan.row_tokens,
-    sequences=attention.SEQUENCES,
-    micro_rows=c.micro_rows,
-    devices=c.mesh_kw.data * c.mesh_kw.fsdp,
-    cost=flops.forward(shape),
-  )
-
-
-def blueprint(recipe):
-  """A TrainState of shapes and dtypes, with no memory behind it."""
-  key = jax.ShapeDtypeStruct((), jax.random.key(0).dtype)
-  params = jax.eval_shape(lambda k: qwen2.init(k, recipe.shape), key)
-  return jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), params)
 
 
 def resumed(checkpoints, like, prints, folder, screen):

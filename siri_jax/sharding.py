@@ -81,13 +81,18 @@ def make_mesh(devices, *, data, fsdp, tensor):
   )
 
 
+def abstract_mesh(*, data, fsdp, tensor):
+  """The same mesh with no devices behind it."""
+  return jax.sharding.AbstractMesh((data, fsdp, tensor), MESH_AXES)
+
+
 def layout(mesh, state):
   """The Layout of a state's arrays, by the parameters' names.
 
   An optimiser's moments lie as their parameters do; scalars everywhere.
 
   Args:
-    mesh: from `make_mesh`.
+    mesh: from `make_mesh`, or abstract.
     state: pytree of arrays or shapes whose paths end in parameters' names.
   Raises:
     ValueError: naming each array that no rule matches, and each axis that

@@ -137,7 +137,7 @@ def _recipe(c, shape):
     ),
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
-    remat=c.remat,
+    remat=c.remat or 'nothing',  # It is small.
     gather=c.gather,
     temperature=1.0,
     chunk=c.head_chunk,

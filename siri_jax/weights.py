@@ -6,7 +6,7 @@ import hashlib
 import pathlib
 from typing import Any
 
-from siri_jax import checkpoint, opening
+from siri_jax import blueprint, checkpoint, opening
 from siri_jax import plan as plans
 from siri_jax.models import policies
 
@@ -86,7 +86,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
   """
   plan = plans.make(weights.c)
   shape = policies.shape_of(weights.c, task.vocab)
-  recipe = opening.recipe_of(plan, shape)
+  recipe = blueprint.recipe_of(plan, shape)
   blank, layout, programs = opening.laid_out(
     plan, task, recipe, longest=longest
   )

@@ -1,10 +1,12 @@
 """What --dry_run prints of a run."""
 
+import builders
 import pytest
 
-from configs import cosine640
+from configs import cosine640, cosine640_7b
 from siri_jax import dry_run, plan, types
 from tests import tiny
+from tools import full_size
 
 
 def task_of(problems, **evals):
@@ -31,7 +33,9 @@ def planned(**changes):
 
 
 def test_every_setting_is_shown_with_its_value():
-  lines = dry_run.text(planned(), task_of(64), 0).splitlines()
+  lines = dry_run.text(
+    planned(), task_of(64), 0, builders.tiny_shape()
+  ).splitlines()
   shown = dict(
     line.split(maxsplit=1) for line in lines if len(line.split()) > 1
   )
@@ -111,7 +115,37 @@ def test_a_constant_cap_is_a_flat_line():
 def test_the_papers_run_shows_its_extrema():
   c = cosine640.get_config()
   c.model_path = 'somewhere'
-  text = dry_run.text(plan.make(c), task_of(40_000), 9)
+  shape = full_size.SHAPES['1.5b']
+  text = dry_run.text(plan.make(c), task_of(40_000), 9, shape)
   assert '320 compressed, 640 expanded, 960 compressed' in text
   assert '16,384 │•' in text
   assert '312 (6.15 epochs)' in text
+
+
+@pytest.mark.parametrize(
+  ('config', 'model', 'verdict'),
+  [(cosine640, '1.5b', 'products'), (cosine640_7b, '7b', 'qkv')],
+)
+def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
+  c = config.get_config()
+  c.model_path = 'somewhere'
+  lines = dry_run.needed(plan.make(c), full_size.SHAPES[model]).splitlines()
+  assert '1 * 17,408 tokens at a time' in lines[1]
+  shown = {line.split('  ')[1]: float(line.split()[-1]) for line in lines[2:8]}
+  assert list(shown) == [
+    *('parameters', 'optimiser', 'gradients', 'weights made whole'),
+    *('rows', 'head'),
+  ]
+  # Two moments for each parameter; an eighth of 1.78 and 7.62 billion.
+  assert shown['parameters'] == {'1.5b': 0.89, '7b': 3.81}[model]
+  assert shown['optimiser'] == pytest.approx(2 * shown['parameters'], abs=0.01)
+  starred = [line for line in lines if line.startswith(f'{verdict} *')]
+  assert [line.split()[-1] for line in starred] == ['yes']
+  assert lines[-1] == f'With remat={verdict!r} it fits.'
+
+
+def test_what_does_not_fit_is_told():
+  made = planned(device_gb=1e-4, remat='nothing')
+  text = dry_run.needed(made, builders.tiny_shape())
+  assert text.endswith("With remat='nothing' it does NOT fit.")
+  assert {line.split()[-1] for line in text.splitlines()[10:-1]} == {'no'}

@@ -51,28 +51,8 @@ def blocked(q, k, v, segments):
   Raises:
     ValueError: shapes differ.
   """
-  size = shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
-  tokens = size['R']
-  count = -(-tokens // BLOCK)
-
-  def cut(x):
-    pad = [(0, 0), (0, count * BLOCK - tokens)] + [(0, 0)] * (x.ndim - 2)
-    x = jnp.pad(x, pad, mode='edge')  # A query that sees nothing makes NaN.
-    return x.reshape(x.shape[0], count, BLOCK, *x.shape[2:]).swapaxes(0, 1)
-
-  # The blocks' gradients of keys and values are added up in float32.
-  wide_k, wide_v = k.astype(jnp.float32), v.astype(jnp.float32)
-
-  @jax.checkpoint
-  def one(block):
-    q_block, segments_block, first = block
-    keys, values = wide_k.astype(k.dtype), wide_v.astype(v.dtype)
-    return _rows(q_block, keys, values, segments_block, segments, first)
-
-  first = BLOCK * jnp.arange(count)
-  out = jax.lax.map(one, (cut(q), cut(segments), first))
-  out = out.swapaxes(0, 1).reshape(q.shape[0], -1, *q.shape[2:])[:, :tokens]
-  return checkpoint_name(out, SAVED)
+  shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
+  return checkpoint_name(_blocked(q, k, v, segments), SAVED)
 
 
 def cudnn(q, k, v, segments):
@@ -212,6 +192,56 @@ def _rows(q, k, v, q_segments, segments, first):
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
   out = jnp.einsum('mkgrs,mske->mrkge', weights, v)
   return out.reshape(q.shape)
+
+
+@jax.custom_vjp
+def _blocked(q, k, v, segments):
+  def one(block):
+    q_block, own, first = block
+    return _rows(q_block, k, v, own, segments, first)
+
+  return _join(jax.lax.map(one, _blocks(q, segments)), q)
+
+
+def _blocked_backwards(saved, slope):
+  q, k, v, segments = saved
+
+  def one(sums, block):
+    q_block, own, first, slope = block
+    _, back = jax.vjp(
+      lambda *qkv: _rows(*qkv, own, segments, first), q_block, k, v
+    )
+    d_q, *parts = back(slope)
+    # In float32: a key's gradient is the sum over many blocks.
+    return tuple(s + x for s, x in zip(sums, parts, strict=True)), d_q
+
+  zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in (k, v))
+  blocks = (*_blocks(q, segments), _cut(slope, 'constant'))
+  (d_k, d_v), d_q = jax.lax.scan(one, zeros, blocks)
+  return _join(d_q, q), d_k.astype(k.dtype), d_v.astype(v.dtype), None
+
+
+_blocked.defvjp(lambda *args: (_blocked(*args), args), _blocked_backwards)
+
+
+def _blocks(q, segments):
+  """Queries and their segments in blocks, with each block's first column."""
+  blocks = _cut(q)
+  return blocks, _cut(segments), BLOCK * jnp.arange(blocks.shape[0])
+
+
+def _cut(x, mode='edge'):
+  """[M, R, ...] as blocks [R / BLOCK, M, BLOCK, ...], padded at the end."""
+  pad = [(0, 0), (0, -x.shape[1] % BLOCK)] + [(0, 0)] * (x.ndim - 2)
+  # A query that sees nothing would make NaN; the last one again does not.
+  x = jnp.pad(x, pad, mode=mode)
+  return x.reshape(x.shape[0], -1, BLOCK, *x.shape[2:]).swapaxes(0, 1)
+
+
+def _join(blocks, like):
+  """Blocks as one array again, of the shape that was cut."""
+  whole = blocks.swapaxes(0, 1).reshape(like.shape[0], -1, *like.shape[2:])
+  return whole[:, : like.shape[1]]
 
 
 IMPLEMENTATIONS = {'reference': reference, 'blocked': blocked, 'cudnn': cudnn}

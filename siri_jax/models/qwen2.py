@@ -16,13 +16,14 @@ from siri_jax import shapes
 from siri_jax.models import attention
 
 
-def _keeps(*names):
+def _keeps(*names, products=False):
   """A jax.checkpoint policy: what bears a name, and cuDNN's own outputs."""
   named = jax.checkpoint_policies.save_only_these_names(*names)
+  primitives = [attention.CUDNN] * (attention.SAVED in names)
+  primitives += ['dot_general'] * products
 
   def policy(primitive, *args, **params):
-    own = attention.SAVED in names and primitive.name == attention.CUDNN
-    return own or named(primitive, *args, **params)
+    return primitive.name in primitives or named(primitive, *args, **params)
 
   return policy
 
@@ -33,12 +34,14 @@ def _keeps_all(primitive, *_, **__):
 
 
 # Name -> the jax.checkpoint policy, least memory first. 'full' works all of a
-# block out again from its input, 'attention' keeps attention's outputs, 'qkv'
-# the queries, keys and values too; 'nothing' is worked out again.
+# block out again from its input; 'attention' keeps attention's outputs, 'qkv'
+# the queries, keys and values too, 'products' the outputs of all matrix
+# products; with 'nothing', nothing is worked out again.
 REMAT = {
   'full': _keeps(),
   'attention': _keeps(attention.SAVED),
   'qkv': _keeps(attention.SAVED, 'qkv'),
+  'products': _keeps(attention.SAVED, products=True),
   'nothing': _keeps_all,
 }
 

@@ -1,0 +1,22 @@
+"""The paper's run on R1-Distill-Qwen-7B, on two nodes of eight 80 GB GPUs.
+
+  sbatch tools/launch_slurm.sh --config=configs/cosine640_7b.py \\
+    --config.model_path=MODEL --config.task_kw.tokenizer=MODEL \\
+    --config.task_kw.train=deepscaler.jsonl \\
+    --config.task_kw.evals.aime24=aime24.jsonl ...
+
+The cosine cap of 640 steps between 16,384 and 8,192 tokens, as the 1.5B. The
+parameters are cut over the eight GPUs of a node, whose links are fast, and the
+two nodes each hold them all: between them only gradients go, once an update.
+"""
+
+from configs import base
+
+
+def get_config():
+  c = base.get_config()
+  c.attention = 'cudnn'
+  c.mesh_kw.data = 2  # Nodes.
+  c.mesh_kw.fsdp = 8  # H100s of 80 GB each.
+  c.micro_rows = 16  # One row a device.
+  return c

@@ -1,0 +1,91 @@
+"""What a run's updates are made of, from its plan: no device, no memory yet."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax import memory, optim, sharding, steps, update
+from siri_jax.data import packing
+from siri_jax.models import attention, flops, qwen2
+
+
+def recipe_of(plan, shape):
+  """The update.Recipe of a plan for a policy's qwen2.Shape."""
+  return _recipe(plan, shape, plan.c.remat or chosen(plan, shape))
+
+
+def fit_of(plan, shape):
+  """How sequences are fitted into the rows of an update."""
+  c = plan.c
+  return packing.Fit(
+    row_tokens=plan.row_tokens,
+    sequences=attention.SEQUENCES,
+    micro_rows=c.micro_rows,
+    devices=c.mesh_kw.data * c.mesh_kw.fsdp,
+    cost=flops.forward(shape),
+  )
+
+
+def blank(recipe):
+  """A TrainState of shapes and dtypes, with no memory behind it."""
+  params = jax.tree.map(
+    lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
+    qwen2.array_shapes(recipe.shape),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+  return jax.eval_shape(lambda p: steps.new_state(p, recipe.tx), params)
+
+
+def chosen(plan, shape):
+  """The key of qwen2.REMAT that works out least again and fits a device."""
+  found = estimates(plan, shape)
+  fast = [r for r in found if memory.fits(found[r], plan.c.device_gb)]
+  return fast[-1] if fast else next(iter(found))
+
+
+def estimates(plan, shape):
+  """Key of qwen2.REMAT -> memory.estimate of the plan's update.
+
+  Raises:
+    ValueError: an array of the policy does not divide over the mesh.
+  """
+  recipe, fit = _recipe(plan, shape, 'full'), fit_of(plan, shape)
+  state = blank(recipe)
+  layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
+  # All of a step's rows are on the devices: to learn from, or only to read.
+  micro_batches = -(-2 * plan.samples // fit.micro_rows)
+  return {
+    remat: memory.estimate(
+      dataclasses.replace(recipe, remat=remat),
+      layout,
+      state,
+      fit,
+      micro_batches,
+    )
+    for remat in qwen2.REMAT
+  }
+
+
+def _recipe(plan, shape, remat):
+  c = plan.c
+  return update.Recipe(
+    shape=shape,
+    loss=plan.find['loss'],
+    extra=plan.extra,
+    tx=optim.adamw(
+      learning_rate=c.learning_rate,
+      warmup_steps=c.warmup_steps,
+      b1=c.adam_b1,
+      b2=c.adam_b2,
+      eps=c.adam_eps,
+      weight_decay=c.weight_decay,
+      clip_norm=c.clip_norm,
+    ),
+    attend=attention.IMPLEMENTATIONS[c.attention],
+    dtype=jnp.dtype(c.compute_dtype),
+    remat=remat,
+    gather=c.gather,
+    temperature=c.temperature,
+    chunk=c.head_chunk,
+  )

@@ -1,0 +1,143 @@
+"""What an update needs of a device's memory, before anything is launched.
+
+Counted from shapes; what one block's backward pass needs beside what it keeps
+was fitted to the buffers that XLA assigns to the real program.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax.models import attention, qwen2
+
+WORDS = 4  # Bytes of a float32 or int32.
+# Activations of a block that live at one time backwards, beside those kept.
+MLP_WIDE, STREAM_WIDE = 9, 13
+SPARE = 0.1  # Of a device: collectives' buffers, workspaces, fragments.
+
+
+def estimate(recipe, layout, state, fit, micro_batches):
+  """Bytes of one device by what they are for.
+
+  Args:
+    recipe: update.Recipe.
+    layout: sharding.Layout; its mesh may be abstract.
+    state: types.TrainState of shapes.
+    fit: packing.Fit.
+    micro_batches: U, as many as there could be.
+  Returns:
+    dict. Of 'block' and 'head' the larger one counts: they are not there at
+    the same time.
+  """
+  rows = fit.micro_rows // fit.devices
+  tensor = layout.mesh.shape['tensor']
+  width = jnp.dtype(recipe.dtype).itemsize
+  params = _bytes(state.params, layout.state.params)
+  whole = _count(state.params) // tensor
+  if recipe.gather == 'update':
+    # All of them, with their gradients, summed and of one micro-batch.
+    made_whole = width * whole
+    gradients = (WORDS + width) * whole
+  else:
+    made_whole = width * _fetched(recipe.shape, layout.mesh) // tensor
+    gradients = 2 * params
+  tokens = rows * fit.row_tokens
+  return {
+    'parameters': params,
+    'optimiser': _bytes(state.opt_state, layout.state.opt_state),
+    'gradients': gradients,
+    'weights made whole': made_whole,
+    'rows': 8 * WORDS * micro_batches * tokens,
+    'kept': width * tokens * _kept(recipe.shape, recipe.remat, tensor)
+    + _statistics(recipe, rows, fit.row_tokens, tensor),
+    'block': width * tokens * _block(recipe.shape, tensor)
+    + _scores(recipe, rows, fit.row_tokens, tensor),
+    'head': _head(recipe, tokens, tensor),
+  }
+
+
+def total(parts):
+  """Bytes of one device at the peak, of what `estimate` returns."""
+  rest = sum(n for name, n in parts.items() if name not in ('block', 'head'))
+  return rest + max(parts['block'], parts['head'])
+
+
+def fits(parts, device_gb):
+  """Whether they fit a device of so many GB, with some to spare."""
+  return total(parts) <= (1 - SPARE) * device_gb * 1e9
+
+
+def _bytes(tree, shardings):
+  """Bytes that one device holds of a tree."""
+  sizes = jax.tree.map(
+    lambda x, s: math.prod(s.shard_shape(x.shape)) * x.dtype.itemsize,
+    tree,
+    shardings,
+  )
+  return sum(jax.tree.leaves(sizes))
+
+
+def _count(tree):
+  return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
+
+
+def _fetched(shape, mesh):
+  """Numbers of weights that are whole at one time: two layers, both ends.
+
+  The gradient of the embedding is whole as well, in float32.
+  """
+  if mesh.shape['fsdp'] == 1:
+    return shape.vocab * shape.dim
+  sizes = qwen2.array_shapes(shape)['layers'].values()
+  layer = sum(math.prod(size[1:]) for size in sizes)
+  ends = 1 if shape.tied else 2
+  return 2 * layer + (ends + 1) * shape.vocab * shape.dim
+
+
+def _kept(shape, remat, tensor):
+  """Numbers kept for the backward pass, a token of all layers."""
+  heads, kv_heads = shape.heads // tensor, shape.kv_heads // tensor
+  out, mlp = heads * shape.head_dim, shape.mlp // tensor
+  qkv = (heads + 2 * kv_heads) * shape.head_dim
+  kept = {
+    'full': 0,
+    'attention': out,
+    'qkv': out + qkv,
+    'products': out + qkv + shape.dim + 2 * mlp,
+    'nothing': out + qkv + 7 * shape.dim + 6 * mlp,
+  }
+  return shape.layers * (shape.dim + kept[remat])
+
+
+def _block(shape, tensor):
+  """Numbers that one block's backward pass needs beside them, a token."""
+  return MLP_WIDE * shape.mlp // tensor + STREAM_WIDE * shape.dim
+
+
+def _statistics(recipe, rows, row_tokens, tensor):
+  """Bytes of the softmax statistics that cuDNN keeps of every layer."""
+  if recipe.attend is not attention.cudnn:
+    return 0
+  layers = 1 if recipe.remat == 'full' else recipe.shape.layers
+  heads = recipe.shape.heads // tensor
+  return WORDS * layers * rows * attention.SEQUENCES * heads * row_tokens
+
+
+def _scores(recipe, rows, row_tokens, tensor):
+  """Bytes of the scores of one layer, where attention writes them down."""
+  at_a_time = {
+    attention.reference: row_tokens,
+    attention.blocked: attention.BLOCK,
+    attention.cudnn: 0,
+  }
+  heads = recipe.shape.heads // tensor
+  return 3 * WORDS * rows * heads * at_a_time[recipe.attend] * row_tokens
+
+
+def _head(recipe, tokens, tensor):
+  """Bytes of a chunk's logits with their gradient, and of the head's own."""
+  shape, width = recipe.shape, jnp.dtype(recipe.dtype).itemsize
+  chunk = min(recipe.chunk, tokens)
+  logits = (WORDS + width) * chunk * shape.vocab // tensor
+  return logits + WORDS * shape.dim * shape.vocab // tensor
