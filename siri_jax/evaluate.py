@@ -6,10 +6,11 @@
     [--config.KEY=VALUE ...]
 
 Weights are a checkpoint of the run by its updates, what the run starts from,
-or a Hugging Face folder. The first of them, or the first folder of an earlier
-evaluation named by --against, is what dAcc/CR compares with. OUT/WEIGHTS/SET
-keeps every sample as it comes: the same command goes on where it was ended,
-and comes out the same. Exit status as siri_jax.main's.
+a Hugging Face folder, or the URL of a server that has the model. The first of
+them, or the first folder of an earlier evaluation named by --against, is what
+dAcc/CR compares with. OUT/WEIGHTS/SET keeps every sample as it comes: the same
+command goes on where it was ended, and comes out the same. Exit status as
+siri_jax.main's.
 """
 
 import contextlib
@@ -54,7 +55,11 @@ class Job(NamedTuple):
 def define(values):
   """This program's own flags."""
   for name, default, told in (
-    ('weights', 'newest', 'newest, updates done, start, or a model folder'),
+    (
+      'weights',
+      'newest',
+      'newest, updates done, start, a model folder or a URL',
+    ),
     ('sets', '', "held-out sets; by default all of the config's"),
     ('against', '', 'folders of earlier evaluations, shown before'),
   ):
@@ -130,7 +135,7 @@ def prepared(asked, out, stack):
       Job(each, task, folders_of(out, each, task, asked, stack))
       for each, task in found
     ]
-  except (OSError, run_folder.RefusedError) as error:
+  except (ValueError, OSError, run_folder.RefusedError) as error:
     return [], str(error).splitlines()
   return jobs, []
 

@@ -1,14 +1,16 @@
-"""Weights to be measured: a checkpoint, a run's start, a model folder."""
+"""Weights to be measured: a checkpoint, a start, a model folder, a server."""
 
 import contextlib
 import dataclasses
 import hashlib
 import pathlib
+import urllib.parse
 from typing import Any
 
 from siri_jax import blueprint, checkpoint, opening
 from siri_jax import plan as plans
 from siri_jax.models import policies
+from siri_jax.rollout import server
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,12 +23,14 @@ class Weights:
     done: updates done.
     checkpoints: folder of the checkpoints that they are in, '' for those that
       the config's policy starts from.
+    url: of the running server that has them, '' for those that are read.
   """
 
   name: str
   c: Any
   done: int
   checkpoints: str
+  url: str = ''
 
 
 def find(c, word, workdir):
@@ -34,8 +38,8 @@ def find(c, word, workdir):
 
   Args:
     c: the config; not changed.
-    word: 'newest' or the updates done of a checkpoint of the run, 'start', or
-      the path of a Hugging Face folder.
+    word: 'newest' or the updates done of a checkpoint of the run, 'start',
+      the path of a Hugging Face folder, or the URL of a running server.
     workdir: the run's folder.
   Returns:
     Weights.
@@ -46,11 +50,16 @@ def find(c, word, workdir):
     return Weights(word, c, 0, '')
   if word == 'newest' or word.isdigit():
     return _checkpoint(c, word, pathlib.Path(workdir, 'checkpoints'))
+  if word.startswith(('http://', 'https://')):
+    c = c.copy_and_resolve_references()
+    c.policy, c.model_path = 'fresh', ''  # No policy of ours is made.
+    name = urllib.parse.urlsplit(word).netloc.replace(':', '-')
+    return Weights(name, c, 0, '', word)
   folder = pathlib.Path(word).resolve()
   if not folder.is_dir():
     raise ValueError(
       f'--weights={word} is none of: newest, start, the updates done of a '
-      'checkpoint, the path of a Hugging Face folder'
+      'checkpoint, the path of a Hugging Face folder, the URL of a server'
     )
   c = c.copy_and_resolve_references()
   c.policy, c.model_path = 'pretrained', str(folder)
@@ -61,6 +70,9 @@ def find(c, word, workdir):
 
 def identity(weights):
   """Plain values that tell weights from others."""
+  if weights.url:
+    model = server.model_of(weights.url)
+    return {'served': model['id'], 'root': model.get('root') or ''}
   if weights.checkpoints:
     path = checkpoint.manifest(weights.checkpoints, weights.done)
     return {'manifest': hashlib.sha256(path.read_bytes()).hexdigest()}
@@ -84,6 +96,11 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
   Raises:
     ValueError: the weights are damaged, or of another model.
   """
+  if weights.url:
+    model = server.model_of(weights.url)['id']
+    with contextlib.closing(server.Server(weights.url, model)) as made:
+      yield made
+    return
   plan = plans.make(weights.c)
   shape = policies.shape_of(weights.c, task.vocab)
   recipe = blueprint.recipe_of(plan, shape)
