@@ -1,6 +1,6 @@
 """The paper's run on R1-Distill-Qwen-7B, on two nodes of eight 80 GB GPUs.
 
-  sbatch tools/launch_slurm.sh --config=configs/cosine640_7b.py \\
+  python -m siri_jax.main --config=configs/cosine640_7b.py --dry_run \\
     --config.model_path=MODEL --config.task_kw.tokenizer=MODEL \\
     --config.task_kw.train=deepscaler.jsonl \\
     --config.task_kw.evals.aime24=aime24.jsonl ...

@@ -36,12 +36,13 @@ from siri_jax import (
   watch,
   weights,
   world,
+  xla,
 )
 from siri_jax import plan as plans
 from siri_jax.analysis import caps as figures
 from siri_jax.analysis import paper, runs
 from siri_jax.data import problems
-from siri_jax.main import DONE, refuse, set_up_jax
+from siri_jax.main import DONE, refuse
 
 
 class Job(NamedTuple):
@@ -89,7 +90,7 @@ def main(argv):
     jobs, faults = prepared(asked, out, stack)
     if asked.faults or faults:
       return refuse([*asked.faults, *faults], asked.source)
-    set_up_jax(asked.config)
+    xla.set_up(asked.config.cache_dir)
     screen = stack.enter_context(terminal.Terminal(0))
     signals = stack.enter_context(
       watch.Signals(screen.say, secs=asked.config.stop_secs)

@@ -9,11 +9,8 @@ n. After the last three the same command goes on.
 """
 
 import contextlib
-import os
-import pathlib
 import sys
 
-import jax
 from absl import flags
 
 from siri_jax import (
@@ -24,6 +21,7 @@ from siri_jax import (
   terminal,
   train,
   watch,
+  xla,
 )
 from siri_jax import plan as plans
 from siri_jax.analysis import table
@@ -45,7 +43,7 @@ def main(argv):
   if asked.faults or faults:
     files = opening.task_faults(asked.config)
     return refuse(asked.faults + faults + files, asked.source)
-  set_up_jax(plan.c)
+  xla.set_up(plan.c.cache_dir)
   try:
     task, dropped = opening.open_task(plan.c)
     if asked.flags.dry_run:
@@ -124,14 +122,6 @@ def refuse(faults, source):
   for fault in faults:
     print(f'  {fault}', file=sys.stderr)
   return REFUSED
-
-
-def set_up_jax(c):
-  """What has to be set before JAX meets a device."""
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
-  cache = pathlib.Path(c.cache_dir).resolve() / 'compiled'
-  jax.config.update('jax_compilation_cache_dir', str(cache))
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.5)
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from siri_jax import (
 from siri_jax import plan as plans
 from siri_jax.data import order, problems
 from siri_jax.grading import pool
-from siri_jax.models import policies
+from siri_jax.models import attention, policies
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Signals
 from siri_jax.watchdog import Watchdog
@@ -136,6 +136,7 @@ def opened(plan, task, folder, screen):
   c = plan.c
   shape = policies.shape_of(c, task.vocab)
   recipe = blueprint.recipe_of(plan, shape)
+  refuse_wrong_attention(recipe)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
@@ -211,6 +212,39 @@ def laid_out(plan, task, recipe, *, longest):
     **c.sampler_kw,
   )
   return blank, layout, programs
+
+
+def refuse_wrong_attention(recipe):
+  """Raises where cuDNN's attention cannot run here, or runs wrong.
+
+  Some versions of JAX read other sequences' keys where several queries share
+  one, and say nothing.
+
+  Raises:
+    ValueError: telling which, and what to take instead.
+  """
+  if recipe.attend is not attention.cudnn:
+    return
+  shape, instead = recipe.shape, "; attention='blocked' runs everywhere, slower"
+  try:
+    found = attention.distance(
+      recipe.attend,
+      heads=shape.heads,
+      kv_heads=shape.kv_heads,
+      width=shape.head_dim,
+      dtype=recipe.dtype,
+    )
+  except (NotImplementedError, RuntimeError) as error:
+    why = str(error).partition('\n')[0]
+    raise ValueError(
+      f"attention='cudnn' cannot run here: {why}{instead}"
+    ) from error
+  if not found < attention.TOLERANCE:
+    raise ValueError(
+      f"attention='cudnn' is wrong with jax {jax.__version__} here: it is "
+      f'{float(found):.2g} from the reference, relative; at most '
+      f'{attention.TOLERANCE} is rounding. Take jax 0.11.2 or later{instead}'
+    )
 
 
 def engine_of(plan, programs, *, requests, prompt_tokens):

@@ -1,11 +1,14 @@
 """Attention over packed rows, and one token's to its cache."""
 
+import dataclasses
+
 import builders
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from siri_jax import opening
 from siri_jax.models import attention, qwen2
 
 
@@ -162,7 +165,7 @@ def across(q, k, v, segments):
 
 @pytest.mark.parametrize(
   ('attend', 'least', 'most'),
-  [(attention.reference, 0, 0.02), (across, 0.3, 10)],
+  [(attention.reference, 0, attention.TOLERANCE), (across, 0.3, 10)],
 )
 def test_the_check_against_the_reference_tells_right_from_wrong(
   attend, least, most
@@ -172,11 +175,24 @@ def test_the_check_against_the_reference_tells_right_from_wrong(
   assert least < found < most
 
 
+def test_a_run_on_wrong_attention_is_refused(monkeypatch):
+  shape = builders.tiny_shape(head_dim=8)
+  recipe = builders.tiny_recipe(shape, dtype=jnp.bfloat16)
+  opening.refuse_wrong_attention(recipe)  # The reference is right.
+  recipe = dataclasses.replace(recipe, attend=attention.cudnn)
+  with pytest.raises(ValueError, match=r"cannot run here: cuDNN.*'blocked'"):
+    opening.refuse_wrong_attention(recipe)
+  monkeypatch.setattr(attention, 'cudnn', across)
+  recipe = dataclasses.replace(recipe, attend=across)
+  with pytest.raises(ValueError, match=r'wrong with jax.*0\.11\.2'):
+    opening.refuse_wrong_attention(recipe)
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize(('heads', 'kv_heads'), [(12, 2), (28, 4)])
 def test_cudnn_is_the_reference_there_and_back(heads, kv_heads):
   size = dict(heads=heads, kv_heads=kv_heads, width=128, dtype=jnp.bfloat16)
-  assert attention.distance(attention.cudnn, **size) < 0.02
+  assert attention.distance(attention.cudnn, **size) < attention.TOLERANCE
 
 
 def test_what_lies_beside_a_sequence_does_not_matter_to_it():

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import main, opening, plan, terminal
+from siri_jax import opening, plan, terminal, xla
 
 
 def brevity(batch):
@@ -84,7 +84,7 @@ def opened(path, cache, **changes):
   c.cache_dir = str(cache)
   for name, value in changes.items():
     c[name] = config_dict.create(**value) if name.endswith('_kw') else value
-  main.set_up_jax(c)
+  xla.set_up(c.cache_dir)
   made = plan.make(c)
   task, _ = opening.open_task(c)
   asked = dict(source='tests/tiny.py', overrides={}, allow_change=())

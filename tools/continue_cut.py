@@ -32,10 +32,11 @@ from siri_jax import (
   watch,
   weights,
   world,
+  xla,
 )
 from siri_jax import plan as plans
 from siri_jax.analysis import runs
-from siri_jax.main import DONE, refuse, set_up_jax
+from siri_jax.main import DONE, refuse
 from siri_jax.rollout import sampler as samplers
 
 PURPOSE = 2  # Of the seeds: training samples with 0, evaluation with 1.
@@ -90,7 +91,7 @@ def main(argv):
     folder = open_folder(workdir / 'continued', asked)
   except (ValueError, OSError, run_folder.RefusedError) as error:
     return refuse(str(error).splitlines(), asked.source)
-  set_up_jax(c)
+  xla.set_up(c.cache_dir)
   with contextlib.ExitStack() as stack:
     stack.enter_context(folder)
     screen = stack.enter_context(terminal.Terminal(0))

@@ -12,6 +12,7 @@ from siri_jax import shapes
 
 SEQUENCES = 32  # Most of one packed row: cuDNN wants their number fixed.
 BLOCK = 128  # Queries that `blocked` scores at a time.
+TOLERANCE = 0.02  # Of `distance`: bfloat16's rounding, and no more.
 SAVED = 'attention'  # The name of the outputs that a remat policy may keep.
 # The primitive of cuDNN's forward pass, whose outputs have no other name.
 CUDNN = 'dot_product_attention_fwd_wrapper'
