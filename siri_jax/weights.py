@@ -112,8 +112,12 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     like = checkpoint.abstract(blank.params, layout.state.params)
     where = weights.checkpoints, weights.done
     params = checkpoint.read_parameters(*where, like)
-    then, now = checkpoint.read_facts(*where)['fingerprints'], task.fingerprints
-    if task.train and any(then[n] != now[n] for n in ('data', 'tokenizer')):
+    # A checkpoint of an earlier version has none.
+    then = checkpoint.read_facts(*where).get('fingerprints', {})
+    if task.train and any(
+      then.get(name) != task.fingerprints[name]
+      for name in ('data', 'tokenizer')
+    ):
       screen.say(
         f'note: {weights.name} was trained on other problems, or with another '
         'tokenizer or template, than those of this config'
