@@ -35,14 +35,14 @@ def main(argv):
   asked = command.parse(argv, define)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
+  faults = asked.faults + plans.faults(asked.config)
   try:
-    plan = plans.make(asked.config)
-    faults = []
+    plan = None if faults else plans.make(asked.config)
   except plans.RefusedError as error:
     faults = error.faults
-  if asked.faults or faults:
+  if faults:
     files = opening.task_faults(asked.config)
-    return refuse(asked.faults + faults + files, asked.source)
+    return refuse(faults + files, asked.source)
   xla.set_up(plan.c.cache_dir)
   try:
     task, dropped = opening.open_task(plan.c)

@@ -97,16 +97,19 @@ def make(c):
   Raises:
     RefusedError: with every fault that was found.
   """
+  if wrong := faults(c) or _too_long(c):
+    raise RefusedError(wrong)
+  return _derive(c)
+
+
+def faults(c):
+  """What is wrong with a config as far as no device is needed to tell."""
   wrong = settings.faults(c)
   if settings.NAMES.holds(c.get('writers')):
     wrong += writers.faults(c.writers)
   for family in PLUGINS:
     wrong += _plugin_faults(c, family)
-  if not wrong:
-    wrong = _too_long(c)
-  if wrong:
-    raise RefusedError(wrong)
-  return _derive(c)
+  return wrong
 
 
 def bound(c, family):

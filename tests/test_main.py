@@ -7,7 +7,7 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import main, metrics, run_folder
+from siri_jax import main, metrics
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -163,20 +163,6 @@ def test_a_mesh_that_the_machine_lacks_does_not_bind_the_folder(
   # The same folder with the slip put right, or any other settings.
   mended = ('--config.total_steps=1', '--config.seed=5')
   assert launch.here(tmp_path / 'run', cache, *mended) == main.DONE
-
-
-def test_a_folder_in_use_is_refused_by_the_name_of_its_holder(
-  whole, cache, capsys
-):
-  config = json.loads((whole / 'config.json').read_text())
-  with (
-    run_folder.RunFolder(whole, config, source='', overrides={}),
-    launch.process_of(whole, cache) as process,
-  ):
-    assert process.wait() == main.REFUSED
-    said = process.said.read_text()
-  assert f'{whole} is in use by pid' in said
-  assert 'Traceback' not in said
 
 
 def test_other_settings_are_refused_until_they_are_allowed(

@@ -1,11 +1,9 @@
 """A run's folder: one holder, one set of settings, whole records."""
 
-import contextlib
 import datetime
 import gzip
 import json
 import os
-import resource
 import shutil
 import socket
 import subprocess
@@ -49,39 +47,6 @@ def folder(tmp_path):
 
 
 # One holder.
-
-HOLDER = """
-import sys, time
-from siri_jax import run_folder
-about = {'source': 'a.py', 'overrides': {}}
-held = run_folder.RunFolder(sys.argv[1], {'seed': 0}, **about)
-print('held', flush=True)
-time.sleep(60)
-"""
-
-
-@pytest.fixture
-def holder(tmp_path):
-  """Another process that holds tmp_path / 'run'."""
-  command = [sys.executable, '-c', HOLDER, str(tmp_path / 'run')]
-  with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-    assert process.stdout.readline() == b'held\n'
-    yield process
-    process.kill()
-
-
-def test_a_second_process_is_refused_by_the_name_of_the_first(holder, tmp_path):
-  path = tmp_path / 'run'
-  with pytest.raises(run_folder.RefusedError) as refusal:
-    opened(path, {'seed': 0})
-  for named in (path, f'pid {holder.pid}', socket.gethostname()):
-    assert str(named) in str(refusal.value)
-
-
-def test_the_lock_of_a_killed_process_is_free(holder, tmp_path):
-  holder.kill()
-  holder.wait()
-  begun(tmp_path / 'run', {'seed': 0})
 
 
 def test_a_folder_is_held_once_even_within_a_process(folder):
@@ -274,28 +239,6 @@ def test_damage_before_the_last_line_is_named_by_file_and_line(folder):
   path = with_steps(folder, (0,), torn='{"step": \n{"step": 2}\n')
   with pytest.raises(ValueError, match=r'metrics\.jsonl:2 is not a JSON obj'):
     run_folder.read_records(path)
-
-
-@contextlib.contextmanager
-def small_files():
-  """As on a full disk: no file grows beyond 4 KiB, pytest's own log neither."""
-  limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-  resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-  try:
-    yield
-  finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-
-
-def test_a_disk_that_is_full_is_named_by_the_file(folder):
-  for write in (folder.append, run_folder.write_atomically):
-    target = 'metrics' if write == folder.append else folder.path / 'metrics'
-    value = {'text': 5000 * 'a'} if target == 'metrics' else bytes(5000)
-    with (
-      pytest.raises(OSError, match=r'File too large.*metrics'),
-      small_files(),
-    ):
-      write(target, value)
 
 
 # Rollouts, and the clock.

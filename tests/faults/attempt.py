@@ -120,11 +120,13 @@ def _run(folder, terminal, arguments, harm, hours, devices):
   for number, name in ((1, 'stdout'), (2, 'stderr')):
     os.dup2(terminal.fileno(), number)
     setattr(sys, name, open(number, 'w', buffering=1))  # noqa: SIM115
-  os.environ['JAX_NUM_CPU_DEVICES'] = str(devices)
   _mistake_the_time(hours)
+  import jax
+
   from siri_jax import main
   from siri_jax.analysis import picture
 
+  jax.config.update('jax_num_cpu_devices', devices)
   picture.save = lambda path: None  # A view that takes half of the time.
   if harm:
     _prepare(harm, folder)

@@ -1,0 +1,42 @@
+"""A run goes on with other devices than it was started with."""
+
+import attempt
+import launch
+import numpy as np
+import pytest
+
+from siri_jax import main
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
+
+MESHES = {8: (4, 2), 4: (2, 2), 1: (1, 1)}  # Devices -> data, fsdp.
+
+
+def test_a_run_goes_from_eight_devices_to_four_to_one(
+  whole, tmp_path, cache, tell
+):
+  run = tmp_path / 'run'
+  for steps, (devices, (data, fsdp)) in enumerate(MESHES.items(), 2):
+    went = attempt.make(
+      run,
+      cache,
+      f'--config.total_steps={steps}',
+      f'--config.mesh_kw.data={data}',
+      f'--config.mesh_kw.fsdp={fsdp}',
+      '--config.micro_rows=8',
+      devices=devices,
+    )
+    assert went.status == main.DONE, went.said
+  found, wanted = (
+    launch.records(run, 'metrics'),
+    launch.records(whole, 'metrics'),
+  )
+  assert len(found) == 4
+  for name in ('loss', 'grad_norm', 'entropy', 'tokens'):
+    np.testing.assert_allclose(
+      [record[name] for record in found],
+      [record[name] for record in wanted[:4]],
+      rtol=1e-4,
+      atol=1e-6,
+    )
+  tell(9, '8 devices, then 4, then 1', 'the losses of one device, 1e-4', lost=0)

@@ -1,0 +1,178 @@
+"""What the grading processes survive, and what it costs: one answer."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import hostile
+import pytest
+from ml_collections import config_dict
+
+from siri_jax.grading import pool, process
+from siri_jax.grading.verdict import Verdict
+
+pytestmark = pytest.mark.faults
+DIED, TIMEOUT = process.DIED, process.TIMEOUT
+
+
+@pytest.fixture(scope='module')
+def graders():
+  with hostile.graders() as graders:
+    yield graders
+
+
+def math_graders(rule='deepscaler', **changes):
+  settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
+  rule_kw = config_dict.create(kind='continuation', verify_kw={})
+  return pool.Graders(rule, rule_kw, **settings)
+
+
+def boxed(answer):
+  return f'so</think> \\boxed{{{answer}}}'
+
+
+def new_counts(graders, before):
+  return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}
+
+
+@pytest.mark.parametrize(
+  ('deed', 'verdict', 'counted'),
+  [
+    ('hang in Python', TIMEOUT, 'timeouts'),
+    ('hang in C', TIMEOUT, 'timeouts'),
+    ('stop', TIMEOUT, 'timeouts'),
+    ('exit', DIED, 'crashes'),
+    ('leave', DIED, 'crashes'),
+    ('crash', DIED, 'crashes'),
+    ('raise', Verdict(False, '', 'failed: KeyError'), None),
+    ('recurse', Verdict(False, '', 'failed: RecursionError'), None),
+    ('nothing', Verdict(False, '', 'failed: AttributeError'), None),
+    ('eat', Verdict(False, '', 'failed: MemoryError'), None),
+    ('print', Verdict(False, 'print', 'told'), None),
+  ],
+)
+def test_a_bad_answer_costs_itself_alone(graders, deed, verdict, counted):
+  before = dict(graders.counts)
+  good = Verdict(True, 'ok', 'told')
+  golds = [f'ok {deed}', 'ok', deed + '?', f'after {deed}']
+  texts = [f'ok {deed}', 'ok', deed, f'after {deed}']
+  first, second, bad, last = graders.grade(golds, texts)
+  assert bad == verdict
+  assert second == good
+  assert (first.correct, last.correct) == (True, True)
+  counts = new_counts(graders, before)
+  assert counts.pop('answers') == 4
+  counts.pop('cached', None)
+  assert counts == ({counted: 1} if counted else {})
+
+
+def test_an_overrun_is_cut_at_the_limit(graders):
+  graders.grade(['1'], ['a warm worker'])
+  start = time.monotonic()
+  assert graders.grade(['1'], ['hang in C']) == [TIMEOUT]
+  assert 1.0 <= time.monotonic() - start < 2.0
+
+
+def test_answers_that_all_hang_take_their_time_and_no_more():
+  with hostile.graders(workers=2, secs=0.5) as graders:
+    texts = [f'{i}' if i % 2 else 'hang in Python' for i in range(8)]
+    golds = [f'{i}' for i in range(8)]
+    verdicts = graders.grade(golds, texts)
+    assert [v.correct for v in verdicts] == [bool(i % 2) for i in range(8)]
+    assert graders.counts['timeouts'] == 4
+
+
+def test_a_timeout_is_tried_again_the_next_time(graders):
+  before = dict(graders.counts)
+  graders.grade(['1', '1'], ['hang in Python', 'hang in Python'])
+  graders.grade(['1'], ['hang in Python'])
+  assert new_counts(graders, before) == {
+    'answers': 3,
+    'cached': 1,
+    'timeouts': 2,
+  }
+
+
+def test_a_worker_retires_before_its_caches_grow_large(monkeypatch):
+  monkeypatch.setattr(pool, 'RETIRED_AFTER', 10)
+  with hostile.graders() as graders:
+    (first,) = graders._workers
+    texts = [str(i) for i in range(3 * pool.CHUNK)]
+    assert all(v.correct for v in graders.grade(texts, texts))
+    assert not first.alive
+    assert graders.counts['crashes'] == 0
+
+
+def test_workers_that_cannot_start_are_an_error_at_the_start():
+  with (
+    pytest.raises(RuntimeError, match='does not start'),
+    math_graders(memory_gb=0.001),
+  ):
+    pass
+
+
+def test_workers_that_cannot_be_replaced_cost_answers_only(monkeypatch):
+  with hostile.graders() as graders:
+    monkeypatch.setattr(process.sys, 'executable', '/no/such/python')
+    texts = ['a', 'exit', 'b', 'c']
+    verdicts = graders.grade(texts, texts)
+    assert [v.correct for v in verdicts] == [True, False, False, False]
+    monkeypatch.undo()
+    assert [v.correct for v in graders.grade(['d', 'e'], ['d', 'e'])] == [
+      False,
+      True,
+    ]
+
+
+def is_running(pid):
+  try:
+    state = pathlib.Path(f'/proc/{pid}/stat').read_text().rsplit(')')[1].split()
+  except FileNotFoundError:
+    return False
+  return state[0] != 'Z'
+
+
+def test_nothing_is_left_when_the_block_ends_in_the_middle():
+  start = time.monotonic()
+  with hostile.graders(workers=2, secs=60.0) as graders:
+    graders.submit(['1'] * 64, ['hang in C', *map(str, range(63))])
+    pids = [worker._process.pid for worker in graders._workers]
+    time.sleep(0.2)
+  assert time.monotonic() - start < 30
+  assert not any(map(is_running, pids))
+
+
+PARENT = """
+import sys, time
+from siri_jax.grading import pool
+with pool.Graders(
+  'hostile:rule', dict(mode=''), workers=2, secs=1.0, memory_gb=1.0
+) as graders:
+  print(*[worker._process.pid for worker in graders._workers], flush=True)
+  graders.submit(['1'], ['hang in C'])
+  time.sleep(60)
+"""
+
+
+def test_workers_do_not_outlive_a_parent_that_is_killed():
+  # One of the two is idle, the other in a computation that never ends.
+  root = pathlib.Path(pool.__file__).parents[2]
+  parent = subprocess.Popen(
+    [sys.executable, '-c', textwrap.dedent(PARENT)],
+    stdout=subprocess.PIPE,
+    text=True,
+    env=os.environ | {'PYTHONPATH': f'{root}{os.pathsep}{root / "tests"}'},
+  )
+  with parent:
+    pids = parent.stdout.readline().split()
+    time.sleep(0.3)
+    parent.send_signal(signal.SIGKILL)
+  assert len(pids) == 2
+  deadline = time.monotonic() + 15
+  while any(map(is_running, pids)) and time.monotonic() < deadline:
+    time.sleep(0.1)
+  assert not any(map(is_running, pids))
