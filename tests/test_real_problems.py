@@ -22,7 +22,7 @@ DOCUMENT = pathlib.Path(__file__).parents[1] / 'WORKSPACE.md'
 def documented(data):
   """The arguments of the one command of WORKSPACE.md for the paper's config."""
   blocks = re.findall(r'^```\n(.*?)^```', DOCUMENT.read_text(), re.M | re.S)
-  (block,) = [b for b in blocks if '--config=configs/cosine640.py' in b]
+  (block,) = [b for b in blocks if 'siri_jax.main --config=configs/cos' in b]
   command = block[block.index('--config=') :].replace('$DATA', str(data))
   return shlex.split(command.replace('\\\n', ' '))
 
