@@ -10,34 +10,13 @@ import hashlib
 import json
 import math
 import pathlib
-from typing import NamedTuple
 
 import jax
 import ml_dtypes  # noqa: F401  Lets numpy read bfloat16.
 import numpy as np
 import safetensors
 
-from siri_jax.models import qwen2
-
-LAYER = {
-  'attn_norm': 'input_layernorm.weight',
-  'q': 'self_attn.q_proj.weight',
-  'q_bias': 'self_attn.q_proj.bias',
-  'k': 'self_attn.k_proj.weight',
-  'k_bias': 'self_attn.k_proj.bias',
-  'v': 'self_attn.v_proj.weight',
-  'v_bias': 'self_attn.v_proj.bias',
-  'o': 'self_attn.o_proj.weight',
-  'mlp_norm': 'post_attention_layernorm.weight',
-  'gate': 'mlp.gate_proj.weight',
-  'up': 'mlp.up_proj.weight',
-  'down': 'mlp.down_proj.weight',
-}
-OUTSIDE = {
-  'embed': 'model.embed_tokens.weight',
-  'norm': 'model.norm.weight',
-  'head': 'lm_head.weight',
-}
+from siri_jax.models import names, qwen2
 
 NEEDED = (
   'vocab_size',
@@ -142,36 +121,6 @@ def opened(folder):
     yield found
 
 
-class Source(NamedTuple):
-  """Where a tensor of Hugging Face's is in our tree.
-
-  Attributes:
-    name: our array's name.
-    layer: index on its leading axis, None outside the layers.
-    size: the tensor's shape.
-  """
-
-  name: str
-  layer: int | None
-  size: tuple[int, ...]
-
-
-@functools.cache
-def sources(shape):
-  """Hugging Face's tensors of a qwen2.Shape: name -> Source."""
-  sizes = qwen2.array_shapes(shape)
-  found = {
-    name: Source(ours, None, _theirs(ours, sizes[ours]))
-    for ours, name in OUTSIDE.items()
-    if ours in sizes
-  }
-  for layer in range(shape.layers):
-    for ours, name in LAYER.items():
-      size = _theirs(ours, sizes['layers'][ours][1:])
-      found[_of_layer(layer, name)] = Source(ours, layer, size)
-  return found
-
-
 def config_of(shape):
   """The config.json of a qwen2.Shape, as version 4 of transformers spells it.
 
@@ -196,47 +145,21 @@ def config_of(shape):
   }
 
 
-def to_theirs(ours, array):
-  """An array of ours, of one layer, as Hugging Face stores it."""
-  sides = _sides(ours, array.ndim)
-  axes = [axis for side in sides for axis in range(*side)]
-  return array.transpose(axes).reshape(_theirs(ours, array.shape))
-
-
-def _of_layer(layer, name):
-  return f'model.layers.{layer}.{name}'
-
-
-def _sides(ours, rank):
-  """Our axes, first and one past the last, that each axis of theirs is."""
-  if ours == 'embed':
-    return (0, 1), (1, 2)
-  if ours.endswith(('norm', 'bias')):
-    return ((0, rank),)
-  inputs = 2 if ours == 'o' else 1
-  return (inputs, rank), (0, inputs)
-
-
-def _theirs(ours, size):
-  """The shape in which Hugging Face stores an array of ours, of one layer."""
-  return tuple(math.prod(size[a:b]) for a, b in _sides(ours, len(size)))
-
-
 def _part(tensors, ours, size, index):
   """The part of an array of ours at `index`, a slice for each axis."""
   chosen = [range(n)[i] for n, i in zip(size, index, strict=True)]
-  if ours in OUTSIDE:
-    return _cut(tensors[OUTSIDE[ours]], ours, size, chosen)
+  if ours in names.OUTSIDE:
+    return _cut(tensors[names.OUTSIDE[ours]], ours, size, chosen)
   part = np.empty([len(c) for c in chosen], np.float32)
   for place, layer in enumerate(chosen[0]):
-    tensor = tensors[_of_layer(layer, LAYER[ours])]
+    tensor = tensors[names.of_layer(layer, names.LAYER[ours])]
     part[place] = _cut(tensor, ours, size[1:], chosen[1:])
   return part
 
 
 def _cut(tensor, ours, size, chosen):
   """Reads of one tensor what an array of ours holds at `chosen`, ranges."""
-  sides = _sides(ours, len(size))
+  sides = names.sides(ours, len(size))
 
   def stretch(first, last):
     # Heads are dealt out whole, so that a side of two axes is one stretch.
@@ -251,7 +174,7 @@ def _cut(tensor, ours, size, chosen):
 
 def refuse_tensors(folder, shape, tensors):
   """Raises where tensors are missing or of another shape, naming them."""
-  wanted = sources(shape)
+  wanted = names.sources(shape)
   if missing := [name for name in wanted if name not in tensors]:
     raise FolderError(
       f'{folder}: its *.safetensors lack {len(missing)} of {len(wanted)} '

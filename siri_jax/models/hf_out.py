@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
-from siri_jax.models import hf
+from siri_jax.models import hf, names
 
 SHARD_BYTES = 5 * 10**9  # Most bytes of one file, as the Hub's tools split.
 COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
@@ -48,7 +48,7 @@ def frame_of(base, shape):
     hf.refuse_tensors(base, shape, tensors)
     dtypes = {
       name: np.dtype(DTYPES[tensors[name].get_dtype()])
-      for name in hf.sources(shape)
+      for name in names.sources(shape)
     }
   return Frame(shape, dtypes, small_files(base))
 
@@ -62,7 +62,7 @@ def frame_without_base(shape, tokenizer):
   """
   files = small_files(tokenizer) if tokenizer else {}
   config = _json(hf.config_of(shape)).encode()
-  dtypes = dict.fromkeys(hf.sources(shape), np.dtype(np.float32))
+  dtypes = dict.fromkeys(names.sources(shape), np.dtype(np.float32))
   return Frame(shape, dtypes, {**files, 'config.json': config})
 
 
@@ -135,15 +135,15 @@ def split(frame, shard_bytes):
 
 def _bytes(frame, tensor):
   """Bytes of a tensor as it is written."""
-  size = hf.sources(frame.shape)[tensor].size
+  size = names.sources(frame.shape)[tensor].size
   return math.prod(size) * frame.dtypes[tensor].itemsize
 
 
 def _read(params, frame, tensor):
   """A tensor as it is written, from our tree."""
-  ours, layer, _ = hf.sources(frame.shape)[tensor]
+  ours, layer, _ = names.sources(frame.shape)[tensor]
   array = params[ours] if layer is None else params['layers'][ours][layer]
-  array = hf.to_theirs(ours, np.asarray(array)).astype(frame.dtypes[tensor])
+  array = names.to_theirs(ours, np.asarray(array)).astype(frame.dtypes[tensor])
   return np.ascontiguousarray(array)  # save_file writes memory as it lies.
 
 

@@ -1,0 +1,108 @@
+"""Hugging Face's names and shapes for the policy's arrays, and the way there.
+
+Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
+(in, out), heads apart, layers stacked.
+"""
+
+import functools
+import math
+from typing import NamedTuple
+
+from siri_jax.models import qwen2
+
+LAYER = {
+  'attn_norm': 'input_layernorm.weight',
+  'q': 'self_attn.q_proj.weight',
+  'q_bias': 'self_attn.q_proj.bias',
+  'k': 'self_attn.k_proj.weight',
+  'k_bias': 'self_attn.k_proj.bias',
+  'v': 'self_attn.v_proj.weight',
+  'v_bias': 'self_attn.v_proj.bias',
+  'o': 'self_attn.o_proj.weight',
+  'mlp_norm': 'post_attention_layernorm.weight',
+  'gate': 'mlp.gate_proj.weight',
+  'up': 'mlp.up_proj.weight',
+  'down': 'mlp.down_proj.weight',
+}
+OUTSIDE = {
+  'embed': 'model.embed_tokens.weight',
+  'norm': 'model.norm.weight',
+  'head': 'lm_head.weight',
+}
+
+
+class Source(NamedTuple):
+  """Where a tensor of Hugging Face's is in our tree.
+
+  Attributes:
+    name: our array's name.
+    layer: index on its leading axis, None outside the layers.
+    size: the tensor's shape.
+  """
+
+  name: str
+  layer: int | None
+  size: tuple[int, ...]
+
+
+@functools.cache
+def sources(shape):
+  """Hugging Face's tensors of a qwen2.Shape: name -> Source."""
+  sizes = qwen2.array_shapes(shape)
+  found = {
+    name: Source(ours, None, theirs(ours, sizes[ours]))
+    for ours, name in OUTSIDE.items()
+    if ours in sizes
+  }
+  for layer in range(shape.layers):
+    for ours, name in LAYER.items():
+      size = theirs(ours, sizes['layers'][ours][1:])
+      found[of_layer(layer, name)] = Source(ours, layer, size)
+  return found
+
+
+def to_theirs(ours, array):
+  """An array of ours, of one layer, as Hugging Face stores it."""
+  parts = sides(ours, array.ndim)
+  axes = [axis for side in parts for axis in range(*side)]
+  return array.transpose(axes).reshape(theirs(ours, array.shape))
+
+
+def exported(params, dtype):
+  """The parameters as Hugging Face has them: name -> array.
+
+  Args:
+    params: tree of qwen2.array_shapes.
+    dtype: of the arrays.
+  """
+  found = {
+    name: to_theirs(ours, params[ours]).astype(dtype)
+    for ours, name in OUTSIDE.items()
+    if ours in params
+  }
+  layers = params['layers']
+  for layer in range(layers['q'].shape[0]):
+    for ours, name in LAYER.items():
+      array = to_theirs(ours, layers[ours][layer])
+      found[of_layer(layer, name)] = array.astype(dtype)
+  return found
+
+
+def of_layer(layer, name):
+  """Hugging Face's name of a layer's tensor."""
+  return f'model.layers.{layer}.{name}'
+
+
+def sides(ours, rank):
+  """Our axes, first and one past the last, that each axis of theirs is."""
+  if ours == 'embed':
+    return (0, 1), (1, 2)
+  if ours.endswith(('norm', 'bias')):
+    return ((0, rank),)
+  inputs = 2 if ours == 'o' else 1
+  return (inputs, rank), (0, inputs)
+
+
+def theirs(ours, size):
+  """The shape in which Hugging Face stores an array of ours, of one layer."""
+  return tuple(math.prod(size[a:b]) for a, b in sides(ours, len(size)))
