@@ -74,8 +74,18 @@ def get_config():
   # Sampling.
   c.sampler = 'embedded'  # Engine, siri_jax/rollout/sampler.py.
   c.sampler_kw = config_dict.create(
-    slots=64,  # Sequences decoded at a time.
-    stretch=128,  # Decoding steps between two looks of the host.
+    slots=64,  # Sequences decoded, or asked for, at a time.
+    stretch=128,  # Decoding steps of 'embedded' between two looks of the host.
+  )
+  c.server_kw = config_dict.create(  # Of sampler='vllm' and its servers.
+    urls=('http://127.0.0.1:8000',),  # Their addresses.
+    folder='/dev/shm/siri_jax',  # Pushed weights; every server reads it too.
+    patience_secs=300.0,  # Without a token, until requests are broken off.
+    push_secs=600.0,  # Without an answer, until an update is given up.
+    told=0.05,  # Share of prompts with the sampler's log-probabilities; ours.
+    tensor=1,  # Devices that a model is cut over, and
+    data=1,  # copies of the model, in a server that serve_policy starts.
+    memory=0.9,  # Share of a device that such a server takes; vLLM's.
   )
   c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
   c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.

@@ -51,8 +51,7 @@ class Checkpoints:
         step_format_fixed_length=DIGITS, cleanup_tmp_directories=True
       ),
     )
-    # Orbax logs at length what it raises as well.
-    logging.getLogger('absl').addFilter(_is_not_of_orbax)
+    hush()
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._unfinished = None
 
@@ -298,6 +297,11 @@ def _leaves(tree):
       str(getattr(k, 'idx', name)) for k, name in zip(path, keys, strict=True)
     ]
     yield '/'.join(keys), (tuple(x.shape), str(x.dtype))
+
+
+def hush():
+  """Keeps Orbax from logging at length what it raises as well."""
+  logging.getLogger('absl').addFilter(_is_not_of_orbax)
 
 
 def _is_not_of_orbax(record):

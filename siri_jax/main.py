@@ -4,8 +4,8 @@
     [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
 
 Exit status: 0 done, 2 refused (config, files or folder), 3 diverged, 4 no
-progress (watchdog.py), 5 a file could not be written, 128 + n ended by signal
-n. After the last three the same command goes on.
+progress (watchdog.py), 5 a file could not be written, 6 no server samples, 128
++ n ended by signal n. After the last four the same command goes on.
 """
 
 import contextlib
@@ -26,8 +26,9 @@ from siri_jax import (
 from siri_jax import plan as plans
 from siri_jax.analysis import table
 from siri_jax.models import policies
+from siri_jax.rollout import wire
 
-DONE, REFUSED, DIVERGED, UNWRITTEN = 0, 2, 3, 5
+DONE, REFUSED, DIVERGED, UNWRITTEN, UNSERVED = 0, 2, 3, 5, 6
 
 
 def main(argv):
@@ -97,6 +98,9 @@ def run(plan, task, folder, screen):
   except train.DivergedError as error:
     screen.say(str(error))
     return DIVERGED
+  except wire.ServerError as error:
+    screen.say(str(error))
+    return UNSERVED
   except OSError as error:
     screen.say(
       f'{error}\nNothing more can be written there. Free space or mend the '

@@ -83,16 +83,17 @@ def of_update(totals):
   return out
 
 
-def of_graders(before, after):
-  """What became of a step's answers: grading.pool's counts, as differences.
+def counted(who, before, after):
+  """What became of a step's answers or samples: counts as differences.
 
   Args:
+    who: 'grader' or 'sampler', whose counts they are.
     before: counts at the step's start.
     after: counts now.
   Returns:
     dict of whole numbers.
   """
-  return {f'grader_{name}': after[name] - before[name] for name in after}
+  return {f'{who}_{name}': after[name] - before[name] for name in after}
 
 
 def _mean(values):

@@ -42,6 +42,7 @@ FREE = (
   'table_caps',
   'stop_secs',
   'stall_secs',
+  'server_kw',
   'alarms_kw',
   # But for rounding:
   'mesh_kw',
@@ -164,7 +165,13 @@ def opened(plan, task, folder, screen):
     stack.callback(views.close)
     graders = stack.enter_context(graders_of(c))
     engine = engine_of(
-      plan, programs, requests=plan.samples, prompt_tokens=c.max_prompt
+      plan,
+      programs,
+      task,
+      requests=plan.samples,
+      prompt_tokens=c.max_prompt,
+      run=folder.info['id'],
+      say=screen.say,
     )
     stack.callback(engine.close)
     watchdog.ask(pending=engine.pending, grading=lambda: graders.counts)
@@ -247,17 +254,28 @@ def refuse_wrong_attention(recipe):
     )
 
 
-def engine_of(plan, programs, *, requests, prompt_tokens):
+def engine_of(plan, programs, task, *, requests, prompt_tokens, run, say):
   """The config's engine; see sampler.Engine."""
   return plan.find['sampler'](
     samplers.Engine(
       export=programs.export,
       start=programs.start,
       advance=programs.advance,
+      publish=programs.publish,
       requests=requests,
       prompt_tokens=prompt_tokens,
+      task=task,
+      server=plan.c.server_kw,
+      told=told(plan),
+      run=run,
+      say=say,
     )
   )
+
+
+def told(plan):
+  """Share of the prompts whose samples come with log-probabilities."""
+  return 1.0 if 'sampler_logp' in plan.extra else plan.c.server_kw.told
 
 
 def graders_of(c):

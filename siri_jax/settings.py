@@ -86,6 +86,7 @@ RULES = {
   'cap_at': _one_of('sampler', 'reward'),
   'sampler': NAME,
   'sampler_kw': BINDINGS,
+  'server_kw': BINDINGS,
   'prompts': _whole(1),
   'group': _whole(2),
   'temperature': _real(0),
@@ -144,6 +145,16 @@ INNER = {
     'rope_theta': _real(0),
     'norm_eps': _real(0),
     'tied': Rule(lambda v: type(v) is bool, 'True or False'),
+  },
+  'server_kw': {
+    'urls': Rule(lambda v: NAMES.holds(v) and len(v), 'a tuple of addresses'),
+    'folder': FOLDER,
+    'patience_secs': _real(0),
+    'push_secs': _real(0),
+    'told': Rule(lambda v: _finite(v) and 0 <= v <= 1, 'a share from 0 to 1'),
+    'tensor': _whole(1),
+    'data': _whole(1),
+    'memory': _real(0, 1),
   },
   'alarms_kw': {
     'window': _whole(1),
@@ -287,7 +298,7 @@ def _engine(*, sampler, sampler_kw):
   bad = [
     f'sampler_kw.{name}={value!r}'
     for name, value in sampler_kw.items()
-    if sampler == 'embedded' and not _whole(1).holds(value)
+    if sampler in ('embedded', 'vllm') and not _whole(1).holds(value)
   ]
   return bad and f'{", ".join(bad)} is not {_whole(1).wanted}'
 

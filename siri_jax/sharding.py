@@ -137,6 +137,17 @@ def on_one_device(device, state):
   return Layout(mesh, jax.tree.map(lambda _: whole, state), whole, whole)
 
 
+def spread(mesh, size):
+  """A sharding of an array's first axis over all devices, where it divides.
+
+  Args:
+    mesh: jax.sharding.Mesh.
+    size: the array's shape.
+  """
+  even = size[0] % mesh.size == 0
+  return NamedSharding(mesh, PartitionSpec(MESH_AXES if even else None))
+
+
 def put(tree, shardings):
   """Arrays that every process has whole, each part onto its own device.
 

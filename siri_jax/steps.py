@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from siri_jax import types, update
-from siri_jax.models import qwen2
+from siri_jax import sharding, types, update
+from siri_jax.models import names, qwen2
 from siri_jax.rollout import decode
 
 
@@ -21,6 +21,7 @@ class Steps(NamedTuple):
     logprobs: log-probabilities of rows, see update.all_logprobs.
     entropy: entropy over rows, see update.entropy.
     export: parameters -> their copy for decoding, whole on every device.
+    publish: parameters -> Hugging Face's name -> array, cut over all devices.
     start: decode.start.
     advance: decode.advance; gives the progress away.
   """
@@ -30,6 +31,7 @@ class Steps(NamedTuple):
   logprobs: Callable
   entropy: Callable
   export: Callable
+  publish: Callable
   start: Callable
   advance: Callable
 
@@ -69,6 +71,14 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
       functools.partial(_copy, dtype=recipe.dtype),
       in_shardings=(params,),
       out_shardings=whole,
+    ),
+    publish=jax.jit(
+      functools.partial(names.exported, dtype=recipe.dtype),
+      in_shardings=(params,),
+      out_shardings={
+        name: sharding.spread(layout.mesh, source.size)
+        for name, source in names.sources(shape).items()
+      },
     ),
     start=jax.jit(start),
     advance=jax.jit(advance, donate_argnums=2),

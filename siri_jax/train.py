@@ -41,6 +41,7 @@ def train(world, state, tokens):
     for step in range(int(state.step), c.total_steps):
       world.signals.heed()
       watch, graded = Watch(), dict(world.graders.counts)
+      sampled = dict(world.engine.counts)
       cap = int(steps.cap(np.int32(step)))
       groups = collect(world, step, cap, watch)
       samples = [s for g in groups for s in g.samples]
@@ -59,7 +60,8 @@ def train(world, state, tokens):
           'phase': plan.phases[step],
           **metrics.of_samples(batch, rewards),
           **metrics.of_update(totals),
-          **metrics.of_graders(graded, world.graders.counts),
+          **metrics.counted('grader', graded, world.graders.counts),
+          **metrics.counted('sampler', sampled, world.engine.counts),
           'tokens': int(batch.length.sum()),
           'tokens_so_far': tokens,
           'weight_version': step,

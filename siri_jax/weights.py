@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import hashlib
+import os
 import pathlib
 import urllib.parse
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from siri_jax import blueprint, checkpoint, opening
 from siri_jax import plan as plans
 from siri_jax.models import policies
-from siri_jax.rollout import server
+from siri_jax.rollout import vllm
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +72,7 @@ def find(c, word, workdir):
 def identity(weights):
   """Plain values that tell weights from others."""
   if weights.url:
-    model = server.model_of(weights.url)
+    model = vllm.model_of(weights.url)
     return {'served': model['id'], 'root': model.get('root') or ''}
   if weights.checkpoints:
     path = checkpoint.manifest(weights.checkpoints, weights.done)
@@ -97,8 +98,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     ValueError: the weights are damaged, or of another model.
   """
   if weights.url:
-    model = server.model_of(weights.url)['id']
-    with contextlib.closing(server.Server(weights.url, model)) as made:
+    with contextlib.closing(served(weights, task, screen)) as made:
       yield made
     return
   plan = plans.make(weights.c)
@@ -125,12 +125,31 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
   else:
     params = opening.start_of(weights.c, task, shape, layout, screen, signals)
   made = opening.engine_of(
-    plan, programs, requests=requests, prompt_tokens=prompt_tokens
+    plan,
+    programs,
+    task,
+    requests=requests,
+    prompt_tokens=prompt_tokens,
+    run=f'evaluation-{os.getpid()}',
+    say=screen.say,
   )
   with contextlib.closing(made):
     made.push(params, weights.done)
     del params
     yield made
+
+
+def served(weights, task, screen):
+  """A running server as an engine: it keeps the weights that it has."""
+  c = weights.c
+  rules = vllm.Rules(task.eos_ids, task.vocab, c.sampler_kw.slots, told=0.0)
+  return vllm.Vllm(
+    [weights.url],
+    None,
+    rules,
+    patience_secs=c.server_kw.patience_secs,
+    say=screen.say,
+  )
 
 
 def _checkpoint(c, word, folder):

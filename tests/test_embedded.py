@@ -42,6 +42,8 @@ def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
     advance=compiled.advance,
     requests=requests,
     prompt_tokens=PROMPT,
+    # What only servers need.
+    **dict.fromkeys(('publish', 'task', 'server', 'told', 'run', 'say')),
   )
   built = samplers.embedded(engine, slots=slots, stretch=stretch)
   built.push(builders.lively(SHAPE), version)

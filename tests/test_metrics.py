@@ -67,7 +67,7 @@ def test_sums_over_tokens_become_shares_and_means():
 
 def test_a_steps_gradings_are_what_was_counted_since_its_start():
   before = {'answers': 10, 'timeouts': 1}
-  assert metrics.of_graders(before, {'answers': 18, 'timeouts': 1}) == {
+  assert metrics.counted('grader', before, {'answers': 18, 'timeouts': 1}) == {
     'grader_answers': 8,
     'grader_timeouts': 0,
   }

@@ -11,13 +11,18 @@ from siri_jax.rollout import decode
 
 
 class Embedded:
-  """A sampler (sampler.Sampler) over the trainer's own devices."""
+  """A sampler (sampler.Sampler) over the trainer's own devices.
+
+  Attributes:
+    counts: nothing befalls its samples.
+  """
 
   def __init__(self, engine):
     self._engine = engine
     self._params = None
     self._version = None
     self._waiting = []
+    self.counts = {}
 
   def push(self, params, version):
     """Takes a copy, for an update gives its parameters' memory away."""

@@ -6,7 +6,7 @@ tagged with the version of the weights that wrote it.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from siri_jax import types
@@ -35,7 +35,13 @@ class Sampling:
 
 
 class Sampler(Protocol):
-  """What the loop knows of an engine."""
+  """What the loop knows of an engine.
+
+  Attributes:
+    counts: since the start, what befell samples, by name; whole numbers.
+  """
+
+  counts: Mapping[str, int]
 
   def push(self, params: Any, version: int) -> None:
     """Takes the parameters that are sampled from now on."""
@@ -49,7 +55,8 @@ class Sampler(Protocol):
     """Yields each prompt's group of n samples as soon as it is complete.
 
     `progress` hears (samples done, samples in all) whenever something has
-    come of the policy, and only then: the watchdog goes by it.
+    come of the policy, and only then: the watchdog goes by it. An engine
+    that sees by itself that nothing comes may call it when it likes.
     """
 
   def pending(self) -> list[str]:
@@ -68,15 +75,28 @@ class Engine:
       every device.
     start: jitted `decode.start`.
     advance: jitted `decode.advance`.
+    publish: jitted; parameters -> Hugging Face's name -> array, in the dtype
+      to sample in.
     requests: Q, most samples of one call of `start`.
     prompt_tokens: P, longest prompt.
+    task: types.Task whose ids are sampled.
+    server: the config's server_kw.
+    told: share of the prompts whose samples come with log-probabilities.
+    run: name of the run.
+    say: hears what is worth knowing, as text.
   """
 
   export: Callable
   start: Callable
   advance: Callable
+  publish: Callable
   requests: int
   prompt_tokens: int
+  task: types.Task
+  server: Any
+  told: float
+  run: str
+  say: Callable[[str], None]
 
 
 def embedded(engine, *, slots, stretch):
@@ -91,3 +111,34 @@ def embedded(engine, *, slots, stretch):
 
   del slots, stretch  # They are compiled into the engine's functions.
   return module.Embedded(engine)
+
+
+def vllm(engine, *, slots, stretch):
+  """vLLM servers over HTTP, each of which gets every version pushed.
+
+  Args:
+    engine: Engine.
+    slots: samples under way at a time, over all servers.
+    stretch: the embedded engine's.
+  """
+  from siri_jax.rollout import push
+  from siri_jax.rollout import vllm as module
+
+  del stretch
+  server = engine.server
+  publisher = push.Publisher(
+    server.folder, engine.run, engine.publish, push_secs=server.push_secs
+  )
+  rules = module.Rules(
+    eos_ids=engine.task.eos_ids,
+    vocab=engine.task.vocab,
+    slots=slots,
+    told=engine.told,
+  )
+  return module.Vllm(
+    server.urls,
+    publisher,
+    rules,
+    patience_secs=server.patience_secs,
+    say=engine.say,
+  )

@@ -18,22 +18,7 @@ class Told(NamedTuple):
 
 
 HEADERS = ('fault', 'what happened', 'recovery, s', 'steps lost')
-WAITING = [
-  Told(row, fault, 'waits for the server')
-  for row, fault in {
-    11: 'vLLM dies in the middle of a rollout',
-    12: 'vLLM hangs',
-    13: 'vLLM is slow, token by token',
-    14: 'bursts of 429, 500, 502, 503 and resets',
-    15: 'replies that are garbage',
-    16: 'finish reasons "abort" and "error"',
-    17: 'weights of another version are served',
-    18: 'a push of weights fails half way',
-    19: 'a server left paused by a trainer that crashed',
-    20: "a port in use, or another run's server on it",
-    24: 'a server with another model or tokenizer',
-  }.items()
-] + [Told(30, "another host's process dies", 'waits for several hosts')]
+WAITING = [Told(30, "another host's process dies", 'waits for several hosts')]
 
 LINES = []  # Of the tests that have passed.
 

@@ -1,0 +1,162 @@
+"""Hands parameters to servers: files that they check, then four requests.
+
+The files of a push are written under a folder that servers read too; a server
+is told no more than a push's name and the sha256 of its manifest.
+"""
+
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import pathlib
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orbax.checkpoint as ocp
+
+from siri_jax import checkpoint, run_folder
+from siri_jax.rollout import wire
+
+KEPT = 2  # Newest pushes.
+ARRAYS, MANIFEST = 'arrays', 'manifest.json'
+THREADS = 8  # Files read at a time for their sha256.
+VERSION = '0.32.'  # Of vLLM, that this was seen to work with.
+
+
+class Pushed(NamedTuple):
+  """A push that lies there to be taken.
+
+  Attributes:
+    version: of the parameters.
+    name: of its folder.
+    digest: sha256 of its manifest.
+    label: what a server calls these weights once it serves them.
+  """
+
+  version: int
+  name: str
+  digest: str
+  label: str
+
+
+class Publisher:
+  """Writes pushes and has servers take them.
+
+  Attributes:
+    seconds: of each stage of the newest push, by name.
+  """
+
+  def __init__(self, folder, run, export: Callable, *, push_secs):
+    """Makes the folder where there is none.
+
+    Args:
+      folder: path; the servers' own or a shared one.
+      run: the run's name.
+      export: jitted; parameters -> Hugging Face's name -> array, in the dtype
+        to sample in.
+      push_secs: of silence, until a server's update is given up.
+    Raises:
+      OSError: the folder cannot be made.
+    """
+    self._folder = pathlib.Path(folder).resolve()
+    self._folder.mkdir(parents=True, exist_ok=True)
+    self._run, self._export, self._secs = run, export, push_secs
+    # Two attempts of a run, or two runs of a name, are told apart by it.
+    self._label = f'{run}-{secrets.token_hex(4)}'
+    checkpoint.hush()
+    self._writer = ocp.Checkpointer(
+      # Uncompressed files of their own: weights do not compress.
+      ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False)
+    )
+    self.seconds = {}
+
+  def write(self, params, version):
+    """Writes the files of a push; older ones but for KEPT go.
+
+    Args:
+      params: tree of qwen2.array_shapes.
+      version: of the parameters.
+    Returns:
+      Pushed.
+    Raises:
+      OSError: they could not be written.
+    """
+    name = f'{self._run}-{version:06d}'
+    folder = self._folder / name
+    with self._timed('export'):
+      arrays = {
+        k: x.block_until_ready() for k, x in self._export(params).items()
+      }
+    with self._timed('write'):
+      shutil.rmtree(folder, ignore_errors=True)
+      folder.mkdir()
+      self._writer.save(folder / ARRAYS, args=ocp.args.PyTreeSave(arrays))
+    with self._timed('digest'):
+      manifest = {
+        'version': version,
+        'arrays': {k: [x.shape, str(x.dtype)] for k, x in arrays.items()},
+        'files': digests(folder / ARRAYS),
+      }
+      data = json.dumps(manifest).encode()
+      run_folder.write_atomically(folder / MANIFEST, data)
+    for old in sorted(self._folder.glob(f'{self._run}-' + '[0-9]' * 6))[:-KEPT]:
+      shutil.rmtree(old, ignore_errors=True)
+    digest = hashlib.sha256(data).hexdigest()
+    return Pushed(version, name, digest, f'{self._label}:{version}')
+
+  def bring(self, line, pushed):
+    """Leaves a server serving a push, whatever state it was in.
+
+    Args:
+      line: wire.Line to it.
+      pushed: Pushed.
+    Raises:
+      wire.PassingError: it does not take it, or cannot be reached.
+    """
+    if version_of(line) == pushed.label:
+      return
+    with self._timed('update'):
+      line.post('/init_weight_transfer_engine', {'init_info': {}})
+      try:
+        line.post('/pause?mode=wait', secs=self._secs)
+        line.post('/start_weight_update', {}, secs=self._secs)
+        told = {'name': pushed.name, 'digest': pushed.digest}
+        line.post('/update_weights', {'update_info': told}, secs=self._secs)
+        label = {'weight_version': pushed.label}
+        line.post('/finish_weight_update', label, secs=self._secs)
+      finally:
+        line.post('/resume')
+    if (found := version_of(line)) != pushed.label:
+      raise wire.PassingError(
+        f'{line.url} serves weights {found} after it was given {pushed.label}'
+      )
+
+  @contextlib.contextmanager
+  def _timed(self, stage):
+    began = time.monotonic()
+    yield
+    self.seconds[stage] = time.monotonic() - began
+
+
+def version_of(line):
+  """What a server calls the weights that it serves."""
+  return line.get('/weight_info').get('weight_version')
+
+
+def digests(folder):
+  """sha256 of every file below a folder, by relative path."""
+  paths = sorted(path for path in folder.rglob('*') if path.is_file())
+  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+    found = pool.map(_digest, paths)
+    return {
+      str(path.relative_to(folder)): digest
+      for path, digest in zip(paths, found, strict=True)
+    }
+
+
+def _digest(path):
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,0 +1,264 @@
+"""A server that speaks as vLLM does, draws at random, and fails on order.
+
+What it draws is a function of the request's seed. `faults[path]` lists what
+is done to the next requests there: a status, bytes to answer with, or a
+function of (handler, the right answer) -> another answer, None for none.
+"""
+
+import collections
+import contextlib
+import http.server
+import json
+import socket
+import struct
+import threading
+import urllib.parse
+
+import jax.numpy as jnp
+import numpy as np
+
+from siri_jax import types
+from siri_jax.rollout import push, sampler, vllm
+
+GENERATE, UPDATE = '/inference/v1/generate', '/update_weights'
+LOGP = -0.5  # Of every token that it draws, it says.
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+  """One exchange."""
+
+  def do_GET(self):
+    self._answer(urllib.parse.urlsplit(self.path).path, None)
+
+  def do_POST(self):
+    data = self.rfile.read(int(self.headers['Content-Length'] or 0))
+    body = json.loads(data) if data else None
+    self._answer(urllib.parse.urlsplit(self.path).path, body)
+
+  def _answer(self, path, body):
+    fake = self.server.fake
+    fake.asked.append((path, body))
+    fault = fake.faults[path].popleft() if fake.faults[path] else None
+    if isinstance(fault, int):
+      return self.send(b'{"error": "on order"}', fault)
+    if isinstance(fault, bytes):
+      return self.send(fault)
+    answer = fake.answer(path, body)
+    if fault:
+      answer = fault(self, answer)
+    if isinstance(answer, str):
+      self.send(answer.encode())
+    elif answer is not None:
+      self.send(json.dumps(answer).encode(), 200 if answer != 404 else 404)
+
+  def send(self, data, status=200):
+    # Who asked may have gone.
+    with contextlib.suppress(OSError):
+      self.send_response(status)
+      self.send_header('Content-Length', str(len(data)))
+      self.end_headers()
+      self.wfile.write(data)
+
+  def log_message(self, *_):
+    pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+  """Its threads do not keep a test from ending."""
+
+  daemon_threads = True
+  request_queue_size = 64
+
+  def handle_error(self, *_):
+    pass
+
+
+class Fake:
+  """The server's state.
+
+  Attributes:
+    label: what it calls its weights.
+    paused: whether it is.
+    tokens: that it has made, as it tells.
+    asked: (path, body) of each request.
+    faults: path -> what is done to the next requests there.
+    lacks: paths that it does not have.
+  """
+
+  def __init__(self, vocab=19, eos=0):
+    self.label, self.paused, self.tokens = 'default', False, 0
+    self.asked, self.lacks = [], set()
+    self.faults = collections.defaultdict(collections.deque)
+    self._vocab, self._eos = vocab, eos
+    self._port, self._server = 0, None
+
+  @property
+  def url(self):
+    return f'http://127.0.0.1:{self._port}'
+
+  def up(self):
+    """Begins to listen; again on the same port."""
+    self._server = Server(('127.0.0.1', self._port), Handler)
+    self._server.fake, self._port = self, self._server.server_port
+    wait = dict(poll_interval=0.01)
+    threading.Thread(target=self._server.serve_forever, kwargs=wait).start()
+
+  def down(self):
+    """Refuses connections from now on."""
+    self._server.shutdown()
+    self._server.server_close()
+
+  def restart(self):
+    """What a restart leaves: no push, no pause."""
+    self.label, self.paused, self.tokens = 'default', False, 0
+
+  def paths(self):
+    return [path for path, _ in self.asked]
+
+  def answer(self, path, body):
+    """What a server in good health says."""
+    if path in self.lacks:
+      return 404
+    if path == GENERATE:
+      return {'choices': self.choices(body['token_ids'], body)}
+    if path == '/v1/completions':
+      body = {'sampling_params': body, 'token_ids': body['prompt']}
+      return {'choices': self.choices(body['token_ids'], body)}
+    if path in ('/pause', '/resume'):
+      self.paused = path == '/pause'
+    if path == '/finish_weight_update':
+      self.label = body['weight_version']
+    return {
+      '/weight_info': {'weight_version': self.label},
+      '/v1/models': {'data': [{'id': 'policy', 'root': '/models/policy'}]},
+      '/metrics': f'vllm:generation_tokens_total{{engine="0"}} {self.tokens}\n',
+    }.get(path, {})
+
+  def choices(self, prompt, body):
+    """Random responses, a function of the seed and the prompt."""
+    del prompt
+    asked = body['sampling_params']
+    found = []
+    for index in range(asked['n']):
+      rng = np.random.default_rng(asked['seed'] + index)
+      size = int(rng.integers(1, 2 * asked['max_tokens']))
+      cut = size > asked['max_tokens']
+      size = min(size, asked['max_tokens'])
+      ids = rng.integers(0, self._vocab - 1, size)
+      ids = (ids + (ids >= self._eos)).tolist()  # Any but the end's.
+      if not cut:
+        ids[-1] = self._eos
+      self.tokens += size
+      told = [{'token_id': i, 'logprob': LOGP} for i in ids]
+      found.append(
+        {
+          'index': index,
+          'token_ids': ids,
+          'finish_reason': 'length' if cut else 'stop',
+          'weight_versions': [{'version': self.label, 'start': 0, 'end': size}],
+          'logprobs': None if asked['logprobs'] is None else {'content': told},
+        }
+      )
+    return found[::-1]
+
+
+@contextlib.contextmanager
+def serving(fake=None):
+  """A Fake that listens, for as long as it is wanted."""
+  fake = fake or Fake()
+  fake.up()
+  try:
+    yield fake
+  finally:
+    fake.down()
+
+
+# Faults.
+
+
+def reset(handler, answer):
+  """Breaks the connection off, hard."""
+  del answer
+  linger = struct.pack('ii', 1, 0)
+  handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+  handler.close_connection = True
+  handler.connection.close()
+
+
+def silent(handler, answer):
+  """Never answers; ends when the other side does."""
+  del answer
+  handler.connection.recv(1)
+  handler.close_connection = True
+
+
+def slow(secs):
+  """Answers after some seconds, in which it makes tokens."""
+
+  def wait(handler, answer):
+    fake = handler.server.fake
+    for _ in range(20):
+      threading.Event().wait(secs / 20)
+      fake.tokens += 1
+    return answer
+
+  return wait
+
+
+def changed(**parts):
+  """Another first choice: parts by name, or functions of what they were."""
+
+  def change(handler, answer):
+    del handler
+    first = answer['choices'][0]
+    for name, part in parts.items():
+      first[name] = part(first[name]) if callable(part) else part
+    return answer
+
+  return change
+
+
+def fewer(handler, answer):
+  """A choice is missing."""
+  del handler
+  return {'choices': answer['choices'][1:]}
+
+
+# A client.
+
+PARAMS = {'w': np.ones((2, 2), np.float32)}
+
+
+def export(params):
+  return {name: jnp.asarray(array) for name, array in params.items()}
+
+
+def make_prompts(count=3):
+  return [types.Prompt(f'p{i}', np.int32([5, i + 1])) for i in range(count)]
+
+
+@contextlib.contextmanager
+def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0):
+  """A client of these servers that has pushed version 7; `said` is its own."""
+  said = []
+  publisher = push.Publisher(folder, 'run', export, push_secs=5.0)
+  made = vllm.Vllm(
+    [fake.url for fake in fakes],
+    publisher,
+    vllm.Rules(eos_ids=(0,), vocab=19, slots=slots, told=told),
+    patience_secs=patience_secs,
+    say=said.append,
+  )
+  made.said = said
+  with contextlib.closing(made):
+    made.push(PARAMS, 7)
+    yield made
+
+
+def sampled(engine, count=3, n=2, cap=9):
+  """(problem, index) -> response ids."""
+  asked = sampler.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 7))
+  groups = engine.sample(make_prompts(count), asked, lambda *_: None)
+  return {
+    (s.problem_id, s.index): s.response_ids.tolist() for g in groups for s in g
+  }

@@ -1,0 +1,292 @@
+"""Servers that die, hang, answer nonsense, or miss the weights."""
+
+import threading
+
+import fake_vllm
+import launch
+import pytest
+from fake_vllm import (
+  GENERATE,
+  PARAMS,
+  UPDATE,
+  client,
+  make_prompts,
+  sampled,
+)
+
+from siri_jax import main
+from siri_jax.data import arithmetic
+from siri_jax.rollout import fleet, sampler, vllm, wire
+
+pytestmark = pytest.mark.faults
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+  """Seconds become hundredths."""
+  monkeypatch.setattr(fleet, 'REST_SECS', 0.01)
+  monkeypatch.setattr(fleet, 'LONGEST_REST_SECS', 0.05)
+  monkeypatch.setattr(fleet, 'LOOK_SECS', 0.05)
+  monkeypatch.setattr(vllm, 'LOOK_SECS', 0.02)
+
+
+@pytest.fixture(scope='module')
+def expected(tmp_path_factory):
+  """What comes out where nothing fails."""
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path_factory.mktemp('push'), fake) as engine,
+  ):
+    return sampled(engine)
+
+
+# What passes: the run comes out as if nothing had been.
+
+PASSING = {
+  'a reset': fake_vllm.reset,
+  'status 429': 429,
+  'status 500': 500,
+  'status 503': 503,
+  'garbage where JSON belongs': b'<html>oops',
+  'JSON cut short': b'{"choices": [{"index": 0,',
+  'JSON of another kind': b'[1, 2]',
+  'no token ids': fake_vllm.changed(token_ids=None),
+  'ids outside the vocabulary': fake_vllm.changed(token_ids=[19, 0]),
+  'an id that is no number': fake_vllm.changed(token_ids=['x']),
+  'too many tokens': fake_vllm.changed(token_ids=[3] * 10),
+  'no tokens': fake_vllm.changed(token_ids=[]),
+  'an abort': fake_vllm.changed(finish_reason='abort'),
+  'an error': fake_vllm.changed(finish_reason='error'),
+  'a sample too few': fake_vllm.fewer,
+  'an index twice': fake_vllm.changed(index=0),
+  'an index that is none': fake_vllm.changed(index='x'),
+  'weights of another version': fake_vllm.changed(
+    weight_versions=[{'version': 'other', 'start': 0, 'end': 1}]
+  ),
+  'weights of two versions': fake_vllm.changed(
+    weight_versions=lambda own: [*own, {'version': 'other'}]
+  ),
+  'no version': fake_vllm.changed(weight_versions=None),
+  'log-probabilities that are none': fake_vllm.changed(
+    logprobs={'content': [{'logprob': None}]}
+  ),
+  'silence': fake_vllm.silent,
+}
+
+
+@pytest.mark.parametrize('fault', PASSING)
+def test_a_fault_that_passes_leaves_the_samples_as_they_are(
+  tmp_path, expected, tell, fault
+):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    fake.faults[GENERATE].append(PASSING[fault])
+    assert sampled(engine) == expected
+    assert any(fake.url in text for text in engine.said)
+  rows = {'silence': 12, 'a reset': 14, 'an abort': 16, 'an error': 16}
+  row = 14 if fault.startswith('status') else rows.get(fault, 15)
+  tell(row, f'server: {fault}', 'asked again, same samples')
+
+
+@pytest.mark.parametrize('fault', PASSING)
+def test_a_fault_that_stays_ends_the_run_and_names_the_server(
+  tmp_path, fault, monkeypatch
+):
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, patience_secs=0.2) as engine,
+  ):
+    fake.faults[GENERATE].extend([PASSING[fault]] * 1000)
+    with pytest.raises(wire.ServerError, match=fake.url) as caught:
+      sampled(engine, count=1)
+  told = str(caught.value)
+  assert 'start it again' in told or 'Does another run push to it?' in told
+
+
+def test_a_server_that_is_slow_is_waited_for(tmp_path, expected, tell):
+  with fake_vllm.serving() as fake:
+    with client(tmp_path, fake, patience_secs=0.3) as engine:
+      fake.faults[GENERATE].append(fake_vllm.slow(1.0))
+      assert sampled(engine) == expected
+    assert fake.paths().count(GENERATE) == 3
+    assert engine.said == []
+  tell(13, 'server: slow, token by token', 'waited for')
+
+
+def test_a_server_that_is_away_for_a_while_is_waited_for(
+  tmp_path, expected, tell
+):
+  with fake_vllm.serving() as fake:
+    with client(tmp_path, fake, patience_secs=5.0) as engine:
+      fake.down()
+      fake.restart()
+      threading.Timer(0.2, fake.up).start()
+      assert sampled(engine) == expected
+    assert fake.paths().count(UPDATE) == 2
+  tell(11, 'server: dies and is started again', 'weights pushed again')
+
+
+def test_a_server_restarted_between_steps_gets_the_weights_again(
+  tmp_path, expected, tell
+):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    fake.restart()
+    assert sampled(engine) == expected
+    assert fake.label.endswith(':7')
+    assert engine.counts['rejected'] > 0
+  tell(17, 'server: restarted, serves its first weights', 'pushed again')
+
+
+def test_another_server_takes_over_what_one_cannot_do(tmp_path, expected, tell):
+  with (
+    fake_vllm.serving() as one,
+    fake_vllm.serving() as other,
+    client(tmp_path, one, other) as engine,
+  ):
+    one.faults[GENERATE].extend([503] * 1000)
+    assert sampled(engine) == expected
+    assert GENERATE in other.paths()
+  tell(14, 'server: one of two is busy for good', 'the other samples')
+
+
+# The push.
+
+
+@pytest.mark.parametrize('path', ['/pause', UPDATE, '/finish_weight_update'])
+@pytest.mark.parametrize('fault', [500, fake_vllm.reset], ids=['500', 'reset'])
+def test_a_push_that_fails_half_way_is_done_again(tmp_path, path, fault, tell):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    fake.faults[path].append(fault)
+    before = len(fake.asked)
+    engine.push(PARAMS, 8)
+    paths = [path for path, _ in fake.asked[before:]]
+    assert paths.index('/pause') < paths.index('/resume')
+    assert fake.label.endswith(':8')
+    assert not fake.paused
+  tell(18, f'a push breaks off at {path}', 'done again')
+
+
+def test_a_push_that_never_succeeds_ends_the_run_and_old_weights_serve(
+  tmp_path, tell
+):
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, patience_secs=0.2) as engine,
+  ):
+    fake.faults[UPDATE].extend([500] * 1000)
+    with pytest.raises(wire.ServerError, match=f'{fake.url}{UPDATE}.*on order'):
+      engine.push(PARAMS, 8)
+    assert fake.label.endswith(':7')
+    assert not fake.paused
+  tell(18, 'a push that never succeeds', 'ends, old weights serve')
+  tell(24, 'a server with another model', 'it refuses the push; ends, named')
+
+
+def test_a_server_that_another_run_pushes_to_ends_the_run(tmp_path, tell):
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, patience_secs=0.2) as engine,
+  ):
+
+    def taken(handler, answer):
+      fake.label = 'other-run:3'
+      return answer
+
+    fake.faults['/finish_weight_update'].extend([taken] * 1000)
+    told = f'{fake.url} serves weights other-run:3 after it was given run-'
+    with pytest.raises(wire.ServerError, match=told):
+      engine.push(PARAMS, 8)
+  tell(20, "another run's server", 'ends, told apart by its weights')
+
+
+def test_a_server_that_was_left_paused_is_resumed(tmp_path, tell):
+  with fake_vllm.serving() as fake:
+    fake.paused = True
+    with client(tmp_path, fake):
+      assert not fake.paused
+  tell(19, 'a server left paused by a trainer that crashed', 'resumed')
+
+
+def test_a_server_that_missed_a_push_gets_it_before_it_is_used(tmp_path):
+  with (
+    fake_vllm.serving() as one,
+    fake_vllm.serving() as other,
+    client(tmp_path, one, other, slots=8) as engine,
+  ):
+    other.down()
+    engine.push(PARAMS, 8)
+    other.up()
+    sampled(engine, count=8)
+    assert one.label == other.label
+
+
+def test_the_last_two_pushes_are_kept(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    for version in (8, 9):
+      engine.push(PARAMS, version)
+  assert sorted(path.name for path in tmp_path.iterdir()) == [
+    'run-000008',
+    'run-000009',
+  ]
+
+
+# What cannot pass.
+
+
+def test_a_wrong_key_ends_the_run_at_once(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    fake.faults[GENERATE].extend([401] * 3)
+    with pytest.raises(wire.ServerError, match=f'401.*{wire.KEY}'):
+      sampled(engine)
+
+
+def test_an_address_that_is_none_is_named():
+  with pytest.raises(ValueError, match="'localhost:8000' is no address"):
+    wire.Line('localhost:8000')
+
+
+def test_an_end_asked_for_breaks_off_what_is_under_way(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    fake.faults[GENERATE].extend([fake_vllm.silent] * 3)
+    asked = sampler.Sampling(2, 9, 1.0, 1.0, 0, (0, 0, 7))
+
+    def stop(*_):
+      if GENERATE in fake.paths():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+      list(engine.sample(make_prompts(), asked, stop))
+    names = [t.name for t in threading.enumerate()]
+    assert engine.pending() == ['p0', 'p1', 'p2'], names
+
+
+# A whole run.
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures('no_picture')
+# ml_collections loads a config in an old way.
+@pytest.mark.filterwarnings('ignore:.*load_module')
+def test_a_run_trains_on_servers_and_ends_with_a_status_where_none_is_left(
+  tmp_path, cache, capsys, tell
+):
+  eos = arithmetic.ID['<eos>']
+  fake = fake_vllm.Fake(vocab=len(arithmetic.TOKENS), eos=eos)
+  with fake_vllm.serving(fake):
+    told = (
+      '--config.sampler=vllm',
+      f"--config.server_kw.urls=('{fake.url}',)",
+      f'--config.server_kw.folder={tmp_path / "pushes"}',
+      '--config.server_kw.patience_secs=0.5',
+    )
+    run = tmp_path / 'run'
+    more = '--config.total_steps=4'
+    assert launch.here(run, cache, *told, more) == main.DONE
+    assert fake.label.endswith(':4')
+  assert len(launch.records(run, 'metrics')) == 4
+  capsys.readouterr()
+  more = '--config.total_steps=6'
+  assert launch.here(run, cache, *told, more) == main.UNSERVED
+  said = capsys.readouterr().out
+  assert f'{fake.url}/weight_info cannot be reached' in said
+  assert 'start it again' in said
+  tell(11, 'no server is left', 'status 6, named; the command goes on')

@@ -1,0 +1,208 @@
+"""A push as it is written and as a server reads it, or refuses to."""
+
+import asyncio
+import json
+import pathlib
+import pickletools
+
+import builders
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+
+from siri_jax.models import names
+from siri_jax.rollout import push
+from siri_jax.rollout.vllm_plugin import guard, reading
+
+SHAPE = builders.tiny_shape()
+DTYPE = 'bfloat16'
+WANTED = {
+  name: (source.size, DTYPE) for name, source in names.sources(SHAPE).items()
+}
+
+
+def export(params):
+  return jax.tree.map(jnp.asarray, names.exported(params, jnp.bfloat16))
+
+
+def written(folder, version=3, export=export):
+  """The Pushed of lively parameters."""
+  publisher = push.Publisher(folder, 'run', export, push_secs=1.0)
+  return publisher.write(builders.lively(SHAPE), version)
+
+
+def read(folder, pushed, wanted=WANTED):
+  return reading.read(folder, pushed.name, pushed.digest, wanted)
+
+
+def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
+  params = builders.lively(SHAPE)
+  found = read(tmp_path, written(tmp_path))
+  assert found.keys() == WANTED.keys()
+  for name, (ours, layer, size) in names.sources(SHAPE).items():
+    array = params[ours] if layer is None else params['layers'][ours][layer]
+    expected = names.to_theirs(ours, array).astype(ml_dtypes.bfloat16)
+    assert found[name].shape == size
+    np.testing.assert_array_equal(
+      found[name].view(np.uint16), np.asarray(expected).view(np.uint16), name
+    )
+
+
+def test_nothing_in_a_push_is_pickled(tmp_path):
+  pushed = written(tmp_path)
+  for path in (tmp_path / pushed.name).rglob('*'):
+    if path.is_file():
+      with pytest.raises((ValueError, IndexError, KeyError, UnicodeError)):
+        list(pickletools.genops(path.read_bytes()))
+
+
+# Where a push may lie.
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+  'name',
+  [
+    '..',
+    '../outside-000003',
+    'run/../../outside-000003',
+    '/outside-000003',
+    '{outside}',
+    'link-000003',
+    'run-000003/arrays',
+    '',
+    '.',
+    'run-000003\n',
+  ],
+)
+def test_a_path_that_leads_out_of_the_root_is_refused(tmp_path, name):
+  root, outside = tmp_path / 'root', tmp_path / 'outside-000003'
+  pushed = written(root)
+  (root / pushed.name).rename(outside)
+  (root / 'link-000003').symlink_to(outside)
+  name = name.format(outside=outside)
+  with pytest.raises(reading.RefusedError, match='is not the name of a push'):
+    reading.read(root, name, pushed.digest, WANTED)
+
+
+@pytest.mark.faults
+def test_a_symlink_within_a_push_is_refused(tmp_path):
+  pushed = written(tmp_path)
+  file = next(p for p in (tmp_path / pushed.name / 'arrays').rglob('0*'))
+  file.rename(tmp_path / 'elsewhere')
+  file.symlink_to(tmp_path / 'elsewhere')
+  with pytest.raises(reading.RefusedError, match='not those that were written'):
+    read(tmp_path, pushed)
+
+
+# What a push may be.
+
+
+def spoilt(kind):
+  """Does harm to a push's folder."""
+
+  def spoil(folder):
+    arrays = folder / 'arrays'
+    file = sorted(arrays.rglob('[0-9]*'))[0]
+    if kind == 'a bit':
+      data = bytearray(file.read_bytes())
+      data[-1] ^= 1
+      file.write_bytes(data)
+    elif kind == 'a file too few':
+      file.unlink()
+    elif kind == 'a file too many':
+      (arrays / 'more').write_text('')
+    elif kind == 'the manifest':
+      path = folder / 'manifest.json'
+      manifest = json.loads(path.read_text())
+      path.write_text(json.dumps({**manifest, 'version': 4}))
+    else:
+      (folder / 'manifest.json').unlink()
+
+  return spoil
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+  'kind',
+  ['a bit', 'a file too few', 'a file too many', 'the manifest', 'no manifest'],
+)
+def test_files_that_are_not_those_that_were_written_are_refused(tmp_path, kind):
+  pushed = written(tmp_path)
+  spoilt(kind)(tmp_path / pushed.name)
+  with pytest.raises(reading.RefusedError, match=str(tmp_path)):
+    read(tmp_path, pushed)
+
+
+@pytest.mark.faults
+def test_arrays_of_another_model_are_refused_and_named(tmp_path):
+  pushed = written(tmp_path)
+  norm = 'model.norm.weight'
+  for wanted in (
+    {**WANTED, norm: ((17,), DTYPE)},
+    {**WANTED, norm: ((16,), 'float32')},
+    {name: what for name, what in WANTED.items() if name != norm},
+    {**WANTED, 'model.more': ((1,), DTYPE)},
+  ):
+    wrong = 'model.more' if 'model.more' in wanted else norm
+    with pytest.raises(reading.RefusedError, match=wrong):
+      read(tmp_path, pushed, wanted)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_refused(tmp_path, bad):
+  def poisoned(params):
+    arrays = export(params)
+    norm = arrays['model.norm.weight'].at[3].set(bad)
+    return {**arrays, 'model.norm.weight': norm}
+
+  pushed = written(tmp_path, export=poisoned)
+  with pytest.raises(
+    reading.RefusedError, match=r'finite: model\.norm\.weight'
+  ):
+    read(tmp_path, pushed)
+
+
+# The door.
+
+
+def answered(path, headers=(), kind='http'):
+  """What the guard sends, or 'inside' where it lets a request in."""
+  sent = []
+
+  async def inside(scope, receive, send):
+    sent.append('inside')
+
+  async def send(message):
+    sent.append(message.get('status') or message.get('code'))
+
+  scope = {'type': kind, 'path': path, 'headers': list(headers)}
+  asyncio.run(guard.Guard(inside)(scope, None, send))
+  return sent[0]
+
+
+@pytest.mark.faults
+def test_no_route_but_health_answers_without_the_key(monkeypatch):
+  monkeypatch.setenv(guard.KEY, 'secret')
+  key = (b'authorization', b'Bearer secret')
+  assert answered('/health') == 'inside'
+  for path in ('/metrics', '/v1/models', '/update_weights', '/', '/health/x'):
+    assert answered(path) == 401
+    assert answered(path, [(b'authorization', b'Bearer other')]) == 401
+    assert answered(path, [(b'authorization', b'Bearer ')]) == 401
+    assert answered(path, [key]) == 'inside'
+  assert answered('/socket', kind='websocket') == 1008
+  assert answered('', kind='lifespan') == 'inside'
+  monkeypatch.delenv(guard.KEY)
+  with pytest.raises(KeyError, match=guard.KEY):
+    answered('/metrics')
+
+
+def test_the_plugin_names_what_the_trainer_names():
+  folder = pathlib.Path(reading.__file__).parent
+  assert (reading.ARRAYS, reading.MANIFEST) == (push.ARRAYS, push.MANIFEST)
+  assert guard.KEY == push.wire.KEY
+  assert "'siri_orbax'" in (folder / '__init__.py').read_text()
