@@ -61,7 +61,10 @@ def main(size, steps, folder):
   with tempfile.TemporaryDirectory() as run:
     run = pathlib.Path(run)
     root = pathlib.Path(__file__).parents[2]
-    with subprocess.Popen(command(steps, folder, run), cwd=root) as process:
+    # Its own lines would fall among the reports.
+    with subprocess.Popen(
+      command(steps, folder, run), cwd=root, stdout=sys.stderr
+    ) as process:
       watch(process, run / 'run/metrics.jsonl')
     return process.returncode
 
