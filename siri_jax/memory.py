@@ -13,7 +13,7 @@ from siri_jax.models import attention, qwen2
 
 WORDS = 4  # Bytes of a float32 or int32.
 # Activations of a block that live at one time backwards, beside those kept.
-MLP_WIDE, STREAM_WIDE = 9, 13
+MLP_WIDE, STREAM_WIDE = 6, 13
 SPARE = 0.1  # Of a device: collectives' buffers, workspaces, fragments.
 
 

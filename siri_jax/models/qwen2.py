@@ -143,17 +143,21 @@ def forward(
     ValueError: shapes differ.
   """
   shapes.check('M R, M R, M R', tokens, positions, segments)
-  angles = rope_angles(shape, positions)
+  angles = rope_angles(shape, positions.reshape(-1))
 
+  # Rows lie flat but for attention: the gradient of a weight would sum over
+  # two axes, for which XLA turns its operands about on a CPU.
   def block(x, layer):
     layer = fetch(layer)
     qkv = checkpoint_name(project(layer, shape, x, angles), 'qkv')
-    return finish(layer, shape, x, attend(*qkv, segments)), None
+    in_rows = (a.reshape(*tokens.shape, *a.shape[1:]) for a in qkv)
+    return finish(layer, shape, x, attend(*in_rows, segments)), None
 
   # A scan keeps the passes apart by itself.
   block = jax.checkpoint(block, policy=REMAT[remat], prevent_cse=False)
-  x, _ = scan_layers(block, embed(params['embed'], tokens), params['layers'])
-  return norm(x, params['norm'], shape.norm_eps)
+  x = embed(params['embed'], tokens.reshape(-1))
+  x, _ = scan_layers(block, x, params['layers'])
+  return norm(x, params['norm'], shape.norm_eps).reshape(*tokens.shape, -1)
 
 
 @jax.custom_vjp

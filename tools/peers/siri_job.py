@@ -39,7 +39,7 @@ def get_config(steps):
   # Found best on two cores: half of the samples have a slot, the others follow
   # as slots fall free; a row just holds the longest sequence.
   c.sampler_kw.slots = job.PROMPTS * job.GROUP // 2
-  c.row_tokens = 160
+  c.row_tokens, c.micro_rows = 160, 4
   # Nothing that the peers do not do: no view, evaluation, checkpoint, text.
   c.writers = ()
   c.eval_cap = job.CAP  # The engine is built for the longest response.
