@@ -20,6 +20,8 @@ import socket
 import subprocess
 import sys
 
+from siri_jax import keys
+
 PACKAGES = (
   'siri_jax',
   'jax',
@@ -64,9 +66,12 @@ class RunFolder:
       allow_change: more such settings, which the user named for this once;
         None where the command has no way to name them.
     Raises:
-      RefusedError: another process holds it, or it was started with other
-        settings.
+      RefusedError: another process holds it, it was started with other
+        settings, or a key would be written into it.
     """
+    written = {**flatten(config), 'the command line': sys.orig_argv}
+    if wrong := keys.faults(written):
+      raise RefusedError('\n'.join(wrong))
     self.path = pathlib.Path(path)
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)

@@ -281,3 +281,20 @@ def test_files_speak_of_the_project_alone(pattern):
     if path.suffix in texts and re.search(pattern, (ROOT / path).read_text())
   }
   assert found - set(ELSEWHERE[pattern]) == set()
+
+
+UNPICKLING = ('pickle', 'shelve', 'marshal', 'dill', 'joblib', 'torch')
+
+
+@pytest.mark.parametrize('path', modules_of('siri_jax'), ids=str)
+def test_nothing_is_unpickled_and_no_code_of_a_model_is_run(path):
+  tops = {name.split('.')[0] for name in imports_of(path)}
+  own = {'torch'} if 'vllm_plugin' in path.parts else set()  # The server's.
+  assert tops & {*UNPICKLING} <= own
+  named = {
+    keyword.arg
+    for node in ast.walk(tree_of(path))
+    if isinstance(node, ast.Call)
+    for keyword in node.keywords
+  }
+  assert named & {'trust_remote_code', 'allow_pickle'} == set()

@@ -1,0 +1,29 @@
+"""Keys have no place in files: what looks like one is refused, unshown."""
+
+import re
+
+SHAPES = re.compile(
+  r'\bhf_[A-Za-z0-9]{20,}'  # Hugging Face.
+  r'|\bsk-[A-Za-z0-9_-]{20,}'  # OpenAI and others.
+  r'|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}'
+  r'|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b'  # Amazon.
+  r'|\bxox[a-z]-[A-Za-z0-9-]{20,}'  # Slack.
+  r'|(?<![\w/])[0-9a-f]{40}(?![\w/])'  # W&B; a commit in a path is none.
+  r'|-----BEGIN [A-Z ]*PRIVATE KEY'
+)
+
+
+def faults(values):
+  """A message for each value that holds what looks like a key.
+
+  Args:
+    values: dict of what is about to be written, by name.
+  Returns:
+    list of texts, which do not show the key.
+  """
+  return [
+    f'{name} holds what looks like a key, and would be written to files: '
+    'leave it out and put the key into the environment'
+    for name, value in values.items()
+    if SHAPES.search(str(value))
+  ]

@@ -1,0 +1,98 @@
+"""No trust where none belongs: keys, model text, files, what is loaded."""
+
+import json
+import os
+import subprocess
+import sys
+
+import launch
+import pytest
+
+from siri_jax import keys, main, run_folder
+
+# ml_collections loads a config in an old way.
+pytestmark = [
+  pytest.mark.faults,
+  pytest.mark.filterwarnings('ignore:.*load_module'),
+]
+
+KEYS = [
+  'hf_' + 'aB3' * 12,
+  'sk-proj-' + 'aB3_' * 10,
+  'ghp_' + 'aB3' * 12,
+  'AKIA' + 'A1' * 8,
+  'xoxb-' + '1234-' * 8,
+  '0f' * 20,
+  '-----BEGIN RSA PRIVATE KEY-----',
+]
+
+
+@pytest.mark.parametrize('key', KEYS)
+def test_what_looks_like_a_key_is_refused_and_not_shown(
+  tmp_path, cache, capsys, key
+):
+  run = tmp_path / 'run'
+  more = f'--config.cache_dir={tmp_path}/with {key}'
+  assert launch.here(run, cache, more) == main.REFUSED
+  said = capsys.readouterr().err
+  assert 'cache_dir holds what looks like a key' in said
+  assert key not in said
+  assert not run.exists()
+
+
+@pytest.mark.parametrize(
+  'value',
+  [
+    f'/models--a--b/snapshots/{"0f" * 20}/',
+    'runs/quickstart',
+    'sk-short',
+    1e-6,
+    ('tensorboard',),
+  ],
+)
+def test_what_only_resembles_one_may_be_written(value):
+  assert keys.faults({'name': value}) == []
+
+
+def test_a_key_on_the_command_line_is_refused(tmp_path, monkeypatch):
+  monkeypatch.setattr(sys, 'orig_argv', ['python', f'--note={KEYS[0]}'])
+  with pytest.raises(run_folder.RefusedError, match='the command line holds'):
+    run_folder.RunFolder(tmp_path / 'run', {}, source='', overrides={})
+  assert not (tmp_path / 'run').exists()
+
+
+def test_what_a_model_writes_cannot_move_a_terminal_or_break_a_record():
+  text = '\x1b[2J\x1b]0;owned\x07\r\n\u2028</script>\x00\ud83d'
+  line = run_folder.to_json({'response': text})
+  assert line.isascii()
+  assert line.isprintable()
+  assert json.loads(line) == {'response': text}
+
+
+def files(folder):
+  return {p for p in folder.rglob('*') if p.is_file()}
+
+
+@pytest.mark.slow
+def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path):
+  home, elsewhere = tmp_path / 'home', tmp_path / 'elsewhere'
+  for folder in (home, elsewhere):
+    folder.mkdir()
+  words = launch.arguments(tmp_path / 'run', tmp_path / 'cache')
+  words = [w.replace('tests/tiny', f'{launch.ROOT}/tests/tiny') for w in words]
+  subprocess.run(
+    [sys.executable, '-m', 'siri_jax.main', *words, '--config.total_steps=1'],
+    cwd=elsewhere,
+    env={**os.environ, 'HOME': str(home), 'PYTHONPATH': str(launch.ROOT)},
+    check=True,
+    stdout=subprocess.DEVNULL,
+  )
+  assert files(elsewhere) == set()
+  # Matplotlib keeps a list of the machine's fonts.
+  assert {p for p in files(home) if 'matplotlib' not in p.parts} == set()
+  assert {p.name for p in tmp_path.iterdir()} == {
+    'home',
+    'elsewhere',
+    'run',
+    'cache',
+  }
