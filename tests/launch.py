@@ -7,10 +7,7 @@ import subprocess
 import sys
 import time
 
-import orbax.checkpoint as ocp
-
 from siri_jax import main, run_folder
-from tests import tiny
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, PERIOD = 12, 8
@@ -81,29 +78,3 @@ def lines(folder, name):
 
 def records(folder, name):
   return run_folder.read_records(folder / f'{name}.jsonl')
-
-
-def untimed(folder, name):
-  """The records of a run but for what a clock or the graders' cache said."""
-  passing = ('secs', 'per_sec', 'time', 'grader_cached')
-  return [
-    {k: v for k, v in record.items() if not k.endswith(passing)}
-    for record in records(folder, name)
-  ]
-
-
-def outcome(folder):
-  """What a broken run must have in common with the unbroken one."""
-  newest = max((folder / 'checkpoints').glob('[0-9]' * 6))
-  with ocp.StandardCheckpointer() as checkpointer:
-    arrays = checkpointer.restore(newest / 'state')
-  return {
-    'updates': newest.name,
-    'digest': tiny.digest(arrays),
-    'metrics': untimed(folder, 'metrics'),
-    'eval': untimed(folder, 'eval'),
-    'samples': {
-      str(path.relative_to(folder)): path.read_bytes()
-      for path in sorted(folder.rglob('*.jsonl.gz'))
-    },
-  }

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from siri_jax import main, metrics
+from tools import soak
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -86,7 +87,9 @@ def test_rollouts_are_kept_with_their_texts(whole):
   assert kept == [0, 2, 3, 4, 6, 7, 8, 10, 11]
   rows = rows_of(folder / '000002.jsonl.gz')
   assert len(rows) == 16
-  (record,) = [r for r in launch.untimed(whole, 'metrics') if r['step'] == 2]
+  (record,) = [
+    r for r in soak.untimed(whole / 'metrics.jsonl') if r['step'] == 2
+  ]
   assert sum(row['length'] for row in rows) == record['tokens']
   assert np.mean([row['reward'] for row in rows]) == pytest.approx(
     record['reward_mean'], rel=1e-5
@@ -100,10 +103,10 @@ def test_the_newest_checkpoints_stay_and_those_of_turns(whole):
 
 
 def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
-  before = launch.outcome(whole)
+  before = soak.outcome(whole)
   assert launch.here(whole, cache) == main.DONE
   assert 'is complete' in capsys.readouterr().out
-  assert launch.outcome(whole) == before
+  assert soak.outcome(whole) == before
 
 
 # Refusals: exit status 2.

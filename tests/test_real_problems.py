@@ -14,6 +14,7 @@ import pytest
 
 from siri_jax import main
 from siri_jax.grading import extract
+from tools import soak
 
 pytestmark = pytest.mark.slow
 DOCUMENT = pathlib.Path(__file__).parents[1] / 'WORKSPACE.md'
@@ -59,7 +60,7 @@ def test_the_documented_command_trains_on_real_problems(
   folder = tmp_path / 'run'
   said = run(shared_data, cache, folder)
   assert re.search(r'[1-5] prompts over 512 tokens dropped', said)
-  first = launch.untimed(folder, 'metrics')
+  first = soak.untimed(folder / 'metrics.jsonl')
   assert [r['step'] for r in first] == [0, 1]
   for record in first:
     assert record['length_mean'] <= record['cap'] <= 32

@@ -11,6 +11,7 @@ from siri_jax import run_folder, train, types
 from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import sampler
 from tests import tiny
+from tools import soak
 
 pytestmark = pytest.mark.usefixtures('no_picture')
 
@@ -158,11 +159,11 @@ def plain(tmp_path_factory, cache):
   """The records of the config as it stands, and the digest at the end."""
   with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
     world, state, _ = parts
-    start = tiny.digest(state.params)
+    start = soak.digest(state.params)
     state = train.train(*parts)
-    assert tiny.digest(state.params) != start
+    assert soak.digest(state.params) != start
     assert int(state.skipped) == 0
-    return records(world), tiny.digest(state.params)
+    return records(world), soak.digest(state.params)
 
 
 def test_every_step_trains_on_what_its_own_weights_wrote(plain):
@@ -186,7 +187,7 @@ def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache) as parts:
     state = train.train(*parts)
     assert untimed(records(parts[0])) == untimed(plain[0])
-    assert tiny.digest(state.params) == plain[1]
+    assert soak.digest(state.params) == plain[1]
 
 
 @pytest.mark.slow
@@ -219,12 +220,12 @@ def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
     assert (int(state.step), int(state.skipped)) == (1, 1)
     assert int(state.skipped_in_row) == 0
     assert np.isnan(totals['loss'])
-    before = tiny.digest((state.params, state.opt_state))
+    before = soak.digest((state.params, state.opt_state))
     advantages[-1] = np.nan  # In the second too.
     state, _ = train.learn(world, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (2, 3)
     assert int(state.skipped_in_row) == 2
-    assert tiny.digest((state.params, state.opt_state)) == before
+    assert soak.digest((state.params, state.opt_state)) == before
 
 
 def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
@@ -247,7 +248,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
   broken_at = f'{__name__}:broken'
   changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
   with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
-    start = tiny.digest(state.params)
+    start = soak.digest(state.params)
     with pytest.raises(train.DivergedError, match='4 optimiser steps in a row'):
       train.train(world, state, tokens)
     assert [r['skipped'] for r in records(world)] == [2, 4]
@@ -256,7 +257,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
   # The step that ended it is not saved; the one before holds good weights.
   with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
     assert int(state.step) == 1
-    assert tiny.digest(state.params) == start
+    assert soak.digest(state.params) == start
 
 
 @pytest.mark.slow
@@ -285,7 +286,7 @@ def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
   # Begun again in the middle, it is held to the start still.
   run('broken', steps=2)
   _, resumed = run('broken', steps=4)
-  assert tiny.digest(resumed) == tiny.digest(params)
+  assert soak.digest(resumed) == soak.digest(params)
 
 
 @pytest.mark.slow

@@ -1,12 +1,9 @@
 """A config whose run takes seconds: python -m siri_jax.main --config=this."""
 
 import contextlib
-import hashlib
 import io
 
-import jax
 import jax.numpy as jnp
-import numpy as np
 from ml_collections import config_dict
 
 from configs import base
@@ -94,11 +91,3 @@ def opened(path, cache, **changes):
     opening.opened(made, task, folder, screen) as parts,
   ):
     yield parts
-
-
-def digest(tree):
-  """sha256 of a tree's arrays, bit for bit."""
-  found = hashlib.sha256()
-  for array in jax.tree.leaves(tree):
-    found.update(np.asarray(array).tobytes())
-  return found.hexdigest()

@@ -9,10 +9,10 @@ import signal
 from typing import NamedTuple
 
 import attempt
-import launch
 import pytest
 
 from siri_jax import main
+from tools import soak
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -173,6 +173,6 @@ def test_in_the_end_all_is_as_if_nothing_had_happened(
   run, attempts = story
   assert attempts[-1].status == main.DONE
   assert attempt.make(tmp_path / 'run', cache, *STEPS).status == main.DONE
-  assert launch.outcome(run) == launch.outcome(tmp_path / 'run')
+  assert soak.outcome(run) == soak.outcome(tmp_path / 'run')
   hours = f'clocks up to {len(LINKS)} h wrong, another time zone each'
   tell(28, f'{len(attempts)} attempts, {hours}', 'the same bits as unbroken')

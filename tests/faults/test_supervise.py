@@ -12,6 +12,7 @@ import launch
 import pytest
 
 from siri_jax import main, watchdog
+from tools import soak
 
 pytestmark = pytest.mark.faults
 
@@ -61,7 +62,7 @@ def test_a_supervised_run_ends_as_an_unbroken_one(whole, tmp_path, cache, tell):
   assert 'no progress for 25 s' in told
   assert 'status 4; restart 1 of 2' in told
   assert 'status 137; restart 2 of 2' in told
-  assert launch.outcome(run) == launch.outcome(whole)
+  assert soak.outcome(run) == soak.outcome(whole)
   (report,) = (run / 'stalls').iterdir()
   report = report.read_text()
   for part in ('write_rollouts', 'Thread 0x', '"step": 4', 'pending: []'):
