@@ -200,6 +200,9 @@ def _whole(value, least=1):
   return math.isfinite(value) and value == int(value) and value >= least
 
 
+LONGEST = 10**7  # Steps of a cycle, each of which has its cap in a table.
+
+
 def _cycle_faults(low, high, period, phase):
   """Message -> whether it holds, for the settings that all cycles have."""
   return {
@@ -209,6 +212,7 @@ def _cycle_faults(low, high, period, phase):
     f'period={period} is not a whole number of 2 or more': not _whole(
       period, 2
     ),
+    f'period={period} is above {LONGEST} steps': period > LONGEST,
     f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
   }
 

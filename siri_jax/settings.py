@@ -18,8 +18,12 @@ class Rule(NamedTuple):
   wanted: str
 
 
-def _whole(least, most=math.inf):
-  upto = ' or more' if most == math.inf else f' to {most}'
+LARGEST = 2**31 - 1  # What an int32 holds.
+STEPS = 10**7  # Each step's cap is worked out.
+
+
+def _whole(least, most=LARGEST):
+  upto = ' or more' if most >= STEPS else f' to {most}'
   return Rule(
     lambda v: type(v) is int and least <= v <= most,
     f'a whole number of {least}{upto}',
@@ -60,7 +64,7 @@ NAMES = Rule(
 
 RULES = {
   'seed': _whole(0),
-  'total_steps': _whole(1),
+  'total_steps': _whole(1, STEPS),
   'cache_dir': FOLDER,
   'writers': NAMES,
   'stall_secs': _real(0),
@@ -201,9 +205,9 @@ def faults(config):
   for key, rule in RULES.items():
     if rule is BINDINGS and key not in found and key in config:
       found |= {
-        f'{key}.{name}': f'{key}.{name}={value!r} is not finite'
+        f'{key}.{name}': f'{key}.{name}={value!r} {_unfit(value)}'
         for name, value in config[key].items()
-        if isinstance(value, float) and not math.isfinite(value)
+        if _unfit(value)
       }
   unsound = {name.split('.')[0] for name in found}
   for contradiction in CONTRADICTIONS:
@@ -212,6 +216,15 @@ def faults(config):
       message = contradiction(**{name: config[name] for name in names})
       found |= {message: message} if message else {}
   return list(found.values())
+
+
+def _unfit(value):
+  """Why nothing can be computed with a number, or ''."""
+  if isinstance(value, float) and not math.isfinite(value):
+    return 'is not finite'
+  if isinstance(value, (int, float)) and abs(value) > LARGEST:
+    return 'is too large: an int32 could not hold it'
+  return ''
 
 
 def _bad(values, rules, prefix):
