@@ -202,64 +202,6 @@ def test_neither_rows_nor_their_batches_change_the_first_update(
     np.testing.assert_allclose(first[key], plain[0][0][key], rtol=1e-5)
 
 
-def batch_of(world, state):
-  """The samples of step 0 and advantages for them."""
-  world.engine.push(state.params, 0)
-  groups = train.collect(world, 0, 8, train.Watch())
-  samples = [s for g in groups for s in g.samples]
-  return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
-
-
-def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
-  tmp_path, cache
-):
-  with tiny.opened(tmp_path, cache) as (world, state, _):
-    samples, advantages = batch_of(world, state)
-    advantages[0] = np.nan  # In the first of two optimiser steps.
-    state, totals = train.learn(world, state, samples, advantages)
-    assert (int(state.step), int(state.skipped)) == (1, 1)
-    assert int(state.skipped_in_row) == 0
-    assert np.isnan(totals['loss'])
-    before = soak.digest((state.params, state.opt_state))
-    advantages[-1] = np.nan  # In the second too.
-    state, _ = train.learn(world, state, samples, advantages)
-    assert (int(state.step), int(state.skipped)) == (2, 3)
-    assert int(state.skipped_in_row) == 2
-    assert soak.digest((state.params, state.opt_state)) == before
-
-
-def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
-  tmp_path, cache
-):
-  with tiny.opened(tmp_path, cache) as (world, state, _):
-    samples, advantages = batch_of(world, state)
-    _, totals = train.learn(world, state, samples, 0 * advantages)
-  assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
-
-
-def broken(rewards):
-  """An advantage that is never a number."""
-  return rewards * np.nan
-
-
-def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
-  tmp_path, cache
-):
-  broken_at = f'{__name__}:broken'
-  changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
-  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
-    start = soak.digest(state.params)
-    with pytest.raises(train.DivergedError, match='4 optimiser steps in a row'):
-      train.train(world, state, tokens)
-    assert [r['skipped'] for r in records(world)] == [2, 4]
-    assert [r['loss'] for r in records(world)] == [None, None]
-    assert [e['in_row'] for e in records(world, 'events')] == [2, 4]
-  # The step that ended it is not saved; the one before holds good weights.
-  with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
-    assert int(state.step) == 1
-    assert soak.digest(state.params) == start
-
-
 @pytest.mark.slow
 def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
   tmp_path, cache
@@ -342,16 +284,6 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
   first = [name for names in rounds[:3] for name in names]
   assert len(set(first)) == 12
   assert [r['tokens'] for r in found] == [16 * r['length_mean'] for r in found]
-
-
-@pytest.mark.faults
-def test_a_cap_that_cuts_nearly_everything_raises_one_alarm(tmp_path, cache):
-  limits = tiny.get_config().alarms_kw.to_dict() | dict(cut=0.01, window=2)
-  with tiny.opened(tmp_path, cache, alarms_kw=limits, total_steps=4) as parts:
-    train.train(*parts)
-    raised = [e for e in records(parts[0], 'events') if e['kind'] == 'alarm']
-    assert [(e['name'], e['step']) for e in raised] == [('cut', 0)]
-    assert 'raise the cap' in raised[0]['told']
 
 
 def test_the_embedded_sampler_and_the_trainer_agree(plain):

@@ -55,7 +55,7 @@ def new_counts(graders, before):
     ('print', Verdict(False, 'print', 'told'), None),
   ],
 )
-def test_a_bad_answer_costs_itself_alone(graders, deed, verdict, counted):
+def test_a_bad_answer_costs_itself_alone(graders, tell, deed, verdict, counted):
   before = dict(graders.counts)
   good = Verdict(True, 'ok', 'told')
   golds = [f'ok {deed}', 'ok', deed + '?', f'after {deed}']
@@ -68,6 +68,7 @@ def test_a_bad_answer_costs_itself_alone(graders, deed, verdict, counted):
   assert counts.pop('answers') == 4
   counts.pop('cached', None)
   assert counts == ({counted: 1} if counted else {})
+  tell(25, f'a grader made to {deed}', verdict.why or 'graded')
 
 
 def test_an_overrun_is_cut_at_the_limit(graders):

@@ -1,0 +1,96 @@
+"""Updates that are not finite, and batches that teach nothing."""
+
+import numpy as np
+import pytest
+
+from siri_jax import run_folder, train
+from tests import tiny
+from tools import soak
+
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures('no_picture')]
+
+
+def records(world, name='metrics'):
+  return run_folder.read_records(world.folder.path / f'{name}.jsonl')
+
+
+def batch_of(world, state):
+  """The samples of step 0 and advantages for them."""
+  world.engine.push(state.params, 0)
+  groups = train.collect(world, 0, 8, train.Watch())
+  samples = [s for g in groups for s in g.samples]
+  return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
+
+
+def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
+  tmp_path, cache, tell
+):
+  with tiny.opened(tmp_path, cache) as (world, state, _):
+    samples, advantages = batch_of(world, state)
+    advantages[0] = np.nan  # In the first of two optimiser steps.
+    state, totals = train.learn(world, state, samples, advantages)
+    assert (int(state.step), int(state.skipped)) == (1, 1)
+    assert int(state.skipped_in_row) == 0
+    assert np.isnan(totals['loss'])
+    before = soak.digest((state.params, state.opt_state))
+    advantages[-1] = np.nan  # In the second too.
+    state, _ = train.learn(world, state, samples, advantages)
+    assert (int(state.step), int(state.skipped)) == (2, 3)
+    assert int(state.skipped_in_row) == 2
+    assert soak.digest((state.params, state.opt_state)) == before
+  tell(
+    26,
+    'an advantage that is not a number',
+    'update skipped, state the same bits',
+    lost=0,
+  )
+
+
+def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
+  tmp_path, cache, tell
+):
+  with tiny.opened(tmp_path, cache) as (world, state, _):
+    samples, advantages = batch_of(world, state)
+    _, totals = train.learn(world, state, samples, 0 * advantages)
+  assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
+  tell(
+    26, 'a batch of equal rewards', 'no gradient, nothing learned from', lost=0
+  )
+
+
+def broken(rewards):
+  """An advantage that is never a number."""
+  return rewards * np.nan
+
+
+def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
+  tmp_path, cache, tell
+):
+  broken_at = f'{__name__}:broken'
+  changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
+  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
+    start = soak.digest(state.params)
+    with pytest.raises(train.DivergedError, match='4 optimiser steps in a row'):
+      train.train(world, state, tokens)
+    assert [r['skipped'] for r in records(world)] == [2, 4]
+    assert [r['loss'] for r in records(world)] == [None, None]
+    assert [e['in_row'] for e in records(world, 'events')] == [2, 4]
+  # The step that ended it is not saved; the one before holds good weights.
+  with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
+    assert int(state.step) == 1
+    assert soak.digest(state.params) == start
+  tell(
+    26, 'every update not finite', 'status 3, the last good checkpoint stands'
+  )
+
+
+def test_a_cap_that_cuts_nearly_everything_raises_one_alarm(
+  tmp_path, cache, tell
+):
+  limits = tiny.get_config().alarms_kw.to_dict() | dict(cut=0.01, window=2)
+  with tiny.opened(tmp_path, cache, alarms_kw=limits, total_steps=4) as parts:
+    train.train(*parts)
+    raised = [e for e in records(parts[0], 'events') if e['kind'] == 'alarm']
+    assert [(e['name'], e['step']) for e in raised] == [('cut', 0)]
+    assert 'raise the cap' in raised[0]['told']
+  tell(27, 'a cap that cuts nearly everything', 'alarm, with what to do')
