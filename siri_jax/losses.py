@@ -6,6 +6,7 @@ that array. Metrics end in `_sum` (added over micro-batches and divided by the
 number of tokens) or `_max`.
 """
 
+import jax
 import jax.numpy as jnp
 
 from siri_jax import shapes
@@ -121,6 +122,41 @@ def entropy_bonus(
   )
   entropy = jnp.where(mask > 0, entropy, 0.0)
   return loss - bonus * jnp.sum(mask * entropy) / denom, metrics
+
+
+def truncated_importance(
+  logp, old_logp, adv, mask, denom, *, sampler_logp, low, high, cap
+):
+  """`clip_higher`, each token weighted by how much likelier the trainer has it.
+
+  The weight is min(exp(old_logp - sampler_logp), cap): it makes up for a
+  sampler that does not compute quite the same policy, or an older one.
+
+  Args:
+    logp: float32 [..., R], trainer's log-probability now, nats.
+    old_logp: float32 [..., R], trainer's at rollout, nats.
+    adv: float32 [..., R], advantage of the token's sequence.
+    mask: float32 [..., R], weight of each token, 0 on prompts and padding.
+    denom: float32 [], of the whole mini-batch.
+    sampler_logp: float32 [..., R], the sampler's at rollout, nats.
+    low: how far the ratio may fall below 1.
+    high: how far it may rise above 1.
+    cap: largest weight; 2 is customary.
+  Returns:
+    float32 [] loss, and metrics.
+  Raises:
+    ValueError: shapes differ, or cap is not above 0.
+  Source: Yao et al., Your efficient RL framework secretly brings you
+    off-policy RL training, 2025, fengyao.notion.site/off-policy-rl.
+  """
+  if not cap > 0:
+    raise ValueError(f'cap={cap} is not above 0')
+  _, objective, metrics = _surrogate(logp, old_logp, adv, mask, low, high)
+  # Masked before exp: a masked infinity would still spoil the gradient.
+  apart = jnp.where(mask > 0, old_logp - sampler_logp, 0.0)
+  weight = jnp.minimum(jnp.exp(jax.lax.stop_gradient(apart)), cap)
+  metrics['clip_weight_sum'] = _count((mask > 0) & (jnp.exp(apart) > cap))
+  return -jnp.sum(mask * weight * objective) / denom, metrics
 
 
 def supervised(logp, old_logp, adv, mask, denom):

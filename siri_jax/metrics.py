@@ -69,18 +69,33 @@ def of_update(totals):
     totals: what update.merge gives, as floats.
   Returns:
     dict of floats: `x_sum` becomes `x_frac` for counts of tokens (clip_*),
-    and the mean `x` for the rest (entropy, kl).
+    the mean `x` for the rest (entropy, kl), and for what is told of the
+    sampler the mean over the tokens it is told of, nan where there is none.
   """
   tokens = max(totals['tokens_sum'], 1.0)
   out = {}
   for name, value in totals.items():
-    if name.startswith('clip_'):
+    if name.startswith('sampler_'):
+      out |= _agreement(name, value, totals)
+    elif name.startswith('clip_'):
       out[name.removesuffix('_sum') + '_frac'] = value / tokens
     elif name.endswith('_sum') and name != 'tokens_sum':
       out[name.removesuffix('_sum')] = value / tokens
     elif name != 'tokens_sum':
       out[name] = value
   return out
+
+
+def _agreement(name, value, totals):
+  """A sum of update._agreement as a mean over the tokens it is over."""
+  name = name.removesuffix('_sum')
+  if name.startswith('sampler_told') or name.endswith('_max'):
+    return {} if name.startswith('sampler_told_') else {name: value}
+  _, _, stretch = name.partition('_from_')
+  told = totals[
+    f'sampler_told_from_{stretch}_sum' if stretch else 'sampler_told_sum'
+  ]
+  return {name: value / told if told else float('nan')}
 
 
 def counted(who, before, after):

@@ -189,7 +189,10 @@ def learn(world, state, samples, advantages):
     world.screen.working('updating', number + 1, len(rounds))
     seen.append(found)
   totals = update.merge(jax.device_get(seen))
-  totals |= {name: totals[name] + value for name, value in read.items()}
+  totals |= {
+    name: (max if name.endswith('_max') else sum)((totals[name], value))
+    for name, value in read.items()
+  }
   return state, {name: float(value) for name, value in totals.items()}
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,8 @@ from siri_jax.models import logprobs, qwen2
 # micro-batch (full sharding), or all of them once an update, their gradients
 # added up on every device and shared out at its end (sharded state alone).
 GATHER = ('layer', 'update')
+# First token of each stretch whose agreement with the sampler is told apart.
+BUCKETS = (0, 1024, 4096, 8192)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,7 +136,7 @@ def entropy(params, rows, count, *, recipe, layout):
     layout: sharding.Layout.
   Returns:
     float32 [] sums over response tokens, nats and tokens: entropy_sum,
-    tokens_sum, and sampler_gap_sum where the rows carry 'sampler_logp'.
+    tokens_sum, and those of _agreement where the rows carry 'sampler_logp'.
   """
 
   def local(params, rows, count):
@@ -229,17 +232,42 @@ def _micro_batch(rows, i):
 def _totals(part, entropy, old):
   """Sums over a micro-batch's response tokens: what there is to know of them.
 
-  `sampler_gap` is how far the sampler's log-probabilities lie from the
-  trainer's at rollout, `old`, where the rows carry them.
+  `old` are the trainer's log-probabilities at rollout.
   """
   live = part.mask > 0
-  each = {'entropy': entropy, 'tokens': 1.0}
+  sums = {'entropy_sum': _sum(entropy, live), 'tokens_sum': _sum(1.0, live)}
   if 'sampler_logp' in part.extra:
-    each['sampler_gap'] = jnp.abs(old - part.extra['sampler_logp'])
-  return {
-    f'{name}_sum': jnp.sum(jnp.where(live, values, 0.0))
-    for name, values in each.items()
+    return {**sums, **_agreement(part, old, live)}
+  return sums
+
+
+def _agreement(part, old, live):
+  """How far the sampler's log-probabilities lie from the trainer's.
+
+  Sums over the tokens of which the sampler has told, counted in
+  `sampler_told`: |difference| in nats (`gap`), the k3 estimate of
+  KL(sampler || trainer), tokens whose ratio is outside [1/2, 2] (`far`); and
+  the differences by the token's place in its sequence, in tokens.
+  """
+  told = live & ~jnp.isnan(part.extra['sampler_logp'])
+  apart = jnp.where(told, old - part.extra['sampler_logp'], 0.0)
+  gap = jnp.abs(apart)
+  found = {
+    'sampler_told_sum': _sum(1.0, told),
+    'sampler_gap_sum': _sum(gap, told),
+    'sampler_gap_max': jnp.max(gap),
+    'sampler_kl_sum': _sum(jnp.expm1(apart) - apart, told),
+    'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
   }
+  for first, last in itertools.pairwise((*BUCKETS, 2**30)):
+    within = told & (part.positions >= first) & (part.positions < last)
+    found[f'sampler_told_from_{first}_sum'] = _sum(1.0, within)
+    found[f'sampler_gap_from_{first}_sum'] = _sum(gap, within)
+  return found
+
+
+def _sum(values, live):
+  return jnp.sum(jnp.where(live, values, 0.0))
 
 
 def _over_devices(metrics):

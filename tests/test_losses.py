@@ -167,3 +167,33 @@ def test_the_supervised_loss_is_the_cross_entropy():
   value, metrics = losses.supervised(logp, 0 * logp, adv, mask, 2.0)
   assert value == pytest.approx(math.log(8) / 2)
   assert metrics == {}
+
+
+# Trainer's probability over the sampler's, advantage -> loss.
+WEIGHED = [
+  (1.0, 2.0, -2.0),
+  (1.5, 2.0, -3.0),
+  (0.5, -2.0, 1.0),
+  (4.0, 2.0, -4.0),  # Cut at 2.
+]
+
+
+@pytest.mark.parametrize(('weight', 'adv', 'value'), WEIGHED)
+def test_truncated_importance_by_hand(weight, adv, value):
+  loss = functools.partial(losses.truncated_importance, **CLIP, cap=2.0)
+  sampler = np.float32([-math.log(weight)])
+  found, slope, metrics = token(loss, 1.0, adv, sampler_logp=sampler)
+  assert (found, slope) == pytest.approx((value, value), rel=1e-5)
+  assert metrics['clip_weight_sum'] == (weight > 2)
+
+
+def test_truncated_importance_refuses_a_cap_that_cuts_all():
+  with pytest.raises(ValueError, match=r'cap=0\.0'):
+    losses.truncated_importance(
+      *[np.zeros(1, np.float32)] * 4,
+      1.0,
+      sampler_logp=np.zeros(1, np.float32),
+      low=0.2,
+      high=0.28,
+      cap=0.0,
+    )

@@ -65,6 +65,31 @@ def test_sums_over_tokens_become_shares_and_means():
   }
 
 
+def test_what_the_sampler_told_is_a_mean_over_the_tokens_it_told_of():
+  totals = {
+    'tokens_sum': 50.0,
+    'sampler_told_sum': 4.0,
+    'sampler_gap_sum': 2.0,
+    'sampler_gap_max': 1.5,
+    'sampler_far_sum': 1.0,
+    'sampler_told_from_0_sum': 4.0,
+    'sampler_gap_from_0_sum': 2.0,
+    'sampler_told_from_1024_sum': 0.0,
+    'sampler_gap_from_1024_sum': 0.0,
+  }
+  assert metrics.of_update(totals) == pytest.approx(
+    {
+      'sampler_told': 4.0,
+      'sampler_gap': 0.5,
+      'sampler_gap_max': 1.5,
+      'sampler_far': 0.25,
+      'sampler_gap_from_0': 0.5,
+      'sampler_gap_from_1024': math.nan,
+    },
+    nan_ok=True,
+  )
+
+
 def test_a_steps_gradings_are_what_was_counted_since_its_start():
   before = {'answers': 10, 'timeouts': 1}
   assert metrics.counted('grader', before, {'answers': 18, 'timeouts': 1}) == {

@@ -44,6 +44,7 @@ SETTINGS = {
     dual_clip=dict(**CLIP, bound=3.0),
     grpo_kl=dict(**CLIP, beta=0.1),
     entropy_bonus=dict(**CLIP, bonus=0.01),
+    truncated_importance=dict(**CLIP, cap=2.0),
     supervised={},
   ),
 }
