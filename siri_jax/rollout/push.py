@@ -122,9 +122,12 @@ class Publisher:
       line.post('/init_weight_transfer_engine', {'init_info': {}})
       try:
         line.post('/pause?mode=wait', secs=self._secs)
-        line.post('/start_weight_update', {}, secs=self._secs)
-        told = {'name': pushed.name, 'digest': pushed.digest}
-        line.post('/update_weights', {'update_info': told}, secs=self._secs)
+        # An update that a trainer's death broke off has been started.
+        with contextlib.suppress(wire.PassingError):
+          line.post('/start_weight_update', {}, secs=self._secs)
+        for load in (False, True):  # All ranks check it, then all load it.
+          told = {'name': pushed.name, 'digest': pushed.digest, 'load': load}
+          line.post('/update_weights', {'update_info': told}, secs=self._secs)
         label = {'weight_version': pushed.label}
         line.post('/finish_weight_update', label, secs=self._secs)
       finally:

@@ -121,7 +121,7 @@ def test_a_server_that_is_away_for_a_while_is_waited_for(
       fake.restart()
       threading.Timer(0.2, fake.up).start()
       assert sampled(engine) == expected
-    assert fake.paths().count(UPDATE) == 2
+    assert fake.paths().count('/finish_weight_update') == 2
   tell(11, 'server: dies and is started again', 'weights pushed again')
 
 
@@ -215,6 +215,7 @@ def test_a_server_that_missed_a_push_gets_it_before_it_is_used(tmp_path):
     other.down()
     engine.push(PARAMS, 8)
     other.up()
+    one.faults[GENERATE].extend([fake_vllm.slow(0.3)] * 8)
     sampled(engine, count=8)
     assert one.label == other.label
 

@@ -25,10 +25,15 @@ class InitInfo(WeightTransferInitInfo):
 
 @dataclasses.dataclass
 class UpdateInfo(WeightTransferUpdateInfo):
-  """A push, by its name and the sha256 of its manifest."""
+  """A push, by its name and the sha256 of its manifest.
+
+  The same update is sent twice: first every rank checks it, then, where all
+  have taken it, every rank loads it.
+  """
 
   name: str
   digest: str
+  load: bool
 
 
 class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
@@ -37,14 +42,29 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
   init_info_cls = InitInfo
   update_info_cls = UpdateInfo
 
+  def __init__(self, *args, **kwargs):
+    """As vLLM calls it."""
+    super().__init__(*args, **kwargs)
+    self._checked = None  # Digest and arrays of a push that has passed.
+
   def init_transfer_engine(self, init_info):
     """Nothing to do."""
 
   def start_weight_update(self):
-    """Nothing to do: the model is touched once a push has passed."""
+    """Forgets what an update that was broken off has left."""
+    self._checked = None
+
+  def update_weights(self, update_info):
+    """vLLM's own, but for a synchronisation that a CPU has not."""
+    self.receive_weights(self.parse_update_info(update_info))
+    if self.device.type != 'cpu':
+      torch.accelerator.synchronize()
 
   def receive_weights(self, update_info):
-    """Checks a push, then loads it."""
+    """Checks a push, or loads the one that was checked."""
+    if update_info.load:
+      self._load(update_info.digest)
+      return
     # Before Orbax, which imports JAX: the GPU is vLLM's.
     os.environ['JAX_PLATFORMS'] = 'cpu'
     from siri_jax.rollout.vllm_plugin import reading
@@ -55,17 +75,24 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
       update_info.digest,
       self._wanted(),
     )
-    initialize_layerwise_reload(self.model)
-    try:
-      self.model.load_weights((k, _tensor(x)) for k, x in arrays.items())
-    finally:
-      finalize_layerwise_reload(self.model, self.model_config)
+    self._checked = update_info.digest, arrays
 
   def finish_weight_update(self):
     """Nothing to do."""
 
   def shutdown(self):
     """Nothing to do."""
+
+  def _load(self, digest):
+    """Gives the model the arrays that were checked."""
+    checked, self._checked = self._checked, None
+    if checked is None or checked[0] != digest:
+      raise ValueError('this push was not checked: start the update anew')
+    initialize_layerwise_reload(self.model)
+    try:
+      self.model.load_weights((k, _tensor(x)) for k, x in checked[1].items())
+    finally:
+      finalize_layerwise_reload(self.model, self.model_config)
 
   def _wanted(self):
     """The model's arrays as Hugging Face has them: name -> (shape, dtype)."""
