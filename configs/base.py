@@ -92,6 +92,8 @@ def get_config():
   c.temperature = 1.0  # Paper, 5.1.
   c.top_p = 1.0  # Off [open]: VeRL.
   c.top_k = 0  # Off [open]: VeRL.
+  c.ahead = 0  # Steps that sampling runs ahead of training. SIRI is on-policy;
+  # 1 trains on samples one update old, and a resumed run differs from it.
   c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
   c.collect_kw = config_dict.ConfigDict()
 

@@ -275,7 +275,8 @@ def engine_of(plan, programs, task, *, requests, prompt_tokens, run, say):
 
 def told(plan):
   """Share of the prompts whose samples come with log-probabilities."""
-  return 1.0 if 'sampler_logp' in plan.extra else plan.c.server_kw.told
+  needed = plan.c.ahead or 'sampler_logp' in plan.extra
+  return 1.0 if needed else plan.c.server_kw.told
 
 
 def graders_of(c):

@@ -96,6 +96,7 @@ RULES = {
   'temperature': _real(0),
   'top_p': _real(0, 1),
   'top_k': _whole(0),
+  'ahead': _whole(0, 1),
   'collect': NAME,
   'collect_kw': BINDINGS,
   'reward': NAME,

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from siri_jax import alarms, examine, metrics, run_folder, types, update
+from siri_jax.ahead import Ahead
 from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import StopAsked, Watch
@@ -35,7 +36,8 @@ def train(world, state, tokens):
   world.push(state.params, int(state.step))
   # Whatever a signal breaks off here is a function of the step and is done
   # again, to the bit, by who goes on.
-  with contextlib.suppress(StopAsked):
+  sampling = Ahead(lambda *step: collect(world, *step))
+  with contextlib.suppress(StopAsked), contextlib.closing(sampling):
     if not world.measured(int(state.step)):
       measure(world, state, tokens)
     for step in range(int(state.step), c.total_steps):
@@ -43,13 +45,17 @@ def train(world, state, tokens):
       watch, graded = Watch(), dict(world.graders.counts)
       sampled = dict(world.engine.counts)
       cap = int(steps.cap(np.int32(step)))
-      groups = collect(world, step, cap, watch)
+      groups = sampling.take(step, cap, watch)
       samples = [s for g in groups for s in g.samples]
       batch = as_batch(groups, cap)
       rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
+      if c.ahead and step + 1 < c.total_steps:
+        sampling.begin(step + 1, int(steps.cap(np.int32(step + 1))), Watch())
       state, totals = learn(world, state, samples, advantages)
       watch.lap('update')
+      sampling.settle()
+      watch.lap('rollout')
       world.push(state.params, step + 1)
       watch.lap('push')
       tokens += int(batch.length.sum())
@@ -64,7 +70,7 @@ def train(world, state, tokens):
           **metrics.counted('sampler', sampled, world.engine.counts),
           'tokens': int(batch.length.sum()),
           'tokens_so_far': tokens,
-          'weight_version': step,
+          'weight_version': samples[0].spans[0][0],
           'skipped': int(state.skipped),
           'compile_count': world.compile_count(),
           **watch.seconds(int(batch.length.sum())),
@@ -92,7 +98,7 @@ def collect(world, step, cap, watch):
   Returns:
     list of types.Group, one for each prompt of a step.
   """
-  c = world.plan.c
+  c, version = world.plan.c, world.version
   at_sampler = c.cap_at == 'sampler'
   sampling = samplers.Sampling(
     n=c.group,
@@ -112,7 +118,7 @@ def collect(world, step, cap, watch):
     groups = examine.gather(
       world, problems, sampling, 'sampling', cap=cap, watch=watch
     )
-    refuse_strangers(groups, sampling, version=step)
+    refuse_strangers(groups, sampling, version)
     return groups
 
   return world.plan.find['collect'](gather)
@@ -179,12 +185,17 @@ def learn(world, state, samples, advantages):
   # The first optimiser step is the policy that sampled: its own
   # log-probabilities are the old ones. Later ones need them from before it.
   for i, (rows, count, _) in enumerate(minibatches):
-    if i or c.epochs > 1:
+    if c.ahead:
+      # Older weights sampled: theirs are the probabilities to compare with.
+      old = rows.extra['sampler_logp']
+      minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
+    elif i or c.epochs > 1:
       old = world.steps.logprobs(state.params, rows, count)
       minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
-    own, last = np.bool_(number == 0), np.bool_(number == len(rounds) - 1)
+    own = np.bool_(number == 0 and not c.ahead)
+    last = np.bool_(number == len(rounds) - 1)
     state, found = world.steps.update(state, *minibatches[i], own, last)
     world.screen.working('updating', number + 1, len(rounds))
     seen.append(found)

@@ -178,6 +178,22 @@ def test_every_step_trains_on_what_its_own_weights_wrote(plain):
     assert record['tokens'] == 16 * record['length_mean']
 
 
+def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
+  plain, tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache, ahead=1) as parts:
+    train.train(*parts)
+    found = records(parts[0])
+  assert [r['weight_version'] for r in found] == [0, 0, 1, 2, 3, 4]
+  assert [r['cap'] for r in found] == [r['cap'] for r in plain[0]]
+  # The first step is the same; then old weights sample, and ratios tell.
+  same = ('length_mean', 'reward_mean', 'tokens')
+  assert [found[0][name] for name in same] == [
+    plain[0][0][name] for name in same
+  ]
+  assert max(r['ratio_max'] for r in found) > 1 + 1e-3
+
+
 def test_programs_are_compiled_in_the_first_step_and_never_again(plain):
   counts = [r['compile_count'] for r in plain[0]]
   assert counts == [counts[0]] * 6

@@ -1,0 +1,39 @@
+"""Samples the next step while this one trains: one step off policy."""
+
+import concurrent.futures
+
+
+class Ahead:
+  """A thread that collects the step after this one.
+
+  What it raises comes out where its step is taken.
+  """
+
+  def __init__(self, collect):
+    """Nothing is begun yet.
+
+    Args:
+      collect: (step, cap, watch) -> what the step samples, with the weights
+        that were pushed last.
+    """
+    self._collect = collect
+    self._pool = concurrent.futures.ThreadPoolExecutor(1, 'sampling ahead')
+    self._begun = {}
+
+  def begin(self, step, cap, watch):
+    """Begins to collect a step."""
+    self._begun = {step: self._pool.submit(self._collect, step, cap, watch)}
+
+  def take(self, step, cap, watch):
+    """What a step has sampled; collects it now if it was not begun."""
+    if step not in self._begun:
+      return self._collect(step, cap, watch)
+    return self._begun.pop(step).result()
+
+  def settle(self):
+    """Waits until nothing is being sampled, so that weights may change."""
+    concurrent.futures.wait(self._begun.values())
+
+  def close(self):
+    """Ends the thread, once what it is at has ended."""
+    self._pool.shutdown()
