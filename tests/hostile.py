@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import socket
+import subprocess
 import sys
 import time
 
@@ -45,6 +47,14 @@ def rule(gold, response, *, mode):
     case 'print':
       print('["noise"]', flush=True)
       os.write(1, b'more noise')
+    case 'call a host':
+      socket.create_connection(('127.0.0.1', 9))
+    case 'write a file':
+      open('left', 'w').close()
+    case 'start a program':
+      subprocess.run(['true'])
+    case 'end its parent':
+      os.kill(os.getppid(), signal.SIGTERM)
     case 'tell':
       seen = dict(jax='jax' in sys.modules, environ=sorted(os.environ))
       return Verdict(True, json.dumps(seen), 'told')

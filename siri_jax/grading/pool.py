@@ -76,7 +76,7 @@ class Graders:
     """Starts the workers and waits till they are warm.
 
     Raises:
-      RuntimeError: one does not start.
+      ValueError: one does not start, or its rule fails as it is set.
     """
     self._threads = concurrent.futures.ThreadPoolExecutor(
       self._size, thread_name_prefix='grading'
@@ -88,9 +88,9 @@ class Graders:
         self._idle.put(worker)
     except (OSError, EOFError, ValueError) as error:
       self.__exit__()
-      raise RuntimeError(
-        'a grading worker does not start; `echo {} | python -m'
-        f' siri_jax.grading.worker` may tell why ({error!r})'
+      raise ValueError(
+        f'a grading worker does not start ({str(error) or "no answer"}): look '
+        'at rule_kw and grader_memory_gb'
       ) from error
     return self
 

@@ -61,8 +61,8 @@ class Worker:
     Raises:
       OSError, EOFError, ValueError: it does not come up, or not in time.
     """
-    if not self._warm and self._line(START_SECS) != 'ready':
-      raise ValueError('a grading worker that is not ready')
+    if not self._warm and (said := self._line(START_SECS)) != 'ready':
+      raise ValueError(said)
     self._warm = True
 
   def verdicts(self, items):

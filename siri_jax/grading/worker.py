@@ -8,6 +8,9 @@ soon as it is graded, so that whoever reads knows which one takes too long.
 It ends with its input. It kills itself, should the parent be gone, when an
 answer overruns by GRACE_SECS: an alarm without a handler ends computations in
 C too, which no Python code would.
+
+An answer is a stranger's text: whatever Python it might get to run finds no
+network, writes no file, starts no program and ends no other process.
 """
 
 import json
@@ -21,6 +24,10 @@ import warnings
 from siri_jax import lookup
 
 GRACE_SECS = 2.0
+# Audit events that a grader has no use for, by how they begin; but for these.
+REFUSED = ('os.', 'shutil.', 'socket.', 'subprocess.')
+HARMLESS = ('os.listdir', 'os.scandir', 'os.putenv', 'os.unsetenv')
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 def main():
@@ -28,7 +35,12 @@ def main():
   setup = json.loads(sys.stdin.buffer.readline())
   _limit(setup['memory_gb'])
   rule = lookup.find('rule', setup['rule'], setup['rule_kw'])
-  _grade(rule, '1 + x', '<think></think>\\boxed{x + 1}', None)  # Imports sympy.
+  try:
+    rule('1 + x', '<think></think>\\boxed{x + 1}')  # Imports sympy.
+  except Exception as error:  # Whatever the rule makes of its settings.
+    _reply(replies, json.dumps(repr(error)))
+    return
+  sys.addaudithook(_confine)  # For good: no code can take it away again.
   _reply(replies, '"ready"')
   for line in sys.stdin.buffer:
     for gold, text, settings in json.loads(line):
@@ -50,6 +62,18 @@ def _limit(memory_gb):
   size = int(memory_gb * 2**30)
   resource.setrlimit(resource.RLIMIT_AS, (size, size))
   resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _confine(event, arguments):
+  """Refuses what no grading needs, before it happens."""
+  if event == 'open':
+    refused = arguments[2] & WRITING
+  elif event in ('os.kill', 'os.killpg'):
+    refused = arguments[0] != os.getpid()
+  else:
+    refused = event.startswith(REFUSED) and event not in HARMLESS
+  if refused:
+    raise PermissionError(f'{event} in a grading worker')
 
 
 def _grade(rule, gold, text, settings):

@@ -53,6 +53,10 @@ def new_counts(graders, before):
     ('nothing', Verdict(False, '', 'failed: AttributeError'), None),
     ('eat', Verdict(False, '', 'failed: MemoryError'), None),
     ('print', Verdict(False, 'print', 'told'), None),
+    ('call a host', Verdict(False, '', 'failed: PermissionError'), None),
+    ('write a file', Verdict(False, '', 'failed: PermissionError'), None),
+    ('start a program', Verdict(False, '', 'failed: PermissionError'), None),
+    ('end its parent', Verdict(False, '', 'failed: PermissionError'), None),
   ],
 )
 def test_a_bad_answer_costs_itself_alone(graders, tell, deed, verdict, counted):
@@ -110,8 +114,23 @@ def test_a_worker_retires_before_its_caches_grow_large(monkeypatch):
 
 def test_workers_that_cannot_start_are_an_error_at_the_start():
   with (
-    pytest.raises(RuntimeError, match='does not start'),
+    pytest.raises(ValueError, match='does not start'),
     math_graders(memory_gb=0.001),
+  ):
+    pass
+
+
+def test_a_rule_that_fails_as_it_is_set_is_refused_at_the_start():
+  # It would fail on every answer, and every answer would count as wrong.
+  with (
+    pytest.raises(ValueError, match=r"does not start.*'typo'.*rule_kw"),
+    pool.Graders(
+      'math_verify',
+      dict(kind='continuation', verify_kw=dict(typo=1)),
+      workers=1,
+      secs=1.0,
+      memory_gb=2.0,
+    ),
   ):
     pass
 
