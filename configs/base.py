@@ -130,6 +130,7 @@ def get_config():
     gap_growth=3.0,  # Times, from one window to the next.
     entropy=0.01,  # Least, nats a token.
     ratio=100.0,  # Largest of a token's probabilities within a step.
+    spike=10.0,  # Times the largest loss, gradient or length of the window.
   )
 
   # The layout of an update. None of these changes the result.

@@ -35,11 +35,28 @@ ADVICE = {
     'a token became {ratio:.3g} times as likely within a step: lower '
     'learning_rate, minibatches or epochs; a checkpoint before is kept'
   ),
+  'spike': (
+    'from one step to the next {names} went above {spike:g} times all of the '
+    'window before: look at the samples of that step; to go back, end the run '
+    'and delete the checkpoints after it, and the same command goes on from '
+    'the one before'
+  ),
 }
+SPIKES = ('loss', 'kl', 'grad_norm', 'length_mean')  # kl: where a loss has it.
 
 
 def raised(
-  records, *, window, cut, idle, ungraded, gap, gap_growth, entropy, ratio
+  records,
+  *,
+  window,
+  cut,
+  idle,
+  ungraded,
+  gap,
+  gap_growth,
+  entropy,
+  ratio,
+  spike,
 ):
   """The alarms that stand after the newest record.
 
@@ -55,6 +72,8 @@ def raised(
       it is above a tenth of `gap`.
     entropy: nats a token, at least.
     ratio: of a token's probabilities within one step, at most.
+    spike: times the largest of the window before that a step's loss, KL,
+      gradient or mean length may have.
   Returns:
     dict: name -> what was seen and what to do.
   """
@@ -69,6 +88,7 @@ def raised(
     'gap': dict(gap=_mean(now, 'sampler_gap')),
     'entropy': dict(entropy=_mean(now, 'entropy')),
     'ratio': dict(ratio=_value(now[-1], 'ratio_max')),
+    'spike': dict(names=_spikes(now, spike), spike=spike),
   }
   times = _mean(now, 'sampler_gap') / (_mean(before, 'sampler_gap') or math.inf)
   seen['gap_grows'] = dict(gap=seen['gap']['gap'], times=times)
@@ -80,10 +100,24 @@ def raised(
     'gap_grows': times > gap_growth and seen['gap']['gap'] > gap / 10,
     'entropy': seen['entropy']['entropy'] < entropy,
     'ratio': seen['ratio']['ratio'] > ratio,
+    'spike': seen['spike']['names'] != '',
   }
   return {
     name: ADVICE[name].format(**seen[name]) for name, it in stands.items() if it
   }
+
+
+def _spikes(records, times):
+  """Names of what the last of some records has far more of than the others."""
+  *before, last = records
+  names = [name for name in SPIKES if all(name in r for r in records)]
+  most = {
+    name: max((abs(_value(record, name)) for record in before), default=0.0)
+    for name in names
+  }
+  return ', '.join(
+    name for name in names if 0 < times * most[name] < abs(_value(last, name))
+  )
 
 
 def _value(record, name):

@@ -55,7 +55,9 @@ def _finite(value):
 
 TEXT = Rule(lambda v: isinstance(v, str), 'text')
 NAME = Rule(lambda v: isinstance(v, str) and v, "a function's name")
-FOLDER = Rule(lambda v: isinstance(v, str) and v, 'a folder')
+FOLDER = Rule(
+  lambda v: isinstance(v, str) and v and v.isprintable(), 'a folder'
+)
 BINDINGS = Rule(lambda v: isinstance(v, (dict, ConfigDict)), 'settings by name')
 NAMES = Rule(
   lambda v: isinstance(v, (tuple, list)) and all(isinstance(n, str) for n in v),
@@ -164,7 +166,9 @@ INNER = {
   'alarms_kw': {
     'window': _whole(1),
     **dict.fromkeys(('cut', 'idle', 'ungraded'), _real(0, 1)),
-    **dict.fromkeys(('gap', 'gap_growth', 'entropy', 'ratio'), _from_zero()),
+    **dict.fromkeys(
+      ('gap', 'gap_growth', 'entropy', 'ratio', 'spike'), _from_zero()
+    ),
   },
   'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},
 }

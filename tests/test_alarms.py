@@ -16,6 +16,7 @@ KW = dict(
   gap_growth=3.0,
   entropy=0.02,
   ratio=10.0,
+  spike=5.0,
 )
 CALM = dict(
   truncated_frac=0.1,
@@ -26,6 +27,9 @@ CALM = dict(
   sampler_gap=0.005,
   entropy=0.3,
   ratio_max=1.5,
+  loss=-0.1,
+  grad_norm=0.5,
+  length_mean=60.0,
 )
 
 
@@ -67,6 +71,17 @@ def test_a_ratio_is_judged_by_its_step():
   assert raised(dict(ratio_max=11.0), {}) == {}
 
 
+def test_a_step_far_above_all_of_the_window_before_is_a_spike():
+  for change in (dict(loss=0.6), dict(grad_norm=3.0), dict(length_mean=301.0)):
+    found = raised({}, change)
+    assert set(found) == {'spike'}
+    assert next(iter(change)) in found['spike']
+    assert raised(change, {}) == {}
+  # Neither the first step nor the first that teaches anything is one.
+  assert raised(dict(grad_norm=3.0)) == {}
+  assert raised(dict(grad_norm=0.0), dict(grad_norm=3.0)) == {}
+
+
 def test_a_difference_that_grows_is_told_before_it_is_large():
   small, large = dict(sampler_gap=0.01), dict(sampler_gap=0.05)
   assert set(raised(small, small, large, large)) == {'gap_grows'}
@@ -75,7 +90,7 @@ def test_a_difference_that_grows_is_told_before_it_is_large():
 
 
 def test_what_is_not_a_number_raises_nothing():
-  for name in ('entropy', 'sampler_gap', 'ratio_max'):
+  for name in ('entropy', 'sampler_gap', 'ratio_max', 'loss', 'grad_norm'):
     assert raised({name: None}, {name: None}) == {}
     assert raised({name: math.nan}, {name: math.nan}) == {}
 
