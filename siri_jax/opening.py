@@ -87,7 +87,12 @@ def read_task(c):
   Raises:
     ValueError: its files or the names of its held-out sets will not do.
   """
-  task = plans.bound(c, 'task')()
+  try:
+    task = plans.bound(c, 'task')()
+  except (ValueError, OSError):
+    raise
+  except Exception as error:  # A plug-in is a program: anything goes.
+    raise ValueError(f'task_kw of {c.task}: {error!r}') from error
   problems.check_names(task.evals)
   return problems.drop_long(task, c.max_prompt)
 
@@ -311,6 +316,8 @@ def resumed(checkpoints, like, prints, folder, screen):
     folder.rewind('eval', -1)
     return None, 0
   state, facts = found
+  if 'config' in facts:  # A checkpoint of an earlier version has none.
+    folder.refuse_settings(facts['config'], 'has checkpoints of')
   folder.refuse_change(facts['fingerprints'], prints)
   done = int(state.step)
   folder.rewind('metrics', done - 1)

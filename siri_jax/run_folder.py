@@ -77,7 +77,12 @@ class RunFolder:
     self._lock = _take_lock(self.path)
     try:
       self._config, self._allow_change = config, allow_change
-      self._changed = _changed(self.path, config, free, allow_change)
+      self._free = (*free, *(allow_change or ()))
+      settings = self.path / 'config.json'
+      written = (
+        json.loads(settings.read_text()) if settings.exists() else config
+      )
+      self._changed = self.refuse_settings(written, 'was started with')
       for records in self.path.glob('*.jsonl'):
         _cut_torn_end(records)
       self.info = _run_info(self.path)
@@ -95,6 +100,30 @@ class RunFolder:
   def close(self):
     """Frees the folder for other processes."""
     self._lock.close()
+
+  def refuse_settings(self, written, how):
+    """Refuses to go on from other settings, unless free or allowed to change.
+
+    Args:
+      written: dict of settings, as they were.
+      how: words for the message between the folder and 'other settings'.
+    Returns:
+      list of what differs, as `differences` gives it.
+    Raises:
+      RefusedError: naming each that may not differ.
+    """
+    changes = differences(written, self._config)
+    refused = [c for c in changes if not _may_change(*c, self._free)]
+    if refused:
+      listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+      way_out = ', or let them change by --allow_change=' + ','.join(
+        name for name, _, _ in refused
+      )
+      raise RefusedError(
+        f'{self.path} {how} other settings:{listed}\nTake another folder'
+        + ('' if self._allow_change is None else way_out)
+      )
+    return changes
 
   def refuse_change(self, written, now):
     """Refuses to go on from what has other fingerprints, unless allowed to.
@@ -246,26 +275,6 @@ def _take_lock(folder):
   file.write(f'pid {os.getpid()} on {socket.gethostname()} ({command})\n')
   file.flush()
   return file
-
-
-def _changed(folder, config, free, allow_change):
-  """Settings that differ from the run's, refused unless free or allowed."""
-  path = folder / 'config.json'
-  if not path.exists():
-    return []
-  changes = differences(json.loads(path.read_text()), config)
-  names = (*free, *(allow_change or ()))
-  refused = [c for c in changes if not _may_change(*c, names)]
-  if refused:
-    listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
-    way_out = ', or let them change by --allow_change=' + ','.join(
-      name for name, _, _ in refused
-    )
-    raise RefusedError(
-      f'{folder} was started with other settings:{listed}\nTake another folder'
-      + ('' if allow_change is None else way_out)
-    )
-  return changes
 
 
 def _may_change(name, old, new, names):

@@ -108,6 +108,7 @@ class World(Bench):
       'tokens': tokens,
       'version': self.version,
       'fingerprints': self.fingerprints,
+      'config': self.plan.c.to_dict(),
     }
     self.checkpoints.save(state, facts)
 

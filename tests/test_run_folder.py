@@ -99,6 +99,18 @@ def test_a_name_lets_everything_below_it_change_and_nothing_else(tmp_path):
     opened(tmp_path, {**other, 'task_kw': {'n': 1}}, allow_change=('task',))
 
 
+def test_settings_of_a_checkpoint_are_held_to_like_those_of_the_folder(
+  tmp_path,
+):
+  with opened(tmp_path, changed(seed=4)) as folder:
+    told = r'has checkpoints of other settings:\n  seed: 3 -> 4\n.*_change=seed'
+    with pytest.raises(run_folder.RefusedError, match=told):
+      folder.refuse_settings(CONFIG, 'has checkpoints of')
+  with opened(tmp_path, changed(seed=4), allow_change=('seed',)) as folder:
+    changes = folder.refuse_settings(CONFIG, 'has checkpoints of')
+    assert changes == [('seed', 3, 4)]
+
+
 def test_a_run_may_grow_longer_but_not_shorter(tmp_path):
   begun(tmp_path)
   begun(tmp_path, changed(total_steps=20))

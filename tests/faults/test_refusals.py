@@ -1,6 +1,7 @@
 """What a run does not go on with, and does not start with: status 2, named."""
 
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -104,6 +105,19 @@ def test_other_files_under_the_same_settings_are_refused_by_their_kind(
   assert on_files(tmp_path, cache, allowed) == main.DONE
   tell(8, 'other settings, problems or held-out sets', 'status 2, each named')
   tell(24, 'another tokenizer or chat template', 'status 2, named')
+
+
+@pytest.mark.slow
+def test_another_runs_checkpoints_are_refused_by_its_settings(
+  whole, tmp_path, cache, capsys, tell
+):
+  run = tmp_path / 'run'
+  shutil.copytree(whole / 'checkpoints', run / 'checkpoints')
+  assert launch.here(run, cache, '--config.temperature=0.5') == main.REFUSED
+  said = capsys.readouterr().err
+  assert 'has checkpoints of other settings' in said
+  assert 'temperature: 1.0 -> 0.5' in said
+  tell(8, 'checkpoints from another run', 'status 2, each setting named')
 
 
 @pytest.mark.slow
