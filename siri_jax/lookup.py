@@ -43,11 +43,13 @@ def function(family, name):
   if ':' in name:
     module, _, attribute = name.partition(':')
     try:
-      return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+      found = getattr(importlib.import_module(module), attribute)
+      inspect.signature(found)
+    except Exception as error:  # A module is a program: anything goes.
       raise ValueError(
         f'{family}={name!r} cannot be imported: {error}'
       ) from error
+    return found
   if name not in names(family):
     near = difflib.get_close_matches(name, names(family), n=1)
     hint = f'; did you mean {near[0]!r}?' if near else ''

@@ -3,9 +3,10 @@
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
     [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
 
-Exit status: 0 done, 2 refused (config, files or folder), 3 diverged, 4 no
-progress (watchdog.py), 5 a file could not be written, 6 no server samples, 128
-+ n ended by signal n. After the last four the same command goes on.
+Exit status: 0 done, 1 an error of the program, 2 refused (config, files or
+folder), 3 diverged, 4 no progress (watchdog.py), 5 a file could not be written,
+6 no server samples, 128 + n ended by signal n. After the last four the same
+command goes on.
 """
 
 import contextlib

@@ -103,13 +103,14 @@ def task_faults(c):
   Returns:
     list of messages; empty too where the config is too wrong to tell.
   """
-  wanted = ('task', 'task_kw', 'max_prompt')
-  if not all(k in c and settings.RULES[k].holds(c[k]) for k in wanted):
+  if not settings.sound(c, 'task', 'task_kw', 'max_prompt'):
     return []
   if lookup.faults('task', c.task, c.task_kw):
     return []
+  policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts')
+  look = open_task if settings.sound(c, *policy) else read_task
   try:
-    open_task(c)
+    look(c)
   except (ValueError, OSError) as error:
     return str(error).splitlines()
   return []

@@ -40,6 +40,7 @@ CALLS = {
   'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
   'collect': (jax.tree_util.Partial(lambda number: []),),
 }
+GIVES = {'schedule': (), 'reward': (4,), 'advantage': (2, 2)}  # Shapes.
 
 
 class RefusedError(ValueError):
@@ -97,7 +98,7 @@ def make(c):
   Raises:
     RefusedError: with every fault that was found.
   """
-  if wrong := faults(c) or _too_long(c):
+  if wrong := faults(c) or _bad_caps(c):
     raise RefusedError(wrong)
   return _derive(c)
 
@@ -181,15 +182,20 @@ def _plugin_faults(c, family):
   wants = lookup.settings_of(lookup.function(family, name))
   extra = {n: FLAT for n in wants if n in PLUGINS[family]}
   try:
-    jax.eval_shape(bound(c, family), *CALLS[family], **extra)
-  except (ValueError, TypeError, OverflowError) as error:
-    return [f'{family}_kw of {name}: {error}']
+    found = jax.eval_shape(bound(c, family), *CALLS[family], **extra)
+  except Exception as error:  # A plug-in is a program: anything goes.
+    why = error if isinstance(error, ValueError) else repr(error)
+    return [f'{family}_kw of {name}: {why}']
+  if family in GIVES and getattr(found, 'shape', None) != GIVES[family]:
+    return [f'{family}={name!r} gives {found}, not {list(GIVES[family])}']
   return []
 
 
-def _too_long(c):
-  """A row that cannot hold the longest sequence."""
+def _bad_caps(c):
+  """Caps below a token, or a row that cannot hold the longest sequence."""
   caps = jax.vmap(bound(c, 'schedule'))(jnp.arange(c.total_steps))
+  if caps.min() < 1:
+    return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']
   need = c.max_prompt + int(caps.max())
   if not c.row_tokens or c.row_tokens >= need:
     return []

@@ -223,6 +223,16 @@ def faults(config):
   return list(found.values())
 
 
+def sound(config, *names):
+  """Whether these settings are there and each, by itself, what it may be."""
+  return all(
+    name in config
+    and RULES[name].holds(config[name])
+    and not (name in INNER and _bad(config[name], INNER[name], ''))
+    for name in names
+  )
+
+
 def _unfit(value):
   """Why nothing can be computed with a number, or ''."""
   if isinstance(value, float) and not math.isfinite(value):

@@ -27,6 +27,9 @@ jax.config.update('jax_num_cpu_devices', 8)
 hypothesis.settings.register_profile(
   'repeatable', derandomize=True, deadline=None, database=None
 )
+hypothesis.settings.register_profile(
+  'thousand', hypothesis.settings.get_profile('repeatable'), max_examples=1000
+)
 hypothesis.settings.load_profile('repeatable')
 
 DATA = pathlib.Path(__file__).parents[1] / '../shared/data'

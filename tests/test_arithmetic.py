@@ -226,4 +226,4 @@ def test_traces_are_a_base_model_that_thinks_too_long(task, traces):
 def test_settings_that_are_too_small_are_named_all_at_once():
   with pytest.raises(ValueError, match='seed=-1') as caught:
     arithmetic.task(seed=-1, problems=0, held_out=8)
-  assert 'task_kw.problems=0 is below 1' in str(caught.value)
+  assert 'task_kw.problems=0 is not a whole number of 1 to' in str(caught.value)

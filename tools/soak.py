@@ -40,17 +40,21 @@ def main(argv):
   parser.add_argument('--seed', type=int, default=0)
   parser.add_argument('--folder', type=pathlib.Path, default='runs/soak')
   asked, rest = parser.parse_known_args(argv)
-  shutil.rmtree(asked.folder, ignore_errors=True)
   whole, broken = asked.folder / 'whole', asked.folder / 'broken'
+  for run in (whole, broken):
+    shutil.rmtree(run, ignore_errors=True)
+    run.with_suffix('.txt').unlink(missing_ok=True)
+  print(f'undisturbed: {whole}.txt tells how far it is', flush=True)
   began = time.monotonic()
   run_on(whole, rest)
   secs = time.monotonic() - began
   print(f'undisturbed: {secs:.0f} s, {steps_of(whole)} steps', flush=True)
-  for number, (step, wait, how) in enumerate(
-    plan(asked.ends, steps_of(whole), secs, asked.seed), 1
-  ):
+  ends = plan(asked.ends, steps_of(whole), secs, asked.seed)
+  began = time.monotonic()
+  for number, (step, wait, how) in enumerate(ends, 1):
     print(f'{number}: {end(broken, rest, step, wait, how)}', flush=True)
   run_on(broken, rest)
+  print(f'ended {len(ends)} times: {time.monotonic() - began:.0f} s in all')
   differ = differences(whole, broken)
   print(f'differ: {", ".join(differ)}' if differ else 'equal, bit for bit')
   return 1 if differ else 0

@@ -52,6 +52,8 @@ VERBOSITY, SPREAD = 1.2, 1.2  # Median and log-deviation over traces.
 CHECKS_HARD, CHECKS_EASY = 1.4, 0.6  # Mean checks of a step at verbosity 1.
 _TRAIN, _HELD_OUT, _TRACES = range(3)  # Streams of random numbers.
 _DRAWS = 28  # Uniform numbers an item may use; Philox makes four at a time.
+MOST_DRAWN = 2**31 - 1  # Problems that are made when they are asked for,
+MOST_HELD_OUT = 10**6  # and those that are all made at once.
 _BLOCK = 4096  # Problems drawn at a time when many are wanted.
 
 
@@ -77,9 +79,13 @@ def task(*, seed, problems, held_out):
   Returns:
     types.Task, with traces.
   Raises:
-    ValueError: naming every setting that is too small.
+    ValueError: naming every setting that will not do.
   """
-  _refuse_low(seed=(seed, 0), problems=(problems, 1), held_out=(held_out, 1))
+  _refuse_bad(
+    seed=(seed, 0, MOST_DRAWN),
+    problems=(problems, 1, MOST_DRAWN),
+    held_out=(held_out, 1, MOST_HELD_OUT),
+  )
   evaluation = _problems(seed, _HELD_OUT, 0, held_out)
   drawn = [CARRY.tolist(), seed, problems, _problems(seed, _TRAIN, 0, 64)]
   drawn += [(p, ids.tolist()) for p, ids in _traces(seed, 0, 64)]
@@ -99,15 +105,15 @@ def task(*, seed, problems, held_out):
   )
 
 
-def _refuse_low(**settings):
-  """Refuses (value, least) pairs whose value is lower, all at once."""
-  low = [
-    f'task_kw.{name}={value} is below {least}'
-    for name, (value, least) in settings.items()
-    if value < least
+def _refuse_bad(**settings):
+  """Refuses (value, least, most) whose value is not between, all at once."""
+  bad = [
+    f'task_kw.{name}={value!r} is not a whole number of {least} to {most}'
+    for name, (value, least, most) in settings.items()
+    if type(value) is not int or not least <= value <= most
   ]
-  if low:
-    raise ValueError('\n'.join(low))
+  if bad:
+    raise ValueError('\n'.join(bad))
 
 
 def encode(problem):

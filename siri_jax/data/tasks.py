@@ -24,6 +24,9 @@ def jsonl(*, train, evals, tokenizer, instruction):
   Raises:
     ValueError: all that is wrong with all of the files, by setting.
   """
+  _refuse_other_than_text(
+    evals, train=train, tokenizer=tokenizer, instruction=instruction
+  )
   loads = {'train': functools.partial(problems.read, train) if train else list}
   for name, path in dict(evals).items():
     if path:
@@ -63,6 +66,22 @@ def arithmetic(*, seed, problems, held_out):
   """
   task = built_in.task(seed=seed, problems=problems, held_out=held_out)
   return dataclasses.replace(task, longest=built_in.PROMPT_TOKENS)
+
+
+def _refuse_other_than_text(evals, **settings):
+  """Refuses settings that are no text, and sets without one, all at once."""
+  by_name = hasattr(evals, 'items')
+  if by_name:
+    settings |= {f'evals.{name}': path for name, path in evals.items()}
+  bad = [
+    f'task_kw.{name}={value!r} is not text'
+    for name, value in settings.items()
+    if not isinstance(value, str)
+  ]
+  if not by_name:
+    bad.append(f'task_kw.evals={evals!r} is not a path for each set by name')
+  if bad:
+    raise ValueError('\n'.join(bad))
 
 
 def _all(loads):

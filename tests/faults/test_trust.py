@@ -74,25 +74,25 @@ def files(folder):
 
 
 @pytest.mark.slow
-def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path):
+def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path, cache):
   home, elsewhere = tmp_path / 'home', tmp_path / 'elsewhere'
   for folder in (home, elsewhere):
     folder.mkdir()
-  words = launch.arguments(tmp_path / 'run', tmp_path / 'cache')
+  words = launch.arguments(tmp_path / 'run', cache)
   words = [w.replace('tests/tiny', f'{launch.ROOT}/tests/tiny') for w in words]
   subprocess.run(
     [sys.executable, '-m', 'siri_jax.main', *words, '--config.total_steps=1'],
     cwd=elsewhere,
-    env={**os.environ, 'HOME': str(home), 'PYTHONPATH': str(launch.ROOT)},
+    env={
+      **os.environ,
+      'HOME': str(home),
+      'PYTHONPATH': str(launch.ROOT),
+      'JAX_NUM_CPU_DEVICES': '8',  # The tests' own number: programs are there.
+    },
     check=True,
     stdout=subprocess.DEVNULL,
   )
   assert files(elsewhere) == set()
   # Matplotlib keeps a list of the machine's fonts.
   assert {p for p in files(home) if 'matplotlib' not in p.parts} == set()
-  assert {p.name for p in tmp_path.iterdir()} == {
-    'home',
-    'elsewhere',
-    'run',
-    'cache',
-  }
+  assert {p.name for p in tmp_path.iterdir()} == {'home', 'elsewhere', 'run'}
