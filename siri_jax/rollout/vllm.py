@@ -220,7 +220,7 @@ class Vllm:
       flaw for choice in choices if (flaw := self._flaw(choice, sampling.cap))
     )
     indices = [choice.get('index') for choice in choices]
-    if sorted(map(str, indices)) != sorted(map(str, range(sampling.n))):
+    if sorted(map(repr, indices)) != sorted(map(repr, range(sampling.n))):
       wrong[f'not numbered 0 to {sampling.n - 1}, once each'] += 1
     if wrong:
       return [], wrong
@@ -229,6 +229,13 @@ class Vllm:
 
   def _flaw(self, choice, cap):
     """Why a choice is no sample, '' where it is one."""
+    try:
+      return self._fault(choice, cap)
+    except (AttributeError, TypeError, ValueError, OverflowError):
+      return 'of another form than vLLM gives'
+
+  def _fault(self, choice, cap):
+    """The same of a choice that has the form of one."""
     ids, reason = choice.get('token_ids'), choice.get('finish_reason')
     if reason not in ('stop', 'length'):
       return f'ended by {str(reason)[:20]!r}'
@@ -267,17 +274,18 @@ def model_of(url):
   """The server's first model, as it tells of it: {"id", "root", ...}.
 
   Raises:
-    ValueError, OSError: it tells of none, or cannot be reached.
+    wire.ServerError: it tells of none, or cannot be reached.
   """
-  models = wire.Line(url).get('/v1/models').get('data') or []
-  if not models:
-    raise ValueError(f'{url} serves no model')
-  return models[0]
+  models = wire.Line(url).get('/v1/models').get('data')
+  first = models[0] if isinstance(models, list) and models else None
+  if not isinstance(first, dict) or not isinstance(first.get('id'), str):
+    raise wire.PassingError(f'{url}/v1/models tells of no model')
+  return first
 
 
 def _choices(line, answer):
   """The choices of an answer, in whatever order."""
-  choices = answer.get('choices') if isinstance(answer, dict) else None
+  choices = answer.get('choices')
   if not isinstance(choices, list) or not all(
     isinstance(choice, dict) for choice in choices
   ):

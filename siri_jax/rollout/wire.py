@@ -59,11 +59,11 @@ class Line:
     self._open, self._lock = set(), threading.Lock()
 
   def get(self, path):
-    """The JSON value at a path."""
+    """The JSON object at a path."""
     return _json(self.url + path, self.ask('GET', path))
 
   def post(self, path, body=None, *, secs=CONTROL_SECS, own=None):
-    """The JSON value that a body is answered with; {} for an empty answer.
+    """The JSON object that a body is answered with; {} for an empty answer.
 
     Args:
       path: with its query.
@@ -142,7 +142,10 @@ def _headers():
 def _json(url, data):
   """What the bytes of an answer say."""
   try:
-    return json.loads(data or b'{}')
-  except ValueError as error:
+    said = json.loads(data or b'{}')
+  except (ValueError, RecursionError):
+    said = None
+  if not isinstance(said, dict):
     shown = data[:80].decode(errors='replace')
-    raise PassingError(f'{url} answers what is not JSON: {shown!r}') from error
+    raise PassingError(f'{url} answers what is no JSON object: {shown!r}')
+  return said

@@ -1,7 +1,8 @@
-"""Configs, command lines and files that nobody wrote with care.
+"""Configs, command lines, files and replies that nobody wrote with care.
 
 Each is accepted and planned, or refused by the name of a setting or of a file;
-no traceback, no hang, and 6 GB at most. For a thousand of each:
+no traceback, no hang, and 6 GB at most. What a server replies is not used or
+is right. For a thousand of each:
 
   python -m pytest tests/faults/test_fuzz.py --hypothesis-profile=thousand
 """
@@ -10,6 +11,7 @@ import json
 import shutil
 
 import asked
+import fake_vllm
 import hypothesis
 import pytest
 import tiny_tokenizer
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from siri_jax import main, run_folder
 from siri_jax.data import problems
+from siri_jax.rollout import fleet, vllm
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -158,3 +161,56 @@ def test_a_damaged_file_is_read_or_refused_by_its_name(
   (folder / name).write_bytes(data[:place] + new + data[place + gone :])
   fine, said = judged_files(program, folder)
   assert fine or 'train.jsonl' in said or 'tokenizer' in said
+
+
+JSON = st.recursive(
+  VALUES,
+  lambda inner: (
+    st.lists(inner, max_size=3)
+    | st.dictionaries(st.sampled_from(['version', 'content', 'logprob']), inner)
+  ),
+  max_leaves=4,
+)
+
+
+def is_right(ids):
+  """Whether they are ids that a server might have drawn."""
+  return isinstance(ids, list) and ids and all(i in range(19) for i in ids)
+
+
+PARTS = st.sampled_from(
+  ['index', 'token_ids', 'finish_reason', 'weight_versions', 'logprobs']
+)
+REPLIES = st.one_of(
+  st.binary(max_size=20),
+  st.sampled_from([b'[' * 5000, b'{"choices": ' + b'1' * 5000 + b'}']),
+  JSON.map(lambda value: json.dumps(value).encode()),
+  JSON.map(lambda value: json.dumps({'choices': value}).encode()),
+  JSON.map(lambda value: json.dumps({'choices': [value, value]}).encode()),
+  st.dictionaries(PARTS, JSON, min_size=1, max_size=2)
+  .filter(lambda parts: not is_right(parts.get('token_ids')))
+  .map(lambda parts: fake_vllm.changed(**parts)),
+)
+
+
+@pytest.fixture(scope='module')
+def served(tmp_path_factory):
+  """A server, its client, and what comes of it where nothing fails."""
+  with pytest.MonkeyPatch.context() as patch, fake_vllm.serving() as fake:
+    for module, name in ((fleet, 'REST_SECS'), (vllm, 'LOOK_SECS')):
+      patch.setattr(module, name, 0.001)
+    with fake_vllm.client(tmp_path_factory.mktemp('push'), fake) as client:
+      yield fake, client, fake_vllm.sampled(client, count=1)
+
+
+@hypothesis.given(
+  st.sampled_from([fake_vllm.GENERATE, '/weight_info', '/metrics']), REPLIES
+)
+def test_a_reply_is_right_or_asked_for_again(served, path, reply):
+  fake, client, expected = served
+  hypothesis.assume(path == fake_vllm.GENERATE or isinstance(reply, bytes))
+  fake.faults[path].append(reply)
+  for host in client._fleet.hosts:
+    host.current = False  # So that it is asked what it serves.
+  assert fake_vllm.sampled(client, count=1) == expected
+  fake.faults[path].clear()
