@@ -16,7 +16,8 @@ from configs import base
 def get_config():
   c = base.get_config()
   c.attention = 'cudnn'
-  c.mesh_kw.data = 2  # Nodes.
+  c.hosts_kw.count = 2  # Nodes, a process each.
+  c.mesh_kw.data = 2
   c.mesh_kw.fsdp = 8  # H100s of 80 GB each.
   c.micro_rows = 16  # One row a device.
   return c

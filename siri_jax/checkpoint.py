@@ -20,16 +20,21 @@ import orbax.checkpoint as ocp
 from siri_jax import run_folder
 
 DIGITS = 6  # Of a step in a folder's name: 000640.
+NONE = -1  # In place of a step.
 
 
 class DamagedError(ValueError):
   """A checkpoint whose files are not those that were written."""
 
 
+def _by_itself(decide):
+  return decide()
+
+
 class Checkpoints:
   """The checkpoints of a run, by updates done."""
 
-  def __init__(self, folder, *, keep, every=0, always=()):
+  def __init__(self, folder, *, keep, every=0, always=(), agree=_by_itself):
     """Opens <folder>, made where there is none.
 
     Args:
@@ -37,18 +42,32 @@ class Checkpoints:
       keep: newest ones to keep.
       every: multiples of it are kept too; 0: none.
       always: further steps that are kept.
+      agree: a function that returns a whole number -> what it returns in the
+        first of the run's processes.
     """
     self._folder = pathlib.Path(folder).resolve()
+    self._folder.mkdir(parents=True, exist_ok=True)
+    self._agree = agree
     self._keep, self._every, self._always = keep, every, frozenset(always)
+    # With the processes named, they wait for each other on their hosts; else
+    # on their devices, which may be at work for the update meanwhile.
+    together = ocp.options.MultiprocessingOptions(
+      active_processes=set(range(jax.process_count()))
+    )
     self._manager = ocp.CheckpointManager(
       self._folder,
       # Without them a state's metadata would read as empty.
       item_handlers={
-        'state': ocp.StandardCheckpointHandler(),
-        'facts': ocp.JsonCheckpointHandler(),
+        'state': ocp.StandardCheckpointHandler(
+          multiprocessing_options=together
+        ),
+        'facts': ocp.JsonCheckpointHandler(multiprocessing_options=together),
       },
       options=ocp.CheckpointManagerOptions(
-        step_format_fixed_length=DIGITS, cleanup_tmp_directories=True
+        step_format_fixed_length=DIGITS,
+        cleanup_tmp_directories=True,
+        create=False,  # It is there.
+        multiprocessing_options=together,
       ),
     )
     hush()
@@ -107,24 +126,10 @@ class Checkpoints:
       DamagedError: there are checkpoints, and none is whole.
       ValueError: a whole one is of another model.
     """
-    damaged = []
-    for step in sorted(self._manager.all_steps(), reverse=True):
-      if not self._manifest(step).exists():
-        tell(f'checkpoint {_name(step)} was not finished')
-      elif wrong := self._damage(step):
-        tell(f'checkpoint {_name(step)} is damaged: {wrong}')
-        damaged.append(step)
-      else:
-        restored = self._read(step, like)
-        self._delete(s for s in self._manager.all_steps() if s > step)
-        return restored
-    if damaged:
-      raise DamagedError(
-        f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
-        'back from a copy, or delete the folder to start anew.'
-      )
-    self._delete(self._manager.all_steps())
-    return None
+    newest = self._agree(lambda: self._newest_whole(tell))
+    restored = self._read(newest, like) if newest != NONE else None
+    self._delete(s for s in self._manager.all_steps() if s > newest)
+    return restored
 
   def close(self):
     """Waits for what is being written, and ends the threads."""
@@ -146,6 +151,24 @@ class Checkpoints:
     # Only now: else a kill before the manifest might leave none whole.
     older = sorted(self._manager.all_steps())[: -self._keep]
     self._delete(s for s in older if not self._stays(s))
+
+  def _newest_whole(self, tell):
+    """Step of the newest whole checkpoint, NONE where there is none at all."""
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      if not self._manifest(step).exists():
+        tell(f'checkpoint {_name(step)} was not finished')
+      elif wrong := self._damage(step):
+        tell(f'checkpoint {_name(step)} is damaged: {wrong}')
+        damaged.append(step)
+      else:
+        return step
+    if damaged:
+      raise DamagedError(
+        f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
+        'back from a copy, or delete the folder to start anew.'
+      )
+    return NONE
 
   def _stays(self, step):
     """Whether a checkpoint is kept however old it is."""

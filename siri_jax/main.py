@@ -10,6 +10,7 @@ command goes on.
 """
 
 import contextlib
+import os
 import sys
 
 from absl import flags
@@ -17,8 +18,10 @@ from absl import flags
 from siri_jax import (
   command,
   dry_run,
+  hosts,
   opening,
   run_folder,
+  settings,
   terminal,
   train,
   watch,
@@ -37,34 +40,19 @@ def main(argv):
   asked = command.parse(argv, define)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
-  faults = asked.faults + plans.faults(asked.config)
+  c = asked.config
+  if asked.faults or settings.faults(c):
+    found = asked.faults + plans.faults(c) + opening.task_faults(c)
+    return refuse(found, asked.source)
+  xla.set_up(c.cache_dir)  # A plan meets devices already.
+  if asked.flags.dry_run:
+    return show(asked)
   try:
-    plan = None if faults else plans.make(asked.config)
-  except plans.RefusedError as error:
-    faults = error.faults
-  if faults:
-    files = opening.task_faults(asked.config)
-    return refuse(faults + files, asked.source)
-  xla.set_up(plan.c.cache_dir)
-  try:
-    task, dropped = opening.open_task(plan.c)
-    if asked.flags.dry_run:
-      shape = policies.shape_of(plan.c, task.vocab)
-      print(dry_run.text(plan, task, dropped, shape))
-      return DONE
-    folder = opening.open_folder(
-      asked.workdir,
-      plan.c,
-      source=asked.source,
-      overrides=asked.overrides,
-      allow_change=asked.flags.allow_change,
-    )
-  except (ValueError, OSError, run_folder.RefusedError) as error:
-    return refuse(str(error).splitlines(), asked.source)
-  with folder, terminal.Terminal(plan.c.total_steps) as screen:
-    if dropped:
-      screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
-    return run(plan, task, folder, screen)
+    team = hosts.join(c.hosts_kw)
+  except ValueError as error:
+    return refuse([str(error)], asked.source)
+  with team:
+    return team.end(lead(asked, team) if team.first else follow(asked, team))
 
 
 def define(values):
@@ -83,12 +71,75 @@ def define(values):
   )
 
 
-def run(plan, task, folder, screen):
+def prepared(c):
+  """(plan, task, prompts that are too long) of a config.
+
+  Raises:
+    ValueError: all that is wrong with the config and its files.
+  """
+  try:
+    plan = plans.make(c)
+  except plans.RefusedError as error:
+    faults = [*error.faults, *opening.task_faults(c)]
+    raise ValueError('\n'.join(faults)) from error
+  return plan, *opening.open_task(c)
+
+
+def show(asked):
+  """Prints what a run would be, and returns the exit status."""
+  try:
+    plan, task, dropped = prepared(asked.config)
+    shape = policies.shape_of(plan.c, task.vocab)
+    print(dry_run.text(plan, task, dropped, shape))
+  except (ValueError, OSError) as error:
+    return refuse(str(error).splitlines(), asked.source)
+  return DONE
+
+
+def lead(asked, team):
+  """A run in its only process, or in the first; returns the exit status."""
+  try:
+    plan, task, dropped = prepared(asked.config)
+    folder = opening.open_folder(
+      asked.workdir,
+      plan.c,
+      source=asked.source,
+      overrides=asked.overrides,
+      allow_change=asked.flags.allow_change,
+    )
+  except (ValueError, OSError, run_folder.RefusedError) as error:
+    return refuse(str(error).splitlines(), asked.source)
+  with folder, terminal.Terminal(plan.c.total_steps) as screen:
+    if dropped:
+      screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
+    return run(plan, task, folder, screen, team)
+
+
+def follow(asked, team):
+  """A run in another process; returns the first one's exit status."""
+  try:
+    with contextlib.ExitStack() as stack:
+      try:
+        plan, task, _ = prepared(asked.config)
+        silence = stack.enter_context(open(os.devnull, 'w'))
+        screen = terminal.Terminal(plan.c.total_steps, silence)
+        parts = opening.followed(
+          plan, task, asked.workdir, stack.enter_context(screen), team
+        )
+        world, state = stack.enter_context(parts)
+      except (ValueError, OSError) as error:
+        return refuse(str(error).splitlines(), asked.workdir)
+      train.follow(world, state)
+  except hosts.EndedError as ended:
+    return ended.status
+
+
+def run(plan, task, folder, screen, team):
   """Trains in an open folder, says how it ended, returns the exit status."""
   try:
     with contextlib.ExitStack() as stack:
       try:
-        parts = opening.opened(plan, task, folder, screen)
+        parts = opening.opened(plan, task, folder, screen, team)
         world, state, tokens = stack.enter_context(parts)
       except watch.StopAsked as stop:
         screen.say('saved; the same command goes on')

@@ -1,7 +1,9 @@
 """Opens a run: task, policy, engine, and the state to go on from."""
 
 import contextlib
+import dataclasses
 import functools
+import pathlib
 
 import jax
 
@@ -40,6 +42,7 @@ FREE = (
   'picture_every',
   'table_samples',
   'table_caps',
+  'hosts_kw',
   'stop_secs',
   'stall_secs',
   'server_kw',
@@ -129,7 +132,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
 
 
 @contextlib.contextmanager
-def opened(plan, task, folder, screen):
+def opened(plan, task, folder, screen, team):
   """A run ready to go on, closed at the end in reverse order.
 
   Args:
@@ -137,68 +140,120 @@ def opened(plan, task, folder, screen):
     task: types.Task.
     folder: run_folder.RunFolder.
     screen: terminal.Terminal.
+    team: hosts.Alone or hosts.First.
   Yields:
     (world.World, types.TrainState, response tokens trained on so far).
   """
   c = plan.c
-  shape = policies.shape_of(c, task.vocab)
-  recipe = blueprint.recipe_of(plan, shape)
-  refuse_wrong_attention(recipe)
-  blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
     watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
-    checkpoints = checkpoint.Checkpoints(
-      folder.path / 'checkpoints',
-      keep=c.keep_checkpoints,
-      every=c.keep_every,
-      always=plan.turns,
+    stack.enter_context(team.listening(signals.relay))
+    resume = functools.partial(resumed, folder=folder, screen=screen)
+    world, state, tokens = _made(
+      *(stack, plan, task, folder.path, screen, signals, team),
+      run=folder.info['id'],
+      resume=resume,
     )
-    stack.callback(checkpoints.close)
-    like = checkpoint.abstract(blank, layout.state)
-    prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
-    state, tokens = resumed(checkpoints, like, prints, folder, screen)
-    start = None
-    if state is None or 'ref_logp' in plan.extra:
-      start = start_of(c, task, shape, layout, screen, signals)
-    if state is None:
-      state = steps.started(start, recipe.tx, layout)
-    if 'ref_logp' not in plan.extra:
-      start = None  # It is as large as the policy.
     first = int(state.step)
     folder.start(first)
     views = writers.open_writers(c.writers, folder.path, folder.info, first)
     stack.callback(views.close)
     graders = stack.enter_context(graders_of(c))
-    engine = engine_of(
-      plan,
-      programs,
-      task,
-      requests=plan.samples,
-      prompt_tokens=c.max_prompt,
-      run=folder.info['id'],
-      say=screen.say,
-    )
-    stack.callback(engine.close)
-    watchdog.ask(pending=engine.pending, grading=lambda: graders.counts)
-    world = World(
-      plan=plan,
-      task=task,
+    watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
+    world = dataclasses.replace(
+      world,
       folder=folder,
-      screen=screen,
-      steps=programs,
-      engine=engine,
       graders=graders,
       order=order.shuffled(task.train, seed=c.seed, prompts=c.prompts),
-      checkpoints=checkpoints,
       views=views,
-      signals=signals,
-      fit=blueprint.fit_of(plan, shape),
-      place=functools.partial(sharding.put, shardings=layout.rows),
-      start=start,
-      fingerprints=prints,
     )
     yield world, state, tokens
+
+
+@contextlib.contextmanager
+def followed(plan, task, path, screen, team):
+  """The same in another process than the first, as far as that is told.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    path: the run's folder, which the first process holds.
+    screen: terminal.Terminal.
+    team: hosts.Other.
+  Yields:
+    (world.World, types.TrainState).
+  """
+
+  def resume(checkpoints, like, _):
+    state, facts = checkpoints.restore(like, screen.say) or (None, {})
+    return state, facts
+
+  with contextlib.ExitStack() as stack:
+    signals = Signals(team.pass_on, secs=plan.c.stop_secs)
+    stack.enter_context(signals)
+    world, state, _ = _made(
+      *(stack, plan, task, path, screen, signals, team),
+      run='',  # The first one's.
+      resume=resume,
+    )
+    yield world, state
+
+
+def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
+  """What each of a run's processes has: (World, types.TrainState, tokens)."""
+  c = plan.c
+  shape = policies.shape_of(c, task.vocab)
+  recipe = blueprint.recipe_of(plan, shape)
+  refuse_wrong_attention(recipe)
+  blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
+  team.meet()
+  checkpoints = checkpoint.Checkpoints(
+    pathlib.Path(path, 'checkpoints'),
+    keep=c.keep_checkpoints,
+    every=c.keep_every,
+    always=plan.turns,
+    agree=team.agree,
+  )
+  stack.callback(checkpoints.close)
+  like = checkpoint.abstract(blank, layout.state)
+  prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
+  state, tokens = resume(checkpoints, like, prints)
+  start = None
+  if state is None or 'ref_logp' in plan.extra:
+    start = start_of(c, task, shape, layout, screen, signals)
+  if state is None:
+    state = steps.started(start, recipe.tx, layout)
+  engine = engine_of(
+    plan,
+    programs,
+    task,
+    requests=plan.samples,
+    prompt_tokens=c.max_prompt,
+    run=team.agree(lambda: run),
+    say=screen.say,
+  )
+  stack.callback(engine.close)
+  world = World(
+    plan=plan,
+    task=task,
+    folder=None,
+    screen=screen,
+    steps=programs,
+    engine=engine,
+    graders=None,
+    order=None,
+    checkpoints=checkpoints,
+    views=None,
+    signals=signals,
+    fit=blueprint.fit_of(plan, shape),
+    place=functools.partial(sharding.put, shardings=layout.rows),
+    team=team,
+    # It is as large as the policy.
+    start=start if 'ref_logp' in plan.extra else None,
+    fingerprints=prints,
+  )
+  return world, state, tokens
 
 
 def laid_out(plan, task, recipe, *, longest):

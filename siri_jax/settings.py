@@ -71,6 +71,7 @@ RULES = {
   'writers': NAMES,
   'stall_secs': _real(0),
   'stop_secs': _real(0),
+  'hosts_kw': BINDINGS,
   'task': NAME,
   'task_kw': BINDINGS,
   'max_prompt': _whole(1),
@@ -171,6 +172,7 @@ INNER = {
     ),
   },
   'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},
+  'hosts_kw': {'count': _whole(1), 'coordinator': TEXT, 'index': _whole(-1)},
 }
 WARM = {  # Of warm_kw, where the policy is warm_started.
   'steps': _whole(1),
@@ -281,6 +283,22 @@ def _micro_rows(*, micro_rows, mesh_kw):
   )
 
 
+def _hosts(*, hosts_kw, mesh_kw):
+  count, index = hosts_kw.count, hosts_kw.index
+  if bool(hosts_kw.coordinator) != (index >= 0):
+    return (
+      f'hosts_kw.coordinator={hosts_kw.coordinator!r} and hosts_kw.index='
+      f"{index} go together: give both, or '' and -1 where a cluster tells"
+    )
+  if index >= count or (index >= 0 and count == 1):
+    return f'hosts_kw.index={index} is none of hosts_kw.count={count} processes'
+  devices = mesh_kw.data * mesh_kw.fsdp * mesh_kw.tensor
+  return devices % count and (
+    f'the {devices} devices of mesh_kw do not divide over the '
+    f'hosts_kw.count={count} processes'
+  )
+
+
 def _model_path(*, policy, model_path):
   if policy == 'pretrained' and not model_path:
     return "policy='pretrained' needs model_path, a Hugging Face folder"
@@ -290,11 +308,13 @@ def _model_path(*, policy, model_path):
   )
 
 
-def _warm_start(*, policy, warm_kw, task):
+def _warm_start(*, policy, warm_kw, task, hosts_kw):
   if policy != 'warm_started':
     return warm_kw and (
       f"warm_kw is not read by policy={policy!r}; take policy='warm_started'"
     )
+  if hosts_kw.count > 1:
+    return "policy='warm_started' is made by one process: hosts_kw.count=1"
   if task != 'arithmetic':
     return "policy='warm_started' needs a task that has traces (arithmetic)"
   lacks = '; '.join(_bad(warm_kw, WARM, 'warm_kw.').values())
@@ -341,6 +361,7 @@ def _kind(*, rule_kw):
 CONTRADICTIONS = (
   _minibatches,
   _micro_rows,
+  _hosts,
   _model_path,
   _warm_start,
   _heads,

@@ -65,13 +65,19 @@ def make_mesh(devices, *, data, fsdp, tensor):
   """A mesh over the first data * fsdp * tensor of the devices.
 
   Raises:
-    ValueError: there are fewer.
+    ValueError: there are fewer; or, of several processes, more.
   """
   count = data * fsdp * tensor
   if count > len(devices):
     raise ValueError(
       f'mesh_kw asks for {data} * {fsdp} * {tensor} = {count} devices; there '
       f'are {len(devices)} ({devices[0].platform})'
+    )
+  processes = len({device.process_index for device in devices})
+  if processes > 1 and count < len(devices):
+    raise ValueError(
+      f'mesh_kw asks for {data} * {fsdp} * {tensor} = {count} devices; the '
+      f'{processes} processes have {len(devices)}, and need all of them'
     )
   return jax.make_mesh(
     (data, fsdp, tensor),

@@ -5,7 +5,15 @@ import contextlib
 import jax
 import numpy as np
 
-from siri_jax import alarms, examine, metrics, run_folder, types, update
+from siri_jax import (
+  alarms,
+  examine,
+  hosts,
+  metrics,
+  run_folder,
+  types,
+  update,
+)
 from siri_jax.ahead import Ahead
 from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
@@ -52,6 +60,7 @@ def train(world, state, tokens):
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
       if c.ahead and step + 1 < c.total_steps:
         sampling.begin(step + 1, int(steps.cap(np.int32(step + 1))), Watch())
+      world.team.tell('learn', **hosts.lesson(samples, advantages))
       state, totals = learn(world, state, samples, advantages)
       watch.lap('update')
       sampling.settle()
@@ -85,6 +94,27 @@ def train(world, state, tokens):
   world.save(state, tokens)
   world.checkpoints.finish()
   return state
+
+
+def follow(world, state):
+  """What the loop is in the processes that are told what to do.
+
+  Args:
+    world: world.World of one that is not the first.
+    state: types.TrainState to go on from.
+  Raises:
+    hosts.EndedError: the first process has ended the run; the only way out.
+    OSError: a checkpoint could not be written.
+  """
+  while True:
+    word, given = world.team.hear()
+    match word:
+      case 'learn':
+        state, _ = learn(world, state, *hosts.taught(given))
+      case 'push':
+        world.push(state.params, int(given['version']))
+      case 'save':
+        world.save(state, int(given['tokens']))
 
 
 def collect(world, step, cap, watch):
@@ -244,6 +274,7 @@ def minibatch(world, samples, advantages, learned):
     extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
   )
   rows, count = world.place(rows), np.int32(count)
+  denom = np.float32(denom)  # No device's own, where there are several hosts.
   if 'ref_logp' in rows.extra:
     ref = world.steps.logprobs(world.start, rows, count)
     rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})

@@ -7,6 +7,7 @@ import threading
 import time
 
 PARTS = ('rollout', 'grade', 'update', 'push')
+RELAYED = 255  # Beside the numbers of signals: one came to another process.
 
 
 class Watch:
@@ -87,6 +88,14 @@ class Signals:
     """Raises StopAsked: for work that has saved itself and cannot go on."""
     raise StopAsked(self.asked)
 
+  def relay(self):
+    """Another process of the run got a signal, which is for all of them.
+
+    It may be the same that comes here: it never counts as the second.
+    """
+    os.write(self._told, bytes([RELAYED]))
+    self._hear(signal.SIGTERM, None)
+
   def _hear(self, number, frame):
     del frame
     if not self.asked:
@@ -96,20 +105,23 @@ class Signals:
 
   def _end_in_time(self):
     """Ends the process at a second signal or when the time is over."""
-    if first := self._next(None):
-      second = self._next(1000 * self._secs)
-      if second != 0:
-        if second is None:
-          late = f'not saved within {self._secs:g} s; ending without\n'
-          os.write(2, late.encode())
-        os._exit(128 + (second or first))
+    seen, until = [], None
+    while number := self._next(until):
+      seen += [number] * (number != RELAYED)
+      if len(seen) == 2:
+        os._exit(128 + number)
+      until = until or time.monotonic() + self._secs
+    if number is None:
+      late = f'not saved within {self._secs:g} s; ending without\n'
+      os.write(2, late.encode())
+      os._exit(128 + (seen or [signal.SIGTERM])[0])
 
-  def _next(self, timeout):
-    """A signal's number, 0 at the end of the block, None after a timeout."""
+  def _next(self, until):
+    """A signal's number, 0 at the end of the block, None once it is late."""
     poll = select.poll()
     poll.register(self._heard, select.POLLIN)
-    ours = (0, signal.SIGTERM, signal.SIGINT)
-    while poll.poll(timeout):
+    ours = (0, signal.SIGTERM, signal.SIGINT, RELAYED)
+    while poll.poll(until and 1000 * max(0, until - time.monotonic())):
       if (number := os.read(self._heard, 1)[0]) in ours:
         return number
     return None

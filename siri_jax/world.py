@@ -46,6 +46,8 @@ class World(Bench):
     views: writers.Writers.
     fit: packing.Fit of the update's rows.
     place: packed rows of numpy -> the same on the devices.
+    team: of hosts.py; where it is not the first, there is no folder, order,
+      graders or views.
     fingerprints: sha256 of data, held-out sets, tokenizer and model.
     start: the parameters that the run started from, where the loss wants
       their log-probabilities.
@@ -59,12 +61,14 @@ class World(Bench):
   views: Any
   fit: Any
   place: Callable
+  team: Any
   fingerprints: Mapping[str, str]
   start: Any = None
   version: int = -1
 
   def push(self, params, version):
     """Has the engine sample with these parameters from now on."""
+    self.team.tell('push', version=version)
     self.engine.push(params, version)
     self.version = version
 
@@ -104,6 +108,7 @@ class World(Bench):
 
   def save(self, state, tokens):
     """A checkpoint of everything that the run needs to go on."""
+    self.team.tell('save', tokens=tokens)
     facts = {
       'tokens': tokens,
       'version': self.version,

@@ -31,7 +31,7 @@ def here(folder, cache, *more):
 
 
 @contextlib.contextmanager
-def process_of(folder, cache, *more):
+def process_of(folder, cache, *more, devices=8):
   """The program as a process of its own, killed at the end.
 
   Its attribute `said` is the file of all that processes of this folder said.
@@ -45,7 +45,7 @@ def process_of(folder, cache, *more):
       stdout=file,
       stderr=subprocess.STDOUT,
       # The tests' own number: so they find each other's compiled programs.
-      env={**os.environ, 'JAX_NUM_CPU_DEVICES': '8'},
+      env={**os.environ, 'JAX_NUM_CPU_DEVICES': str(devices)},
     )
   process.said = said
   try:

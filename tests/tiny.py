@@ -7,7 +7,9 @@ import jax.numpy as jnp
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import opening, plan, terminal, xla
+from siri_jax import hosts, opening, plan, terminal, xla
+from siri_jax.rollout import push
+from siri_jax.rollout import sampler as samplers
 
 
 def brevity(batch):
@@ -19,6 +21,22 @@ def brevity(batch):
     float32 [B], the share of the cap that is left.
   """
   return 1 - batch.length / jnp.float32(batch.cap)
+
+
+def publishing(engine, *, slots, stretch):
+  """A sampler that samples by itself, and writes each push for servers too."""
+  own = samplers.embedded(engine, slots=slots, stretch=stretch)
+  publisher = push.Publisher(
+    engine.server.folder, 'tiny', engine.publish, push_secs=1.0
+  )
+  take = own.push
+
+  def both(params, version):
+    publisher.write(params, version)
+    take(params, version)
+
+  own.push = both
+  return own
 
 
 def get_config():
@@ -88,6 +106,6 @@ def opened(path, cache, **changes):
   with (
     opening.open_folder(path, c, **asked) as folder,
     terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
-    opening.opened(made, task, folder, screen) as parts,
+    opening.opened(made, task, folder, screen, hosts.Alone()) as parts,
   ):
     yield parts

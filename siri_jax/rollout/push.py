@@ -12,9 +12,11 @@ import pathlib
 import secrets
 import shutil
 import time
+import types
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import orbax.checkpoint as ocp
 
 from siri_jax import checkpoint, run_folder
@@ -76,11 +78,13 @@ class Publisher:
   def write(self, params, version):
     """Writes the files of a push; older ones but for KEPT go.
 
+    Every process of a run writes its part of the arrays.
+
     Args:
       params: tree of qwen2.array_shapes.
       version: of the parameters.
     Returns:
-      Pushed.
+      Pushed; None in the processes that are not the first.
     Raises:
       OSError: they could not be written.
     """
@@ -91,9 +95,12 @@ class Publisher:
         k: x.block_until_ready() for k, x in self._export(params).items()
       }
     with self._timed('write'):
-      shutil.rmtree(folder, ignore_errors=True)
-      folder.mkdir()
+      if jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
       self._writer.save(folder / ARRAYS, args=ocp.args.PyTreeSave(arrays))
+    if jax.process_index() != 0:
+      return None
     with self._timed('digest'):
       manifest = {
         'version': version,
@@ -142,6 +149,25 @@ class Publisher:
     began = time.monotonic()
     yield
     self.seconds[stage] = time.monotonic() - began
+
+
+class Hand:
+  """The engine of a process that is not the first: it knows no server."""
+
+  counts = types.MappingProxyType({})
+
+  def __init__(self, publisher):
+    self._publisher = publisher
+
+  def push(self, params, version):
+    """Writes this process's part of a push."""
+    self._publisher.write(params, version)
+
+  def pending(self):
+    return []
+
+  def close(self):
+    pass
 
 
 def version_of(line):

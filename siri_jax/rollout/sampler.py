@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
+import jax
+
 from siri_jax import types
 
 
@@ -36,6 +38,9 @@ class Sampling:
 
 class Sampler(Protocol):
   """What the loop knows of an engine.
+
+  Of a run of several processes each has one: all of them push, for each has
+  its part of the parameters, and the first alone samples.
 
   Attributes:
     counts: since the start, what befell samples, by name; whole numbers.
@@ -129,6 +134,8 @@ def vllm(engine, *, slots, stretch):
   publisher = push.Publisher(
     server.folder, engine.run, engine.publish, push_secs=server.push_secs
   )
+  if jax.process_index() != 0:
+    return push.Hand(publisher)
   rules = module.Rules(
     eos_ids=engine.task.eos_ids,
     vocab=engine.task.vocab,

@@ -1,0 +1,175 @@
+"""Several processes as one run: the same numbers, and one end for all."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import builders
+import jax
+import launch
+import numpy as np
+import pytest
+
+from siri_jax import checkpoint, hosts, main
+from siri_jax.models import names
+from siri_jax.rollout import push
+from siri_jax.rollout.vllm_plugin import reading
+
+pytestmark = [
+  pytest.mark.filterwarnings('ignore:.*load_module'),
+  pytest.mark.usefixtures('no_picture'),
+]
+STEPS = 5
+SETTINGS = (
+  f'--config.total_steps={STEPS}',
+  '--config.keep_checkpoints=99',
+  # Some gradients are rounding and nothing else; Adam would make it large.
+  '--config.adam_eps=1e-4',
+  '--config.micro_rows=8',
+)
+EIGHT = ('--config.mesh_kw.data=2', '--config.mesh_kw.fsdp=4')
+
+
+def test_what_an_update_reads_of_samples_arrives_as_it_was():
+  samples = builders.random_samples([5, 1, 3], vocab=20)
+  samples[1] = builders.make_sample([1, 2], [3], sampler_logp=None)
+  advantages = np.float32([1, -1, 0.5])
+  found, same = hosts.taught(hosts.lesson(samples, advantages))
+  np.testing.assert_array_equal(same, advantages)
+  for ours, theirs in zip(samples, found, strict=True):
+    np.testing.assert_array_equal(theirs.prompt_ids, ours.prompt_ids)
+    np.testing.assert_array_equal(theirs.response_ids, ours.response_ids)
+  np.testing.assert_array_equal(found[0].sampler_logp, samples[0].sampler_logp)
+  assert np.isnan(found[1].sampler_logp).all()
+
+
+def free_port():
+  with socket.socket() as taken:
+    taken.bind(('localhost', 0))
+    return taken.getsockname()[1]
+
+
+@contextlib.contextmanager
+def two_processes(run, cache, *more):
+  """The program as two processes with four devices each, and its settings."""
+  port = free_port()
+  with contextlib.ExitStack() as stack:
+    yield [
+      stack.enter_context(
+        launch.process_of(
+          run,
+          cache,
+          *more,
+          '--config.hosts_kw.count=2',
+          f'--config.hosts_kw.coordinator=localhost:{port}',
+          f'--config.hosts_kw.index={index}',
+          devices=4,
+        )
+      )
+      for index in range(2)
+    ]
+
+
+def parameters(run, step):
+  return jax.device_get(checkpoint.read_parameters(run / 'checkpoints', step))
+
+
+@pytest.mark.slow
+def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
+  tmp_path, cache
+):
+  both, one, eight = (tmp_path / name for name in ('both', 'one', 'eight'))
+  pushed = (
+    '--config.sampler=tests.tiny:publishing',
+    f'--config.server_kw.folder={tmp_path / "pushed"}',
+  )
+  with two_processes(both, cache, *SETTINGS, *EIGHT, *pushed) as (first, other):
+    seen = functools.partial(launch.lines, both, 'metrics')
+    assert launch.wait_for(first, lambda: seen() >= 3), first.said.read_text()
+    other.send_signal(signal.SIGTERM)  # To the one that decides nothing.
+    statuses = first.wait(), other.wait()
+  assert statuses == (143, 143), first.said.read_text()
+  assert launch.here(one, cache, *SETTINGS) == main.DONE
+  assert launch.here(eight, cache, *SETTINGS, *EIGHT) == main.DONE
+  saved = checkpoint.finished(both / 'checkpoints')
+  assert saved[-1] in range(3, STEPS)
+  allowed = '--allow_change=sampler'
+  assert launch.here(both, cache, *SETTINGS, allowed) == main.DONE
+  near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
+  refuse_push(tmp_path / 'pushed', saved[-1], parameters(both, saved[-1]))
+  for step in (*saved, STEPS):
+    found = parameters(both, step)
+    jax.tree.map(near, found, parameters(one, step))
+    jax.tree.map(near, found, parameters(eight, step))
+  records = [launch.records(run, 'metrics') for run in (both, one, eight)]
+  for name in ('loss', 'grad_norm', 'entropy', 'tokens', 'sampler_gap'):
+    found, *others = ([r[name] for r in record] for record in records)
+    for other in others:
+      near(found, other)
+
+
+def refuse_push(folder, version, params):
+  """Raises where a push is not whole, or not of these parameters."""
+  name = f'tiny-{version:06d}'
+  digest = hashlib.sha256((folder / name / push.MANIFEST).read_bytes())
+  wanted = {
+    name: np.asarray(x) for name, x in names.exported(params, 'float32').items()
+  }
+  shapes = {k: (x.shape, 'float32') for k, x in wanted.items()}
+  found = reading.read(folder, name, digest.hexdigest(), shapes)
+  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+
+
+SRUN = """#!/usr/bin/env bash
+[[ $1 == --kill-on-bad-exit=1 && $JAX_LOCAL_DEVICE_IDS == 0,1,2,3 ]] || exit 99
+for SLURM_PROCID in 0 1; do
+  export SLURM_PROCID
+  "${@:2}" & tasks+=($!)
+done
+status=0
+for task in "${tasks[@]}"; do wait "$task" || status=$?; done
+exit "$status"
+"""
+
+
+@pytest.mark.slow
+def test_by_slurm_a_refusal_in_the_first_process_ends_all(tmp_path, cache):
+  run = tmp_path / 'run'
+  run.mkdir()
+  (run / 'config.json').write_text('{"seed": 5}')  # Another run's.
+  srun = tmp_path / 'srun'
+  srun.write_text(SRUN)
+  srun.chmod(0o755)
+  slurm = {
+    'JOB_ID': '7',
+    'NTASKS': '2',
+    'LOCALID': '0',
+    'STEP_NODELIST': 'localhost',
+    'STEP_NUM_NODES': '2',
+    'GPUS_ON_NODE': '4',
+    'SUBMIT_DIR': str(launch.ROOT),
+  }
+  went = subprocess.run(
+    [
+      *('bash', str(launch.ROOT / 'tools/launch_slurm.sh')),
+      *launch.arguments(run, cache, *SETTINGS, *EIGHT),
+    ],
+    env={
+      **os.environ,
+      **{f'SLURM_{name}': value for name, value in slurm.items()},
+      'JAX_COORDINATOR_PORT': str(free_port()),
+      'JAX_NUM_CPU_DEVICES': '4',
+      'PATH': f'{tmp_path}:{os.environ["PATH"]}',
+      'PYTHON': sys.executable,
+    },
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert went.returncode == main.REFUSED, went.stderr
+  assert went.stderr.count('was started with other settings') == 1
