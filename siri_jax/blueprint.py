@@ -67,6 +67,20 @@ def estimates(plan, shape):
   }
 
 
+def misfit(plan, shape):
+  """What to tell where an update is not expected to fit a device, else ''."""
+  remat, limit = plan.c.remat or chosen(plan, shape), plan.c.device_gb
+  parts = estimates(plan, shape)[remat]
+  if memory.fits(parts, limit):
+    return ''
+  return (
+    f'WARNING: an update is estimated to need {memory.total(parts) / 1e9:.3g} '
+    f'GB of a device, with remat={remat!r}; device_gb={limit:g} less a tenth '
+    'is what there is. --dry_run shows what takes it. More devices in '
+    'mesh_kw.fsdp take a share each'
+  )
+
+
 def _recipe(plan, shape, remat):
   c = plan.c
   return update.Recipe(

@@ -206,6 +206,8 @@ def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
   shape = policies.shape_of(c, task.vocab)
   recipe = blueprint.recipe_of(plan, shape)
   refuse_wrong_attention(recipe)
+  if warning := blueprint.misfit(plan, shape):
+    screen.say(warning)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   team.meet()
   checkpoints = checkpoint.Checkpoints(

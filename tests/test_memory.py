@@ -14,6 +14,8 @@ from siri_jax.models import attention, qwen2
 from tests import tiny
 from tools import bench_memory, full_size
 
+SHAPE = builders.tiny_shape()
+
 
 def estimate(shape=None, mesh=(1, 1, 1), rows=1, **changes):
   """Of an update of rows of 16 tokens, three micro-batches at most."""
@@ -94,6 +96,14 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
     assert taken(remat='', device_gb=1.001 * needs[name])[0] == name
   assert taken(remat='', device_gb=0.5 * needs['full'])[0] == 'full'
   assert taken(remat='qkv')[0] == 'qkv'
+
+
+def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
+  with tiny.opened(tmp_path, cache, device_gb=1e-4) as (world, _, _):
+    said = world.screen._stream.getvalue()
+  assert 'WARNING: an update is estimated to need' in said
+  assert 'device_gb=0.0001' in said
+  assert not blueprint.misfit(plan.make(tiny.get_config()), SHAPE)
 
 
 @pytest.mark.slow
