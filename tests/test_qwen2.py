@@ -1,5 +1,6 @@
 """The policy against transformers' Qwen2ForCausalLM on random models."""
 
+import dataclasses
 import functools
 
 import builders
@@ -10,6 +11,8 @@ import pytest
 import torch
 import transformers
 
+from siri_jax import steps
+from siri_jax.data import packing
 from siri_jax.models import attention, hf, qwen2
 
 
@@ -92,6 +95,54 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   expected = their_logits(model, ids, positions)
   atol = 1e-5 * np.abs(expected).max()
   np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
+
+
+def their_logprobs(model, sample):
+  """float32 log-probabilities of a sample's response."""
+  ids = np.concatenate([sample.prompt_ids, sample.response_ids])
+  with torch.no_grad():
+    logits = model(torch.tensor(ids[None], dtype=torch.long)).logits[0]
+  logp = torch.log_softmax(logits.float(), -1).numpy()[:-1]
+  found = np.take_along_axis(logp, ids[1:, None], axis=-1)[:, 0]
+  return found[sample.prompt_ids.size - 1 :]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('heads', 'kv_heads', 'tied'), [(12, 2, False), (28, 4, False), (14, 2, True)]
+)
+def test_log_probabilities_of_packed_rows_are_those_of_transformers(
+  tmp_path, heads, kv_heads, tied
+):
+  model = their_model(heads, kv_heads, tied)
+  model.save_pretrained(tmp_path)
+  shape = hf.read_shape(tmp_path)
+  params = hf.read_parameters(tmp_path, shape, builders.here(shape))
+  plain = builders.random_samples([26, 11, 1, 8, 17, 29] * 6, vocab=53)
+
+  def theirs():
+    told = [their_logprobs(model, sample) for sample in plain]
+    samples = [
+      dataclasses.replace(sample, sampler_logp=logp)
+      for sample, logp in zip(plain, told, strict=True)
+    ]
+    blank = np.ones(len(samples), np.float32)
+    fit = builders.fit(37, 3)
+    return packing.pack(samples, blank, blank, fit, extra=('sampler_logp',))
+
+  def ours(dtype):
+    recipe = builders.tiny_recipe(shape, dtype=jnp.dtype(dtype))
+    read = steps.reader(recipe, builders.one_device(recipe))
+    return np.asarray(read(params, rows, np.int32(count)))
+
+  rows, count = theirs()
+  live, true = rows.mask > 0, rows.extra['sampler_logp']
+  np.testing.assert_allclose(ours('float32')[live], true[live], atol=1e-5)
+  model = model.bfloat16()
+  rounded = theirs()[0].extra['sampler_logp']
+  apart = [np.abs(x - true)[live] for x in (ours('bfloat16'), rounded)]
+  assert 0 < apart[0].mean() < apart[1].mean()
+  assert apart[0].max() < 1.5 * apart[1].max()
 
 
 SHAPE = builders.tiny_shape()

@@ -1,5 +1,6 @@
 """The loop and its guards, on a run that takes seconds."""
 
+import dataclasses
 import types as std
 
 import builders
@@ -266,6 +267,29 @@ def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
   assert int(state.step) == 1
   # 2 mini-batches in 3 passes.
   assert int(optax.tree.get(state.opt_state, 'count')) == 6
+
+
+def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
+  tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache) as (world, state, _):
+    world.engine.push(state.params, 0)
+    groups = train.collect(world, 0, 8, train.Watch())
+    samples = [s for g in groups for s in g.samples]
+    advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
+    logprobs, plan, read = world.steps.logprobs, world.plan, []
+
+    def counted(*args):
+      read.append(args)
+      return logprobs(*args)
+
+    world.steps = world.steps._replace(logprobs=counted)
+    for minibatches, epochs, reads in [(1, 1, 0), (2, 1, 1), (1, 2, 1)]:
+      read.clear()
+      plan.c.epochs = epochs
+      world.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
+      state, _ = train.learn(world, state, samples, advantages)
+      assert len(read) == reads
 
 
 def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):

@@ -288,7 +288,8 @@ def norm(x, scale, eps):
   """RMSNorm over the last axis, in float32."""
   wide = x.astype(jnp.float32)
   wide *= jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + eps)
-  return (wide.astype(x.dtype)) * scale
+  # Rounded once, at the end: transformers rounds before the scale as well.
+  return (wide * scale).astype(x.dtype)
 
 
 def rope_angles(shape, positions):
