@@ -31,6 +31,7 @@ from siri_jax import (
   opening,
   prefixes,
   run_folder,
+  task_files,
   terminal,
   types,
   watch,
@@ -146,7 +147,7 @@ def held_out_task(c, names):
   if names and 'evals' in c.task_kw:
     for name in set(c.task_kw.evals) - set(names):
       c.task_kw.evals[name] = ''
-  task, _ = opening.read_task(c)
+  task, _ = task_files.read(c)
   unknown = [name for name in names if name not in task.evals]
   if unknown or not task.evals:
     raise ValueError(

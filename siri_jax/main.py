@@ -22,6 +22,7 @@ from siri_jax import (
   opening,
   run_folder,
   settings,
+  task_files,
   terminal,
   train,
   watch,
@@ -42,7 +43,7 @@ def main(argv):
     return refuse(asked.faults, 'the command line')
   c = asked.config
   if asked.faults or settings.faults(c):
-    found = asked.faults + plans.faults(c) + opening.task_faults(c)
+    found = asked.faults + plans.faults(c) + task_files.faults(c)
     return refuse(found, asked.source)
   xla.set_up(c.cache_dir)  # A plan meets devices already.
   if asked.flags.dry_run:
@@ -80,9 +81,9 @@ def prepared(c):
   try:
     plan = plans.make(c)
   except plans.RefusedError as error:
-    faults = [*error.faults, *opening.task_faults(c)]
+    faults = [*error.faults, *task_files.faults(c)]
     raise ValueError('\n'.join(faults)) from error
-  return plan, *opening.open_task(c)
+  return plan, *task_files.checked(c)
 
 
 def show(asked):

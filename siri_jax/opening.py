@@ -1,4 +1,4 @@
-"""Opens a run: task, policy, engine, and the state to go on from."""
+"""Opens a run: policy, engine, and the state to go on from."""
 
 import contextlib
 import dataclasses
@@ -10,16 +10,13 @@ import jax
 from siri_jax import (
   blueprint,
   checkpoint,
-  lookup,
   run_folder,
-  settings,
   sharding,
   steps,
   warm_start,
   writers,
 )
-from siri_jax import plan as plans
-from siri_jax.data import order, problems
+from siri_jax.data import order
 from siri_jax.grading import pool
 from siri_jax.models import attention, policies
 from siri_jax.rollout import sampler as samplers
@@ -54,69 +51,6 @@ FREE = (
   'head_chunk',
   'remat',
 )
-
-
-def open_task(c):
-  """The config's task without the prompts over the limit, and their number.
-
-  Raises:
-    ValueError: everything that is wrong with its files, with the model's
-      folder, and with how they go together.
-  """
-  wrong = []
-  if 'train' in c.task_kw and not c.task_kw.train:
-    wrong.append('task_kw.train is empty: give a file of training problems')
-  try:
-    task, dropped = read_task(c)
-  except (ValueError, OSError) as error:
-    raise ValueError('\n'.join([*wrong, str(error)])) from error
-  looks = [lambda: policies.shape_of(c, task.vocab)]
-  if not wrong:
-    order_of = functools.partial(order.shuffled, task.train, seed=c.seed)
-    looks.append(lambda: order_of(prompts=c.prompts))
-  for look in looks:
-    try:
-      look()
-    except ValueError as error:
-      wrong.append(str(error))
-  if wrong:
-    raise ValueError('\n'.join(wrong))
-  return task, dropped
-
-
-def read_task(c):
-  """The task, and how many prompts it lost that are over the limit.
-
-  Raises:
-    ValueError: its files or the names of its held-out sets will not do.
-  """
-  try:
-    task = plans.bound(c, 'task')()
-  except (ValueError, OSError):
-    raise
-  except Exception as error:  # A plug-in is a program: anything goes.
-    raise ValueError(f'task_kw of {c.task}: {error!r}') from error
-  problems.check_names(task.evals)
-  return problems.drop_long(task, c.max_prompt)
-
-
-def task_faults(c):
-  """What is wrong with a task's files, for a config that is refused anyway.
-
-  Returns:
-    list of messages; empty too where the config is too wrong to tell.
-  """
-  if not settings.sound(c, 'task', 'task_kw', 'max_prompt'):
-    return []
-  if lookup.faults('task', c.task, c.task_kw):
-    return []
-  policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts')
-  look = open_task if settings.sound(c, *policy) else read_task
-  try:
-    look(c)
-  except (ValueError, OSError) as error:
-    return str(error).splitlines()
-  return []
 
 
 def open_folder(path, c, *, source, overrides, allow_change):

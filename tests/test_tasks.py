@@ -6,7 +6,7 @@ import pytest
 import tiny_tokenizer
 from ml_collections import config_dict
 
-from siri_jax import lookup, opening, types
+from siri_jax import lookup, task_files, types
 from siri_jax.data import chat, problems, tasks
 
 SETTINGS = {
@@ -105,7 +105,7 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
 def test_held_out_sets_are_read_without_training_problems(settings):
   settings.train = ''
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
-  task, dropped = opening.read_task(c)
+  task, dropped = task_files.read(c)
   assert (len(task.train), len(task.evals['test']), dropped) == (0, 1, 0)
 
 
@@ -113,4 +113,4 @@ def test_a_run_without_training_problems_is_refused_with_all_else(settings):
   settings.update(train='', tokenizer='nowhere')
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
-    opening.open_task(c)
+    task_files.checked(c)

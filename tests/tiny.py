@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import hosts, opening, plan, terminal, xla
+from siri_jax import hosts, opening, plan, task_files, terminal, xla
 from siri_jax.rollout import push
 from siri_jax.rollout import sampler as samplers
 
@@ -101,7 +101,7 @@ def opened(path, cache, **changes):
     c[name] = config_dict.create(**value) if name.endswith('_kw') else value
   xla.set_up(c.cache_dir)
   made = plan.make(c)
-  task, _ = opening.open_task(c)
+  task, _ = task_files.checked(c)
   asked = dict(source='tests/tiny.py', overrides={}, allow_change=())
   with (
     opening.open_folder(path, c, **asked) as folder,

@@ -27,6 +27,7 @@ from siri_jax import (
   examine,
   opening,
   run_folder,
+  task_files,
   terminal,
   types,
   watch,
@@ -85,7 +86,7 @@ def main(argv):
   try:
     plan = plans.make(c)
     cut = cut_samples(workdir, highest=int(plan.caps.max()))
-    task, _ = opening.read_task(c)
+    task, _ = task_files.read(c)
     if asked.faults:
       raise ValueError('\n'.join(asked.faults))
     folder = open_folder(workdir / 'continued', asked)
