@@ -16,7 +16,7 @@ def records(world, name='metrics'):
 
 def batch_of(world, state):
   """The samples of step 0 and advantages for them."""
-  world.engine.push(state.params, 0)
+  world.push(state.params, 0)
   groups = train.collect(world, 0, 8, train.Watch())
   samples = [s for g in groups for s in g.samples]
   return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
