@@ -273,7 +273,7 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
   tmp_path, cache
 ):
   with tiny.opened(tmp_path, cache) as (world, state, _):
-    world.engine.push(state.params, 0)
+    world.push(state.params, 0)
     groups = train.collect(world, 0, 8, train.Watch())
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
