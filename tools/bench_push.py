@@ -1,0 +1,123 @@
+"""From parameters to "the server serves them", stage by stage, and the floor.
+
+  bash tools/serve_policy.sh --config=configs/quickstart.py    # elsewhere
+  python -m tools.bench_push --config=configs/quickstart.py [--pushes=5]
+    [--config.KEY=VALUE ...]
+
+Makes random parameters of the config's model_kw and pushes them to the
+servers of its server_kw. The floor is a plain write and read of as many bytes
+in the same folder, in the same call. For a model of the 1.5B's shape, 3.55 GB
+in bfloat16, give both commands --config.policy=fresh and its model_kw.
+"""
+
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import tabulate
+from absl import flags
+
+from siri_jax import command, task_files
+from siri_jax import plan as plans
+from siri_jax.main import DONE, refuse
+from siri_jax.models import names, policies, qwen2
+from siri_jax.rollout import push, wire
+
+STAGES = ('export', 'write', 'digest', 'update')
+CHUNK = 2**24  # Bytes of a plain write or read.
+
+
+def main(argv):
+  """Prints the table; returns the exit status."""
+  asked = command.parse(argv, define)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  faults = [*asked.faults, *plans.faults(asked.config)]
+  if faults:
+    return refuse(faults, asked.source)
+  c = asked.config
+  shape = policies.shape_of(c, task_files.read(c)[0].vocab)
+  params = random(shape, jnp.dtype(c.compute_dtype))
+  size = sum(x.nbytes for x in jax.tree.leaves(params))
+  found = [measured(c, params, asked.flags.pushes), floor(c, size)]
+  print(table(size, *found))
+  return DONE
+
+
+def define(values):
+  """This program's own flags."""
+  flags.DEFINE_integer(
+    'pushes', 5, 'after one that is not counted', flag_values=values
+  )
+
+
+def random(shape, dtype):
+  """Parameters of a shape, in the dtype that is pushed: memory is short."""
+  keys = iter(jax.random.split(jax.random.key(0), 32))
+  return jax.tree.map(
+    lambda size: 0.02 * jax.random.normal(next(keys), size, dtype),
+    qwen2.array_shapes(shape),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
+def measured(c, params, pushes):
+  """Median seconds of each stage, over pushes after a first one."""
+  export = jax.jit(lambda p: names.exported(p, jnp.dtype(c.compute_dtype)))
+  publisher = push.Publisher(
+    c.server_kw.folder, 'bench', export, push_secs=c.server_kw.push_secs
+  )
+  line, seen = wire.Line(c.server_kw.urls[0]), []
+  for version in range(1 + pushes):
+    publisher.bring(line, publisher.write(params, version))
+    seen.append(dict(publisher.seconds))
+    print(
+      f'push {version}: {sum(publisher.seconds.values()):.2f} s', flush=True
+    )
+  return {
+    stage: statistics.median(s[stage] for s in seen[1:]) for stage in STAGES
+  }
+
+
+def floor(c, size):
+  """Seconds of a plain write and a plain read of so many bytes."""
+  path = pathlib.Path(c.server_kw.folder) / 'floor'
+  block, found = os.urandom(CHUNK), {}
+  try:
+    began = time.monotonic()
+    with open(path, 'wb') as file:
+      for _ in range(-(-size // CHUNK)):
+        file.write(block)
+      file.flush()
+      os.fsync(file.fileno())
+    found['plain write'] = time.monotonic() - began
+    began, memory = time.monotonic(), bytearray(CHUNK)
+    with open(path, 'rb', buffering=0) as file:
+      while file.readinto(memory):
+        pass
+    found['plain read'] = time.monotonic() - began
+  finally:
+    path.unlink(missing_ok=True)
+  return found
+
+
+def table(size, stages, plain):
+  """What was measured, as text."""
+  total, least = sum(stages.values()), sum(plain.values())
+  rows = [
+    *stages.items(),
+    ('the whole push', total),
+    *plain.items(),
+    ('the floor', least),
+  ]
+  rows = [(name, secs, size / secs / 1e9) for name, secs in rows]
+  told = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.3f')
+  return f'{size / 1e9:.3f} GB; {total / least:.2f} times the floor\n\n{told}'
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# A vLLM server on this machine's CPU, for laptops and tests:
+#
+#   export SIRI_SERVER_KEY=$(openssl rand -hex 16)
+#   bash tools/serve_policy.sh --config=configs/quickstart.py
+#
+# Makes .venv-vllm on the first call, 4 GB. On GPUs: python -m
+# tools.serve_policy in the environment of requirements.txt.
+set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
+exec "$python" -m tools.serve_policy "$@"
