@@ -60,6 +60,7 @@ def both_ways(attend, q, k, v, segments):
   return jnp.where(segments[..., None, None] > 0, out, 0), *back(slope)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('tokens', [7, 128, 300])
 def test_a_block_of_queries_at_a_time_is_the_same_there_and_back(tokens):
   arrays = qkv(tokens=tokens)
@@ -126,6 +127,7 @@ def test_cudnn_is_asked_for_ragged_causal_sequences(monkeypatch):
   assert f'max_seg_per_batch\\22: {attention.SEQUENCES}' in text
 
 
+@pytest.mark.slow
 def test_a_policy_that_keeps_attention_runs_cudnn_once_forwards(monkeypatch):
   hopper(monkeypatch)
   shape = builders.tiny_shape(layers=5, head_dim=8)
@@ -163,6 +165,7 @@ def across(q, k, v, segments):
   return attention.reference(q, k, v, jnp.ones_like(segments))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('attend', 'least', 'most'),
   [(attention.reference, 0, attention.TOLERANCE), (across, 0.3, 10)],
@@ -175,6 +178,7 @@ def test_the_check_against_the_reference_tells_right_from_wrong(
   assert least < found < most
 
 
+@pytest.mark.slow
 def test_a_run_on_wrong_attention_is_refused(monkeypatch):
   shape = builders.tiny_shape(head_dim=8)
   recipe = builders.tiny_recipe(shape, dtype=jnp.bfloat16)

@@ -48,6 +48,7 @@ def run(whole, tmp_path):
   return tmp_path / 'run'
 
 
+@pytest.mark.slow
 def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
   run, cache, capsys
 ):

@@ -80,6 +80,7 @@ def test_the_narrower_of_top_p_and_top_k_holds():
   assert shares(P, top_p=0.4, top_k=3).tolist() == [1, 0, 0, 0]
 
 
+@pytest.mark.slow
 def test_a_token_without_probability_is_never_drawn():
   # Sums of floats wobble: they may rise at a token that adds nothing.
   rng = np.random.default_rng(0)
@@ -154,6 +155,7 @@ def run(ask, *, slots=2, columns=6, stretch=3):
 PROMPTS = [[1, 2, 3], [4], [5, 6], [7, 8, 9]]
 
 
+@pytest.mark.slow
 def test_a_finished_slot_takes_the_next_request():
   ask = make_ask(PROMPTS, group=2)
   *_, end = run(ask)

@@ -53,6 +53,7 @@ def assert_equal_to(model, folder):
   np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('tied', [True, False])
 def test_a_saved_model_loads_and_its_logits_are_equal(tmp_path, tied):
   model = make(tmp_path, tie_word_embeddings=tied)

@@ -117,6 +117,7 @@ def test_a_model_of_one_file_has_no_index(base, tmp_path):
   assert list(hf_out.split(frame, 10**9)) == ['model.safetensors']
 
 
+@pytest.mark.slow
 def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
   def change(params):
     return jax.tree.map(lambda x: x * 1.25 + 0.01, params)

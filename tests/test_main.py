@@ -157,6 +157,7 @@ def test_more_prompts_than_problems_are_refused(tmp_path, cache, capsys):
   assert 'prompts=4' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_mesh_that_the_machine_lacks_does_not_bind_the_folder(
   tmp_path, cache, capsys
 ):
@@ -188,6 +189,7 @@ def test_other_problems_under_the_same_settings_are_refused(
   assert '--allow_change=data' in said
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_ends_with_a_status_of_its_own(
   tmp_path, cache, capsys
 ):

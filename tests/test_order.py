@@ -48,6 +48,7 @@ def test_the_order_is_what_it_was():
   assert _step(_order(), 1) == [5, 3, 1, 8]
 
 
+@pytest.mark.slow
 def test_another_process_takes_the_same_problems():
   program = (
     'from siri_jax.data import order;'

@@ -187,6 +187,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 def test_a_bad_config_is_refused_before_a_device_or_a_file_is_touched(
   tmp_path, tell
 ):

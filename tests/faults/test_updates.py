@@ -7,7 +7,11 @@ from siri_jax import run_folder, train
 from tests import tiny
 from tools import soak
 
-pytestmark = [pytest.mark.faults, pytest.mark.usefixtures('no_picture')]
+pytestmark = [
+  pytest.mark.faults,
+  pytest.mark.slow,
+  pytest.mark.usefixtures('no_picture'),
+]
 
 
 def records(world, name='metrics'):
