@@ -75,6 +75,28 @@ def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
   assert settings.faults(c) == ['advantage_kw.eps=nan is not finite']
 
 
+@pytest.mark.parametrize(
+  ('hosts', 'devices', 'told'),
+  [
+    (dict(count=2, coordinator='a:1'), 2, 'go together'),
+    (dict(count=2, index=1), 2, 'go together'),
+    (dict(count=2, coordinator='a:1', index=2), 2, 'is none of'),
+    (dict(coordinator='a:1', index=0), 2, 'is none of'),
+    (dict(count=2), 1, 'the 1 devices of mesh_kw do not divide'),
+    (dict(count=2, coordinator='a:1', index=1), 2, ''),
+    (dict(count=2), 2, ''),
+  ],
+)
+def test_processes_are_told_apart_by_all_of_an_address_or_none(
+  c, hosts, devices, told
+):
+  c.hosts_kw.update(hosts)
+  c.mesh_kw.fsdp = c.micro_rows = devices
+  found = settings.faults(c)
+  assert len(found) == bool(told)
+  assert told in ''.join(found)
+
+
 def test_contradictions_are_looked_for_among_sound_settings_only(c):
   c.prompts = 0  # Else 0 samples would contradict minibatches.
   c.model_kw.heads = 3  # Odd, but a multiple of 1.

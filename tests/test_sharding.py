@@ -1,6 +1,7 @@
 """Where arrays lie on a mesh of eight fake devices, and that it is all one."""
 
 import functools
+import types
 
 import builders
 import jax
@@ -37,6 +38,12 @@ def test_a_mesh_takes_the_first_devices():
 def test_more_devices_than_there_are_is_refused_with_both_numbers():
   with pytest.raises(ValueError, match=r'2 \* 4 \* 2 = 16 devices.* 8 \(cpu\)'):
     mesh_of(data=2, fsdp=4, tensor=2)
+
+
+def test_of_several_processes_no_device_may_be_left_out():
+  devices = [types.SimpleNamespace(process_index=i // 4) for i in range(8)]
+  with pytest.raises(ValueError, match='the 2 processes have 8, and need all'):
+    sharding.make_mesh(devices, data=1, fsdp=4, tensor=1)
 
 
 def test_the_table_places_every_array_of_a_policy():
