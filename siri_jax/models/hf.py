@@ -18,16 +18,15 @@ import safetensors
 
 from siri_jax.models import names, qwen2
 
-NEEDED = (
+WHOLE = (
   'vocab_size',
   'num_hidden_layers',
   'hidden_size',
   'num_attention_heads',
   'num_key_value_heads',
   'intermediate_size',
-  'rope_theta',
-  'rms_norm_eps',
 )
+REAL = ('rope_theta', 'rms_norm_eps')
 
 
 class FolderError(ValueError):
@@ -47,9 +46,12 @@ def read_shape(folder):
     raise FolderError(f'model_path: there is no {path}')
   try:
     config = json.loads(path.read_text())
-  except ValueError as error:
+    rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
+    rope = dict(rope)
+  except (ValueError, RecursionError) as error:
     raise FolderError(f'{path} is not JSON: {error}') from error
-  rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
+  except (AttributeError, TypeError) as error:
+    raise FolderError(f'{path} is not one object of settings') from error
   config = {**rope, **{k: v for k, v in config.items() if v is not None}}
   _refuse(path, config)
   heads = config['num_attention_heads']
@@ -193,7 +195,9 @@ def refuse_tensors(folder, shape, tensors):
 def _refuse(path, config):
   """Raises for what the model functions do not do, naming each."""
   kind = config.get('rope_type', config.get('type', 'default'))
-  other = {*config.get('layer_types', ())} - {'full_attention'}
+  layers = config.get('layer_types', ())
+  layers = layers if isinstance(layers, list | tuple) else [layers]
+  other = {str(x) for x in layers} - {'full_attention'}
   checks = {
     f'model_type={config.get("model_type")!r} is not qwen2': config.get(
       'model_type'
@@ -209,7 +213,21 @@ def _refuse(path, config):
     != 'silu',
     'it has auto_map: code in a model folder is never run': 'auto_map'
     in config,
-    **{f'{key} is missing': key not in config for key in NEEDED},
+    **{f'{key} is missing': key not in config for key in (*WHOLE, *REAL)},
+    **{
+      f'{key}={config[key]!r} is no whole number above 0': type(config[key])
+      is not int
+      or config[key] < 1
+      for key in (*WHOLE, 'head_dim')
+      if key in config
+    },
+    **{
+      f'{key}={config[key]!r} is no number above 0': not (
+        type(config[key]) in (int, float) and 0 < config[key] < math.inf
+      )
+      for key in REAL
+      if key in config
+    },
   }
   if wrong := [message for message, holds in checks.items() if holds]:
     raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))

@@ -15,7 +15,7 @@ import sys
 import traceback
 
 ROOT = pathlib.Path(__file__).parents[2]
-MEMORY_GB, SECS = 6, 60.0
+MEMORY_GB, SECS = 6, 300.0
 CRASHED = -1  # The status of a traceback.
 
 
