@@ -3,7 +3,8 @@
 #
 # Makes .venv-test on the first call. All checks run, whatever the first says;
 # the status is pytest's, or 1 where only lint failed. For the fast tests:
-# bash tools/test.sh -m "not slow"
+# bash tools/test.sh -m "not slow". Two processes share the test files; with
+# -n 0 it is one.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt
 
@@ -12,6 +13,7 @@ echo 'Running: ruff check .'
 "$python" -m ruff check . || status=1
 echo 'Running: ruff format --check .'
 "$python" -m ruff format --check . || status=1
+export PYTEST_ADDOPTS="--numprocesses=2 --dist=loadfile ${PYTEST_ADDOPTS:-}"
 echo "Running: pytest $*"
 "$python" -m pytest "$@" || status=$?
 exit "$status"

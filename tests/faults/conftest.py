@@ -22,18 +22,28 @@ UNTESTED = [
   Told(30, "another host's process dies", 'status 134, after 100 s: by hand')
 ]
 
-LINES = []  # Of the tests that have passed.
-
 
 @pytest.fixture
-def tell():
+def tell(request):
   """Adds a line to the table: tell(row, fault, happened, secs, lost)."""
-  return lambda *parts, **named: LINES.append(Told(*parts, **named))
+
+  def add(*parts, **named):
+    # With the test's report, for tests run in several processes.
+    line = tuple(Told(*parts, **named))
+    request.node.user_properties.append(('fault', line))
+
+  return add
 
 
 def pytest_terminal_summary(terminalreporter):
   """Prints the table, where there was a fault."""
-  if not LINES:
+  told = [
+    Told(*line)
+    for report in terminalreporter.stats.get('passed', ())
+    for name, line in report.user_properties
+    if name == 'fault'
+  ]
+  if not told:
     return
   lines = [
     (
@@ -42,7 +52,7 @@ def pytest_terminal_summary(terminalreporter):
       '' if math.isnan(line.secs) else f'{line.secs:.1f}',
       '' if line.lost is None else line.lost,
     )
-    for line in sorted([*LINES, *UNTESTED], key=lambda line: line.row)
+    for line in sorted([*told, *UNTESTED], key=lambda line: line.row)
   ]
   terminalreporter.section('faults')
   terminalreporter.write_line(tabulate.tabulate(lines, HEADERS, 'pipe'))
