@@ -17,6 +17,7 @@ from siri_jax import types
 WAIT_MS = 1000  # Between two looks at what else there is to do.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
 SHUTDOWN_SECS = 60  # That who has ended waits for the others.
+HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
 STOP, READY = 'siri/stop', 'ready'
 LESSON = 'learn'  # The word after whose work all have heard all before it.
 
@@ -206,6 +207,7 @@ def join(kw):
       kw.count,
       kw.index if kw.coordinator else None,
       cluster_detection_method='deactivate' if kw.coordinator else None,
+      heartbeat_timeout_seconds=HEARTBEAT_SECS,
       shutdown_timeout_seconds=SHUTDOWN_SECS,
     )
   except (ValueError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import socket
 import subprocess
 import sys
 import time
@@ -53,6 +54,33 @@ def process_of(folder, cache, *more, devices=8):
   finally:
     process.kill()
     process.wait()
+
+
+def free_port():
+  with socket.socket() as taken:
+    taken.bind(('localhost', 0))
+    return taken.getsockname()[1]
+
+
+@contextlib.contextmanager
+def two_processes(run, cache, *more):
+  """The program as two processes with four devices each, and its settings."""
+  port = free_port()
+  with contextlib.ExitStack() as stack:
+    yield [
+      stack.enter_context(
+        process_of(
+          run,
+          cache,
+          *more,
+          '--config.hosts_kw.count=2',
+          f'--config.hosts_kw.coordinator=localhost:{port}',
+          f'--config.hosts_kw.index={index}',
+          devices=4,
+        )
+      )
+      for index in range(2)
+    ]
 
 
 def finish(folder, cache):

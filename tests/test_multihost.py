@@ -1,11 +1,9 @@
 """Several processes as one run: the same numbers, and one end for all."""
 
-import contextlib
 import functools
 import hashlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 
@@ -48,33 +46,6 @@ def test_what_an_update_reads_of_samples_arrives_as_it_was():
   assert np.isnan(found[1].sampler_logp).all()
 
 
-def free_port():
-  with socket.socket() as taken:
-    taken.bind(('localhost', 0))
-    return taken.getsockname()[1]
-
-
-@contextlib.contextmanager
-def two_processes(run, cache, *more):
-  """The program as two processes with four devices each, and its settings."""
-  port = free_port()
-  with contextlib.ExitStack() as stack:
-    yield [
-      stack.enter_context(
-        launch.process_of(
-          run,
-          cache,
-          *more,
-          '--config.hosts_kw.count=2',
-          f'--config.hosts_kw.coordinator=localhost:{port}',
-          f'--config.hosts_kw.index={index}',
-          devices=4,
-        )
-      )
-      for index in range(2)
-    ]
-
-
 def parameters(run, step):
   return jax.device_get(checkpoint.read_parameters(run / 'checkpoints', step))
 
@@ -88,7 +59,8 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
     '--config.sampler=tests.tiny:publishing',
     f'--config.server_kw.folder={tmp_path / "pushed"}',
   )
-  with two_processes(both, cache, *SETTINGS, *EIGHT, *pushed) as (first, other):
+  pair = launch.two_processes(both, cache, *SETTINGS, *EIGHT, *pushed)
+  with pair as (first, other):
     seen = functools.partial(launch.lines, both, 'metrics')
     assert launch.wait_for(first, lambda: seen() >= 3), first.said.read_text()
     other.send_signal(signal.SIGTERM)  # To the one that decides nothing.
@@ -162,7 +134,7 @@ def test_by_slurm_a_refusal_in_the_first_process_ends_all(tmp_path, cache):
     env={
       **os.environ,
       **{f'SLURM_{name}': value for name, value in slurm.items()},
-      'JAX_COORDINATOR_PORT': str(free_port()),
+      'JAX_COORDINATOR_PORT': str(launch.free_port()),
       'JAX_NUM_CPU_DEVICES': '4',
       'PATH': f'{tmp_path}:{os.environ["PATH"]}',
       'PYTHON': sys.executable,
