@@ -1,7 +1,9 @@
-"""What all tests share: eight fake CPU devices, quiet, and the public data."""
+"""What all tests share: fake devices, quiet, public data, a table of faults."""
 
+import math
 import os
 import pathlib
+from typing import NamedTuple
 
 # Before anything imports jax or a library that talks. The processes that
 # tests start inherit them. For the tests marked gpu: JAX_PLATFORMS=cuda,cpu.
@@ -21,6 +23,7 @@ os.environ.setdefault('MPLBACKEND', 'Agg')
 import hypothesis
 import jax
 import pytest
+import tabulate
 
 jax.config.update('jax_num_cpu_devices', 8)
 # The same examples each time, however slow the machine.
@@ -69,3 +72,51 @@ def no_picture(monkeypatch):
 def pytest_runtest_setup(item):
   if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
     pytest.skip('needs a GPU')
+
+
+class Told(NamedTuple):
+  """A line of the table; `row` is only for its order."""
+
+  row: int
+  fault: str
+  happened: str
+  secs: float = math.nan
+  lost: int | None = None
+
+
+HEADERS = ('fault', 'what happened', 'recovery, s', 'steps lost')
+
+
+@pytest.fixture
+def tell(request):
+  """Adds a line to the table: tell(row, fault, happened, secs, lost)."""
+
+  def add(*parts, **named):
+    # With the test's report, for tests run in several processes.
+    line = tuple(Told(*parts, **named))
+    request.node.user_properties.append(('fault', line))
+
+  return add
+
+
+def pytest_terminal_summary(terminalreporter):
+  """Prints the table, where there was a fault."""
+  told = [
+    Told(*line)
+    for report in terminalreporter.stats.get('passed', ())
+    for name, line in report.user_properties
+    if name == 'fault'
+  ]
+  if not told:
+    return
+  lines = [
+    (
+      line.fault,
+      line.happened,
+      '' if math.isnan(line.secs) else f'{line.secs:.1f}',
+      '' if line.lost is None else line.lost,
+    )
+    for line in sorted(told, key=lambda line: line.row)
+  ]
+  terminalreporter.section('faults')
+  terminalreporter.write_line(tabulate.tabulate(lines, HEADERS, 'pipe'))
