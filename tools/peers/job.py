@@ -50,9 +50,9 @@ def prompt(problem):
 def reward(response, answer):
   """1 where the last word's place has the parity asked for: nearly a coin.
 
-  Cheap on purpose: grading is not what is compared.
+  Cheap on purpose: grading is not what is compared. Other words do not count.
   """
-  words = [word for word in response.split() if word != END]
+  words = [word for word in response.split() if word in WORDS[1:]]
   return float(bool(words) and WORDS.index(words[-1]) % 2 == (answer == 'odd'))
 
 
