@@ -250,6 +250,7 @@ def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
 # Real weights.
 
 
+@pytest.mark.slow
 def test_the_command_measures_what_training_measured(whole, tmp_path, cache):
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)

@@ -61,6 +61,7 @@ def test_a_saved_model_loads_and_its_logits_are_equal(tmp_path, tied):
   assert_equal_to(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_heads_may_be_wider_than_the_stream_divided_by_them(tmp_path):
   model = make(tmp_path, head_dim=20)
   assert hf.read_shape(tmp_path).head_dim == 20

@@ -167,6 +167,7 @@ def plain(tmp_path_factory, cache):
     return records(world), soak.digest(state.params)
 
 
+@pytest.mark.slow
 def test_every_step_trains_on_what_its_own_weights_wrote(plain):
   found, _ = plain
   assert [r['step'] for r in found] == list(range(6))
@@ -179,6 +180,7 @@ def test_every_step_trains_on_what_its_own_weights_wrote(plain):
     assert record['tokens'] == 16 * record['length_mean']
 
 
+@pytest.mark.slow
 def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
   plain, tmp_path, cache
 ):
@@ -195,11 +197,13 @@ def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
   assert max(r['ratio_max'] for r in found) > 1 + 1e-3
 
 
+@pytest.mark.slow
 def test_programs_are_compiled_in_the_first_step_and_never_again(plain):
   counts = [r['compile_count'] for r in plain[0]]
   assert counts == [counts[0]] * 6
 
 
+@pytest.mark.slow
 def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache) as parts:
     state = train.train(*parts)
@@ -258,6 +262,7 @@ def test_an_entropy_bonus_keeps_the_policy_uncertain(plain, tmp_path, cache):
   assert found[-1]['entropy'] > plain[0][-1]['entropy'] + 0.1
 
 
+@pytest.mark.slow
 def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
   changes = dict(epochs=3, total_steps=1)
   with tiny.opened(tmp_path, cache, **changes) as parts:
@@ -269,6 +274,7 @@ def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
   assert int(optax.tree.get(state.opt_state, 'count')) == 6
 
 
+@pytest.mark.slow
 def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
   tmp_path, cache
 ):
@@ -292,6 +298,7 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
       assert len(read) == reads
 
 
+@pytest.mark.slow
 def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache, cap_at='reward') as parts:
     train.train(*parts)
@@ -302,6 +309,7 @@ def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
   assert untimed(found)[0] == untimed(plain[0])[0]
 
 
+@pytest.mark.slow
 def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
   changes = dict(
     collect='dynamic', collect_kw=dict(max_rounds=3), total_steps=2
@@ -326,5 +334,6 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
   assert [r['tokens'] for r in found] == [16 * r['length_mean'] for r in found]
 
 
+@pytest.mark.slow
 def test_the_embedded_sampler_and_the_trainer_agree(plain):
   assert max(r['sampler_gap'] for r in plain[0]) < 1e-4
