@@ -21,6 +21,7 @@ from siri_jax import run_folder
 
 DIGITS = 6  # Of a step in a folder's name: 000640.
 NONE = -1  # In place of a step.
+THREADS = 8  # Files read at a time for their sha256.
 
 
 class DamagedError(ValueError):
@@ -146,7 +147,7 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
     if jax.process_index() == 0:
-      digests = json.dumps(_digests(self._path(step)), indent=1)
+      digests = json.dumps(file_digests(self._path(step)), indent=1)
       run_folder.write_atomically(self._manifest(step), digests.encode())
     # Only now: else a kill before the manifest might leave none whole.
     older = sorted(self._manager.all_steps())[: -self._keep]
@@ -281,7 +282,7 @@ def _name(step):
 
 def _damage(folder, step):
   """What differs from the manifest, '' where nothing does."""
-  written, found = manifest(folder, step), _digests(folder / _name(step))
+  written, found = manifest(folder, step), file_digests(folder / _name(step))
   try:
     digests = json.loads(written.read_text())
   except ValueError:
@@ -331,13 +332,15 @@ def _is_not_of_orbax(record):
   return 'orbax' not in pathlib.Path(record.pathname).parts
 
 
-def _digests(folder):
+def file_digests(folder):
   """sha256 of every file below a folder, by relative path."""
-  return {
-    str(path.relative_to(folder)): _digest(path)
-    for path in sorted(folder.rglob('*'))
-    if path.is_file()
-  }
+  paths = sorted(path for path in folder.rglob('*') if path.is_file())
+  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+    found = pool.map(_digest, paths)
+    return {
+      str(path.relative_to(folder)): digest
+      for path, digest in zip(paths, found, strict=True)
+    }
 
 
 def _digest(path):

@@ -60,7 +60,7 @@ def train(world, state, tokens):
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
       if c.ahead and step + 1 < c.total_steps:
         sampling.begin(step + 1, int(steps.cap(np.int32(step + 1))), Watch())
-      world.team.tell('learn', **hosts.lesson(samples, advantages))
+      world.team.tell(hosts.LESSON, **hosts.lesson(samples, advantages))
       state, totals = learn(world, state, samples, advantages)
       watch.lap('update')
       sampling.settle()
@@ -109,7 +109,7 @@ def follow(world, state):
   while True:
     word, given = world.team.hear()
     match word:
-      case 'learn':
+      case hosts.LESSON:
         state, _ = learn(world, state, *hosts.taught(given))
       case 'push':
         world.push(state.params, int(given['version']))
@@ -218,10 +218,11 @@ def learn(world, state, samples, advantages):
     if c.ahead:
       # Older weights sampled: theirs are the probabilities to compare with.
       old = rows.extra['sampler_logp']
-      minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
     elif i or c.epochs > 1:
       old = world.steps.logprobs(state.params, rows, count)
-      minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
+    else:
+      continue
+    minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
     own = np.bool_(number == 0 and not c.ahead)
@@ -230,10 +231,7 @@ def learn(world, state, samples, advantages):
     world.screen.working('updating', number + 1, len(rounds))
     seen.append(found)
   totals = update.merge(jax.device_get(seen))
-  totals |= {
-    name: (max if name.endswith('_max') else sum)((totals[name], value))
-    for name, value in read.items()
-  }
+  totals |= update.added(read, totals)
   return state, {name: float(value) for name, value in totals.items()}
 
 

@@ -145,7 +145,7 @@ def entropy(params, rows, count, *, recipe, layout):
     def micro(i, sums):
       part = _micro_batch(rows, i)
       logp, found = token_logprobs(own, fetch, recipe, part)
-      return _merge(sums, _totals(part, found, logp))
+      return added(sums, _totals(part, found, logp))
 
     first = _micro_batch(rows, 0)
     names = jax.eval_shape(_totals, first, first.mask, first.mask)
@@ -194,10 +194,27 @@ def merge(metrics):
   """The metrics of several optimiser steps as one: sums, maxima, means."""
   total = metrics[0]
   for more in metrics[1:]:
-    total = _merge(total, more)
+    total = added(total, more)
   for name in ('loss', 'grad_norm'):
     total[name] = total[name] / len(metrics)
   return total
+
+
+def added(a, b):
+  """The metrics that `a` has, with those of `b`: sums, and maxima by name.
+
+  Args:
+    a: dict of float32 [].
+    b: the same, of as many names or more.
+  Returns:
+    dict of float32 [], of a's names.
+  """
+  return {
+    name: jnp.maximum(a[name], b[name])
+    if name.endswith('_max')
+    else a[name] + b[name]
+    for name in a
+  }
 
 
 def _gradients(params, rows, count, denom, own_old, *, recipe):
@@ -215,7 +232,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
   def micro(i, carry):
     part = _micro_batch(rows, i)
     grads, metrics = jax.grad(loss_of, has_aux=True)(own, part)
-    return jax.tree.map(jnp.add, carry[0], grads), _merge(carry[1], metrics)
+    return jax.tree.map(jnp.add, carry[0], grads), added(carry[1], metrics)
 
   blank = jax.eval_shape(loss_of, own, _micro_batch(rows, 0))[1]
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), (own, blank))
@@ -298,12 +315,3 @@ def _apply(state, grads, metrics, last, tx):
     skipped_in_row=jnp.where(fine, 0, state.skipped_in_row + 1),
   )
   return state, {**metrics, 'grad_norm': grad_norm}
-
-
-def _merge(a, b):
-  return {
-    name: jnp.maximum(a[name], b[name])
-    if name.endswith('_max')
-    else a[name] + b[name]
-    for name in a
-  }

@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from ml_collections import config_dict
 
 from siri_jax import losses, sharding, steps, types, update
 from siri_jax.data import packing
+from siri_jax.grading import pool
 from siri_jax.models import attention, qwen2
 
 
@@ -135,3 +137,20 @@ def one_device(recipe):
     mesh,
     jax.eval_shape(lambda: steps.new_state(lively(recipe.shape), recipe.tx)),
   )
+
+
+def math_graders(rule='deepscaler', **changes):
+  """Grading processes of a real rule, to be entered."""
+  settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
+  rule_kw = config_dict.create(kind='continuation', verify_kw={})
+  return pool.Graders(rule, rule_kw, **settings)
+
+
+def boxed(answer):
+  """A response with an answer."""
+  return f'so</think> \\boxed{{{answer}}}'
+
+
+def new_counts(graders, before):
+  """Which counts have risen, and by how much."""
+  return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}

@@ -3,9 +3,9 @@
 import os
 import time
 
+import builders
 import hostile
 import pytest
-from ml_collections import config_dict
 
 from siri_jax.grading import pool, process
 
@@ -16,20 +16,6 @@ DIED, TIMEOUT = process.DIED, process.TIMEOUT
 def graders():
   with hostile.graders() as graders:
     yield graders
-
-
-def math_graders(rule='deepscaler', **changes):
-  settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
-  rule_kw = config_dict.create(kind='continuation', verify_kw={})
-  return pool.Graders(rule, rule_kw, **settings)
-
-
-def boxed(answer):
-  return f'so</think> \\boxed{{{answer}}}'
-
-
-def new_counts(graders, before):
-  return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}
 
 
 def test_verdicts_come_in_the_order_submitted():
@@ -57,7 +43,7 @@ def test_an_answer_met_before_is_not_graded_again(graders):
   before = dict(graders.counts)
   first = graders.grade(['m', 'm', 'n'], ['m', 'm', 'm'])
   assert graders.grade(['m', 'n'], ['m', 'm']) == [first[0], first[2]]
-  assert new_counts(graders, before) == {'answers': 5, 'cached': 3}
+  assert builders.new_counts(graders, before) == {'answers': 5, 'cached': 3}
 
 
 def test_the_cache_is_bounded(graders, monkeypatch):
@@ -65,7 +51,7 @@ def test_the_cache_is_bounded(graders, monkeypatch):
   graders.grade(['1'] * 6, [f'c{i}' for i in range(6)])
   before = dict(graders.counts)
   graders.grade(['1'] * 2, ['c0', 'c5'])
-  assert new_counts(graders, before) == {'answers': 2, 'cached': 1}
+  assert builders.new_counts(graders, before) == {'answers': 2, 'cached': 1}
 
 
 def test_settings_may_differ_by_answer(graders):
@@ -86,15 +72,19 @@ def test_gmpy2_is_left_alone_where_it_is_installed(tmp_path, monkeypatch):
   # With it, sympy's C calls run through every limit but the parent's.
   (tmp_path / 'gmpy2.py').write_text('import os; os._exit(1)')
   monkeypatch.syspath_prepend(tmp_path)
-  with math_graders(workers=1) as graders:
-    (verdict,) = graders.grade(['x + 1'], [boxed('1 + x')])
+  with builders.math_graders(workers=1) as graders:
+    (verdict,) = graders.grade(['x + 1'], [builders.boxed('1 + x')])
   assert verdict.correct
 
 
 def test_what_the_two_rules_disagree_about_is_kept_with_its_text():
-  with math_graders('either', workers=1) as graders:
+  with builders.math_graders('either', workers=1) as graders:
     golds = ['1024', '1024', '49.5\\%']
-    texts = [boxed('2^{10}'), boxed('1024'), boxed('49.5')]
+    texts = [
+      builders.boxed('2^{10}'),
+      builders.boxed('1024'),
+      builders.boxed('49.5'),
+    ]
     verdicts = graders.grade(golds, texts)
     assert [v.correct for v in verdicts] == [True, True, True]
     assert graders.counts['disagreements'] == 2
@@ -130,9 +120,9 @@ def test_each_text_has_its_gold(graders):
 
 
 def test_trivial_answers_cost_next_to_nothing():
-  texts = [boxed(i) for i in range(256)]
-  with math_graders() as graders:
-    graders.grade(['1'], [boxed(2)])
+  texts = [builders.boxed(i) for i in range(256)]
+  with builders.math_graders() as graders:
+    graders.grade(['1'], [builders.boxed(2)])
     start = time.monotonic()
     verdicts = graders.grade(['7'] * 256, texts)
     secs = time.monotonic() - start
@@ -148,7 +138,7 @@ def test_a_step_of_long_responses_is_graded_in_well_under_ten_seconds():
     for i in range(1024)
   ]
   before = sum(os.times()[:4])  # Own and of children that have ended.
-  with math_graders(secs=5.0) as graders:
+  with builders.math_graders(secs=5.0) as graders:
     verdicts = graders.grade(['5\\sqrt{2}/7'] * 1024, texts)
   assert sum(v.correct for v in verdicts) == 1
   # Of the processors, for the clock tells what else the machine does.

@@ -4,7 +4,6 @@ The files of a push are written under a folder that servers read too; a server
 is told no more than a push's name and the sha256 of its manifest.
 """
 
-import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -21,10 +20,10 @@ import orbax.checkpoint as ocp
 
 from siri_jax import checkpoint, run_folder
 from siri_jax.rollout import wire
+from siri_jax.rollout.vllm_plugin import reading
 
 KEPT = 2  # Newest pushes.
-ARRAYS, MANIFEST = 'arrays', 'manifest.json'
-THREADS = 8  # Files read at a time for their sha256.
+ARRAYS, MANIFEST = reading.ARRAYS, reading.MANIFEST
 VERSION = '0.32.'  # Of vLLM, that this was seen to work with.
 
 
@@ -105,7 +104,7 @@ class Publisher:
       manifest = {
         'version': version,
         'arrays': {k: [x.shape, str(x.dtype)] for k, x in arrays.items()},
-        'files': digests(folder / ARRAYS),
+        'files': checkpoint.file_digests(folder / ARRAYS),
       }
       data = json.dumps(manifest).encode()
       run_folder.write_atomically(folder / MANIFEST, data)
@@ -173,19 +172,3 @@ class Hand:
 def version_of(line):
   """What a server calls the weights that it serves."""
   return line.get('/weight_info').get('weight_version')
-
-
-def digests(folder):
-  """sha256 of every file below a folder, by relative path."""
-  paths = sorted(path for path in folder.rglob('*') if path.is_file())
-  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-    found = pool.map(_digest, paths)
-    return {
-      str(path.relative_to(folder)): digest
-      for path, digest in zip(paths, found, strict=True)
-    }
-
-
-def _digest(path):
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -8,9 +8,9 @@ import sys
 import textwrap
 import time
 
+import builders
 import hostile
 import pytest
-from ml_collections import config_dict
 
 from siri_jax.grading import pool, process
 from siri_jax.grading.verdict import Verdict
@@ -23,20 +23,6 @@ DIED, TIMEOUT = process.DIED, process.TIMEOUT
 def graders():
   with hostile.graders() as graders:
     yield graders
-
-
-def math_graders(rule='deepscaler', **changes):
-  settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
-  rule_kw = config_dict.create(kind='continuation', verify_kw={})
-  return pool.Graders(rule, rule_kw, **settings)
-
-
-def boxed(answer):
-  return f'so</think> \\boxed{{{answer}}}'
-
-
-def new_counts(graders, before):
-  return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +54,7 @@ def test_a_bad_answer_costs_itself_alone(graders, tell, deed, verdict, counted):
   assert bad == verdict
   assert second == good
   assert (first.correct, last.correct) == (True, True)
-  counts = new_counts(graders, before)
+  counts = builders.new_counts(graders, before)
   assert counts.pop('answers') == 4
   counts.pop('cached', None)
   assert counts == ({counted: 1} if counted else {})
@@ -95,7 +81,7 @@ def test_a_timeout_is_tried_again_the_next_time(graders):
   before = dict(graders.counts)
   graders.grade(['1', '1'], ['hang in Python', 'hang in Python'])
   graders.grade(['1'], ['hang in Python'])
-  assert new_counts(graders, before) == {
+  assert builders.new_counts(graders, before) == {
     'answers': 3,
     'cached': 1,
     'timeouts': 2,
@@ -115,7 +101,7 @@ def test_a_worker_retires_before_its_caches_grow_large(monkeypatch):
 def test_workers_that_cannot_start_are_an_error_at_the_start():
   with (
     pytest.raises(ValueError, match='does not start'),
-    math_graders(memory_gb=0.001),
+    builders.math_graders(memory_gb=0.001),
   ):
     pass
 

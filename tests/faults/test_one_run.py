@@ -96,7 +96,7 @@ LINKS = {
   ),
   'TERM while learning': Link(3, 'TERM', 'train:learn', 1, UNSAVED),
   'killed while a checkpoint is written': Link(2, 'KILL', 'checkpoints/*tmp*'),
-  'killed before a manifest': Link(2, 'KILL', 'checkpoint:_digests', 2),
+  'killed before a manifest': Link(2, 'KILL', 'checkpoint:file_digests', 2),
   'killed before an old checkpoint goes': Link(
     2, 'KILL', f'{SAVES}._delete', 3
   ),
@@ -106,7 +106,7 @@ LINKS = {
   'TERM while measuring at a turn': Link(
     3, 'TERM', 'examine:held_out', 1, UNSAVED
   ),
-  'TERM while saving': Link(3, 'TERM', 'checkpoint:_digests'),
+  'TERM while saving': Link(3, 'TERM', 'checkpoint:file_digests'),
   'TERM and INT at once': Link(4, 'TERM and INT', 'train:learn', 2),
   'disk full at a checkpoint': Link(5, 'full disk', f'{SAVES}.save', 2),
   'disk full at a record': Link(

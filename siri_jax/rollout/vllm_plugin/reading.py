@@ -13,9 +13,11 @@ import re
 import numpy as np
 import orbax.checkpoint as ocp
 
+from siri_jax import checkpoint
+
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9]{6,}')
 ARRAYS, MANIFEST = 'arrays', 'manifest.json'
-THREADS = 8  # Files or arrays looked at at a time.
+THREADS = 8  # Arrays looked at at a time.
 
 
 class RefusedError(ValueError):
@@ -90,19 +92,13 @@ def _refuse_damage(folder, digests):
   links = [n for n, path in names.items() if path.is_symlink()]
   wrong = links or sorted(names.keys() ^ digests.keys())
   if not wrong:
-    with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-      found = dict(zip(names, pool.map(_digest, names.values()), strict=True))
+    found = checkpoint.file_digests(folder)
     wrong = [n for n in names if found[n] != digests[n]]
   if wrong:
     raise RefusedError(
       f'{folder}: {len(wrong)} files are not those that were written: '
       f'{", ".join(wrong[:5])}'
     )
-
-
-def _digest(path):
-  with open(path, 'rb') as file:
-    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _restored(folder, wanted):
