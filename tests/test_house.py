@@ -34,6 +34,7 @@ PURE = {
   'siri_jax.aggregations',
   'siri_jax.losses',
   'siri_jax.estimators',
+  'siri_jax.costs',
   'siri_jax.memory',
   'siri_jax.optim',
   'siri_jax.sharding',
