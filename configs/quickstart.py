@@ -9,11 +9,15 @@ Arguments name the rows to compare with, each from the same warm start:
   :constant        the highest cap throughout
   :short           the lowest cap throughout
   :short_then_long the lowest cap for one cycle, then the highest
+
+Any other schedule goes by its name too, with its line in configs/schedules.py:
+`:stair`, `:stair_cosine`, `:asymmetric_cosine`.
 """
 
 from ml_collections import config_dict
 
 from configs import base
+from configs import schedules as shapes
 
 LOW, HIGH, PERIOD = 46, 92, 54  # Tokens, tokens, steps.
 
@@ -56,15 +60,18 @@ def get_config(schedule='cosine'):
   c.compute_dtype = 'float32'
   c.remat = 'nothing'
 
-  schedules = {
-    'cosine': dict(low=LOW, high=HIGH, period=PERIOD, phase=0),
-    'constant': dict(cap=HIGH),
-    'short': dict(cap=LOW),
-    'short_then_long': dict(caps=(LOW, HIGH), starts=(0, PERIOD), phase=0),
+  rows = {
+    **{
+      name: (name, kw) for name, kw in shapes.lines(LOW, HIGH, PERIOD).items()
+    },
+    'short': ('constant', dict(cap=LOW)),
+    'short_then_long': (
+      'piecewise',
+      dict(caps=(LOW, HIGH), starts=(0, PERIOD), phase=0),
+    ),
   }
-  names = {'short': 'constant', 'short_then_long': 'piecewise'}
-  c.schedule = names.get(schedule, schedule)
-  c.schedule_kw = config_dict.ConfigDict(schedules[schedule])
+  c.schedule, kw = rows[schedule]
+  c.schedule_kw = config_dict.ConfigDict(kw)
 
   c.sampler_kw.slots = 64
   c.prompts, c.group, c.minibatches = 32, 8, 4

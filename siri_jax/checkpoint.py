@@ -246,10 +246,7 @@ def read_parameters(folder, step, like=None):
     DamagedError: its files are not those that were written.
   """
   folder = pathlib.Path(folder).resolve()
-  if step not in (there := finished(folder)):
-    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
-  if wrong := _damage(folder, step):
-    raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
+  _refuse_damaged(folder, step)
   path = folder / _name(step) / 'state'
   reader = ocp.PyTreeCheckpointHandler()
   saved = reader.metadata(path).tree['params']
@@ -265,10 +262,41 @@ def read_parameters(folder, step, like=None):
   return restored['params']
 
 
+def copy(folder, step, to, changes):
+  """Copies one whole checkpoint to another folder, with some facts changed.
+
+  Args:
+    folder: path of a run's checkpoints; nothing in it is touched.
+    step: updates done.
+    to: path of the other run's checkpoints, made where there is none.
+    changes: dict of facts that are other ones there.
+  Raises:
+    ValueError: there is no such checkpoint.
+    DamagedError: its files are not those that were written.
+  """
+  folder, to = pathlib.Path(folder).resolve(), pathlib.Path(to)
+  _refuse_damaged(folder, step)
+  shutil.copytree(folder / _name(step), to / _name(step))
+  facts = read_facts(folder, step) | changes
+  run_folder.write_atomically(
+    to / _name(step) / 'facts' / 'metadata', run_folder.to_json(facts).encode()
+  )
+  digests = json.dumps(file_digests(to / _name(step)), indent=1)
+  run_folder.write_atomically(manifest(to, step), digests.encode())
+
+
 def read_facts(folder, step):
   """What was saved with a checkpoint's state, as plain values."""
   path = pathlib.Path(folder, _name(step), 'facts', 'metadata')
   return json.loads(path.read_text())
+
+
+def _refuse_damaged(folder, step):
+  """Raises where a folder has no such checkpoint, or not as it was written."""
+  if step not in (there := finished(folder)):
+    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
+  if wrong := _damage(folder, step):
+    raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
 
 
 def manifest(folder, step):

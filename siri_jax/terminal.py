@@ -25,13 +25,15 @@ class Terminal:
     moves: how often it has heard of work; what does not move hangs.
   """
 
-  def __init__(self, total_steps, stream=None, clock=time.monotonic):
+  def __init__(
+    self, total_steps, stream=None, clock=time.monotonic, quiet_secs=QUIET_SECS
+  ):
     self.moves = 0
     self._total_steps = total_steps
     self._stream = stream or sys.stdout
     if hasattr(self._stream, 'reconfigure'):  # No '±' may end a run.
       self._stream.reconfigure(errors='replace')
-    self._clock = clock
+    self._clock, self._quiet_secs = clock, quiet_secs
     self._living = self._stream.isatty() and os.environ.get('TERM') != 'dumb'
     self._status = {}  # What the newest step gave, part by part.
     self._steps = []  # (time, step) of the first step and of the newest.
@@ -134,7 +136,7 @@ class Terminal:
     waited = self._clock() - self._shown
     if self._living and waited >= draw_secs:
       self._draw()
-    elif not self._living and self._work and waited >= QUIET_SECS:
+    elif not self._living and self._work and waited >= self._quiet_secs:
       step = self._status.get('step')
       self.say((f'after {step}: ' if step else '') + self._work_line())
 

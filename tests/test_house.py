@@ -20,7 +20,7 @@ import pytest
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import plan
+from siri_jax import lookup, plan
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOUSE = ('siri_jax', 'configs', 'tools', 'tests')
@@ -216,7 +216,9 @@ def test_no_misspelt_setting_is_answered_with_a_default():
 
 
 def run_files():
-  return [p.stem for p in modules_of('configs') if p.stem != 'base']
+  return [
+    p.stem for p in modules_of('configs') if p.stem not in ('base', 'schedules')
+  ]
 
 
 @pytest.mark.parametrize('name', run_files())
@@ -229,7 +231,13 @@ def test_a_run_file_has_the_settings_of_base_and_says_what_differs(name):
   assert c.to_dict() != default.to_dict()
 
 
-@pytest.mark.parametrize('row', ['constant', 'short', 'short_then_long'])
+SHAPES = [name for name in lookup.names('schedule') if name != 'cosine']
+
+
+@pytest.mark.parametrize(
+  'row',
+  ['short', 'short_then_long', *SHAPES],
+)
 def test_the_quickstart_names_the_runs_to_compare_with(row):
   quickstart = importlib.import_module('configs.quickstart')
   assert inspect.signature(quickstart.get_config).parameters

@@ -162,7 +162,7 @@ def _cells(record):
   return (
     _with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
     _with_error(record['length'], _number(record['length_se'])),
-    _short(record['tokens']),
+    short(record['tokens']),
     '' if record['kind'] == 'start' or math.isnan(score) else f'{score:.2f}',
   )
 
@@ -228,7 +228,7 @@ def _with_error(value, error, sign=''):
   return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'
 
 
-def _short(count):
+def short(count):
   """A count of tokens for people: '1.68M'."""
   for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
     if count >= size:

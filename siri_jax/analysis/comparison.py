@@ -1,0 +1,228 @@
+"""Arms of an ablation beside one another: means over seeds, and intervals.
+
+python -m siri_jax.analysis.comparison RUNS/ABLATION [--at=STEP]
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+import numpy as np
+import pandas as pd
+import tabulate
+
+from siri_jax.analysis import runs as run_folders
+from siri_jax.analysis import table
+
+DRAWS, LEVEL = 4000, 95  # Of the bootstrap; per cent of an interval.
+NOTES = f"""\
+Accuracy in %, length in tokens a response, tokens trained on, each the mean
+over seeds ± its standard error (deviation over seeds / sqrt(seeds)). Against
+the first arm: the difference and its {LEVEL} % interval by a paired bootstrap,
+which draws seeds and problems anew and takes the same ones in both arms. With
+three seeds it draws from three: take an interval as a lower bound on what a
+fourth might show."""
+
+
+def read(out):
+  """An ablation's runs, as its folder lists them.
+
+  Returns:
+    dict arm -> dict seed's label -> path of a run's folder.
+  Raises:
+    FileNotFoundError: it is not an ablation's folder.
+  """
+  out = pathlib.Path(out)
+  arms = {}
+  for run in json.loads((out / 'ablation.json').read_text())['runs']:
+    folders = arms.setdefault(run['arm'], {})
+    folders[run['labels'].get('seed', '')] = out / run['name']
+  return arms
+
+
+def compared(arms, at=None, set_name=None, draws=DRAWS):
+  """Arms at one point, each against the first.
+
+  Args:
+    arms: dict arm -> dict seed -> folder of a run.
+    at: updates done; by default each run's last evaluation.
+    set_name: held-out set; by default the first one.
+    draws: of the bootstrap.
+  Returns:
+    DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
+    tokens, efficiency (dAcc/CR against each run's own start), and for all but
+    the first accuracy_diff, length_diff with _low and _high. Accuracies and
+    their differences in per cent. An arm without such an evaluation in any
+    run has no row.
+  """
+  points = {
+    arm: {
+      seed: point
+      for seed, folder in folders.items()
+      if (point := _point(folder, at, set_name)) is not None
+    }
+    for arm, folders in arms.items()
+  }
+  points = {arm: found for arm, found in points.items() if found}
+  first = next(iter(points.values()), None)
+  rows = []
+  for arm, found in points.items():
+    row = {'arm': arm, 'runs': len(found)}
+    for name in ('accuracy', 'length', 'tokens', 'efficiency'):
+      row |= _mean(name, [point[name] for point in found.values()])
+    if found is not first:
+      for name in ('accuracy', 'length'):
+        row |= _difference(name, first, found, draws)
+    rows.append(row)
+  return pd.DataFrame(rows)
+
+
+def paired_bootstrap(one, other, draws, seed=0):
+  """Differences of means, other - one, over draws of seeds and problems.
+
+  Args:
+    one: float [S, P], of an arm: S seeds on P problems.
+    other: float [S, P], of another arm: the same seeds and problems.
+    draws: how many.
+    seed: of the draws.
+  Returns:
+    float [draws], in the arrays' unit.
+  Source: Davison and Hinkley, Bootstrap Methods and their Application (1997),
+    section 2.4, on the pairs; both factors of the design are drawn anew.
+  """
+  gap = np.asarray(other, float) - np.asarray(one, float)
+  seeds, problems = gap.shape
+  draw = np.random.default_rng(seed)
+  by_seed = draw.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
+  by_problem = (
+    draw.multinomial(problems, np.full(problems, 1 / problems), draws)
+    / problems
+  )
+  return np.sum((by_seed @ gap) * by_problem, axis=1)
+
+
+def text(frame, style='simple'):
+  """A table of `compared` for people; failed runs are told below it."""
+  why = frame['why'] if 'why' in frame else pd.Series(index=frame.index)
+  failed, frame = frame[why.notna()], frame[why.isna()]
+  told = [f'{row.arm}: {row.why}' for row in failed.itertuples()]
+  if not len(frame):
+    return '\n'.join(told or ['No run has been evaluated yet.'])
+  shown = {
+    'arm': frame['arm'],
+    'runs': frame['runs'],
+    'accuracy': _with_error(frame, 'accuracy', 1),
+    'length': _with_error(frame, 'length', 1),
+    'tokens': [table.short(tokens) for tokens in frame['tokens']],
+    'dAcc/CR': _with_error(frame, 'efficiency', 2),
+    'accuracy, difference': _with_interval(frame, 'accuracy'),
+    'length, difference': _with_interval(frame, 'length'),
+  }
+  align = ('left', *['right'] * (len(shown) - 1))
+  grid = tabulate.tabulate(
+    shown, 'keys', style, disable_numparse=True, colalign=align
+  )
+  return '\n'.join([grid, *told])
+
+
+def _point(folder, at, set_name):
+  """What one run came to: numbers, and arrays by problem; None if nothing."""
+  try:
+    run = run_folders.read(folder)
+  except FileNotFoundError:
+    return None
+  if not run.sets:
+    return None
+  name = set_name or run.sets[0]
+  records = table.evaluations(run, name)
+  step = max(records, default=None) if at is None else at
+  if step not in records:
+    return None
+  path = run.path / f'eval/{step:06d}/{name}.jsonl.gz'
+  rows = pd.DataFrame(run_folders.read_rows(path))
+  means = rows.groupby('problem_id')[['correct', 'length']].mean()
+  record = records[step]
+  return {
+    'accuracy': 100 * record['accuracy'],
+    'length': record['length'],
+    'tokens': record['tokens'],
+    'efficiency': record['efficiency'],
+    'by_problem': {
+      'accuracy': 100 * means['correct'].astype(float),
+      'length': means['length'].astype(float),
+    },
+  }
+
+
+def _mean(name, values):
+  """The mean over seeds and its standard error, nan with one seed."""
+  error = math.nan
+  if len(values) > 1:
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+  return {name: float(np.mean(values)), f'{name}_se': float(error)}
+
+
+def _difference(name, first, other, draws):
+  """The mean difference and its interval, over the seeds that both have."""
+  seeds = [seed for seed in first if seed in other]
+  if not seeds:
+    return {}
+  pairs = [
+    pd.concat(
+      [p[seed]['by_problem'][name] for p in (first, other)],
+      axis=1,
+      join='inner',
+    ).to_numpy()
+    for seed in seeds
+  ]
+  one, two = np.stack(pairs).transpose(2, 0, 1)
+  edge = (100 - LEVEL) / 2
+  drawn = paired_bootstrap(one, two, draws)
+  low, high = np.percentile(drawn, [edge, 100 - edge])
+  difference = float(np.mean(two - one))
+  return {
+    f'{name}_diff': difference,
+    f'{name}_low': float(low),
+    f'{name}_high': float(high),
+  }
+
+
+def _with_error(frame, name, digits):
+  pairs = zip(frame[name], frame[f'{name}_se'], strict=True)
+  return [
+    f'{value:.{digits}f}'
+    + ('' if math.isnan(error) else f' ± {error:.{digits}f}')
+    for value, error in pairs
+  ]
+
+
+def _with_interval(frame, name):
+  if f'{name}_diff' not in frame:
+    return [''] * len(frame)
+  columns = [frame[f'{name}_{part}'] for part in ('diff', 'low', 'high')]
+  return [
+    '' if math.isnan(diff) else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]'
+    for diff, low, high in zip(*columns, strict=True)
+  ]
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('out', help="an ablation's folder")
+  parser.add_argument('--at', type=int, help='updates done; default: the end')
+  parser.add_argument('--set', help='held-out set; default: the first')
+  parser.add_argument(
+    '--style', default='simple', help="'github', 'latex', ..."
+  )
+  args = parser.parse_args()
+  try:
+    arms = read(args.out)
+  except OSError as error:
+    parser.error(f'{args.out} is not an ablation: {error}')
+  print(text(compared(arms, args.at, args.set), args.style))
+  print(f'\n{NOTES}')
+
+
+if __name__ == '__main__':
+  main()
