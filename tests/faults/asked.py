@@ -59,6 +59,9 @@ def answer():
   """Answers the command lines that come in, one JSON list a line."""
   size = MEMORY_GB * 2**30
   resource.setrlimit(resource.RLIMIT_AS, (size, size))
+  # Of its own: the tokenizer's Rust prints without asking Python where to.
+  answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w')
+  os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   from siri_jax import main
 
   for line in sys.stdin:
@@ -69,7 +72,7 @@ def answer():
       except BaseException:  # Rust's panics are no Exception.
         status = CRASHED
         traceback.print_exc()
-    print(json.dumps([status, said.getvalue()]), flush=True)
+    print(json.dumps([status, said.getvalue()]), file=answers, flush=True)
 
 
 if __name__ == '__main__':
