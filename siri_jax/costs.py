@@ -26,21 +26,17 @@ class Lengths(NamedTuple):
 
 
 class Cost(NamedTuple):
-  """What each step costs, as expected.
+  """What a stretch of steps costs, as expected.
 
   Attributes:
-    tokens: float64 [steps], sampled.
-    operations: float64 [steps], floating-point, of sampling and training.
-    wait: float64 [steps], decoding steps until the longest response is done.
+    tokens: that are sampled.
+    operations: floating-point, of sampling and training.
+    wait: decoding steps until the longest response is done, step by step.
   """
 
-  tokens: np.ndarray
-  operations: np.ndarray
-  wait: np.ndarray
-
-  def total(self):
-    """The sums over the steps, as a Cost of floats."""
-    return Cost(*(float(np.sum(part)) for part in self))
+  tokens: float
+  operations: float
+  wait: float
 
 
 def lognormal(*, mean, median):
@@ -56,7 +52,7 @@ def lognormal(*, mean, median):
   """
   if not 0 < median < mean:
     raise ValueError(f'mean={mean} is not above median={median}, both above 0')
-  sigma = math.sqrt(2 * math.log(mean / median))
+  sigma = math.sqrt(2 * math.log1p((mean - median) / median))
   z = np.linspace(-8, 8, POINTS)
   tokens = np.unique(np.ceil(median * np.exp(sigma * z)))
   below = [
@@ -138,7 +134,7 @@ def share_cut(lengths, caps):
 
 
 def of(lengths, caps, *, samples, prompt, forward, epochs):
-  """What steps under these caps cost.
+  """What a stretch of steps under these caps costs.
 
   A forward pass of each sampled sequence, prompt and all; then a forward and
   a backward pass, twice as much, of each in every epoch. Groups of equal
@@ -156,10 +152,12 @@ def of(lengths, caps, *, samples, prompt, forward, epochs):
     Cost.
   """
   a, b = forward
+  caps, steps = np.unique(caps, return_counts=True)
   mean, square = capped(lengths, caps), capped(lengths, caps, power=2)
   linear, quadratic = prompt + mean, prompt**2 + 2 * prompt * mean + square
-  return Cost(
+  each = Cost(
     tokens=samples * mean,
     operations=(1 + 3 * epochs) * samples * (a * linear + b * quadratic),
     wait=capped(longest(lengths, samples), caps),
   )
+  return Cost(*(float(steps @ part) for part in each))

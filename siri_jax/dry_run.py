@@ -3,12 +3,12 @@
 import numpy as np
 import tabulate
 
-from siri_jax import blueprint, memory, run_folder
+from siri_jax import blueprint, budget, memory, run_folder
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
 
 
-def text(plan, task, dropped, shape):
+def text(plan, task, dropped, shape, natural=''):
   """The whole report of --dry_run.
 
   Args:
@@ -16,8 +16,10 @@ def text(plan, task, dropped, shape):
     task: types.Task, without the prompts that were dropped.
     dropped: how many those were.
     shape: the policy's qwen2.Shape.
+    natural: a run whose samples tell the natural lengths; '': natural_kw.
   Raises:
-    ValueError: an array of the policy does not divide over the mesh.
+    ValueError, OSError: an array of the policy does not divide over the mesh,
+      or that run's samples cannot be read.
   """
   settings = run_folder.flatten(plan.c.to_dict())
   wide = max(map(len, settings))
@@ -28,7 +30,8 @@ def text(plan, task, dropped, shape):
   ]
   parts = ['Settings', *lines], ['What follows', *follows]
   parts = ['\n'.join(part) for part in parts]
-  return '\n\n'.join([*parts, needed(plan, shape), plot(plan)])
+  cost = budget.text(plan, task, shape, natural)
+  return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
 
 
 def derived(plan, task, dropped):

@@ -1,7 +1,8 @@
 """Flags -> config -> plan -> train.
 
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
-    [--config.KEY=VALUE ...] [--dry_run] [--allow_change=KEY,KEY]
+    [--config.KEY=VALUE ...] [--allow_change=KEY,KEY]
+    [--dry_run [--natural_lengths=RUN]]
 
 Exit status: 0 done, 1 an error of the program, 2 refused (config, files or
 folder), 3 diverged, 4 no progress (watchdog.py), 5 a file could not be written,
@@ -48,6 +49,8 @@ def main(argv):
   xla.set_up(c.cache_dir)  # A plan meets devices already.
   if asked.flags.dry_run:
     return show(asked)
+  if asked.flags.natural_lengths:
+    return refuse(['--natural_lengths is for --dry_run'], asked.source)
   try:
     team = hosts.join(c.hosts_kw)
   except ValueError as error:
@@ -62,6 +65,12 @@ def define(values):
     'dry_run',
     False,
     'Print the settings and all that follows from them, and stop.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'natural_lengths',
+    '',
+    'A run from whose samples --dry_run takes the lengths without a cap.',
     flag_values=values,
   )
   flags.DEFINE_list(
@@ -91,7 +100,8 @@ def show(asked):
   try:
     plan, task, dropped = prepared(asked.config)
     shape = policies.shape_of(plan.c, task.vocab)
-    print(dry_run.text(plan, task, dropped, shape))
+    natural = asked.flags.natural_lengths
+    print(dry_run.text(plan, task, dropped, shape, natural))
   except (ValueError, OSError) as error:
     return refuse(str(error).splitlines(), asked.source)
   return DONE

@@ -44,6 +44,7 @@ FREE = (
   'stall_secs',
   'server_kw',
   'alarms_kw',
+  'natural_kw',
   # But for rounding:
   'mesh_kw',
   'micro_rows',

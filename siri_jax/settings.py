@@ -90,6 +90,7 @@ RULES = {
   'attention': _one_of(*attention.IMPLEMENTATIONS),
   'schedule': NAME,
   'schedule_kw': BINDINGS,
+  'natural_kw': BINDINGS,
   'cap_at': _one_of('sampler', 'reward'),
   'sampler': NAME,
   'sampler_kw': BINDINGS,
@@ -154,6 +155,7 @@ INNER = {
     'norm_eps': _real(0),
     'tied': Rule(lambda v: type(v) is bool, 'True or False'),
   },
+  'natural_kw': {'mean': _real(1), 'median': _real(1)},
   'server_kw': {
     'urls': Rule(lambda v: NAMES.holds(v) and len(v), 'a tuple of addresses'),
     'folder': FOLDER,
@@ -334,6 +336,14 @@ def _head_dim(*, model_kw):
   )
 
 
+def _natural(*, natural_kw):
+  mean, median = natural_kw.mean, natural_kw.median
+  return mean <= median and (
+    f'natural_kw.mean={mean} is not above natural_kw.median={median}: a '
+    "lognormal's is"
+  )
+
+
 def _eval_samples(*, eval_samples, prompts, group):
   samples = prompts * group
   return eval_samples > samples and (
@@ -366,6 +376,7 @@ CONTRADICTIONS = (
   _warm_start,
   _heads,
   _head_dim,
+  _natural,
   _eval_samples,
   _engine,
   _kind,

@@ -30,6 +30,15 @@ def test_the_longest_of_two_by_hand():
   np.testing.assert_allclose(costs.longest(THREE, 1).share, THREE.share)
 
 
+def test_a_stretch_of_steps_costs_the_sum_of_its_steps():
+  caps = [3, 9, 5, 3, 1]
+  parts = [costs.of(THREE, [cap], **SETTING) for cap in caps]
+  whole = costs.of(THREE, caps, **SETTING)
+  assert whole == pytest.approx(
+    [sum(part) for part in zip(*parts, strict=True)]
+  )
+
+
 def test_a_step_by_hand():
   cost = costs.of(THREE, [4], **SETTING)
   # Sequences of 3 + (2, 4, 4) tokens; once sampled, and trained for thrice.
@@ -43,14 +52,13 @@ def test_a_step_by_hand():
 
 def test_a_cap_above_all_lengths_costs_what_no_cap_would():
   free = costs.of(THREE, [9], **SETTING)
-  assert costs.of(THREE, [10**9], **SETTING) == free
+  assert costs.of(THREE, [10**9], **SETTING) == pytest.approx(free)
   assert free.tokens == pytest.approx(5 * THREE.tokens[:3].mean())
 
 
 def test_a_cap_below_all_lengths_costs_itself():
-  low = costs.of(THREE, [1, 2], **SETTING)
-  np.testing.assert_allclose(low.tokens, [5, 10])
-  np.testing.assert_allclose(low.wait, [1, 2])
+  low = costs.of(THREE, [2, 1, 1], **SETTING)
+  assert (low.tokens, low.wait) == (pytest.approx(5 * 4), pytest.approx(4))
 
 
 def test_the_operations_are_those_of_an_update_and_a_third():
@@ -146,7 +154,7 @@ def test_a_cosine_saves_what_a_page_of_arithmetic_says(
   cosine = 12_288 + 4096 * np.cos(2 * np.pi * np.arange(640) / 640)
   forward = flops.forward(full_size.SHAPES['1.5b'])
   setting = dict(samples=1024, prompt=150, forward=forward, epochs=1)
-  high = costs.of(lengths, np.full(640, 16_384), **setting).total()
-  swings = costs.of(lengths, np.floor(cosine), **setting).total()
+  high = costs.of(lengths, np.full(640, 16_384), **setting)
+  swings = costs.of(lengths, np.floor(cosine), **setting)
   shares = 1 - np.array(swings) / np.array(high)
   np.testing.assert_allclose(shares, saved, atol=0.006)

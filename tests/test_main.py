@@ -137,6 +137,16 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, cache, capsys):
   assert not (tmp_path / 'run').exists()
 
 
+def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
+  run = f'--natural_lengths={whole}'
+  assert launch.here('none', cache, run, '--dry_run') == main.DONE
+  assert f'samples in\n{whole}' in capsys.readouterr().out
+  assert launch.here('none', cache, f'{run}/eval', '--dry_run') == main.REFUSED
+  assert 'eval/rollouts has no samples' in capsys.readouterr().err
+  assert launch.here('none', cache, run) == main.REFUSED
+  assert '--natural_lengths is for --dry_run' in capsys.readouterr().err
+
+
 @pytest.mark.parametrize('dry', [(), ('--dry_run',)])
 def test_files_that_are_not_there_are_all_named(tmp_path, cache, capsys, dry):
   files = (

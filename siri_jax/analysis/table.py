@@ -229,11 +229,12 @@ def _with_error(value, error, sign=''):
 
 
 def short(count):
-  """A count of tokens for people: '1.68M'."""
-  for size, letter in ((1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
-    if count >= size:
-      return f'{count / size:.3g}{letter}'
-  return str(count)
+  """A number for people, to three digits: '1.68M'."""
+  count = float(f'{count:.3g}')
+  for letter, size in zip('ZEPTGMk', range(21, 0, -3), strict=True):
+    if count >= 10**size:
+      return f'{count / 10**size:.3g}{letter}'
+  return f'{count:g}'
 
 
 def main():
