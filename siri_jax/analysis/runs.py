@@ -3,12 +3,45 @@
 import dataclasses
 import gzip
 import json
+import numbers
 import pathlib
 import zlib
+from typing import NamedTuple
 
 import numpy as np
 
 from siri_jax import run_folder
+
+# What is drawn of a record: numbers, where it has them at all.
+DRAWN = {
+  'metrics': (
+    *('step', 'cap', 'accuracy', 'length_mean', 'length_p90', 'entropy'),
+    *('length_correct', 'length_wrong', 'truncated_frac', 'tokens_so_far'),
+  ),
+  'eval': (
+    *('step', 'accuracy', 'accuracy_se', 'length', 'length_se'),
+    *('truncated_frac', 'tokens'),
+  ),
+}
+SETTINGS = (  # Those that figures and tables go by.
+  *('seed', 'task', 'schedule', 'schedule_kw', 'cap_at', 'eval_cap'),
+  'total_steps',
+)
+NEEDED = {
+  'metrics': ('step', 'cap'),
+  'eval': ('step', 'kind', 'set', 'accuracy', 'length'),
+}
+
+
+class Past(NamedTuple):
+  """A run that another one was branched from, after `step` updates.
+
+  Its config is None where its folder is gone.
+  """
+
+  folder: pathlib.Path
+  step: int
+  config: dict | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +53,11 @@ class Run:
     info: RUN.json.
     config: config.json, nested.
     metrics: columns of metrics.jsonl, each [steps done]; float64 with nan
-      for what a step does not have, `step` int64, texts as objects.
-    evals: records of eval.jsonl, in order.
+      for what a step does not have, `step` int64, texts as objects. Those of
+      the runs that it was branched from come before.
+    evals: records of eval.jsonl, in order; likewise.
+    past: Past of the runs that it was branched from, oldest first.
+    notes: sentences about what is missing.
   """
 
   path: pathlib.Path
@@ -29,11 +65,22 @@ class Run:
   config: dict
   metrics: dict
   evals: list
+  past: tuple = ()
+  notes: tuple = ()
 
   @property
   def name(self):
     """The folder's own name."""
     return self.path.resolve().name
+
+  @property
+  def short(self):
+    """The config's argument or the schedule, and where it was branched."""
+    overrides = self.info.get('overrides') or {}
+    chosen = any(name.startswith('schedule') for name in overrides)
+    argument = '' if chosen else self.info.get('arg')
+    after = f' from {self.past[-1].step}' if self.past else ''
+    return (argument or self.config['schedule']) + after
 
   def column(self, name):
     """A column of metrics.jsonl as float64; nan where it has no value."""
@@ -41,26 +88,77 @@ class Run:
     return self.metrics.get(name, np.full(len(steps), np.nan))
 
   @property
+  def arm(self):
+    """What an ablation calls its settings; '' for a run of none."""
+    listed = self.path.resolve().parent / 'ablation.json'
+    try:
+      arms = json.loads(listed.read_text())['runs']
+      return {run['name']: run['arm'] for run in arms}.get(self.name, '')
+    except (OSError, ValueError, KeyError, TypeError):
+      return ''
+
+  @property
   def sets(self):
     """Names of the evaluated sets, in the order of their first appearance."""
     return list(dict.fromkeys(record['set'] for record in self.evals))
 
+  @property
+  def last(self):
+    """The updates done so far, at least 1: where a picture of it ends."""
+    evaluated = [record['step'] for record in self.evals]
+    return max([1, *(self.column('step') + 1), *evaluated])
+
+  def sample_files(self, kind):
+    """Files of samples by step, those of the runs before it included.
+
+    Args:
+      kind: 'rollouts', by the index of the step sampled, or 'eval', by the
+        updates done.
+    Returns:
+      dict step -> list of paths, in order.
+    """
+    pattern = {'rollouts': '*.jsonl.gz', 'eval': '*/*.jsonl.gz'}[kind]
+    found = {}
+    for folder, end in [
+      *((p.folder, p.step + (kind == 'eval')) for p in self.past),
+      (self.path, np.inf),
+    ]:
+      own = {}
+      for path in sorted((folder / kind).glob(pattern)):
+        part = path.relative_to(folder / kind).parts[0].partition('.')[0]
+        if part.isdigit() and int(part) < end:
+          own.setdefault(int(part), []).append(path)
+      found = {s: paths for s, paths in found.items() if s < end} | own
+    return dict(sorted(found.items()))
+
 
 def read(folder):
-  """Reads a run's folder.
+  """Reads a run's folder, and what a branched run did before it was one.
 
   Raises:
     FileNotFoundError: it is not a run's folder; names the missing file.
-    ValueError: a record is damaged; names the file and line.
+    ValueError: a file or record is damaged; names the file and line.
   """
-  folder = pathlib.Path(folder)
-  return Run(
-    path=folder,
-    info=json.loads((folder / 'RUN.json').read_text()),
-    config=json.loads((folder / 'config.json').read_text()),
-    metrics=columns(run_folder.read_records(folder / 'metrics.jsonl')),
-    evals=run_folder.read_records(folder / 'eval.jsonl'),
-  )
+  return _read(pathlib.Path(folder), ())
+
+
+def read_all(folders):
+  """Reads several runs' folders.
+
+  Returns:
+    list of Run.
+  Raises:
+    ValueError: some cannot be read; a line for each of them.
+  """
+  found, wrong = [], []
+  for folder in folders:
+    try:
+      found.append(read(folder))
+    except (OSError, ValueError) as error:
+      wrong.append(str(error))
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  return found
 
 
 def read_rows(path):
@@ -80,6 +178,92 @@ def columns(records):
   """Records as a dict of arrays, one for each name that occurs in any."""
   names = dict.fromkeys(name for record in records for name in record)
   return {name: _column([r.get(name) for r in records]) for name in names}
+
+
+def _read(folder, heirs):
+  """A run and its past; heirs are the folders that were branched from it."""
+  info = _object(folder / 'RUN.json')
+  config = _object(folder / 'config.json')
+  if missing := [name for name in SETTINGS if name not in config]:
+    raise ValueError(f'{folder}/config.json lacks {", ".join(missing)}')
+  records, evals = _records(folder, 'metrics'), _records(folder, 'eval')
+  past, notes = (), ()
+  if 'branched_from' in info:
+    before, past, notes = _before(folder, info['branched_from'], heirs)
+    records = before[0] + records
+    own = {(r['step'], r['set']) for r in evals}
+    evals = [r for r in before[1] if (r['step'], r['set']) not in own] + evals
+  return Run(folder, info, config, columns(records), evals, past, notes)
+
+
+def _before(folder, origin, heirs):
+  """The records, past and notes that a branched run has of its parent."""
+  try:
+    parent, step = (folder / origin['folder']).resolve(), int(origin['step'])
+  except (KeyError, TypeError, ValueError):
+    raise ValueError(
+      f"{folder}/RUN.json: branched_from is {origin!r}, not {{'folder': ..., "
+      "'step': ...}"
+    ) from None
+  if parent in (*heirs, folder.resolve()):
+    raise ValueError(f'{folder}/RUN.json: branched_from goes in a circle')
+  try:
+    run = _read(parent, (*heirs, folder.resolve()))
+  except (OSError, ValueError) as error:
+    told = f'{folder.resolve().name} is drawn from step {step} on: {error}.'
+    return ([], []), (Past(parent, step, None),), (told,)
+  steps = _rows(run.metrics)
+  before = (
+    [r for r in steps if r['step'] < step],
+    [r for r in run.evals if r['step'] <= step],
+  )
+  past = [p._replace(step=min(p.step, step)) for p in run.past]
+  return before, (*past, Past(parent, step, run.config)), run.notes
+
+
+def _rows(metrics):
+  """Columns as records again."""
+  names = list(metrics)
+  rows = zip(*(metrics[name].tolist() for name in names), strict=True)
+  return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _object(path):
+  """A JSON file's object."""
+  if not path.exists():
+    raise FileNotFoundError(
+      f"{path.parent} is not a run's folder: it has no {path.name}"
+    )
+  try:
+    found = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON: {error}') from None
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} is not a JSON object')
+  return found
+
+
+def _records(folder, name):
+  """The records of a file, each with what is drawn of it as numbers."""
+  path = folder / f'{name}.jsonl'
+  records, wrong = run_folder.read_records(path), []
+  for number, record in enumerate(records, 1):
+    lacking = [n for n in NEEDED[name] if record.get(n) is None]
+    odd = [n for n in DRAWN[name] if not _numeric(record.get(n))]
+    if name == 'eval':
+      odd += [n for n in ('kind', 'set') if not isinstance(record.get(n), str)]
+    for what in dict.fromkeys([*lacking, *odd]):
+      wrong.append(f'{path}:{number}: {what} is {record.get(what)!r}')
+  if wrong:
+    more = f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''
+    raise ValueError('; '.join(wrong[:5]) + more)
+  return records
+
+
+def _numeric(value):
+  return value is None or (
+    isinstance(value, numbers.Real) and not isinstance(value, bool)
+  )
 
 
 def _column(values):

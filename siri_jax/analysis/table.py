@@ -104,7 +104,7 @@ def text(folders, style='simple'):
 
 def labels(runs):
   """A short name for each run: its config's argument, if it is the only one."""
-  short = [run.info['arg'] or run.config['schedule'] for run in runs]
+  short = [run.short for run in runs]
   return [
     name if short.count(name) == 1 else run.name
     for name, run in zip(short, runs, strict=True)
