@@ -1,75 +1,184 @@
-"""Accuracy as a function of the cap, drawn from evaluations.
+"""Accuracy as a function of the cap, drawn from evaluations and from runs.
 
 python -m siri_jax.analysis.caps FOLDER [FOLDER ...] --out=FOLDER
 """
 
 import argparse
-import io
-import itertools
 import pathlib
 
 import numpy as np
-from matplotlib import figure
-from matplotlib.backends import backend_agg
 
-from siri_jax import run_folder
-from siri_jax.analysis import paper
-from siri_jax.analysis.picture import BLACK, BLUE, SET_COLOURS
+from siri_jax import estimators, run_folder
+from siri_jax.analysis import groups, paper, runs, style
 
-COLOURS = (BLACK, BLUE, *SET_COLOURS)
+POINTS = 64  # Caps at which samples are read.
+LOOKS = {  # The newest evaluation of each kind, drawn in a run's panel.
+  'start': {'color': '0.55', 'linestyle': '-'},
+  'compressed': {'color': style.SET_COLOURS[0], 'linestyle': '--'},
+  'expanded': {'color': style.BLUE, 'linestyle': '-'},
+  'end': {'color': style.BLACK, 'linestyle': ':'},
+}
 
 
 def draw(folders):
   """One panel a set, one curve a policy; a mark at 95 % of its accuracy.
 
   Args:
-    folders: of evaluated policies.
+    folders: of policies that siri_jax.evaluate measured, which reads every
+      prefix anew.
   Returns:
     matplotlib Figure, bound to no window and no global state.
   """
   own = dict(zip(paper.labels(folders), map(paper.read, folders), strict=True))
   names = list(dict.fromkeys(n for found in own.values() for n in found))
-  fig = figure.Figure(
-    figsize=(7.2, 2.6 * len(names) + 0.6), layout='constrained'
-  )
-  backend_agg.FigureCanvasAgg(fig)
-  axes = fig.subplots(len(names), squeeze=False)[:, 0]
-  for ax, name in zip(axes, names, strict=True):
-    curves = zip(itertools.cycle(COLOURS), own.items())
-    for colour, (label, found) in curves:
+  fig, axes = style.sheet(len(names), heights=2.0, width=style.PAGE)
+  for ax, name in zip(axes[:, 0], names, strict=True):
+    for (label, found), look in style.cycled(own.items()):
       if name in found:
-        _curve(ax, found[name], colour, label)
-    ax.set_ylabel(f'{paper.SETS.get(name, name)}\naccuracy, %')
-    ax.set_xlim(left=0)
-    ax.set_ylim(bottom=0)
-    ax.grid(axis='y', color='0.85', linewidth=0.6)
-    ax.spines[['top', 'right']].set_visible(False)
-  where = {'loc': 'lower left', 'bbox_to_anchor': (0, 1), 'ncols': 4}
-  axes[0].legend(**where, frameon=False, fontsize=9, columnspacing=1.4)
-  axes[-1].set_xlabel('cap, tokens')
+        record = found[name]
+        columns = (
+          record['caps'],
+          record['accuracy_at'],
+          record['accuracy_at_se'],
+        )
+        _curve(ax, *columns, label, look)
+        _mark(ax, record['cap_for_95'], *columns[:2], look['color'])
+    _name(ax, paper.SETS.get(name, name))
+  style.legend(fig, axes[:, 0], columns=4)
   return fig
+
+
+def of_runs(read):
+  """Accuracy at every cap of runs, from the samples of their evaluations.
+
+  A sample longer than a cap counts as wrong under it, which is what the
+  reward makes of one that the cap cuts; an answer that stood before the cut
+  would be found by siri_jax.evaluate. Over several seeds the curve is their
+  mean, the band from the lowest to the highest; of one run, one standard
+  error over problems to either side.
+
+  Args:
+    read: list of runs.Run.
+  Returns:
+    matplotlib Figure, a panel for each setting and set: its start and its
+    newest compressed and expanded point, or its end.
+  Raises:
+    NothingToDrawError: no run kept samples of an evaluation.
+    ValueError: a file of samples is damaged; names it.
+  """
+  found = groups.of(read)
+  several = len({name for group in found for name in group.sets}) > 1
+  parts = {}
+  for group in found:
+    for name in group.sets:
+      curves = _newest(group, name)
+      title = f'{group.label}, {name}' if several else group.label
+      parts |= {title: curves} if curves else {}
+  style.need(parts, 'no run kept the samples of an evaluation (eval/)')
+  fig, blocks = style.grid(list(parts), 1, height=1.6)
+  for (ax,), curves in zip(blocks, parts.values(), strict=True):
+    for kind, (caps, spans) in curves.items():
+      _curve(ax, caps, spans[0], None, kind, LOOKS[kind])
+      style.band(
+        ax, [0, *caps], *_from_nothing(spans[1:]), LOOKS[kind]['color']
+      )
+    _name(ax, '')
+    ax.set_ylim(0, 103)
+  style.even(blocks)
+  style.legend(fig, [ax for (ax,) in blocks], columns=4)
+  style.note(
+    fig,
+    'A sample longer than the cap counts as wrong.',
+    groups.spread(found, f'bands: {groups.ERROR}'),
+    groups.missing(found),
+  )
+  return fig
+
+
+def right_within(rows, caps):
+  """Mean accuracy over problems when what is longer than a cap is wrong.
+
+  Args:
+    rows: samples with problem_id, correct and length (tokens).
+    caps: int [K], tokens.
+  Returns:
+    accuracy float [K] from 0 to 1, and its standard error over problems.
+  """
+  by_problem = {}
+  for row in rows:
+    right = bool(row['correct']) & (row['length'] <= np.asarray(caps))
+    by_problem.setdefault(row['problem_id'], []).append(right)
+  means = np.array([np.mean(own, axis=0) for own in by_problem.values()])
+  pairs = [estimators.with_error(column) for column in means.T]
+  return tuple(np.array(part) for part in zip(*pairs, strict=True))
 
 
 def save(out, folders):
   """Draws evaluations into a folder, and returns the path of its caps.png."""
-  data = io.BytesIO()
-  draw(folders).savefig(data, format='png', dpi=150)
   path = pathlib.Path(out) / 'caps.png'
-  run_folder.write_atomically(path, data.getvalue())
+  run_folder.write_atomically(path, style.png(draw(folders)))
   return path
 
 
-def _curve(ax, record, colour, label):
+def _newest(group, name):
+  """kind -> caps, (mean, low, high): of the last points that all runs have."""
+  latest = {p.kind: p.step for p in group.points(name) if p.kind in LOOKS}
+  found = {}
+  for kind, step in latest.items():
+    rows = [_samples(run, step, name) for run in group.runs]
+    if not all(rows):
+      continue
+    most = max(row['length'] for own in rows for row in own)
+    highest = group.longest.config['eval_cap']
+    caps = estimators.caps(max(most, highest), POINTS)
+    found[kind] = caps, _span([right_within(own, caps) for own in rows])
+  return found
+
+
+def _samples(run, step, name):
+  """An evaluation's samples; [] where they were not kept."""
+  paths = run.sample_files('eval').get(step, [])
+  named = [path for path in paths if path.name == f'{name}.jsonl.gz']
+  return [row for path in named for row in runs.read_rows(path)]
+
+
+def _span(pairs):
+  """(mean, low, high) of the seeds' curves, in per cent."""
+  curves = 100 * np.array([accuracy for accuracy, _ in pairs])
+  mean, low, high = curves.mean(0), curves.min(0), curves.max(0)
+  if len(pairs) == 1:
+    error = 100 * np.nan_to_num(pairs[0][1])
+    low, high = mean - error, mean + error
+  return mean, low, high
+
+
+def _curve(ax, caps, accuracy, errors, label, look):
   """Accuracy from a cap of nothing on, with its standard error."""
-  caps = np.array([0, *record['caps']])
-  accuracy = 100 * np.array([0.0, *record['accuracy_at']])
-  errors = [100 * (error or 0) for error in (0, *record['accuracy_at_se'])]
-  ax.plot(caps, accuracy, color=colour, linewidth=1.5, label=label)
-  band = {'color': colour, 'alpha': 0.15, 'linewidth': 0}
-  ax.fill_between(caps, accuracy - errors, accuracy + errors, **band)
-  if record['cap_for_95'] is not None:
-    at = record['cap_for_95']
-    ax.plot(at, np.interp(at, caps, accuracy), 'o', color=colour, markersize=5)
+  scale = 1 if errors is None else 100  # Records hold shares.
+  (values,) = _from_nothing([scale * np.array(accuracy)])
+  ax.plot([0, *caps], values, linewidth=1.2, label=label, **look)
+  if errors is not None:
+    error = np.array([100 * (e or 0) for e in (0, *errors)])
+    style.band(ax, [0, *caps], values - error, values + error, look['color'])
+
+
+def _from_nothing(curves):
+  """Curves that begin with the cap 0, where nothing is right."""
+  return [np.concatenate([[0.0], curve]) for curve in curves]
+
+
+def _mark(ax, at, caps, accuracy, colour):
+  """A dot at the cap that reaches 95 % of the accuracy."""
+  if at is not None:
+    height = 100 * np.interp(at, [0, *caps], [0, *accuracy])
+    ax.plot(at, height, 'o', color=colour, markersize=4)
+
+
+def _name(ax, name):
+  ax.set_ylabel(f'{name}\naccuracy, %'.strip())
+  ax.set_xlabel('cap, tokens')
+  ax.set_xlim(left=0)
+  ax.set_ylim(bottom=0)
 
 
 def main():

@@ -1,0 +1,146 @@
+"""One panel each: length, accuracy, entropy and outcomes against the step."""
+
+import itertools
+
+import numpy as np
+
+from siri_jax.analysis import style, tables
+
+OUTCOMES = {  # Column -> label, colour.
+  'length_correct': ('right', style.RIGHT),
+  'length_wrong': ('wrong', style.WRONG),
+}
+
+
+def compressed_spans(run):
+  """(first step, one past the last) of every stretch of compression.
+
+  There is none where the cap never moved: a constant cap has no phases.
+  """
+  if len(np.unique(run.column('cap'))) < 2:
+    return []
+  compress = run.column('phase') == 'compress'
+  edges = np.flatnonzero(np.diff(compress, prepend=False, append=False))
+  steps = np.append(run.column('step'), run.last)
+  return [(steps[a], steps[b]) for a, b in edges.reshape(-1, 2)]
+
+
+def shade(ax, group):
+  """Grey where the cap is on its way down."""
+  spans = compressed_spans(group.longest)
+  for begin, end in spans:
+    ax.axvspan(begin, end, color=style.SHADE, linewidth=0, zorder=0)
+  if spans:
+    ax.fill_between([], [], color=style.SHADE, label='compression')
+
+
+def lengths(ax, group):
+  """The cap, the mean length, and how far it reaches."""
+  shade(ax, group)
+  steps, cap, _, _ = group.band('cap')
+  style.cap(ax, steps, cap, color=style.BLACK, label='cap')
+  steps, mean, low, high = group.band('length_mean')
+  style.line(ax, steps, mean, color=style.BLUE, label='mean length')
+  if len(group.runs) == 1:
+    _, high, _, _ = group.band('length_p90')
+    light = {'alpha': 0.4, 'label': 'to 90th percentile'}
+    style.band(ax, steps, mean, high, style.SKY, **light)
+  else:
+    style.band(ax, steps, low, high, style.BLUE)
+  ax.set_ylabel('response, tokens')
+  style.from_zero(ax)
+
+
+def accuracy(ax, group):
+  """Accuracy in training, and that of the held-out sets at their points."""
+  shade(ax, group)
+  steps, mean, low, high = group.band('accuracy', 100)
+  label = 'training, under the cap'
+  style.line(ax, steps, mean, color=style.BLUE, label=label)
+  if len(group.runs) > 1:
+    style.band(ax, steps, low, high, style.BLUE)
+  for name, colour in zip(group.sets, itertools.cycle(style.SET_COLOURS)):
+    points(ax, group.points(name), 'accuracy', color=colour, label=name)
+  named = {r['kind'] for run in group.runs for r in run.evals}
+  for kind in sorted(named & set(style.MARKERS)):
+    marker = style.MARKERS[kind]
+    ax.plot([], [], marker, color=style.GREY, markersize=4.5, label=kind)
+  ax.set_ylabel('accuracy, %')
+
+
+def points(ax, found, what, *, color, label, linestyle='-', against='step'):
+  """Points joined by a line, each with its kind's marker and its bar.
+
+  Args:
+    ax: matplotlib Axes.
+    found: list of groups.Point.
+    what: the field of theirs that is drawn.
+    color: of all of it.
+    label: of the line.
+    linestyle: of the line.
+    against: the field drawn from left to right; bars in both directions
+      where it is not the step.
+  """
+  across = [
+    p.step if against == 'step' else getattr(p, against)[0] for p in found
+  ]
+  means = [getattr(p, what)[0] for p in found]
+  line = {'color': color, 'linestyle': linestyle}
+  ax.plot(across, means, linewidth=0.8, alpha=0.6, label=label, **line)
+  for x, point in zip(across, found, strict=True):
+    bars = {'yerr': _bar(getattr(point, what))}
+    if against != 'step':
+      bars['xerr'] = _bar(getattr(point, against))
+    ax.errorbar(
+      x,
+      getattr(point, what)[0],
+      **bars,
+      color=color,
+      marker=style.MARKERS.get(point.kind, 'o'),
+      markersize=4.5 if point.kind in style.MARKERS else 3,
+      linewidth=0.8,
+      capsize=1.5,
+    )
+
+
+def entropy(ax, group):
+  """The policy's entropy, a token."""
+  shade(ax, group)
+  steps, mean, low, high = group.band('entropy')
+  style.line(ax, steps, mean, color=style.BLUE)
+  if len(group.runs) > 1:
+    style.band(ax, steps, low, high, style.BLUE)
+  ax.set_ylabel('entropy,\nnats a token')
+  style.from_zero(ax)
+
+
+def outcomes(ax, group):
+  """Mean lengths of right, wrong and cut samples."""
+  shade(ax, group)
+  for column, (label, colour) in OUTCOMES.items():
+    steps, mean, low, high = group.band(column)
+    style.line(ax, steps, mean, color=colour, label=label)
+    if len(group.runs) > 1:
+      style.band(ax, steps, low, high, colour)
+  cut = [(r.column('step'), tables.length_cut(r)) for r in group.runs]
+  steps, lengths = (np.concatenate(part) for part in zip(*cut, strict=True))
+  ax.plot(steps, lengths, '.', color=style.CUT, markersize=2, label='cut')
+  ax.set_ylabel('response, tokens')
+  style.from_zero(ax)
+
+
+def cut(ax, group):
+  """The share of the samples that the cap cut."""
+  shade(ax, group)
+  steps, mean, low, high = group.band('truncated_frac', 100)
+  style.line(ax, steps, mean, color=style.BLACK)
+  if len(group.runs) > 1:
+    style.band(ax, steps, low, high, style.BLACK)
+  ax.set_ylabel('cut, %')
+  style.from_zero(ax)
+
+
+def _bar(span):
+  """(mean, low, high) as the two lengths of an error bar."""
+  mean, low, high = span
+  return [[mean - low], [high - mean]]

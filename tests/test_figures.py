@@ -1,0 +1,297 @@
+"""The figures: what is counted, found and marked in them, by hand."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from made_runs import evaluation, make, sample
+
+from configs import schedules as shapes
+from siri_jax import lookup, run_folder
+from siri_jax.analysis import (
+  caps,
+  figures,
+  groups,
+  lag,
+  pareto,
+  runs,
+  schedule,
+  style,
+  words,
+)
+
+
+def keep(path, step, rows, kind='eval'):
+  """Writes samples into a run's folder, as a run does."""
+  name = f'eval/{step:06d}/held_out' if kind == 'eval' else f'{kind}/{step:06d}'
+  target = path / f'{name}.jsonl.gz'
+  target.parent.mkdir(parents=True, exist_ok=True)
+  text = ''.join(
+    run_folder.to_json({'step': step, **row}) + '\n' for row in rows
+  )
+  target.write_bytes(runs.gzip.compress(text.encode()))
+
+
+@pytest.fixture
+def whole(tmp_path):
+  """Two seeds of a cosine and a constant cap, with samples of evaluations."""
+  made = [make(tmp_path / f's{seed}', seed=seed) for seed in range(2)]
+  made.append(make(tmp_path / 'flat', schedule='constant'))
+  for path in made:
+    for step, waits in ((0, 3), (4, 1), (8, 2)):
+      rows = [
+        sample(problem_id=f'p{i}', correct=i > 0, response='wait ' * waits)
+        for i in range(4)
+      ]
+      keep(path, step, rows)
+  return runs.read_all(made)
+
+
+# All of them.
+
+
+# Two cycles are too short for a lag, which has tests of its own below.
+@pytest.mark.parametrize('name', sorted({*figures.every()} - {'lag'}))
+def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(whole, name):
+  fig = figures.every()[name](whole)
+  fig.draw_without_rendering()
+  assert fig.get_figwidth() in (style.COLUMN, style.PAGE)
+  shown = [ax for ax in fig.axes if ax.axison]
+  for ax in shown:
+    texts = [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.get_xticklabels()]
+    assert min(t.get_fontsize() for t in texts if t.get_text()) >= 7
+  named = {ax.get_ylabel() for ax in shown if ax.get_ylabel()}
+  units = ('tokens', '%', 'nats', 'a response')
+  assert named
+  assert all(any(unit in label for unit in units) for label in named)
+  assert all(
+    legend.get_texts()[0].get_fontsize() >= 7 for legend in fig.legends
+  )
+
+
+def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
+  tmp_path, capsys
+):
+  run = make(tmp_path / 'run', steps=3, evals=[])
+  assert figures.main([str(run), f'--out={tmp_path}/out']) == 0
+  told = capsys.readouterr().out
+  assert 'pareto: not drawn: no run has an evaluation' in told
+  assert 'words: not drawn: no run kept samples' in told
+  assert 'lag: not drawn: No lag: cosine (' in told
+  assert (tmp_path / 'out/training.png').read_bytes().startswith(b'\x89PNG')
+  assert (tmp_path / 'out/training.pdf').read_bytes().startswith(b'%PDF')
+  assert not (tmp_path / 'out/pareto.png').exists()
+
+
+def test_the_command_refuses_folders_that_are_no_runs(tmp_path, capsys):
+  assert figures.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
+  told = capsys.readouterr().err
+  assert f'{tmp_path}/a is not' in told
+  assert f'{tmp_path}/b is not' in told
+
+
+def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
+  path = make(tmp_path)
+  keep(path, 0, [sample()])
+  keep(path, 4, [sample()])
+  (path / 'eval/000004/held_out.jsonl.gz').write_bytes(b'no gzip')
+  some = {k: figures.every()[k] for k in ('words', 'entropy')}
+  monkeypatch.setattr(figures, 'every', lambda chosen: some)
+  drawn = dict(figures.drawn([runs.read(path)]))
+  assert 'eval/000004/held_out.jsonl.gz cannot be read' in drawn['words']
+  assert len(drawn['entropy'].axes) == 1
+
+
+# Schedules.
+
+
+def test_every_schedule_that_there_is_is_drawn():
+  lines = shapes.lines(46, 92, 8)
+  fig = schedule.draw(schedule.every(lines, 8))
+  titles = [ax.get_title() for ax in fig.axes if ax.axison]
+  assert titles == lookup.names('schedule')
+
+
+def test_a_schedule_without_a_settings_line_is_named():
+  lines = shapes.lines(46, 92, 8)
+  del lines['stair']
+  lines['cosine'] = {'low': 46}
+  with pytest.raises(ValueError, match='stair has no settings line') as error:
+    schedule.every(lines, 8)
+  assert 'schedule_kw.high is missing' in str(error.value)
+
+
+# The Pareto front.
+
+
+def test_the_front_by_hand():
+  #         beaten by 1; front; front; beaten by 2 (longer, as accurate)
+  tokens = np.array([30, 20, 40, 50])
+  accuracy = np.array([0.5, 0.6, 0.9, 0.9])
+  np.testing.assert_array_equal(pareto.front(tokens, accuracy), [1, 2])
+
+
+def test_of_equal_points_one_is_on_the_front_and_of_none_none():
+  np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.5]), [0])
+  np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.6]), [1])
+  assert pareto.front([], []).size == 0
+
+
+def test_a_trace_goes_through_the_points_in_order_of_their_steps(whole):
+  ax = pareto.draw(whole[:1]).axes[0]
+  trace = next(line for line in ax.lines if line.get_label() == 'cosine')
+  np.testing.assert_allclose(trace.get_xdata(), [50, 30, 40])
+  np.testing.assert_allclose(trace.get_ydata(), [50, 60, 75])
+  front = next(x for x in ax.lines if x.get_label() == pareto.FRONT)
+  np.testing.assert_allclose(front.get_xdata(), [30, 40])
+
+
+# Words.
+
+
+def test_words_are_counted_whole_and_in_either_case():
+  text = 'Wait, so: await the wait. Hold\non; solve. hold on, SO #1 #12'
+  asked = ['wait', 'so', 'hold on', '#1', 'compute']
+  np.testing.assert_array_equal(words.count(text, asked), [2, 2, 2, 1, 0])
+
+
+def test_words_before_and_after_by_hand(tmp_path):
+  path = make(tmp_path)
+  right = {'correct': True, 'length': 10}
+  before = [
+    sample(problem_id='a', response='wait wait wait', **right),
+    sample(problem_id='b', response='wait', **right),
+    sample(problem_id='c', response='wait ' * 7, correct=False, length=5),
+  ]
+  keep(path, 0, before)
+  keep(path, 4, [sample(problem_id='a', response='so', **right)])
+  found = words.table([runs.read(path)], ['wait'])
+  found = found.set_index(['cycle', 'point', 'answers'])
+  row = found.loc[(1, 'before', 'right')]
+  assert (row.step, row.samples) == (0, 2)
+  assert row.a_response == 2
+  assert row.a_response_se == pytest.approx(1)  # Of 3 and 1, over problems.
+  assert row.per_1000_tokens == 200
+  assert found.loc[(1, 'before', 'wrong')].a_response == 7
+  assert found.loc[(1, 'after', 'right')].a_response == 0
+  assert (1, 'after', 'wrong') not in found.index
+
+
+def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
+  path = make(tmp_path)
+  keep(path, 0, [sample(response='wait wait')], 'rollouts')
+  keep(path, 3, [sample(response='wait')], 'rollouts')
+  found = words.table([runs.read(path)], ['wait'])
+  assert list(found.a_response) == [2, 1]
+
+
+def test_a_compression_that_goes_on_has_no_after(tmp_path):
+  run = runs.read(make(tmp_path, steps=10))
+  assert words.compressions(run) == [(0, 4)]
+  run = runs.read(make(tmp_path / 'b', steps=12))
+  assert words.compressions(run) == [(0, 4)]
+  done = runs.read(make(tmp_path / 'c', steps=12, total_steps=12))
+  assert words.compressions(done) == [(0, 4), (8, 12)]
+
+
+def test_the_usual_words_are_the_tasks(tmp_path):
+  built_in = runs.read(make(tmp_path / 'a'))
+  real = runs.read(make(tmp_path / 'b', task='math'))
+  assert words.usual([built_in]) == ('wait',)
+  assert 'alternatively' in words.usual([built_in, real])
+
+
+# The lag.
+
+
+def swing(steps, period):
+  return 69 + 23 * np.cos(2 * np.pi * np.arange(steps) / period)
+
+
+@pytest.mark.parametrize('shift', [-3, 0, 7])
+def test_the_lag_of_a_shifted_series_is_found(shift):
+  cap = swing(170, 40)
+  length = np.roll(0.4 * cap, shift)[10:-10] - 0.1 * np.arange(150)
+  found = lag.estimate([(cap[10:-10], length)], 20, 10)
+  assert found.lag == shift
+  assert found.low <= shift <= found.high
+  assert found.high - found.low <= 2
+  assert found.correlation == pytest.approx(1, abs=0.02)
+
+
+def test_the_interval_holds_the_lag_as_often_as_it_says():
+  rng = np.random.default_rng(0)
+  held = 0
+  for seed in range(40):
+    noise = rng.normal(0, 6, 200)
+    for t in range(1, 200):  # What a step adds lasts for a few more.
+      noise[t] += 0.6 * noise[t - 1]
+    cap = swing(200, 40)
+    length = 0.4 * np.roll(cap, 6) + noise
+    found = lag.estimate([(cap[20:], length[20:])], 20, 10, seed)
+    held += found.low <= 6 <= found.high
+  assert held >= 33  # Of 40; 38 are expected of 95 %.
+
+
+def test_noise_without_any_answer_has_an_interval_as_wide_as_the_cycle():
+  noise = np.random.default_rng(1).normal(size=160)
+  found = lag.estimate([(swing(160, 40), noise)], 20, 10)
+  assert found.high - found.low > 15
+
+
+def test_seeds_make_the_lag_surer():
+  rng = np.random.default_rng(2)
+  cap = swing(160, 40)
+  seeds = [
+    (cap, 0.2 * np.roll(cap, 5) + rng.normal(0, 8, 160)) for _ in range(6)
+  ]
+  one, six = lag.estimate(seeds[:1], 20, 10), lag.estimate(seeds, 20, 10)
+  assert six.high - six.low < one.high - one.low
+
+
+def test_where_there_is_no_lag_the_reason_is_told(tmp_path, whole):
+  found = lag.table(whole).set_index('setting')
+  assert found.loc['constant'].told == 'the cap never moves'
+  assert math.isnan(found.loc['constant'].lag)
+  short = runs.read(make(tmp_path / 'short', steps=6))
+  (group,) = groups.of([short])
+  assert 'does not come back' in lag.of_group(group)
+
+
+def test_the_lag_of_runs_is_drawn_with_its_interval(tmp_path):
+  path = make(tmp_path, steps=40)
+  lines = [
+    json.loads(x) for x in (path / 'metrics.jsonl').read_text().splitlines()
+  ]
+  for record in lines:
+    record['length_mean'] = lines[max(record['step'] - 2, 0)]['cap'] / 2
+  text = ''.join(json.dumps(record) + '\n' for record in lines)
+  (path / 'metrics.jsonl').write_text(text)
+  (text,) = lag.draw([runs.read(path)]).legends[0].get_texts()
+  assert text.get_text().startswith('cosine: 2 steps (')
+
+
+# Caps.
+
+
+def test_accuracy_within_a_cap_by_hand():
+  rows = [
+    sample(problem_id='a', correct=True, length=10),
+    sample(problem_id='a', correct=True, length=30),
+    sample(problem_id='b', correct=False, length=5),
+  ]
+  accuracy, errors = caps.right_within(rows, [9, 10, 30])
+  np.testing.assert_allclose(accuracy, [0, 0.25, 0.5])
+  np.testing.assert_allclose(errors, [0, 0.25, 0.5])
+
+
+# Live runs.
+
+
+@pytest.mark.parametrize('steps', [1, 2, 5])
+def test_a_run_that_has_just_begun_is_drawn(tmp_path, steps):
+  evals = [evaluation(0, 'start', 0.5, 50.0)]
+  read = [runs.read(make(tmp_path, steps=steps, evals=evals))]
+  drawn = {k: v for k, v in figures.drawn(read) if not isinstance(v, str)}
+  assert {'training', 'entropy', 'overlay', 'pareto'} <= set(drawn)
