@@ -30,6 +30,7 @@ from siri_jax import (
 )
 from siri_jax.analysis import comparison
 from siri_jax.analysis import runs as run_folders
+from siri_jax.main import refuse
 
 EXECUTORS = ('here', 'slurm', 'local', 'debug')
 PLACE = ('executor', 'jobs', 'partition', 'gpus', 'hours')
@@ -126,27 +127,19 @@ def _followed(ending, runs, attempts):
         if status != 0:
           failed[run.name] = _why(status, said[run.name])
         screen.say(f'{run.name}: {failed.get(run.name, "finished")}')
-      steps = sum(steps_done(r) for r in runs)
+      steps = sum(run_folders.steps_done(r.folder) for r in runs)
       note = f'steps; {done} of {len(runs)} runs finished, {len(failed)} failed'
       screen.working('ablation', steps, total, note)
       signals.heed()
   return failed
 
 
-def steps_done(run):
-  """Steps that a run has recorded."""
-  path = run.folder / 'metrics.jsonl'
-  return path.read_bytes().count(b'\n') if path.exists() else 0
-
-
 def _why(status, said):
   """Why a run failed: its status and the last that it said."""
-  lines = [
-    line for line in said.read_text(errors='replace').splitlines() if line
-  ]
-  return (
-    f'status {status}: {lines[-1].strip()}' if lines else f'status {status}'
-  )
+  lines = said.read_text(errors='replace').split('\n')
+  last = next((line.strip() for line in lines[::-1] if line.strip()), '')
+  how = 'failed' if status is None else f'failed with status {status}'
+  return f'{how}: {last}' if last else how
 
 
 def _write_list(out, base, grid, overrides, runs):
@@ -201,8 +194,7 @@ def main(argv):
       **{name: getattr(asked, name) for name in PLACE},
     )
   except ValueError as error:
-    print(f'refused: {asked.out}', *str(error).splitlines(), sep='\n  ')
-    return 2
+    return refuse(str(error).splitlines(), asked.out)
   except watch.StopAsked as stop:
     print('saved; the same command goes on')
     return 128 + stop.args[0]

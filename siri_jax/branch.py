@@ -17,6 +17,7 @@ import shutil
 import sys
 
 from siri_jax import checkpoint, grid, run_folder
+from siri_jax.main import refuse
 
 
 def branch(run, step, overrides, out):
@@ -105,8 +106,7 @@ def main(argv):
     overrides = grid.overrides(words)
     arguments = branch(asked.run, asked.step, overrides, asked.out)
   except ValueError as error:
-    print(f'refused: {asked.out}', *str(error).splitlines(), sep='\n  ')
-    return 2
+    return refuse(str(error).splitlines(), asked.out)
   print(f'{asked.out} is made; go on with')
   print('python -m siri_jax.main', shlex.join(arguments))
   return 0

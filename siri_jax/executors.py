@@ -82,7 +82,8 @@ def here(attempts, *, jobs=0):
     attempts: list of Attempt.
     jobs: at once; 0: as many as the machine has room for.
   """
-  free = collections.deque(_shares(attempts[0].run.config, jobs))
+  shared = shares(attempts[0].run.config, jobs) if attempts else ()
+  free = collections.deque(shared)
   waiting, active = collections.deque(attempts), []
   try:
     while waiting or active:
@@ -114,8 +115,10 @@ def submitted(attempts, *, cluster, folder, partition, gpus, hours):
     gpus: a node; a run has one node.
     hours: of a job; one that takes longer is queued again and goes on.
   """
-  import submitit
+  import submitit  # It takes a while, and few have a cluster.
 
+  if not attempts:
+    return
   executor = submitit.AutoExecutor(folder, cluster=cluster)
   executor.update_parameters(
     name='siri_jax',
@@ -151,7 +154,7 @@ def _status(attempt, job):
   return None
 
 
-def _shares(config, jobs):
+def shares(config, jobs):
   """(environment, cores) of each run that this machine has room for."""
   gpus = _gpus()
   if gpus:

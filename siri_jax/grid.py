@@ -59,22 +59,27 @@ def runs(base, grid, out, overrides):
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(wrong))
   axes = {axis: _labelled(axis, values) for axis, values in grid.items()}
-  found = []
+  found, wrong = [], []
   for labels in itertools.product(*axes.values()):
     chosen = dict(zip(axes, labels, strict=True))
     changes = dict(overrides)
     for axis, label in chosen.items():
       changes |= axes[axis][label]
     name = ','.join(f'{axis}={_slug(lb)}' for axis, lb in chosen.items())
-    found.append(_run(base, changes, pathlib.Path(out, name), chosen))
-  _refuse(found)
+    try:
+      found.append(_run(base, changes, pathlib.Path(out, name), chosen))
+    except ValueError as error:
+      wrong += [f'{name}: {fault}' for fault in str(error).splitlines()]
+  if wrong := wrong + _faults(found):
+    raise ValueError('\n'.join(wrong))
   return found
 
 
 def single(base, changes, folder):
   """One run by itself, with these settings changed; raises as `runs` does."""
   run = _run(base, changes, pathlib.Path(folder), {})
-  _refuse([run])
+  if wrong := _faults([run]):
+    raise ValueError('\n'.join(wrong))
   return run
 
 
@@ -197,8 +202,8 @@ def _run(base, changes, folder, labels):
   return Run(labels, folder, _arguments(base, changes, folder), config)
 
 
-def _refuse(found):
-  """Raises where settings are wrong, or the files of a task, looked at once."""
+def _faults(found):
+  """What is wrong with settings, and with the files of each task once."""
   wrong, seen = [], set()
   for run in found:
     wrong += [f'{run.name}: {fault}' for fault in plan.faults(run.config)]
@@ -209,9 +214,7 @@ def _refuse(found):
     seen.add(task)
   names = [run.name for run in found]
   twice = {name for name in names if names.count(name) > 1}
-  wrong += [f'{name}: two runs have this name' for name in sorted(twice)]
-  if wrong:
-    raise ValueError('\n'.join(wrong))
+  return wrong + [f'{name}: two runs have this name' for name in sorted(twice)]
 
 
 def _read(word):

@@ -25,6 +25,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from siri_jax import run_folder
+from siri_jax.analysis import runs
 
 PASSING = ('secs', 'per_sec', 'time', 'grader_cached')
 STATUSES = {
@@ -48,8 +49,10 @@ def main(argv):
   began = time.monotonic()
   run_on(whole, rest)
   secs = time.monotonic() - began
-  print(f'undisturbed: {secs:.0f} s, {steps_of(whole)} steps', flush=True)
-  ends = plan(asked.ends, steps_of(whole), secs, asked.seed)
+  print(
+    f'undisturbed: {secs:.0f} s, {runs.steps_done(whole)} steps', flush=True
+  )
+  ends = plan(asked.ends, runs.steps_done(whole), secs, asked.seed)
   began = time.monotonic()
   for number, (step, wait, how) in enumerate(ends, 1):
     print(f'{number}: {end(broken, rest, step, wait, how)}', flush=True)
@@ -84,14 +87,14 @@ def end(folder, arguments, step, wait, how):
   """Ends one attempt, and tells of it in words."""
   folder.parent.mkdir(parents=True, exist_ok=True)
   with started(folder, arguments) as process:
-    while steps_of(folder) < step and process.poll() is None:
+    while runs.steps_done(folder) < step and process.poll() is None:
       time.sleep(0.01)
     time.sleep(wait)
     process.send_signal(how)
     status = process.wait()
   if status not in STATUSES[how] | {0}:  # It may just have been done.
     raise RuntimeError(f'status {status} on {how.name}; see {folder}.txt')
-  return f'{how.name} at {steps_of(folder)} steps'
+  return f'{how.name} at {runs.steps_done(folder)} steps'
 
 
 def run_on(folder, arguments):
@@ -108,12 +111,6 @@ def started(folder, arguments):
   words = [sys.executable, '-m', 'siri_jax.main', f'--workdir={folder}']
   with said:
     return subprocess.Popen([*words, *arguments], stdout=said, stderr=said)
-
-
-def steps_of(folder):
-  """Whole records of a run's metrics."""
-  path = folder / 'metrics.jsonl'
-  return path.read_bytes().count(b'\n') if path.exists() else 0
 
 
 def differences(one, other):

@@ -7,6 +7,7 @@ import argparse
 import json
 import math
 import pathlib
+import sys
 
 import numpy as np
 import pandas as pd
@@ -207,7 +208,7 @@ def _with_interval(frame, name):
   ]
 
 
-def main():
+def main(argv):
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('out', help="an ablation's folder")
   parser.add_argument('--at', type=int, help='updates done; default: the end')
@@ -215,7 +216,7 @@ def main():
   parser.add_argument(
     '--style', default='simple', help="'github', 'latex', ..."
   )
-  args = parser.parse_args()
+  args = parser.parse_args(argv)
   try:
     arms = read(args.out)
   except OSError as error:
@@ -225,4 +226,4 @@ def main():
 
 
 if __name__ == '__main__':
-  main()
+  main(sys.argv[1:])

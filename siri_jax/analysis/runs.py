@@ -174,6 +174,12 @@ def read_rows(path):
     raise ValueError(f'{path} cannot be read: {error}') from error
 
 
+def steps_done(folder):
+  """Whole records of a run's metrics; 0 where there is no run yet."""
+  path = pathlib.Path(folder) / 'metrics.jsonl'
+  return path.read_bytes().count(b'\n') if path.exists() else 0
+
+
 def columns(records):
   """Records as a dict of arrays, one for each name that occurs in any."""
   names = dict.fromkeys(name for record in records for name in record)
