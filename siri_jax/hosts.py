@@ -200,7 +200,9 @@ def join(kw):
   """
   if kw.count == 1:
     return Alone()
-  jax.config.update('jax_enable_preemption_service', False)  # watch.Signals.
+  # It would take TERM from watch.Signals, who sees to the deadline, and have
+  # all go on to the end of the next step before they save.
+  jax.config.update('jax_enable_preemption_service', False)
   try:
     jax.distributed.initialize(
       kw.coordinator or None,

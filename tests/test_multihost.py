@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import builders
 import jax
@@ -51,8 +52,9 @@ def parameters(run, step):
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
-  tmp_path, cache
+  tmp_path, cache, tell
 ):
   both, one, eight = (tmp_path / name for name in ('both', 'one', 'eight'))
   pushed = (
@@ -64,7 +66,9 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
     seen = functools.partial(launch.lines, both, 'metrics')
     assert launch.wait_for(first, lambda: seen() >= 3), first.said.read_text()
     other.send_signal(signal.SIGTERM)  # To the one that decides nothing.
+    began = time.monotonic()
     statuses = first.wait(), other.wait()
+    secs = time.monotonic() - began
   assert statuses == (143, 143), first.said.read_text()
   assert launch.here(one, cache, *SETTINGS) == main.DONE
   assert launch.here(eight, cache, *SETTINGS, *EIGHT) == main.DONE
@@ -83,6 +87,12 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
     found, *others = ([r[name] for r in record] for record in records)
     for other in others:
       near(found, other)
+  tell(
+    3,
+    'TERM to the second of two processes',
+    f'status 143 of both after {secs:.0f} s, one step saved by both',
+    lost=0,
+  )
 
 
 def refuse_push(folder, version, params):
