@@ -95,6 +95,7 @@ def get_config():
     tensor=1,  # Devices that a model is cut over, and
     data=1,  # copies of the model, in a server that serve_policy starts.
     memory=0.9,  # Share of a device that such a server takes; vLLM's.
+    sleep=0,  # 1: servers give up their devices' memory while none samples.
   )
   c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
   c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.

@@ -165,6 +165,7 @@ INNER = {
     'tensor': _whole(1),
     'data': _whole(1),
     'memory': _real(0, 1),
+    'sleep': _whole(0, 1),
   },
   'alarms_kw': {
     'window': _whole(1),
@@ -361,6 +362,13 @@ def _engine(*, sampler, sampler_kw):
   return bad and f'{", ".join(bad)} is not {_whole(1).wanted}'
 
 
+def _sleep(*, server_kw, ahead):
+  return (server_kw.sleep and ahead) and (
+    f'ahead={ahead} samples while it trains: servers cannot sleep then '
+    f'(server_kw.sleep={server_kw.sleep})'
+  )
+
+
 def _kind(*, rule_kw):
   kind = rule_kw.get('kind', extract.KINDS[0])
   return kind not in extract.KINDS and (
@@ -379,5 +387,6 @@ CONTRADICTIONS = (
   _natural,
   _eval_samples,
   _engine,
+  _sleep,
   _kind,
 )

@@ -78,7 +78,7 @@ class Fake:
 
   Attributes:
     label: what it calls its weights.
-    paused: whether it is.
+    paused, asleep: whether it is.
     tokens: that it has made, as it tells.
     asked: (path, body) of each request.
     faults: path -> what is done to the next requests there.
@@ -86,7 +86,8 @@ class Fake:
   """
 
   def __init__(self, vocab=19, eos=0):
-    self.label, self.paused, self.tokens = 'default', False, 0
+    self.label, self.tokens = 'default', 0
+    self.paused = self.asleep = False
     self.asked, self.lacks = [], set()
     self.faults = collections.defaultdict(collections.deque)
     self._vocab, self._eos = vocab, eos
@@ -110,7 +111,8 @@ class Fake:
 
   def restart(self):
     """What a restart leaves: no push, no pause."""
-    self.label, self.paused, self.tokens = 'default', False, 0
+    self.label, self.tokens = 'default', 0
+    self.paused = self.asleep = False
 
   def paths(self):
     return [path for path, _ in self.asked]
@@ -119,11 +121,15 @@ class Fake:
     """What a server in good health says."""
     if path in self.lacks:
       return 404
+    if self.asleep and path in (GENERATE, '/v1/completions', UPDATE):
+      return 404  # Where a real one would not answer, or die.
     if path == GENERATE:
       return {'choices': self.choices(body['token_ids'], body)}
     if path == '/v1/completions':
       body = {'sampling_params': body, 'token_ids': body['prompt']}
       return {'choices': self.choices(body['token_ids'], body)}
+    if path in ('/sleep', '/wake_up'):
+      self.asleep = path == '/sleep'
     if path in ('/pause', '/resume'):
       self.paused = path == '/pause'
     if path == '/finish_weight_update':
@@ -238,10 +244,12 @@ def make_prompts(count=3):
 
 
 @contextlib.contextmanager
-def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0):
+def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
   """A client of these servers that has pushed version 7; `said` is its own."""
   said = []
-  publisher = push.Publisher(folder, 'run', export, push_secs=5.0)
+  publisher = push.Publisher(
+    folder, 'run', export, push_secs=5.0, sleeps=sleeps
+  )
   made = vllm.Vllm(
     [fake.url for fake in fakes],
     publisher,

@@ -69,6 +69,7 @@ BAD = [
   ({'sampler_kw.slot': 4}, 'sampler_kw.slot', 'slots, stretch'),
   ({'minibatches': 3}, 'minibatches=3', '16 samples'),
   ({'eval_samples': 17}, 'eval_samples=17', '16 samples'),
+  ({'ahead': 1, 'server_kw.sleep': 1}, 'ahead=1', 'server_kw.sleep=1'),
   ({'policy': 'pretrained'}, "policy='pretrained'", 'model_path'),
   ({'model_path': 'here'}, "model_path='here'", "policy='pretrained'"),
   ({'policy': 'warm_started'}, "policy='warm_started'", 'warm_kw'),

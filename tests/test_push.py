@@ -29,7 +29,7 @@ def export(params):
 
 def written(folder, version=3, export=export):
   """The Pushed of lively parameters."""
-  publisher = push.Publisher(folder, 'run', export, push_secs=1.0)
+  publisher = push.Publisher(folder, 'run', export, push_secs=1.0, sleeps=False)
   return publisher.write(builders.lively(SHAPE), version)
 
 

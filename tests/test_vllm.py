@@ -5,7 +5,7 @@ import json
 import fake_vllm
 import numpy as np
 import pytest
-from fake_vllm import GENERATE, client, make_prompts, sampled
+from fake_vllm import GENERATE, PARAMS, client, make_prompts, sampled
 
 from siri_jax import evaluate, main
 from siri_jax.rollout import sampler, vllm
@@ -53,6 +53,25 @@ def test_work_goes_to_all_servers(tmp_path):
         fake.faults[GENERATE].extend([fake_vllm.slow(0.1)] * 4)
       sampled(engine, count=8)
     assert one.paths().count(GENERATE) == other.paths().count(GENERATE) == 4
+
+
+def test_servers_that_share_devices_are_awake_only_while_they_are_needed(
+  tmp_path,
+):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    expected = sampled(engine)
+    assert '/sleep' not in fake.paths()
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, sleeps=True) as engine,
+  ):
+    for version in (8, 9):
+      assert sampled(engine) == expected
+      assert fake.asleep
+      assert sampled(engine) == expected  # With the same weights once more.
+      assert fake.asleep
+      engine.push(PARAMS, version)
+      assert not fake.asleep
 
 
 class Scripted(fake_vllm.Fake):

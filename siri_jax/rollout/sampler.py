@@ -132,7 +132,11 @@ def vllm(engine, *, slots, stretch):
   del stretch
   server = engine.server
   publisher = push.Publisher(
-    server.folder, engine.run, engine.publish, push_secs=server.push_secs
+    server.folder,
+    engine.run,
+    engine.publish,
+    push_secs=server.push_secs,
+    sleeps=bool(server.sleep),
   )
   if jax.process_index() != 0:
     return push.Hand(publisher)

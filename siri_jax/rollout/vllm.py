@@ -111,6 +111,8 @@ class Vllm:
             yield found
       finally:
         self.close()
+        if self._publisher and self._publisher.sleeps:
+          self._fleet.each(self._put_to_sleep)
 
   def pending(self):
     """Ids of the problems that are not complete."""
@@ -164,6 +166,11 @@ class Vllm:
       if not host.current:
         self._publisher.bring(host.line, self._pushed)
         host.current = True
+
+  def _put_to_sleep(self, host):
+    with host.lock:
+      host.current = False  # So that it is woken before it is used.
+      self._publisher.put_to_sleep(host.line)
 
   def _tells(self, number):
     """Whether the samples of a call's prompt come with log-probabilities."""
