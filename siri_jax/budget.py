@@ -1,16 +1,13 @@
 """What a run would cost under each schedule, beside a cap that never moves."""
 
-import pathlib
-
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tabulate
 import tqdm
 
 from configs import schedules
-from siri_jax import costs, lookup
-from siri_jax.analysis import runs
+from siri_jax import costs
+from siri_jax.analysis import runs, schedule
 from siri_jax.analysis import table as tables
 from siri_jax.models import flops
 
@@ -36,17 +33,12 @@ def text(plan, task, shape, run=''):
     ValueError, OSError: the run has no samples that can be read.
   """
   c, period = plan.c, _period(plan)
-  schedule, at = plan.find['schedule'], np.arange(max(period, c.total_steps))
-  caps = np.asarray(jax.vmap(schedule)(at))
+  at = np.arange(max(period, c.total_steps), dtype=np.int32)
+  caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
   low, high = int(caps.min()), int(caps.max())
   lengths, source = natural(c.natural_kw, run)
+  given = setting(plan, task, shape)
   cuts = 100 * costs.share_cut(lengths, [low, high])
-  setting = dict(
-    samples=plan.samples,
-    prompt=_prompt(task),
-    forward=flops.forward(shape),
-    epochs=c.epochs,
-  )
   parts = [
     f'Cost, estimated for {source}.',
     f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
@@ -57,7 +49,7 @@ def text(plan, task, shape, run=''):
     if c.cap_at == 'reward':
       found = {name: np.full(steps, high) for name in found}
     parts += ['', f'{words}, {steps:,} steps (* as configured)']
-    parts += [table(found, lengths, high, **setting)]
+    parts += [table(found, lengths, high, **given)]
   if c.cap_at == 'reward':
     parts += ["cap_at='reward' samples all responses to the highest cap."]
   return '\n'.join([*parts, '', NOTES])
@@ -75,10 +67,28 @@ def marked(name, own, low, high, period):
   Returns:
     dict from name to int [steps], tokens.
   """
-  beside = by_schedule(low, high, period, len(own)) if low < high else {}
+  lines = schedules.lines(low, high, period)
+  beside = schedule.every(lines, len(own)) if low < high else {}
   if name in beside and np.array_equal(beside[name], own):
     return {n + ' *' * (n == name): caps for n, caps in beside.items()}
   return {f'{name} *': own, **beside}
+
+
+def setting(plan, task, shape):
+  """What costs.of asks for besides lengths and caps.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task; of its training prompts some are encoded, that lie evenly.
+    shape: the policy's qwen2.Shape.
+  """
+  some = task.train[:: -(-len(task.train) // PROMPTS)]
+  return dict(
+    samples=plan.samples,
+    prompt=float(np.mean([len(task.encode(problem)) for problem in some])),
+    forward=flops.forward(shape),
+    epochs=plan.c.epochs,
+  )
 
 
 def natural(given, run=''):
@@ -116,9 +126,8 @@ def sampled(run):
   Raises:
     ValueError, OSError: there are none, or a file of them is damaged.
   """
-  paths = sorted(pathlib.Path(run, 'rollouts').glob('*.jsonl.gz'))
-  if not paths:
-    raise ValueError(f'{run}/rollouts has no samples to read lengths from')
+  files = runs.read(run).sample_files('rollouts')
+  paths = [path for own in files.values() for path in own]
   rows = []
   for path in tqdm.tqdm(paths, 'reading samples', leave=False, disable=None):
     try:
@@ -128,26 +137,10 @@ def sampled(run):
       ]
     except (KeyError, TypeError) as error:
       raise ValueError(f'{path} is not of samples: {error!r}') from error
+  if not rows:
+    raise ValueError(f'{run}/rollouts has no samples to read lengths from')
   lengths, cut = zip(*rows, strict=True)
   return np.array(lengths), np.array(cut)
-
-
-def by_schedule(low, high, period, steps):
-  """The caps of every schedule that has its line in configs/schedules.py.
-
-  Args:
-    low: lowest cap, tokens.
-    high: highest cap, tokens.
-    period: steps of a cycle, even.
-    steps: how many, from step 0 on.
-  Returns:
-    dict from the schedule's name to int [steps], tokens.
-  """
-  at = jnp.arange(steps)
-  return {
-    name: np.asarray(jax.vmap(lookup.find('schedule', name, settings))(at))
-    for name, settings in schedules.lines(low, high, period).items()
-  }
 
 
 def table(caps, lengths, high, style='simple', **setting):
@@ -181,9 +174,3 @@ def _period(plan):
   kw = plan.c.schedule_kw
   period = kw.period if 'period' in kw else plan.c.total_steps
   return int(period) + int(period) % 2
-
-
-def _prompt(task):
-  """The mean tokens of a training prompt, of some that lie evenly."""
-  some = task.train[:: -(-len(task.train) // PROMPTS)]
-  return float(np.mean([len(task.encode(problem)) for problem in some]))

@@ -133,6 +133,9 @@ def folder_of(path, rows):
   """A run's folder with one file of samples: (length, finish reason) each."""
   folder = path / 'run'
   (folder / 'rollouts').mkdir(parents=True)
+  config = tiny.get_config().to_dict()
+  (folder / 'config.json').write_text(run_folder.to_json(config))
+  (folder / 'RUN.json').write_text('{}')
   with gzip.open(folder / 'rollouts/000000.jsonl.gz', 'wt') as file:
     for length, reason in rows:
       file.write(json.dumps({'length': length, 'finish_reason': reason}) + '\n')
@@ -148,20 +151,26 @@ def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
   assert '33.3 % were cut' in words
 
 
-@pytest.mark.parametrize('what', ['nothing', 'other rows', 'damage'])
-def test_a_run_without_samples_is_refused_by_its_name(tmp_path, cache, what):
-  if what == 'other rows':
-    run = folder_of(tmp_path, [])
-    path = run / 'rollouts/000000.jsonl.gz'
-    path.write_bytes(gzip.compress(b'{"id": 3}\n'))
-  elif what == 'damage':
-    run = folder_of(tmp_path, [(3, 'stop')])
-    path = run / 'rollouts/000000.jsonl.gz'
-    path.write_bytes(path.read_bytes()[:-9])
-  else:
-    run = path = tmp_path
-  with pytest.raises(ValueError, match=str(path)):
-    budget.natural(None, run)
+def test_a_run_without_samples_is_refused_by_its_name(tmp_path):
+  with pytest.raises(FileNotFoundError, match=f'{tmp_path} is not a run'):
+    budget.sampled(tmp_path)
+  with pytest.raises(ValueError, match='run/rollouts has no samples'):
+    budget.sampled(folder_of(tmp_path, []))
+
+
+@pytest.mark.parametrize(
+  ('damage', 'says'),
+  [
+    (lambda data: gzip.compress(b'{"id": 3}\n'), 'is not of samples'),
+    (lambda data: data[:-9], 'cannot be read'),
+  ],
+)
+def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
+  run = folder_of(tmp_path, [(3, 'stop')])
+  path = run / 'rollouts/000000.jsonl.gz'
+  path.write_bytes(damage(path.read_bytes()))
+  with pytest.raises(ValueError, match=f'{path} {says}'):
+    budget.sampled(run)
 
 
 def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):

@@ -117,7 +117,7 @@ def test_a_schedule_without_a_settings_line_is_named():
   lines = shapes.lines(46, 92, 8)
   del lines['stair']
   lines['cosine'] = {'low': 46}
-  with pytest.raises(ValueError, match='stair has no settings line') as error:
+  with pytest.raises(ValueError, match='stair has no line in configs') as error:
     schedule.every(lines, 8)
   assert 'schedule_kw.high is missing' in str(error.value)
 

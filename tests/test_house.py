@@ -126,15 +126,21 @@ def distributions():
   }
 
 
+def pinned_in(name):
+  """The distributions that a file of requirements names itself."""
+  lines = (ROOT / name).read_text().splitlines()
+  named = [line for line in lines if line[0] not in '#-']
+  return {re.split(r'[=\[]', line)[0].lower() for line in named}
+
+
 @pytest.mark.parametrize('name', ['requirements.txt', 'requirements-cpu.txt'])
 def test_what_is_imported_is_what_is_pinned(name):
-  lines = (ROOT / name).read_text().splitlines()
-  pinned = {re.split(r'[=\[]', line)[0] for line in lines if line[0] != '#'}
-  # The tests' set has what is loaded only when it is asked for by name; the
-  # cluster's has the server.
-  asked_for, server = {'pyarrow', 'wandb'}, {'vllm', 'torch'}
+  # The tests' set has what is loaded only when it is asked for by name, the
+  # notebooks' what runs them; the cluster's has the server.
+  asked_for = {'pyarrow', 'wandb'} | pinned_in('requirements-notebooks.txt')
+  server = {'vllm', 'torch'}
   imported = {d.lower().replace('_', '-') for d in distributions()}
-  assert {p.lower() for p in pinned} - server == imported - asked_for - server
+  assert pinned_in(name) - server == imported - asked_for - server
 
 
 def is_jit(node):

@@ -142,7 +142,7 @@ def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
   assert launch.here('none', cache, run, '--dry_run') == main.DONE
   assert f'samples in\n{whole}' in capsys.readouterr().out
   assert launch.here('none', cache, f'{run}/eval', '--dry_run') == main.REFUSED
-  assert 'eval/rollouts has no samples' in capsys.readouterr().err
+  assert "eval is not a run's folder" in capsys.readouterr().err
   assert launch.here('none', cache, run) == main.REFUSED
   assert '--natural_lengths is for --dry_run' in capsys.readouterr().err
 

@@ -15,6 +15,8 @@ import time
 
 import pytest
 
+from tools import environment
+
 ROOT = pathlib.Path(__file__).parents[1]
 # It tells how it was called, stays for SECS, and ends with the status that
 # its variable names.
@@ -224,12 +226,13 @@ def test_failing_lint_does_not_hide_the_tests(tested, ruff, tests, expected):
 
 
 def test_the_tests_environment_holds_the_laptops():
-  lines = (ROOT / 'requirements-test.txt').read_text().splitlines()
-  assert '-r requirements-cpu.txt' in lines
+  held = environment.files_of(ROOT / 'requirements-test.txt')
+  names = ['test', 'notebooks', 'cpu']
+  assert held == [ROOT / f'requirements-{name}.txt' for name in names]
 
 
 @pytest.mark.parametrize(
-  'name', ['requirements.txt', 'requirements-cpu.txt', 'requirements-test.txt']
+  'name', sorted(path.name for path in ROOT.glob('requirements*.txt'))
 )
 def test_every_package_is_pinned(name):
   for line in (ROOT / name).read_text().splitlines():

@@ -10,13 +10,13 @@ say something else now, the environment is made anew.
 import fcntl
 import hashlib
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import venv
 
 STAMP = 'made-of.txt'
-COMMON = 'requirements-cpu.txt'  # Every set of packages holds this one.
 
 
 def say(text):
@@ -35,10 +35,16 @@ def version_of(python):
   return answer.stdout.strip()
 
 
+def files_of(requirements):
+  """The path of a file of requirements, and of those that it takes in."""
+  path = pathlib.Path(requirements)
+  inner = re.findall(r'^-r (\S+)$', path.read_text(), re.MULTILINE)
+  return [path, *(f for name in inner for f in files_of(path.parent / name))]
+
+
 def stamp_of(folder, requirements):
   """What the stamp says if the environment is finished and up to date."""
-  files = sorted({COMMON, requirements})
-  text = b''.join(pathlib.Path(file).read_bytes() for file in files)
+  text = b''.join(path.read_bytes() for path in files_of(requirements))
   version = version_of(folder / 'bin/python')
   return f'Python {version}\n{hashlib.sha256(text).hexdigest()}\n'
 

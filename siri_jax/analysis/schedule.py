@@ -55,7 +55,9 @@ def every(lines, steps):
 
   names = lookup.names('schedule')
   wrong = [
-    f'schedule {n} has no settings line' for n in names if n not in lines
+    f'schedule {n} has no line in configs/schedules.py'
+    for n in names
+    if n not in lines
   ]
   for name in lines:
     wrong += lookup.faults('schedule', name, lines[name])

@@ -1,0 +1,76 @@
+"""The notebooks: they run from top to bottom and show what they showed."""
+
+import functools
+import re
+
+import nbformat
+import pytest
+
+from tools import make_notebooks
+
+pytestmark = pytest.mark.parametrize('name', make_notebooks.names())
+# Where files lie on some machine is nothing to show.
+PLACES = re.compile(r'(?<![\w.:/-])/(home|root|tmp|work|Users|var|mnt)/')
+
+
+@functools.cache
+def committed(name):
+  return nbformat.read(make_notebooks.FOLDER / f'{name}.ipynb', as_version=4)
+
+
+def outputs(notebook):
+  """(cell's id, output) of all code cells, in order."""
+  for cell in notebook.cells:
+    if cell.cell_type == 'code':
+      yield from ((cell.id, output) for output in cell.outputs)
+
+
+def texts(notebook):
+  """What is to be read in the outputs: (cell's id, kind, text)."""
+  for cell, output in outputs(notebook):
+    if output.output_type == 'stream':
+      yield cell, output.name, output.text
+    for kind, text in output.get('data', {}).items():
+      if kind.startswith('text/'):
+        yield cell, kind, text
+
+
+def test_the_file_in_the_repository_is_of_its_script(name):
+  written, script = committed(name), make_notebooks.source(name)
+  pairs = zip(written.cells, script.cells, strict=True)
+  for there, here in pairs:
+    assert (there.cell_type, there.source) == (here.cell_type, here.source)
+    assert there.id == here.id
+  assert written.metadata == script.metadata
+
+
+def test_it_carries_its_outputs_and_no_error(name):
+  kinds = [output.output_type for _, output in outputs(committed(name))]
+  assert kinds, f'run: python -m tools.make_notebooks {name}'
+  assert 'error' not in kinds
+  pictures = [
+    o for _, o in outputs(committed(name)) if 'image/png' in o.get('data', {})
+  ]
+  assert pictures
+  assert [
+    text for _, kind, text in texts(committed(name)) if kind == 'stderr'
+  ] == []
+
+
+def test_it_tells_of_no_place_on_the_machine_that_ran_it(name):
+  found = [t for t in texts(committed(name)) if PLACES.search(t[2])]
+  assert found == []
+
+
+def test_it_says_nothing_of_when_or_how_often_it_ran(name):
+  for cell in committed(name).cells:
+    assert 'execution' not in cell.metadata
+    assert cell.get('execution_count') is None
+
+
+@pytest.mark.slow
+def test_it_runs_from_top_to_bottom_and_says_the_same(name, tmp_path):
+  fresh = make_notebooks.executed(make_notebooks.source(name))
+  assert list(texts(fresh)) == list(texts(committed(name)))
+  make_notebooks.write(fresh, tmp_path / 'fresh.ipynb')
+  nbformat.read(tmp_path / 'fresh.ipynb', as_version=4)

@@ -1,0 +1,287 @@
+# %% [markdown]
+"""
+# Schedules, and what they cost
+
+A schedule gives the cap on a response's length at each step: few tokens
+compress, many let the policy explore. This notebook draws every schedule
+that siri_jax has, adds one of its own, and works out what each costs beside
+the highest cap throughout: tokens, operations, and the wait for the longest
+response of a step.
+
+It runs from top to bottom in seconds, and trains nothing.
+"""
+
+# %%
+import os
+import pathlib
+
+# Started here or at the repository's root: names of files count from there.
+here = pathlib.Path.cwd()
+os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
+
+# %%
+# %matplotlib inline
+import jax.numpy as jnp
+import matplotlib
+import numpy as np
+import tabulate
+from IPython.display import Markdown
+
+from configs import cosine640, quickstart, schedules
+from siri_jax import budget, costs, lookup, plan, task_files
+from siri_jax.analysis import schedule, style
+from siri_jax.models import flops, policies
+from tools import full_size
+
+matplotlib.rcParams['figure.dpi'] = 160
+
+# %% [markdown]
+"""
+## What there is
+
+A schedule is a function of the step in `siri_jax/schedules.py`. Its settings
+for a pair of caps and a cycle stand in `configs/schedules.py`, a line each;
+nothing else lists it.
+"""
+
+
+# %%
+def summary(name):
+  """The first line of a schedule's docstring."""
+  return lookup.function('schedule', name).__doc__.splitlines()[0]
+
+
+LOW, HIGH, PERIOD = 8192, 16_384, 640  # The paper's 1.5B.
+lines = schedules.lines(LOW, HIGH, PERIOD)
+rows = [(name, summary(name), f'`{kw}`') for name, kw in lines.items()]
+Markdown(tabulate.tabulate(rows, ('schedule', 'it is', 'settings'), 'github'))
+
+# %% [markdown]
+"""
+One cycle of each, between the paper's caps (its Figure 3 has the stair, the
+cosine and the stair-cosine). Grey is compression: the cap has yet to reach its
+next bottom.
+"""
+
+# %%
+schedule.draw(schedule.every(lines, PERIOD))
+
+# %% [markdown]
+"""
+## One of your own
+
+A function that JAX can trace, its settings by keyword:
+"""
+
+
+# %%
+def sawtooth(step, *, low, high, period):
+  """Falls evenly for a whole cycle, then jumps back up."""
+  share = (jnp.asarray(step) % period) / (period - 1)
+  return jnp.asarray(jnp.round(high - (high - low) * share), jnp.int32)
+
+
+# %% [markdown]
+"""
+In `siri_jax/schedules.py`, with a line in `configs/schedules.py`, it is in
+the figures, the ablations, the plans and the tests, and
+`configs/quickstart.py:sawtooth` trains with it. From a module of your own it
+is named in a config, `c.schedule = 'my_module:sawtooth'`; here that module
+is this notebook:
+"""
+
+# %%
+settings = dict(low=LOW, high=HIGH, period=PERIOD)
+shapes = schedule.every({**lines, '__main__:sawtooth': settings}, PERIOD)
+schedule.draw({name: shapes[name] for name in ('cosine', '__main__:sawtooth')})
+
+# %% [markdown]
+"""
+## What a cap does to the lengths
+
+Responses would have some lengths without a cap: their natural lengths. Two
+settings:
+
+- the paper's: DeepSeek-R1-Distill-Qwen-1.5B, 128 prompts of 8 samples. Of its
+  natural lengths the paper tells means only. Assumed is a lognormal under
+  which a cap of 16,384 leaves the mean that Table 1 states for AMC, 8,449
+  tokens; MATH500's is 4,745 and AIME24's 12,333.
+- the built-in task's, as `configs/quickstart.py` states it: measured on the
+  policy that its warm start gives.
+"""
+
+# %%
+PAPER, SMALL = "the paper's 1.5B", 'the built-in task'
+paper = cosine640.get_config()
+small = plan.make(quickstart.get_config())
+task, _ = task_files.checked(small.c)
+
+CYCLES = {
+  PAPER: (LOW, HIGH, PERIOD),
+  SMALL: (quickstart.LOW, quickstart.HIGH, quickstart.PERIOD),
+}
+LENGTHS = {
+  PAPER: costs.lognormal(**paper.natural_kw),
+  SMALL: costs.lognormal(**small.c.natural_kw),
+}
+SETTINGS = {
+  PAPER: dict(
+    samples=paper.prompts * paper.group,
+    prompt=85.0,  # Tokens: the median of DeepScaleR's training prompts.
+    forward=flops.forward(full_size.SHAPES['1.5b']),
+    epochs=paper.epochs,
+  ),
+  SMALL: budget.setting(small, task, policies.shape_of(small.c, task.vocab)),
+}
+
+fig, axes = style.sheet(2, 2, width=style.PAGE, heights=(1.5, 1.1))
+for (ax, below), name in zip(axes.T, CYCLES, strict=True):
+  low, high, _ = CYCLES[name]
+  caps = np.unique(np.linspace(1, 1.25 * high, 400).round())
+  lengths = LENGTHS[name]
+  longest = costs.longest(lengths, SETTINGS[name]['samples'])
+  for label, of, colour in (
+    ('longest of a step', longest, style.BLACK),
+    ('mean response', lengths, style.BLUE),
+  ):
+    ax.plot(caps, costs.capped(of, caps), color=colour, label=label)
+  below.plot(caps, 100 * costs.share_cut(lengths, caps), color=style.BLUE)
+  for panel in (ax, below):
+    panel.axvspan(low, high, color=style.SHADE, linewidth=0, zorder=0)
+    panel.set_xlim(0, caps[-1])
+    panel.set_ylim(bottom=0)
+    panel.locator_params('x', nbins=5)
+  ax.fill_between([], [], color=style.SHADE, label='where the cap swings')
+  ax.set_title(name, fontsize=style.TEXT)
+  below.set_xlabel('cap, tokens')
+axes[0, 0].set_ylabel('tokens')
+axes[1, 0].set_ylabel('responses cut, %')
+style.legend(fig, [axes[0, 0]], columns=3)
+fig
+
+# %% [markdown]
+"""
+With hundreds of samples a step some response reaches the cap nearly always,
+so that the wait for the longest is the cap itself. The mean response feels
+the cap far less: most responses end before it.
+
+## What a cycle costs
+
+Against the highest cap throughout, in %. FLOPs are those of sampling and of
+training, with causal attention by half: attention over long sequences is a
+large part of the 1.5B's, which saves more of them than tokens; prompts, which
+no cap shortens, are a large part of the built-in task's, which saves less.
+The wait is in decoding steps, each sample having a slot of its own.
+"""
+
+
+# %%
+def shares(name):
+  """What a cycle of each schedule costs, % of the highest cap throughout."""
+  low, high, period = CYCLES[name]
+  shapes = schedule.every(schedules.lines(low, high, period), period)
+  whole = costs.of(LENGTHS[name], np.full(period, high), **SETTINGS[name])
+  return {
+    label: 100
+    * np.divide(costs.of(LENGTHS[name], caps, **SETTINGS[name]), whole)
+    for label, caps in shapes.items()
+  }
+
+
+SHARES = {name: shares(name) for name in CYCLES}
+rows = [
+  (label, *(x for found in SHARES.values() for x in found[label]))
+  for label in lines
+]
+heads = [
+  f'{name}: {what}' for name in CYCLES for what in ('tokens', 'FLOPs', 'wait')
+]
+Markdown(
+  tabulate.tabulate(rows, ('schedule', *heads), 'github', floatfmt='.1f')
+)
+
+# %%
+MARKS = {
+  'tokens': ('o', style.BLUE),
+  'FLOPs': ('s', style.SET_COLOURS[0]),
+  'wait': ('D', style.BLACK),
+}
+fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.9, sharey=True)
+for ax, (name, found) in zip(axes[0], SHARES.items(), strict=True):
+  columns = zip(*found.values(), strict=True)
+  for (what, (mark, colour)), percent in zip(
+    MARKS.items(), columns, strict=True
+  ):
+    ax.plot(percent, list(found), mark, ms=4, color=colour, label=what)
+  ax.set_title(name, fontsize=style.TEXT)
+  ax.set_xlabel('a cycle, % of the highest cap throughout')
+  ax.set_xlim(70, 102)
+axes[0, 0].invert_yaxis()
+style.legend(fig, [axes[0, 0]], columns=3)
+fig
+
+# %% [markdown]
+"""
+All that swing have the same mean cap over a cycle, three quarters of the
+highest, and come to about the same; the wait is shorter by just that quarter.
+What is saved in tokens depends on how many responses meet the cap, and so on
+the natural lengths.
+
+## When the natural lengths are others
+
+The same cycle on the 1.5B, its natural lengths scaled from a quarter to four
+times; the dot is the assumption above.
+"""
+
+# %%
+natural = paper.natural_kw
+scales = np.geomspace(0.25, 4, 25)
+shapes = schedule.every(lines, PERIOD)
+shapes = {label: caps for label, caps in shapes.items() if np.ptp(caps)}
+scaled = [
+  costs.lognormal(mean=x * natural.mean, median=x * natural.median)
+  for x in scales
+]
+whole = [costs.of(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER]) for x in scaled]
+fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.8, sharey=True)
+for i, ((label, caps), drawn) in enumerate(style.cycled(shapes.items())):
+  own = [costs.of(x, caps, **SETTINGS[PAPER]) for x in scaled]
+  percent = 100 * np.divide(own, whole)
+  wide = 3.2 - 0.6 * i  # Some lie on one another.
+  for ax, values in zip(axes[0], percent.T[:2], strict=True):
+    ax.plot(scales * natural.mean, values, label=label, lw=wide, **drawn)
+    ax.plot(natural.mean, values[12], 'o', ms=4, color=drawn['color'])
+for ax, what in zip(axes[0], ('tokens', 'FLOPs'), strict=True):
+  ax.set_title(what, fontsize=style.TEXT)
+  ax.set_xscale('log', base=2)
+  ax.set_xticks([2500, 5000, 10_000, 20_000, 40_000])
+  ax.xaxis.set_major_formatter('{x:,.0f}')
+  ax.set_xlabel('mean natural length, tokens')
+axes[0, 0].set_ylabel('a cycle, % of the\nhighest cap throughout')
+style.legend(fig, [axes[0, 0]], columns=3)
+fig
+
+# %% [markdown]
+"""
+Short responses never meet the cap, and a schedule saves nothing; endless ones
+always do, and it saves tokens by the quarter by which its mean cap is lower,
+and more of the FLOPs.
+
+## What a plan cannot tell
+
+It is for a policy that does not change, and a policy in training adapts to
+its cap. On the built-in task (README, one seed) the constant cap was to take
+2.01 million tokens by the lengths of the start, and took 2.67, for its
+responses grew; the cosine was to take 1.81, and took 1.76. From the runs'
+own samples, a cut one counting as longer than what is seen of it, the plan
+comes to 2.58 and 1.66 million: what is left is how the lengths moved between
+the steps whose samples are kept.
+
+A plan from a run of your own:
+
+    python -m siri_jax.main --config=configs/quickstart.py --dry_run \\
+      --natural_lengths=runs/quickstart
+
+or here, `lengths = costs.observed(*budget.sampled('runs/quickstart'))`, then
+`costs.of(lengths, caps, **SETTINGS[SMALL])`.
+"""
