@@ -11,8 +11,6 @@ import math
 import numbers
 import pathlib
 
-import tensorboardX
-
 
 class TensorBoard:
   """Event files in <folder>/tensorboard: tensorboard --logdir=<folder>."""
@@ -20,6 +18,8 @@ class TensorBoard:
   needs = 'tensorboardX'
 
   def __init__(self, folder, run_info, first_step):
+    import tensorboardX  # It imports torch where there is one.
+
     # The name of an event file is made of the second and the host: without a
     # suffix, an attempt in the same second would write over the one before.
     attempt = len(run_info.get('attempts', ()))

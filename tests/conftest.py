@@ -59,7 +59,7 @@ def whole(tmp_path_factory, cache):
   import launch  # Here, for it takes seconds.
 
   run = tmp_path_factory.mktemp('whole') / 'run'
-  launch.finish(run, cache)
+  launch.finish(run, cache, "--config.writers=('tensorboard',)")
   return run
 
 

@@ -83,9 +83,9 @@ def two_processes(run, cache, *more):
     ]
 
 
-def finish(folder, cache):
+def finish(folder, cache, *more):
   """Runs the program in a process of its own to its end."""
-  with process_of(folder, cache) as process:
+  with process_of(folder, cache, *more) as process:
     assert process.wait() == main.DONE, process.said.read_text()
 
 

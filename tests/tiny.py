@@ -42,6 +42,7 @@ def publishing(engine, *, slots, stretch):
 def get_config():
   c = base.get_config()
   c.total_steps = 6
+  c.writers = ()  # TensorBoard's imports torch, where there is one.
   c.task = 'arithmetic'
   c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
   c.max_prompt = 23
