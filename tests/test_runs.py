@@ -170,14 +170,14 @@ def test_a_band_is_the_mean_and_reach_of_the_seeds_that_got_there(tmp_path):
   np.testing.assert_array_equal(mean, [38, np.nan, 38])
 
 
-def test_a_point_is_of_steps_that_all_seeds_have_reached(tmp_path):
+def test_a_point_is_of_the_seeds_that_have_got_there(tmp_path):
   higher = [{**POINTS[0], 'accuracy': 0.7}]
   made = [make(tmp_path / 'a'), make(tmp_path / 'b', seed=1, evals=higher)]
   (group,) = groups.of(runs.read_all(made))
-  (point,) = group.points('held_out')
-  assert point.accuracy == pytest.approx((60, 50, 70))
-  (alone,) = groups.of(runs.read_all(made[:1]))
-  assert alone.points('held_out')[0].accuracy == pytest.approx((50, 49, 51))
+  start, compressed, _ = group.points('held_out')
+  assert start.accuracy == pytest.approx((60, 50, 70))
+  assert compressed.accuracy == pytest.approx((60, 59, 61))  # One's error.
+  assert compressed.length == pytest.approx((30, 29.5, 30.5))
 
 
 # Tables.

@@ -78,18 +78,21 @@ def of_runs(read):
   fig, blocks = style.grid(list(parts), 1, height=1.6)
   for (ax,), curves in zip(blocks, parts.values(), strict=True):
     for kind, (caps, spans) in curves.items():
-      _curve(ax, caps, spans[0], None, kind, LOOKS[kind])
+      _curve(ax, caps, spans[0], None, None, LOOKS[kind])
       style.band(
         ax, [0, *caps], *_from_nothing(spans[1:]), LOOKS[kind]['color']
       )
     _name(ax, '')
     ax.set_ylim(0, 103)
+  for kind in LOOKS:  # In their order, whichever a panel has.
+    if any(kind in curves for curves in parts.values()):
+      blocks[0][0].plot([], [], label=kind, **LOOKS[kind])
   style.even(blocks)
   style.legend(fig, [ax for (ax,) in blocks], columns=4)
   style.note(
     fig,
     'A sample longer than the cap counts as wrong.',
-    groups.spread(found, f'bands: {groups.ERROR}'),
+    groups.spread(found, 'bands'),
     groups.missing(found),
   )
   return fig

@@ -20,7 +20,7 @@ def training(runs):
     NothingToDrawError: no run has a step or an evaluation yet.
   """
   rows = panels.lengths, panels.accuracy
-  return _grid(runs, rows, columns=3, alone=f'bars: {groups.ERROR}')
+  return _grid(runs, rows, columns=3, bars='bars')
 
 
 def entropy(runs):
@@ -88,7 +88,7 @@ def overlay(runs):
     style.from_zero(ax)
   style.legend(fig, axes[:1])
   style.steps_axis(axes[-1], max(g.longest.last for g in found))
-  told = groups.spread(found, f'bars: {groups.ERROR}' if sets else '')
+  told = groups.spread(found, 'bars' if sets else '')
   style.note(fig, told, groups.missing(found))
   fig.align_ylabels()
   return fig
@@ -101,7 +101,7 @@ def _groups(runs):
   return steps
 
 
-def _grid(runs, rows, columns=2, alone=''):
+def _grid(runs, rows, columns=2, bars=''):
   """A column of panels for each group, all of them to one scale."""
   found = _groups(runs)
   fig, blocks = style.grid([group.label for group in found], len(rows))
@@ -111,7 +111,7 @@ def _grid(runs, rows, columns=2, alone=''):
     style.steps_axis(axes[-1], max(g.longest.last for g in found))
   style.even(blocks)
   style.legend(fig, np.ravel(blocks), columns)
-  style.note(fig, groups.spread(found, alone), groups.missing(found))
+  style.note(fig, groups.spread(found, bars), groups.missing(found))
   return fig
 
 

@@ -15,16 +15,15 @@ MOST = 3  # Settings that a label names.
 class Point(NamedTuple):
   """A held-out set's measure after so many updates, over a group's runs.
 
-  Each of accuracy (%), length and tokens so far is (mean, low, high): over
-  several runs the lowest and the highest, of one run one standard error over
-  problems to either side.
+  Accuracy (%) and length (tokens) are (mean, low, high) each: over several
+  runs the lowest and the highest, of one run one standard error over problems
+  to either side.
   """
 
   step: int
   kind: str
   accuracy: tuple
   length: tuple
-  tokens: tuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,20 +65,14 @@ class Group:
     return steps, *(scale * r for r in reduced)
 
   def points(self, name):
-    """The Points of a set, at the steps that all of the runs have."""
+    """The Points of a set, each over the runs that have got there."""
     found = [table.evaluations(run, name) for run in self.runs]
-    common = sorted(set.intersection(*(set(f) for f in found)))
-    return [
-      Point(
-        step,
-        found[0][step]['kind'],
-        *(
-          _span([f[step] for f in found], *column)
-          for column in (('accuracy', 100), ('length', 1), ('tokens', 1))
-        ),
-      )
-      for step in common
-    ]
+    points = []
+    for step in sorted({step for records in found for step in records}):
+      there = [records[step] for records in found if step in records]
+      spans = (_span(there, *c) for c in (('accuracy', 100), ('length', 1)))
+      points.append(Point(step, there[0]['kind'], *spans))
+    return points
 
 
 def of(runs):
@@ -100,28 +93,24 @@ def of(runs):
   ]
 
 
-ERROR = 'one standard error over problems to either side'
-
-
-def spread(groups, alone=''):
+def spread(groups, bars=''):
   """What bands and bars stand for, in sentences; '' where there are none.
 
   Args:
     groups: list of Group.
-    alone: what they stand for where a setting has one run.
+    bars: what shows a standard error where a setting has one run, 'bars' or
+      'bands'; '' for a figure that then shows none.
   """
   counts = sorted({len(group.runs) for group in groups})
+  many = [str(n) for n in counts if n > 1]
   told = []
-  if counts[-1] > 1:
-    few = next(n for n in counts if n > 1)
-    seeds = f'{few} to {counts[-1]}' if few < counts[-1] else f'{few}'
-    told += [
-      f'Lines: mean; bands and bars: lowest to highest of {seeds} seeds.'
-    ]
-  if counts[0] == 1 and alone:
-    told += [
-      f'One run: {alone}.' if told else f'{alone[0].upper()}{alone[1:]}.'
-    ]
+  if many:
+    seeds = ' to '.join(dict.fromkeys([many[0], many[-1]]))
+    told += [f'Means over {seeds} seeds; bands and bars: lowest to highest.']
+  if counts[0] == 1 and bars:
+    who = 'Of one run, ' if many else ''
+    error = f'{who}{bars}: one standard error over problems.'
+    told += [error[0].upper() + error[1:]]
   return ' '.join(told)
 
 

@@ -91,16 +91,18 @@ def points(ax, found, what, *, color, label, linestyle='-', against='step'):
     bars = {'yerr': _bar(getattr(point, what))}
     if against != 'step':
       bars['xerr'] = _bar(getattr(point, against))
-    ax.errorbar(
+    drawn = ax.errorbar(
       x,
       getattr(point, what)[0],
       **bars,
       color=color,
       marker=style.MARKERS.get(point.kind, 'o'),
       markersize=4.5 if point.kind in style.MARKERS else 3,
-      linewidth=0.8,
-      capsize=1.5,
+      elinewidth=0.7,
+      capsize=1.2,
     )
+    for part in (*drawn[1], *drawn[2]):
+      part.set_alpha(0.6)
 
 
 def entropy(ax, group):

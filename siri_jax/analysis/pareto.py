@@ -1,12 +1,11 @@
 """Accuracy against the length of a response, and which points none beats."""
 
 import numpy as np
-from matplotlib import patches
 
 from siri_jax.analysis import groups, panels, style
 
 FRONT = 'Pareto front'
-LEAST = (2, 1)  # Tokens and per cent round the front, at least.
+CROWDED = 0.3  # Share of the accuracies' range that half of them lie in.
 NUMBERED = 3  # Settings at most whose points are numbered by their cycle.
 
 
@@ -36,44 +35,67 @@ def draw(runs):
   """Accuracy against tokens, the trace of each setting and the Pareto front.
 
   As the paper's Figure 1: from the start through compressed and expanded
-  points. Means over the seeds; bars reach from the lowest to the highest, or
-  one standard error over problems to either side where there is one run.
+  points, or through every evaluation where the cap does not turn twice. Means
+  over the seeds; bars reach from the lowest to the highest, or one standard
+  error over problems to either side where there is one run. Where the more
+  accurate half of the points is crowded, a second panel closes in on it.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    matplotlib Figure, for each held-out set a panel with all points and one
-    of those near the front.
+    matplotlib Figure.
   Raises:
     NothingToDrawError: no run was measured yet.
   """
   found = groups.of(runs)
   sets = list(dict.fromkeys(name for group in found for name in group.sets))
   style.need(sets, 'no run has an evaluation in its eval.jsonl yet')
-  fig, axes = style.sheet(2 * len(sets), heights=[2.1, 1.6] * len(sets))
-  for pair, name in zip(axes.reshape(-1, 2), sets, strict=True):
-    own = [g for g in found if name in g.sets]
-    for ax in pair:
-      _panel(ax, own, name)
-      ax.set_ylabel('accuracy, %')
-    _near_the_front(*pair)
-    pair[0].set_title(name, fontsize=style.TEXT)
-    pair[1].set_title(f'{name}, near the front', fontsize=style.TEXT)
+  parts = []
+  for name in sets:
+    traces = [(g, _trace(g, name)) for g in found if name in g.sets]
+    parts.append((name, traces, None))
+    if closer := _upper_half(traces):
+      parts.append((f'{name}, its upper half', traces, closer))
+  heights = [1.7 if closer else 2.1 for _, _, closer in parts]
+  fig, axes = style.sheet(len(parts), heights=heights)
+  for ax, (title, traces, closer) in zip(axes[:, 0], parts, strict=True):
+    _panel(ax, traces)
+    ax.set_title(title, fontsize=style.TEXT)
+    ax.set_ylabel('accuracy, %')
+    ax.set(**closer or {})
   axes[-1, 0].set_xlabel('mean length of a response, tokens')
   style.legend(fig, axes[:, 0])
-  style.note(
-    fig, groups.spread(found, f'bars: {groups.ERROR}'), groups.missing(found)
-  )
+  style.note(fig, groups.spread(found, 'bars'), groups.missing(found))
   return fig
 
 
-def _panel(ax, found, name):
-  traces = [(group, group.points(name)) for group in found]
+def _trace(group, name):
+  """A group's points: at the turns, with start and end, if there are turns."""
+  points = group.points(name)
+  turns = sum(p.kind in style.MARKERS for p in points)
+  return [p for p in points if turns < 2 or p.kind != 'cadence']
+
+
+def _upper_half(traces):
+  """Limits round the more accurate half of the points; None if not crowded."""
+  spots = [(p.length[0], p.accuracy[0]) for _, points in traces for p in points]
+  tokens, accuracy = np.transpose(spots)
+  upper = accuracy >= np.median(accuracy)
+  if np.ptp(accuracy[upper]) > CROWDED * np.ptp(accuracy):
+    return None
+  limits = []
+  for values, least in ((tokens[upper], 1.0), (accuracy[upper], 0.3)):
+    room = max(0.15 * np.ptp(values), least)
+    limits.append((min(values) - room, max(values) + room))
+  return dict(zip(('xlim', 'ylim'), limits, strict=True))
+
+
+def _panel(ax, traces):
   for (group, points), look in style.cycled(traces):
     panels.points(
       ax, points, 'accuracy', against='length', label=group.label, **look
     )
-    if len(found) <= NUMBERED:
+    if len(traces) <= NUMBERED:
       _number(ax, points, look['color'])
   points = [point for _, points in traces for point in points]
   tokens = np.array([p.length[0] for p in points])
@@ -87,20 +109,6 @@ def _panel(ax, found, name):
   ax.margins(0.08)
 
 
-def _near_the_front(whole, near):
-  """Closes in on the front, and frames in the whole what is shown there."""
-  (line,) = (found for found in near.lines if found.get_label() == FRONT)
-  limits = []
-  for values, least in zip(line.get_data(), LEAST, strict=True):
-    room = max(0.35 * np.ptp(values), least)
-    limits.append((min(values) - room, max(values) + room))
-  near.set(xlim=limits[0], ylim=limits[1])
-  corner, size = np.transpose(limits)[0], np.ptp(limits, axis=1)
-  frame = patches.Rectangle(corner, *size, fill=False, color=style.GREY)
-  frame.set_linewidth(0.6)
-  whole.add_patch(frame)
-
-
 def _number(ax, points, colour):
   """Writes beside each compressed or expanded point which one it is."""
   seen = dict.fromkeys(style.MARKERS, 0)
@@ -112,6 +120,7 @@ def _number(ax, points, colour):
         (point.length[0], point.accuracy[0]),
         (3, 3 if point.kind == 'expanded' else -8),
         textcoords='offset points',
+        annotation_clip=True,
         fontsize=style.SMALL,
         color=colour,
       )

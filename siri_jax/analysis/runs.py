@@ -108,6 +108,13 @@ class Run:
     evaluated = [record['step'] for record in self.evals]
     return max([1, *(self.column('step') + 1), *evaluated])
 
+  @property
+  def complete(self):
+    """Whether it has done and, if it ever measures, measured its last step."""
+    total = self.config['total_steps']
+    measured = self.evals[-1]['step'] >= total if self.evals else True
+    return self.last >= total and measured
+
   def sample_files(self, kind):
     """Files of samples by step, those of the runs before it included.
 

@@ -103,8 +103,8 @@ def text(folders, style='simple'):
 
 
 def labels(runs):
-  """A short name for each run: its config's argument, if it is the only one."""
-  short = [run.short for run in runs]
+  """A short name for each run: what its ablation or config calls it, if one."""
+  short = [run.arm or run.short for run in runs]
   return [
     name if short.count(name) == 1 else run.name
     for name, run in zip(short, runs, strict=True)

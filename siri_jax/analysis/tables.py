@@ -64,7 +64,7 @@ def samples(read, kind='eval', steps=None):
     ]
     kept = SAMPLE if kind == 'rollouts' else ('set', *SAMPLE)
     kept = [n for n in kept if any(n in row for row in rows)]
-    return {name: [row.get(name) for row in rows] for name in kept}
+    return {name: [_whole(row.get(name)) for row in rows] for name in kept}
 
   return _stacked(read, own)
 
@@ -89,6 +89,13 @@ def length_cut(run):
     ]
     lengths[run.column('step') == step] = np.mean(own) if own else np.nan
   return lengths
+
+
+def _whole(value):
+  """A value; a text without half characters, which pandas cannot hold."""
+  if isinstance(value, str):
+    return value.encode('utf-8', 'replace').decode()
+  return value
 
 
 def _stacked(read, columns):

@@ -33,6 +33,17 @@ def count(text, words):
   return np.array([len(pattern(word).findall(text)) for word in words])
 
 
+def segments(text, words):
+  """A text in parts, those that are words of interest apart.
+
+  Returns:
+    list of (part, whether it is one of the words); together they are the text.
+  """
+  either = '|'.join(pattern(word).pattern for word in words)
+  parts = re.split(f'({either})', text, flags=re.IGNORECASE)
+  return [(part, bool(i % 2)) for i, part in enumerate(parts) if part]
+
+
 def usual(runs):
   """The words of interest of these runs' tasks: the paper's, or `wait`."""
   built_in = all(run.config['task'] == 'arithmetic' for run in runs)
@@ -126,7 +137,7 @@ def draw(runs, words=None, cycle=1):
   style.note(
     fig,
     kept,
-    groups.spread(shown, f'bars: {groups.ERROR}'),
+    groups.spread(shown, 'lines'),
     none if left else '',
   )
   return fig
