@@ -63,6 +63,8 @@ BAD = [
   ({'model_kw.headz': 2}, 'model_kw.headz', 'model_kw.heads'),
   ({'model_kw.heads': 3, 'model_kw.kv_heads': 2}, 'heads=3', 'multiple'),
   ({'model_kw.head_dim': 9}, 'head_dim=9', 'odd'),
+  ({'natural_kw.mean': 5.0}, 'natural_kw.mean=5', 'median'),
+  ({'natural_kw.median': 1.0}, 'natural_kw.median=1', 'above 1'),
   ({'mesh_kw.data': 0}, 'mesh_kw.data=0', '1 or more'),
   ({'mesh_kw.fsdp': 8}, 'micro_rows=4', '8 devices'),
   ({'sampler_kw.slots': 0}, 'sampler_kw.slots=0', '1 or more'),
