@@ -133,6 +133,12 @@ def pinned_in(name):
   return {re.split(r'[=\[]', line)[0].lower() for line in named}
 
 
+def test_what_serves_a_policy_has_all_that_the_laptop_has():
+  assert pinned_in('requirements-cpu.txt') <= pinned_in(
+    'requirements-vllm-cpu.txt'
+  )
+
+
 @pytest.mark.parametrize('name', ['requirements.txt', 'requirements-cpu.txt'])
 def test_what_is_imported_is_what_is_pinned(name):
   # The tests' set has what is loaded only when it is asked for by name, the
