@@ -141,6 +141,28 @@ def test_submitit_finishes_the_same_grid_and_gives_the_same_table(out, cache):
   pd.testing.assert_frame_equal(frame, here)
 
 
+def test_the_runs_of_a_grid_may_share_their_past(whole, tmp_path, cache):
+  changes = {
+    **overrides(cache),
+    'total_steps': launch.STEPS,
+    'schedule_kw.period': launch.PERIOD,
+  }
+  frame = ablate.ablate(
+    'tests/tiny.py',
+    {'schedule': ['constant']},
+    tmp_path / 'out',
+    overrides=changes,
+    past=(whole, launch.PERIOD),
+  )
+  assert frame['runs'].tolist() == [1]
+  run = runs.read(tmp_path / 'out' / 'schedule=constant')
+  assert run.info['branched_from']['step'] == launch.PERIOD
+  assert run.column('step').tolist() == list(range(launch.STEPS))
+  caps = run.column('cap')
+  assert len(set(caps[: launch.PERIOD])) > 1
+  assert set(caps[launch.PERIOD :]) == {8}
+
+
 @pytest.mark.filterwarnings('ignore::ResourceWarning')  # submitit's logs.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
 def test_a_failed_job_says_why_as_a_failed_process_does(tmp_path):

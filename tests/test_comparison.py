@@ -42,7 +42,8 @@ def arm(folder, seed, right, lengths):
     test_analysis.evaluation(0, 'start', 0.5, 50.0),
     test_analysis.evaluation(4, 'end', accuracy, length),
   ]
-  test_analysis.make(folder, steps=4, evals=records, seed=seed)
+  settings = {'seed': seed, 'total_steps': 4}
+  test_analysis.make(folder, steps=4, evals=records, **settings)
   rows = [
     {'problem_id': f'p{i}', 'correct': bool(r), 'length': n}
     for i, (r, n) in enumerate(zip(right, lengths, strict=True))

@@ -47,7 +47,8 @@ def compared(arms, at=None, set_name=None, draws=DRAWS):
 
   Args:
     arms: dict arm -> dict seed -> folder of a run.
-    at: updates done; by default each run's last evaluation.
+    at: updates done; by default the end, to which a run that is still going
+      on does not count.
     set_name: held-out set; by default the first one.
     draws: of the bootstrap.
   Returns:
@@ -127,6 +128,26 @@ def text(frame, style='simple'):
   return '\n'.join([grid, *told])
 
 
+def by_problem(run, step, set_name):
+  """What a run came to on each problem of an evaluation.
+
+  Args:
+    run: runs.Run.
+    step: updates done.
+    set_name: held-out set.
+  Returns:
+    dict of Series by problem id, sorted: accuracy in %, length in tokens, both
+    means over a problem's samples.
+  Raises:
+    ValueError: the samples of that evaluation cannot be read; names the file.
+  """
+  path = run.path / f'eval/{step:06d}/{set_name}.jsonl.gz'
+  rows = pd.DataFrame(run_folders.read_rows(path))
+  rows['accuracy'] = 100.0 * rows['correct'].astype(float)
+  means = rows.groupby('problem_id')[['accuracy', 'length']].mean()
+  return {name: means[name] for name in means}
+
+
 def _point(folder, at, set_name):
   """What one run came to: numbers, and arrays by problem; None if nothing."""
   try:
@@ -137,22 +158,16 @@ def _point(folder, at, set_name):
     return None
   name = set_name or run.sets[0]
   records = table.evaluations(run, name)
-  step = max(records, default=None) if at is None else at
+  step = run.config['total_steps'] if at is None else at
   if step not in records:
     return None
-  path = run.path / f'eval/{step:06d}/{name}.jsonl.gz'
-  rows = pd.DataFrame(run_folders.read_rows(path))
-  means = rows.groupby('problem_id')[['correct', 'length']].mean()
   record = records[step]
   return {
     'accuracy': 100 * record['accuracy'],
     'length': record['length'],
     'tokens': record['tokens'],
     'efficiency': record['efficiency'],
-    'by_problem': {
-      'accuracy': 100 * means['correct'].astype(float),
-      'length': means['length'].astype(float),
-    },
+    'by_problem': by_problem(run, step, name),
   }
 
 
