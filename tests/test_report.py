@@ -13,7 +13,8 @@ from tools import report
 
 NASTY = (
   '<script>alert(1)</script> wait </style><style>body{display:none}</style>'
-  ' </pre><img src=x onerror="alert(2)"> wait & so "quoted" {{ 7 * 7 }} \ud800'
+  ' </pre><img src=x onerror="alert(2)"> wait & so "quoted" '
+  '{{ 7 * 7 }} \ud800\u202e\x00'
 )
 
 
@@ -75,7 +76,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(tmp_path, few):
 def test_model_text_stands_as_it_was_written(tmp_path, few):
   page = report.page([runs.read(nasty_run(tmp_path))])
   assert '&lt;script&gt;alert(1)&lt;/script&gt;' in page
-  assert '{{ 7 * 7 }}' in page
+  assert '{{ 7 * 7 }} ?&lt;202E&gt;&lt;0000&gt;' in page
   assert 'http-equiv="refresh"' not in page
 
 

@@ -113,6 +113,18 @@ def test_a_record_that_cannot_be_drawn_is_named_by_its_line(
     runs.read(path)
 
 
+@pytest.mark.parametrize(
+  ('row', 'what'),
+  [(sample(length='9'), "2: length is '9'"), ([1], r'2: it is \[1\]')],
+)
+def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
+  lines = [run_folder.to_json(r) for r in (sample(), row)]
+  path = tmp_path / 'held_out.jsonl.gz'
+  path.write_bytes(runs.gzip.compress('\n'.join(lines).encode()))
+  with pytest.raises(ValueError, match=rf'held_out\.jsonl\.gz:{what}'):
+    runs.read_samples(path)
+
+
 def test_a_config_that_is_not_a_runs_is_refused(tmp_path):
   (make(tmp_path) / 'config.json').write_text('{"seed": 0, "task": "x"}')
   with pytest.raises(ValueError, match=r'config\.json lacks schedule'):

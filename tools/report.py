@@ -10,6 +10,7 @@ import argparse
 import base64
 import datetime
 import pathlib
+import re
 import sys
 import time
 
@@ -28,6 +29,7 @@ from siri_jax.analysis import (
 
 TEMPLATE = pathlib.Path(__file__).with_name('report.html')
 DPI = 200
+UNSEEN = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]')
 PROBLEMS = 4  # Whose samples are shown, of each setting.
 SAYS = {
   'schedules': 'Every schedule over one cycle.',
@@ -64,7 +66,7 @@ def page(read, chosen=None, refresh=0):
   going = sum(not run.complete for run in read)
   environment = jinja2.Environment(autoescape=True)  # Model text comes in here.
   return environment.from_string(TEMPLATE.read_text()).render(
-    title=', '.join(group.label for group in found),
+    title=', '.join(g.label for g in found) if read[1:] else read[0].name,
     state=f'{len(read)} runs, {going} of them going on.'
     if len(read) > 1
     else ('Going on.' if going else 'Complete.'),
@@ -158,7 +160,7 @@ def _samples(group, chosen):
     'says': ' beside '.join(titles),
     'pairs': [
       (
-        pair[0]['problem'],
+        _visible(pair[0]['problem']),
         [_sample(*part, chosen) for part in zip(titles, pair, strict=True)],
       )
       for pair in _pairs([table.to_dict('records') for table in tables])
@@ -186,7 +188,7 @@ def _pairs(tables):
 
 
 def _sample(at, row, chosen):
-  segments = words.segments(row['response'], chosen)
+  segments = words.segments(_visible(row['response']), chosen)
   return {
     'at': at,
     'verdict': 'right' if row['correct'] else 'wrong',
@@ -194,6 +196,11 @@ def _sample(at, row, chosen):
     'marked': sum(marked for _, marked in segments),
     'segments': segments,
   }
+
+
+def _visible(text):
+  """A text whose control characters, which could turn it round, are written."""
+  return UNSEEN.sub(lambda found: f'<{ord(found[0]):04X}>', text)
 
 
 def write(path, text):

@@ -31,7 +31,7 @@ def draw(folders):
   """
   own = dict(zip(paper.labels(folders), map(paper.read, folders), strict=True))
   names = list(dict.fromkeys(n for found in own.values() for n in found))
-  fig, axes = style.sheet(len(names), heights=2.0, width=style.PAGE)
+  fig, axes = style.sheet(len(names), heights=2.0)
   for ax, name in zip(axes[:, 0], names, strict=True):
     for (label, found), look in style.cycled(own.items()):
       if name in found:
@@ -44,7 +44,7 @@ def draw(folders):
         _curve(ax, *columns, label, look)
         _mark(ax, record['cap_for_95'], *columns[:2], look['color'])
     _name(ax, paper.SETS.get(name, name))
-  style.legend(fig, axes[:, 0], columns=4)
+  style.legend(fig, axes[:, 0])
   return fig
 
 
@@ -142,7 +142,7 @@ def _samples(run, step, name):
   """An evaluation's samples; [] where they were not kept."""
   paths = run.sample_files('eval').get(step, [])
   named = [path for path in paths if path.name == f'{name}.jsonl.gz']
-  return [row for path in named for row in runs.read_rows(path)]
+  return [row for path in named for row in runs.read_samples(path)]
 
 
 def _span(pairs):

@@ -97,17 +97,26 @@ def main(argv):
   except ValueError as error:
     print('refused:', *str(error).splitlines(), sep='\n  ', file=sys.stderr)
     return 2
-  chosen = args.words.split(',') if args.words else None
+  try:
+    _draw(read, pathlib.Path(args.out), args.words)
+  except OSError as error:
+    print(f'refused: {error}', file=sys.stderr)
+    return 2
+  except KeyboardInterrupt:
+    return 130
+  return 0
+
+
+def _draw(read, out, asked):
+  """Writes what can be drawn into a folder and says what cannot, and why."""
   for run in read:
     for note in run.notes:
       print(note)
-  for name, found in drawn(read, chosen):
+  for name, found in drawn(read, asked.split(',') if asked else None):
     if isinstance(found, str):
       print(f'{name}: not drawn: {found}', flush=True)
     else:
-      paths = style.save(found, pathlib.Path(args.out), name)
-      print(*paths, flush=True)
-  return 0
+      print(*style.save(found, out, name), flush=True)
 
 
 if __name__ == '__main__':

@@ -62,11 +62,23 @@ def draw(runs):
     _panel(ax, traces)
     ax.set_title(title, fontsize=style.TEXT)
     ax.set_ylabel('accuracy, %')
-    ax.set(**closer or {})
+    if closer:
+      ax.set(**closer)
+      _lighten(ax)
   axes[-1, 0].set_xlabel('mean length of a response, tokens')
   style.legend(fig, axes[:, 0])
   style.note(fig, groups.spread(found, 'bars'), groups.missing(found))
   return fig
+
+
+def _lighten(ax):
+  """Lets the points stand out from traces and bars, which cross each other."""
+  points = {'o', *style.MARKERS.values()}
+  for part in (*ax.collections, *ax.lines):
+    kept = part.get_label() == FRONT
+    if part in ax.lines:
+      kept |= part.get_marker() in points
+    part.set_alpha(None if kept else 0.35)
 
 
 def _trace(group, name):

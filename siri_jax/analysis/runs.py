@@ -23,6 +23,14 @@ DRAWN = {
     *('truncated_frac', 'tokens'),
   ),
 }
+SAMPLE = {  # What is read of every sample.
+  'problem_id': str,
+  'problem': str,
+  'response': str,
+  'finish_reason': str,
+  'length': int,
+  'correct': bool,
+}
 SETTINGS = (  # Those that figures and tables go by.
   *('seed', 'task', 'schedule', 'schedule_kw', 'cap_at', 'eval_cap'),
   'total_steps',
@@ -185,6 +193,22 @@ def steps_done(folder):
   """Whole records of a run's metrics; 0 where there is no run yet."""
   path = pathlib.Path(folder) / 'metrics.jsonl'
   return path.read_bytes().count(b'\n') if path.exists() else 0
+
+
+def read_samples(path):
+  """The rows of a file in eval/ or rollouts/.
+
+  Raises:
+    ValueError: it is damaged, or a row is no sample; names it and the line.
+  """
+  rows = read_rows(path)
+  for number, row in enumerate(rows, 1):
+    kinds = SAMPLE.items() if isinstance(row, dict) else [('it', dict)]
+    for name, kind in kinds:
+      value = row.get(name) if isinstance(row, dict) else row
+      if type(value) is not kind:
+        raise ValueError(f'{path}:{number}: {name} is {value!r:.60}')
+  return rows
 
 
 def columns(records):

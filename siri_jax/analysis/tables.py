@@ -60,7 +60,7 @@ def samples(read, kind='eval', steps=None):
       for step, paths in run.sample_files(kind).items()
       if steps is None or step in steps
       for path in paths
-      for row in runs.read_rows(path)
+      for row in runs.read_samples(path)
     ]
     kept = SAMPLE if kind == 'rollouts' else ('set', *SAMPLE)
     kept = [n for n in kept if any(n in row for row in rows)]
@@ -81,7 +81,7 @@ def length_cut(run):
   lengths = np.full(len(cut), np.nan)
   caps = dict(zip(run.column('step'), run.column('cap'), strict=True))
   for step, paths in run.sample_files('rollouts').items():
-    rows = [row for path in paths for row in runs.read_rows(path)]
+    rows = [row for path in paths for row in runs.read_samples(path)]
     own = [
       row['length']
       for row in rows
