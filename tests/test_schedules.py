@@ -7,8 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from configs import schedules as shapes
-from siri_jax import lookup, schedules
+from siri_jax import schedules
 
 LOW, HIGH = 8192, 16384
 PERIODS = 320, 480, 640
@@ -221,16 +220,3 @@ def test_all_faults_come_at_once():
     )
   for name in 'high=-1', 'period=1', 'phase=-1', 'low_share=2', "first='up'":
     assert name in str(error.value)
-
-
-# The family's contract, which any function of it keeps.
-
-
-@pytest.mark.parametrize('name', lookup.names('schedule'))
-def test_a_schedule_with_its_line_gives_caps_in_reach(name):
-  schedule = lookup.find('schedule', name, shapes.lines(LOW, HIGH, 640)[name])
-  cap = jax.eval_shape(schedule, jax.ShapeDtypeStruct((), 'int32'))
-  assert (cap.shape, cap.dtype) == ((), 'int32')
-  values = [int(schedule(step)) for step in range(0, 1300, 50)]
-  assert values == jax.jit(jax.vmap(schedule))(np.arange(0, 1300, 50)).tolist()
-  assert LOW <= min(values) <= max(values) == HIGH
