@@ -36,7 +36,8 @@ def turns(caps):
     turned = i > 0 and (value - flats[i - 1][2] > 0) != (step_out > 0)
     if turned or (i == 0 and jumps):
       at = end if jumps else (start + end - 1) // 2
-      found[at] = 'compressed' if step_out > 0 else 'expanded'
+      # Of a bottom that jumps to a top which falls at once, the bottom counts.
+      found.setdefault(at, 'compressed' if step_out > 0 else 'expanded')
   return found
 
 

@@ -139,3 +139,10 @@ def test_after_the_last_turn_it_goes_the_other_way():
     *2 * ['compress'],
     *3 * ['expand'],
   ]
+
+
+def test_a_sawtooth_is_compressed_at_the_end_of_each_tooth():
+  caps = [9, 7, 5, 3, 1] * 3
+  turning = phases.turns(caps)
+  assert turning == {5: 'compressed', 10: 'compressed'}
+  assert phases.phases(caps[:10], turning) == ['compress'] * 10

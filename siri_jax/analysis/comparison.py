@@ -4,6 +4,7 @@ python -m siri_jax.analysis.comparison RUNS/ABLATION [--at=STEP]
 """
 
 import argparse
+import functools
 import json
 import math
 import pathlib
@@ -94,14 +95,18 @@ def paired_bootstrap(one, other, draws, seed=0):
     section 2.4, on the pairs; both factors of the design are drawn anew.
   """
   gap = np.asarray(other, float) - np.asarray(one, float)
-  seeds, problems = gap.shape
-  draw = np.random.default_rng(seed)
-  by_seed = draw.multinomial(seeds, np.full(seeds, 1 / seeds), draws) / seeds
-  by_problem = (
-    draw.multinomial(problems, np.full(problems, 1 / problems), draws)
-    / problems
-  )
+  by_seed, by_problem = _weights(*gap.shape, draws, seed)
   return np.sum((by_seed @ gap) * by_problem, axis=1)
+
+
+@functools.lru_cache(maxsize=2)  # All measures and arms take the same draws.
+def _weights(seeds, problems, draws, seed):
+  """Share of each seed [draws, seeds] and problem [draws, problems]."""
+  draw = np.random.default_rng(seed)
+  return [
+    draw.multinomial(count, np.full(count, 1 / count), draws) / count
+    for count in (seeds, problems)
+  ]
 
 
 def text(frame, style='simple'):
