@@ -79,7 +79,7 @@ def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
   assert figures.main([str(run), f'--out={tmp_path}/out']) == 0
   told = capsys.readouterr().out
   assert 'pareto: not drawn: no run has an evaluation' in told
-  assert 'words: not drawn: no run kept samples' in told
+  assert 'words: not drawn: no run kept samples with text' in told
   assert 'lag: not drawn: No lag: cosine (' in told
   assert (tmp_path / 'out/training.png').read_bytes().startswith(b'\x89PNG')
   assert (tmp_path / 'out/training.pdf').read_bytes().startswith(b'%PDF')
@@ -186,6 +186,16 @@ def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
   keep(path, 3, [sample(response='wait')], 'rollouts')
   found = words.table([runs.read(path)], ['wait'])
   assert list(found.a_response) == [2, 1]
+
+
+def test_samples_without_texts_are_no_samples_to_count_words_in(tmp_path):
+  path = make(tmp_path)
+  bare = {k: v for k, v in sample().items() if k not in runs.TEXTS}
+  keep(path, 0, [bare])
+  keep(path, 4, [bare])
+  with pytest.raises(style.NothingToDrawError, match='with text'):
+    words.draw([runs.read(path)])
+  assert len(caps.of_runs([runs.read(path)]).axes) == 1
 
 
 def test_a_compression_that_goes_on_has_no_after(tmp_path):

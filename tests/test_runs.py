@@ -115,7 +115,10 @@ def test_a_record_that_cannot_be_drawn_is_named_by_its_line(
 
 @pytest.mark.parametrize(
   ('row', 'what'),
-  [(sample(length='9'), "2: length is '9'"), ([1], r'2: it is \[1\]')],
+  [
+    (sample(length='9'), "2: length is '9'"),
+    ([1], r'2 is not a JSON object: \[1\]'),
+  ],
 )
 def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
   lines = [run_folder.to_json(r) for r in (sample(), row)]

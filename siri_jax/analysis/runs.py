@@ -23,10 +23,9 @@ DRAWN = {
     *('truncated_frac', 'tokens'),
   ),
 }
+TEXTS = ('problem', 'response')  # A run kept small may lack them.
 SAMPLE = {  # What is read of every sample.
   'problem_id': str,
-  'problem': str,
-  'response': str,
   'finish_reason': str,
   'length': int,
   'correct': bool,
@@ -203,11 +202,12 @@ def read_samples(path):
   """
   rows = read_rows(path)
   for number, row in enumerate(rows, 1):
-    kinds = SAMPLE.items() if isinstance(row, dict) else [('it', dict)]
-    for name, kind in kinds:
-      value = row.get(name) if isinstance(row, dict) else row
-      if type(value) is not kind:
-        raise ValueError(f'{path}:{number}: {name} is {value!r:.60}')
+    if not isinstance(row, dict):
+      raise ValueError(f'{path}:{number} is not a JSON object: {row!r:.60}')
+    texts = {name: str for name in TEXTS if name in row}
+    for name, kind in {**SAMPLE, **texts}.items():
+      if type(row.get(name)) is not kind:
+        raise ValueError(f'{path}:{number}: {name} is {row.get(name)!r:.60}')
   return rows
 
 

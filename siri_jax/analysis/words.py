@@ -12,6 +12,10 @@ from siri_jax.analysis import groups, panels, style, tables
 PAPER = ('wait', 'hold on', 'alternatively', 'so', 'compute')
 BUILT_IN = ('wait',)  # All that the built-in task's vocabulary has of them.
 ANSWERS = {True: 'right', False: 'wrong'}
+COLUMNS = (
+  *('cycle', 'point', 'step', 'answers', 'word'),
+  *('samples', 'a_response', 'a_response_se', 'per_1000_tokens'),
+)
 POINTS = {'before': style.SKY, 'after': style.BLUE}
 
 
@@ -89,7 +93,7 @@ def table(runs, words=None):
           place = {**own, 'cycle': cycle, 'point': point, 'step': done}
           samples = samples_at(run, done)
           rows += [{**place, **row} for row in _counted(samples, words)]
-  return pd.DataFrame(rows)
+  return pd.DataFrame(rows, columns=[*tables.NAMES, *COLUMNS])
 
 
 def draw(runs, words=None, cycle=1):
@@ -109,13 +113,12 @@ def draw(runs, words=None, cycle=1):
     NothingToDrawError: no run kept samples from both ends of it.
   """
   found = table(runs, words)
-  if len(found):
-    found = found[found.cycle == cycle]
-  pairs = len(found) and found.groupby('setting').point.nunique() == 2
+  found = found[found.cycle == cycle]
+  pairs = found.groupby('setting').point.nunique() == 2
   style.need(
-    np.any(pairs),
-    f'no run kept samples, in eval/ or rollouts/, from both ends of its '
-    f'compression {cycle}',
+    pairs.any(),
+    f'no run kept samples with text, in eval/ or rollouts/, from both ends of '
+    f'its compression {cycle}',
   )
   found = found[found.setting.isin(pairs[pairs].index)]
   several = found.setting.nunique() > 1
@@ -147,12 +150,14 @@ def samples_at(run, done):
   """The samples of a policy after so many updates, as `tables.samples`.
 
   Those of the evaluation there; or those that the step before or after it
-  trained on; else an empty table.
+  trained on; else, or where they were kept without their texts, none.
   """
   if done in run.sample_files('eval'):
-    return tables.samples([run], 'eval', [done])
-  near = [s for s in (done, done - 1) if s in run.sample_files('rollouts')]
-  return tables.samples([run], 'rollouts', near[:1])
+    found = tables.samples([run], 'eval', [done])
+  else:
+    near = [s for s in (done, done - 1) if s in run.sample_files('rollouts')]
+    found = tables.samples([run], 'rollouts', near[:1])
+  return found if 'response' in found else found.head(0)
 
 
 def _names(group, run):
