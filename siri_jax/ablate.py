@@ -33,7 +33,7 @@ from siri_jax.analysis import runs as run_folders
 from siri_jax.main import refuse
 
 EXECUTORS = ('here', 'slurm', 'local', 'debug')
-PLACE = ('executor', 'jobs', 'partition', 'gpus', 'hours')
+PLACE = ('executor', 'jobs', 'partition', 'gpus', 'cpus', 'hours')
 STOP_SECS = 30.0  # To wait for runs that were asked to stop, beyond their own.
 
 
@@ -48,6 +48,7 @@ def ablate(
   jobs=0,
   partition='',
   gpus=0,
+  cpus=8,
   hours=24.0,
 ):
   """Makes the runs of a grid that are not there yet, and compares all.
@@ -66,7 +67,8 @@ def ablate(
       'debug' of submitit, which try it without a cluster.
     jobs: runs at once on this machine; 0: as many as it has room for.
     partition: of Slurm.
-    gpus: of a job's node.
+    gpus: of a job, which is a run on one node.
+    cpus: of a job.
     hours: of a job.
   Returns:
     DataFrame, an arm a row as comparison.compared has it, then one row for
@@ -85,7 +87,7 @@ def ablate(
   if past:
     for run in left:
       branch.begin(*past, run.config.to_dict(), run.folder)
-  cluster = dict(partition=partition, gpus=gpus, hours=hours)
+  cluster = dict(partition=partition, gpus=gpus, cpus=cpus, hours=hours)
   if executor == 'here':
     ending = executors.here(attempts, jobs=jobs)
   else:
@@ -178,7 +180,8 @@ def main(argv):
   parser.add_argument('--executor', default='here', choices=EXECUTORS)
   parser.add_argument('--jobs', type=int, default=0, help='at once, here')
   parser.add_argument('--partition', default='', help="Slurm's")
-  parser.add_argument('--gpus', type=int, default=0, help="of a job's node")
+  parser.add_argument('--gpus', type=int, default=0, help='of a job')
+  parser.add_argument('--cpus', type=int, default=8, help='of a job')
   parser.add_argument('--hours', type=float, default=24.0, help='of a job')
   asked, words = parser.parse_known_args(argv)
   if (asked.past is None) != (asked.step is None):

@@ -104,7 +104,7 @@ def here(attempts, *, jobs=0):
       attempt.process.wait()
 
 
-def submitted(attempts, *, cluster, folder, partition, gpus, hours):
+def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
   """Jobs of a cluster, one a run, through submitit.
 
   Args:
@@ -112,7 +112,8 @@ def submitted(attempts, *, cluster, folder, partition, gpus, hours):
     cluster: 'slurm'; 'local' or 'debug' try it without one.
     folder: where submitit keeps its own files, which it pickles.
     partition: of Slurm, '' for its default.
-    gpus: a node; a run has one node.
+    gpus: of a job; a job is a run on one node.
+    cpus: of a job.
     hours: of a job; one that takes longer is queued again and goes on.
   """
   import submitit  # It takes a while, and few have a cluster.
@@ -124,6 +125,7 @@ def submitted(attempts, *, cluster, folder, partition, gpus, hours):
     name='siri_jax',
     timeout_min=max(1, round(60 * hours)),
     gpus_per_node=gpus,
+    cpus_per_task=cpus,
     slurm_array_parallelism=len(attempts),
     # So long before the end a job is told of it: a run needs it to save.
     slurm_signal_delay_s=round(attempts[0].run.config.stop_secs) + 20,

@@ -170,7 +170,7 @@ def test_a_failed_job_says_why_as_a_failed_process_does(tmp_path):
   run.arguments.append('--config.seed=-1')
   attempt = executors.Attempt(run, tmp_path / 'said.txt')
   place = dict(cluster='debug', folder=tmp_path / 'submitit', partition='')
-  ends = executors.submitted([attempt], **place, gpus=0, hours=0.1)
+  ends = executors.submitted([attempt], **place, gpus=0, cpus=1, hours=0.1)
   (end,) = [end for end in ends if end[0]]
   assert end == (run, 2)
   assert 'seed=-1 is not' in (tmp_path / 'said.txt').read_text()
