@@ -111,10 +111,17 @@ class Publisher:
       }
       data = json.dumps(manifest).encode()
       run_folder.write_atomically(folder / MANIFEST, data)
-    for old in sorted(self._folder.glob(f'{self._run}-' + '[0-9]' * 6))[:-KEPT]:
-      shutil.rmtree(old, ignore_errors=True)
+    self._forget(folder)
     digest = hashlib.sha256(data).hexdigest()
     return Pushed(version, name, digest, f'{self._label}:{version}')
+
+  def _forget(self, newest):
+    """Deletes this run's pushes but the newest and those right before it."""
+    found = sorted(self._folder.glob(f'{self._run}-' + '[0-9]' * 6))
+    place = found.index(newest)
+    # Those of higher versions are of an attempt that was killed.
+    for old in found[: max(0, place + 1 - KEPT)] + found[place + 1 :]:
+      shutil.rmtree(old, ignore_errors=True)
 
   def bring(self, line, pushed):
     """Leaves a server serving a push, whatever state it was in.

@@ -230,6 +230,15 @@ def test_the_last_two_pushes_are_kept(tmp_path):
   ]
 
 
+def test_a_run_that_goes_on_from_before_its_last_push_is_served(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    for version in (8, 9, 10):
+      engine.push(PARAMS, version)
+    engine.push(PARAMS, 8)  # It was killed, and its newest checkpoint is that.
+    assert fake.label.endswith(':8')
+  assert [path.name for path in tmp_path.iterdir()] == ['run-000008']
+
+
 # What cannot pass.
 
 
