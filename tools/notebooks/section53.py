@@ -41,6 +41,7 @@ from IPython.display import Markdown
 from siri_jax import grid
 from siri_jax.ablate import ablate
 from siri_jax.analysis import (
+  caps,
   comparison,
   curves,
   lag,
@@ -221,6 +222,16 @@ shown(
     )
   )
 )
+
+# %% [markdown]
+"""
+Under lower caps the difference is larger than at the end of a free answer: a
+sample longer than a cap counts as wrong under it. Under 46 tokens the constant
+arm answers next to nothing.
+"""
+
+# %%
+caps.of_runs(of('constant', BASELINE, 'cosine 48'))
 
 # %% [markdown]
 """
