@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from siri_jax.analysis import style, tables
+from siri_jax.analysis import runs, style
 
 OUTCOMES = {  # Column -> label, colour.
   'length_correct': ('right', style.RIGHT),
@@ -124,7 +124,7 @@ def outcomes(ax, group):
     style.line(ax, steps, mean, color=colour, label=label)
     if len(group.runs) > 1:
       style.band(ax, steps, low, high, colour)
-  cut = [(r.column('step'), tables.length_cut(r)) for r in group.runs]
+  cut = [(r.column('step'), runs.length_cut(r)) for r in group.runs]
   steps, lengths = (np.concatenate(part) for part in zip(*cut, strict=True))
   ax.plot(steps, lengths, '.', color=style.CUT, markersize=2, label='cut')
   ax.set_ylabel('response, tokens')

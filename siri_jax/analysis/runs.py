@@ -188,6 +188,28 @@ def read_rows(path):
     raise ValueError(f'{path} cannot be read: {error}') from error
 
 
+def length_cut(run):
+  """Mean length of the samples that the cap cut, float64 [steps], tokens.
+
+  Where the sampler stops at the cap that is the cap itself; where a longer
+  sample is clipped for its reward, it is known of the kept steps alone.
+  """
+  cut = run.column('truncated_frac') > 0
+  if run.config['cap_at'] == 'sampler':
+    return np.where(cut, run.column('cap'), np.nan)
+  lengths = np.full(len(cut), np.nan)
+  caps = dict(zip(run.column('step'), run.column('cap'), strict=True))
+  for step, paths in run.sample_files('rollouts').items():
+    rows = [row for path in paths for row in read_samples(path)]
+    own = [
+      row['length']
+      for row in rows
+      if row['finish_reason'] == 'length' or row['length'] > caps.get(step, 0)
+    ]
+    lengths[run.column('step') == step] = np.mean(own) if own else np.nan
+  return lengths
+
+
 def steps_done(folder):
   """Whole records of a run's metrics; 0 where there is no run yet."""
   path = pathlib.Path(folder) / 'metrics.jsonl'

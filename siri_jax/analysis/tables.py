@@ -1,6 +1,5 @@
 """Run folders as tidy tables: one row a step, an evaluation or a sample."""
 
-import numpy as np
 import pandas as pd
 
 from siri_jax.analysis import groups, runs
@@ -23,7 +22,7 @@ def steps(read):
     tokens, nan where no sample was cut.
   """
   return _stacked(
-    read, lambda run: {**run.metrics, 'length_cut': length_cut(run)}
+    read, lambda run: {**run.metrics, 'length_cut': runs.length_cut(run)}
   )
 
 
@@ -67,28 +66,6 @@ def samples(read, kind='eval', steps=None):
     return {name: [_whole(row.get(name)) for row in rows] for name in kept}
 
   return _stacked(read, own)
-
-
-def length_cut(run):
-  """Mean length of the samples that the cap cut, float64 [steps], tokens.
-
-  Where the sampler stops at the cap that is the cap itself; where a longer
-  sample is clipped for its reward, it is known of the kept steps alone.
-  """
-  cut = run.column('truncated_frac') > 0
-  if run.config['cap_at'] == 'sampler':
-    return np.where(cut, run.column('cap'), np.nan)
-  lengths = np.full(len(cut), np.nan)
-  caps = dict(zip(run.column('step'), run.column('cap'), strict=True))
-  for step, paths in run.sample_files('rollouts').items():
-    rows = [row for path in paths for row in runs.read_samples(path)]
-    own = [
-      row['length']
-      for row in rows
-      if row['finish_reason'] == 'length' or row['length'] > caps.get(step, 0)
-    ]
-    lengths[run.column('step') == step] = np.mean(own) if own else np.nan
-  return lengths
 
 
 def _whole(value):
