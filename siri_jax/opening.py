@@ -10,6 +10,7 @@ import jax
 from siri_jax import (
   blueprint,
   checkpoint,
+  free,
   run_folder,
   sharding,
   steps,
@@ -24,35 +25,6 @@ from siri_jax.watch import Signals
 from siri_jax.watchdog import Watchdog
 from siri_jax.world import World
 
-# Settings that a run may be resumed with another value of: none of them
-# changes what is learned.
-FREE = (
-  'cache_dir',
-  'writers',
-  'grader_workers',
-  'grader_memory_gb',
-  'eval_every',
-  'checkpoint_every',
-  'keep_checkpoints',
-  'keep_every',
-  'rollouts_every',
-  'picture_every',
-  'table_samples',
-  'table_caps',
-  'hosts_kw',
-  'stop_secs',
-  'stall_secs',
-  'server_kw',
-  'alarms_kw',
-  'natural_kw',
-  # But for rounding:
-  'mesh_kw',
-  'micro_rows',
-  'row_tokens',
-  'head_chunk',
-  'remat',
-)
-
 
 def open_folder(path, c, *, source, overrides, allow_change):
   """The run's folder, locked; see run_folder.RunFolder."""
@@ -61,7 +33,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
     c.to_dict(),
     source=source,
     overrides=overrides,
-    free=FREE,
+    free=free.SETTINGS,
     allow_change=allow_change,
   )
 

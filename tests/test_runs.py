@@ -130,7 +130,7 @@ def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
 
 def test_a_config_that_is_not_a_runs_is_refused(tmp_path):
   (make(tmp_path) / 'config.json').write_text('{"seed": 0, "task": "x"}')
-  with pytest.raises(ValueError, match=r'config\.json lacks schedule'):
+  with pytest.raises(ValueError, match=r'config\.json: lacks schedule;'):
     runs.read(tmp_path)
 
 
@@ -145,6 +145,14 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
     ('cosine', 3),
     ('constant', 1),
   ]
+
+
+def test_settings_that_change_nothing_learned_make_no_other_group(tmp_path):
+  made = [
+    make(tmp_path / f's{seed}', seed=seed, server_kw={'port': seed})
+    for seed in range(2)
+  ]
+  assert len(groups.of(runs.read_all(made))) == 1
 
 
 def test_groups_of_one_schedule_are_told_apart_by_what_differs(tmp_path):

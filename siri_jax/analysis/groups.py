@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax import run_folder
+from siri_jax import free, run_folder
 from siri_jax.analysis import table
 
 MOST = 3  # Settings that a label names.
@@ -130,12 +130,17 @@ def _span(records, name, scale):
 
 
 def _settings(run):
-  """What a run was set to but for its seed, and its past likewise."""
-  settings = {k: v for k, v in run.config.items() if k != 'seed'}
+  """What decides what a run learns but for its seed, and its past likewise."""
+  settings = _deciding(run.config)
   for past in run.past:
-    before = {k: v for k, v in (past.config or {}).items() if k != 'seed'}
+    before = _deciding(past.config or {})
     settings[f'past_{past.step}'] = run_folder.to_json(before, sort_keys=True)
   return settings
+
+
+def _deciding(config):
+  aside = ('seed', *free.SETTINGS)
+  return {name: value for name, value in config.items() if name not in aside}
 
 
 def _key(run):

@@ -30,10 +30,12 @@ SAMPLE = {  # What is read of every sample.
   'length': int,
   'correct': bool,
 }
-SETTINGS = (  # Those that figures and tables go by.
-  *('seed', 'task', 'schedule', 'schedule_kw', 'cap_at', 'eval_cap'),
-  'total_steps',
-)
+SETTINGS = {  # Those that figures and tables go by.
+  **{'seed': int, 'task': str, 'schedule': str, 'schedule_kw': dict},
+  **{'cap_at': str, 'eval_cap': int, 'total_steps': int},
+}
+ABOUT = {'arg': str, 'overrides': dict}
+EMPTY = {'arg': '', 'overrides': {}}  # A branch that has yet to start.
 NEEDED = {
   'metrics': ('step', 'cap'),
   'eval': ('step', 'kind', 'set', 'accuracy', 'length'),
@@ -83,7 +85,7 @@ class Run:
   @property
   def short(self):
     """The config's argument or the schedule, and where it was branched."""
-    overrides = self.info.get('overrides') or {}
+    overrides = self.info.get('overrides', {})
     chosen = any(name.startswith('schedule') for name in overrides)
     argument = '' if chosen else self.info.get('arg')
     after = f' from {self.past[-1].step}' if self.past else ''
@@ -243,8 +245,8 @@ def _read(folder, heirs):
   """A run and its past; heirs are the folders that were branched from it."""
   info = _object(folder / 'RUN.json')
   config = _object(folder / 'config.json')
-  if missing := [name for name in SETTINGS if name not in config]:
-    raise ValueError(f'{folder}/config.json lacks {", ".join(missing)}')
+  _refuse_types(folder / 'config.json', config, SETTINGS)
+  _refuse_types(folder / 'RUN.json', {**EMPTY, **info}, ABOUT)
   records, evals = _records(folder, 'metrics'), _records(folder, 'eval')
   past, notes = (), ()
   if 'branched_from' in info:
@@ -300,6 +302,17 @@ def _object(path):
   if not isinstance(found, dict):
     raise ValueError(f'{path} is not a JSON object')
   return found
+
+
+def _refuse_types(path, found, kinds):
+  """Raises where a file lacks what is needed of it, or has it otherwise."""
+  wrong = [
+    f'{name} is {found[name]!r:.60}' if name in found else f'lacks {name}'
+    for name, kind in kinds.items()
+    if type(found.get(name)) is not kind
+  ]
+  if wrong:
+    raise ValueError(f'{path}: {"; ".join(wrong)}')
 
 
 def _records(folder, name):
