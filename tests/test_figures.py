@@ -70,6 +70,17 @@ def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(whole, name):
   )
 
 
+@pytest.mark.parametrize('runs_of_it', [1, 3])
+@pytest.mark.parametrize('name', ['training', 'overlay', 'outcomes', 'pareto'])
+def test_nothing_reaches_over_the_edge_of_a_figure(whole, name, runs_of_it):
+  fig = figures.every()[name](whole[:runs_of_it])
+  fig.draw_without_rendering()
+  box = fig.get_tightbbox()  # Inches.
+  assert min(box.x0, box.y0) >= -0.01
+  assert box.x1 <= fig.get_figwidth() + 0.01
+  assert box.y1 <= fig.get_figheight() + 0.01
+
+
 def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
   tmp_path, monkeypatch, capsys
 ):
@@ -91,6 +102,13 @@ def test_the_command_refuses_folders_that_are_no_runs(tmp_path, capsys):
   told = capsys.readouterr().err
   assert f'{tmp_path}/a is not' in told
   assert f'{tmp_path}/b is not' in told
+
+
+def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+  evals = [evaluation(0, 'start', 0.5, 50.0, name='$_5$^')]
+  fig = pareto.draw([runs.read(make(tmp_path, evals=evals))])
+  fig.draw_without_rendering()
+  assert fig.axes[0].get_title() == '$_5$^'
 
 
 def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):

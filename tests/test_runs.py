@@ -101,6 +101,7 @@ def test_all_folders_that_cannot_be_read_are_named_at_once(tmp_path):
     ('metrics', {'cap': 3}, r'metrics\.jsonl:4: step is None'),
     ('eval', {'step': 9, 'kind': 'end'}, r'eval\.jsonl:4: set is None'),
     ('eval', {**POINTS[0], 'set': 7}, r'eval\.jsonl:4: set is 7'),
+    ('eval', {**POINTS[0], 'set': 'a\ud800'}, r'eval\.jsonl:4: set is'),
   ],
 )
 def test_a_record_that_cannot_be_drawn_is_named_by_its_line(

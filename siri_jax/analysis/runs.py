@@ -323,7 +323,8 @@ def _records(folder, name):
     lacking = [n for n in NEEDED[name] if record.get(n) is None]
     odd = [n for n in DRAWN[name] if not _numeric(record.get(n))]
     if name == 'eval':
-      odd += [n for n in ('kind', 'set') if not isinstance(record.get(n), str)]
+      lacking += [n for n in DRAWN[name] if n not in record]
+      odd += [n for n in ('kind', 'set') if not _printable(record.get(n))]
     for what in dict.fromkeys([*lacking, *odd]):
       wrong.append(f'{path}:{number}: {what} is {record.get(what)!r}')
   if wrong:
@@ -336,6 +337,11 @@ def _numeric(value):
   return value is None or (
     isinstance(value, numbers.Real) and not isinstance(value, bool)
   )
+
+
+def _printable(value):
+  """Whether it is a text that can stand in a figure."""
+  return isinstance(value, str) and value.isprintable()
 
 
 def _column(values):

@@ -22,6 +22,8 @@ MARKERS = {'compressed': 'v', 'expanded': '^'}  # Others are dots.
 SHADE, GREY = '0.9', '0.4'
 COLUMN, PAGE = 3.3, 6.9  # Inches: a column of a paper, and its two columns.
 TEXT, SMALL = 8, 7  # Points.
+LETTERS = 20  # Of SMALL points that an inch has room for, about.
+HANDLE = 6  # Letters that an entry of a legend takes beside its name.
 DPI = 300
 # TrueType in a PDF, which publishers ask for and people can search.
 TYPE = {
@@ -29,6 +31,7 @@ TYPE = {
   'axes.labelsize': TEXT,
   'axes.titlesize': TEXT,
   'pdf.fonttype': 42,
+  'text.parse_math': False,  # A dollar in a name is a dollar.
 }
 
 
@@ -112,33 +115,38 @@ def cycled(items):
     yield item, {'color': colour, 'linestyle': line}
 
 
-def legend(fig, axes, columns=2, **more):
-  """One legend above all panels, where it hides no data; a name once."""
+def legend(fig, axes, columns=2):
+  """One legend above all panels, where it hides no data; a name once.
+
+  It has at most so many columns, and fewer where they are too wide.
+  """
   entries = {}
   for ax in axes:
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
       entries.setdefault(label, handle)
   if entries:
-    fig.legend(
-      entries.values(),
-      entries,
-      loc='outside upper center',
-      ncols=min(columns, len(entries)),
-      frameon=False,
-      fontsize=SMALL,
-      columnspacing=1.2,
-      handlelength=1.8,
-      **more,
-    )
+    widest = HANDLE + max(map(len, entries))
+    room = int(fig.get_figwidth() * LETTERS / widest)
+    with matplotlib.rc_context(TYPE):
+      fig.legend(
+        entries.values(),
+        entries,
+        loc='outside upper center',
+        ncols=max(min(columns, room, len(entries)), 1),
+        frameon=False,
+        fontsize=SMALL,
+        columnspacing=1.2,
+        handlelength=1.8,
+      )
 
 
 def note(fig, *sentences):
   """Words below a figure: what its bands are, and what is missing."""
   told = ' '.join(s for s in sentences if s)
-  characters = int(fig.get_figwidth() * 20)  # Of SMALL points, an inch.
   if told:
-    lines = textwrap.wrap(told, characters)
-    fig.supxlabel('\n'.join(lines), fontsize=SMALL, color=GREY)
+    lines = textwrap.wrap(told, int(fig.get_figwidth() * LETTERS))
+    with matplotlib.rc_context(TYPE):
+      fig.supxlabel('\n'.join(lines), fontsize=SMALL, color=GREY)
 
 
 def line(ax, steps, values, **style):

@@ -196,7 +196,7 @@ def _bars(ax, part, name):
     ax.bar(places, mean, 0.38, color=colour, label=f'{point} compression')
     bars = [np.subtract(mean, low), np.subtract(high, mean)]
     ax.errorbar(places, mean, bars, fmt='none', ecolor='black', elinewidth=0.8)
-  ax.set_xticks(range(len(labels)), labels)
+  ax.set_xticks(range(len(labels)), labels, parse_math=False)
   ax.set_xlim(-0.6, max(len(labels), 1) - 0.4)
   if sum(map(len, labels)) > 12:
     ax.tick_params('x', rotation=40)
