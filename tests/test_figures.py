@@ -11,6 +11,7 @@ from configs import schedules as shapes
 from siri_jax import lookup, run_folder
 from siri_jax.analysis import (
   caps,
+  checks,
   figures,
   groups,
   lag,
@@ -208,7 +209,7 @@ def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
 
 def test_samples_without_texts_are_no_samples_to_count_words_in(tmp_path):
   path = make(tmp_path)
-  bare = {k: v for k, v in sample().items() if k not in runs.TEXTS}
+  bare = {k: v for k, v in sample().items() if k not in checks.TEXTS}
   keep(path, 0, [bare])
   keep(path, 4, [bare])
   with pytest.raises(style.NothingToDrawError, match='with text'):

@@ -3,7 +3,6 @@
 import dataclasses
 import gzip
 import json
-import numbers
 import pathlib
 import zlib
 from typing import NamedTuple
@@ -11,35 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siri_jax import run_folder
-
-# What is drawn of a record: numbers, where it has them at all.
-DRAWN = {
-  'metrics': (
-    *('step', 'cap', 'accuracy', 'length_mean', 'length_p90', 'entropy'),
-    *('length_correct', 'length_wrong', 'truncated_frac', 'tokens_so_far'),
-  ),
-  'eval': (
-    *('step', 'accuracy', 'accuracy_se', 'length', 'length_se'),
-    *('truncated_frac', 'tokens'),
-  ),
-}
-TEXTS = ('problem', 'response')  # A run kept small may lack them.
-SAMPLE = {  # What is read of every sample.
-  'problem_id': str,
-  'finish_reason': str,
-  'length': int,
-  'correct': bool,
-}
-SETTINGS = {  # Those that figures and tables go by.
-  **{'seed': int, 'task': str, 'schedule': str, 'schedule_kw': dict},
-  **{'cap_at': str, 'eval_cap': int, 'total_steps': int},
-}
-ABOUT = {'arg': str, 'overrides': dict}
-EMPTY = {'arg': '', 'overrides': {}}  # A branch that has yet to start.
-NEEDED = {
-  'metrics': ('step', 'cap'),
-  'eval': ('step', 'kind', 'set', 'accuracy', 'length'),
-}
+from siri_jax.analysis import checks
 
 
 class Past(NamedTuple):
@@ -225,13 +196,7 @@ def read_samples(path):
     ValueError: it is damaged, or a row is no sample; names it and the line.
   """
   rows = read_rows(path)
-  for number, row in enumerate(rows, 1):
-    if not isinstance(row, dict):
-      raise ValueError(f'{path}:{number} is not a JSON object: {row!r:.60}')
-    texts = {name: str for name in TEXTS if name in row}
-    for name, kind in {**SAMPLE, **texts}.items():
-      if type(row.get(name)) is not kind:
-        raise ValueError(f'{path}:{number}: {name} is {row.get(name)!r:.60}')
+  checks.refuse_samples(path, rows)
   return rows
 
 
@@ -243,11 +208,10 @@ def columns(records):
 
 def _read(folder, heirs):
   """A run and its past; heirs are the folders that were branched from it."""
-  info = _object(folder / 'RUN.json')
-  config = _object(folder / 'config.json')
-  _refuse_types(folder / 'config.json', config, SETTINGS)
-  _refuse_types(folder / 'RUN.json', {**EMPTY, **info}, ABOUT)
-  records, evals = _records(folder, 'metrics'), _records(folder, 'eval')
+  info = checks.json_object(folder / 'RUN.json')
+  config = checks.json_object(folder / 'config.json')
+  checks.refuse_settings(folder, info, config)
+  records, evals = (_records(folder, name) for name in ('metrics', 'eval'))
   past, notes = (), ()
   if 'branched_from' in info:
     before, past, notes = _before(folder, info['branched_from'], heirs)
@@ -282,66 +246,19 @@ def _before(folder, origin, heirs):
   return before, (*past, Past(parent, step, run.config)), run.notes
 
 
+def _records(folder, name):
+  """The records of metrics.jsonl or eval.jsonl."""
+  path = folder / f'{name}.jsonl'
+  records = run_folder.read_records(path)
+  checks.refuse_records(path, records)
+  return records
+
+
 def _rows(metrics):
   """Columns as records again."""
   names = list(metrics)
   rows = zip(*(metrics[name].tolist() for name in names), strict=True)
   return [dict(zip(names, row, strict=True)) for row in rows]
-
-
-def _object(path):
-  """A JSON file's object."""
-  if not path.exists():
-    raise FileNotFoundError(
-      f"{path.parent} is not a run's folder: it has no {path.name}"
-    )
-  try:
-    found = json.loads(path.read_text())
-  except ValueError as error:
-    raise ValueError(f'{path} is not JSON: {error}') from None
-  if not isinstance(found, dict):
-    raise ValueError(f'{path} is not a JSON object')
-  return found
-
-
-def _refuse_types(path, found, kinds):
-  """Raises where a file lacks what is needed of it, or has it otherwise."""
-  wrong = [
-    f'{name} is {found[name]!r:.60}' if name in found else f'lacks {name}'
-    for name, kind in kinds.items()
-    if type(found.get(name)) is not kind
-  ]
-  if wrong:
-    raise ValueError(f'{path}: {"; ".join(wrong)}')
-
-
-def _records(folder, name):
-  """The records of a file, each with what is drawn of it as numbers."""
-  path = folder / f'{name}.jsonl'
-  records, wrong = run_folder.read_records(path), []
-  for number, record in enumerate(records, 1):
-    lacking = [n for n in NEEDED[name] if record.get(n) is None]
-    odd = [n for n in DRAWN[name] if not _numeric(record.get(n))]
-    if name == 'eval':
-      lacking += [n for n in DRAWN[name] if n not in record]
-      odd += [n for n in ('kind', 'set') if not _printable(record.get(n))]
-    for what in dict.fromkeys([*lacking, *odd]):
-      wrong.append(f'{path}:{number}: {what} is {record.get(what)!r}')
-  if wrong:
-    more = f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''
-    raise ValueError('; '.join(wrong[:5]) + more)
-  return records
-
-
-def _numeric(value):
-  return value is None or (
-    isinstance(value, numbers.Real) and not isinstance(value, bool)
-  )
-
-
-def _printable(value):
-  """Whether it is a text that can stand in a figure."""
-  return isinstance(value, str) and value.isprintable()
 
 
 def _column(values):

@@ -1,0 +1,113 @@
+"""What a run's files must hold; each fault is named by file and line."""
+
+import json
+import numbers
+
+# What is drawn of a record: numbers, where it has them at all.
+DRAWN = {
+  'metrics': (
+    *('step', 'cap', 'accuracy', 'length_mean', 'length_p90', 'entropy'),
+    *('length_correct', 'length_wrong', 'truncated_frac', 'tokens_so_far'),
+  ),
+  'eval': (
+    *('step', 'accuracy', 'accuracy_se', 'length', 'length_se'),
+    *('truncated_frac', 'tokens'),
+  ),
+}
+TEXTS = ('problem', 'response')  # A run kept small may lack them.
+SAMPLE = {  # What is read of every sample.
+  'problem_id': str,
+  'finish_reason': str,
+  'length': int,
+  'correct': bool,
+}
+SETTINGS = {  # Those that figures and tables go by.
+  **{'seed': int, 'task': str, 'schedule': str, 'schedule_kw': dict},
+  **{'cap_at': str, 'eval_cap': int, 'total_steps': int},
+}
+ABOUT = {'arg': str, 'overrides': dict}
+EMPTY = {'arg': '', 'overrides': {}}  # A branch that has yet to start.
+NEEDED = {
+  'metrics': ('step', 'cap'),
+  'eval': ('step', 'kind', 'set', 'accuracy', 'length'),
+}
+
+
+def json_object(path):
+  """A JSON file's object.
+
+  Raises:
+    FileNotFoundError: there is no such file.
+    ValueError: it is no JSON object.
+  """
+  if not path.exists():
+    raise FileNotFoundError(
+      f"{path.parent} is not a run's folder: it has no {path.name}"
+    )
+  try:
+    found = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'{path} is not JSON: {error}') from None
+  if not isinstance(found, dict):
+    raise ValueError(f'{path} is not a JSON object')
+  return found
+
+
+def refuse_settings(folder, info, config):
+  """Raises where RUN.json or config.json lack what is needed of them."""
+  _refuse_types(folder / 'config.json', config, SETTINGS)
+  _refuse_types(folder / 'RUN.json', {**EMPTY, **info}, ABOUT)
+
+
+def refuse_records(path, records):
+  """Raises where a record lacks what is drawn of it, or has it otherwise.
+
+  Args:
+    path: of metrics.jsonl or eval.jsonl.
+    records: of its lines.
+  """
+  name, wrong = path.stem, []
+  for number, record in enumerate(records, 1):
+    lacking = [n for n in NEEDED[name] if record.get(n) is None]
+    odd = [n for n in DRAWN[name] if not _numeric(record.get(n))]
+    if name == 'eval':
+      lacking += [n for n in DRAWN[name] if n not in record]
+      odd += [n for n in ('kind', 'set') if not _printable(record.get(n))]
+    for what in dict.fromkeys([*lacking, *odd]):
+      wrong.append(f'{path}:{number}: {what} is {record.get(what)!r}')
+  if wrong:
+    more = f' and {len(wrong) - 5} more' if len(wrong) > 5 else ''
+    raise ValueError('; '.join(wrong[:5]) + more)
+
+
+def refuse_samples(path, rows):
+  """Raises where a row of a file of samples is none; names its line."""
+  for number, row in enumerate(rows, 1):
+    if not isinstance(row, dict):
+      raise ValueError(f'{path}:{number} is not a JSON object: {row!r:.60}')
+    texts = {name: str for name in TEXTS if name in row}
+    for name, kind in {**SAMPLE, **texts}.items():
+      if type(row.get(name)) is not kind:
+        raise ValueError(f'{path}:{number}: {name} is {row.get(name)!r:.60}')
+
+
+def _refuse_types(path, found, kinds):
+  """Raises where a file lacks what is needed of it, or has it otherwise."""
+  wrong = [
+    f'{name} is {found[name]!r:.60}' if name in found else f'lacks {name}'
+    for name, kind in kinds.items()
+    if type(found.get(name)) is not kind
+  ]
+  if wrong:
+    raise ValueError(f'{path}: {"; ".join(wrong)}')
+
+
+def _numeric(value):
+  return value is None or (
+    isinstance(value, numbers.Real) and not isinstance(value, bool)
+  )
+
+
+def _printable(value):
+  """Whether it is a text that can stand in a figure."""
+  return isinstance(value, str) and value.isprintable()
