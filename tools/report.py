@@ -67,9 +67,7 @@ def page(read, chosen=None, refresh=0):
   environment = jinja2.Environment(autoescape=True)  # Model text comes in here.
   return environment.from_string(TEMPLATE.read_text()).render(
     title=', '.join(g.label for g in found) if read[1:] else read[0].name,
-    state=f'{len(read)} runs, {going} of them going on.'
-    if len(read) > 1
-    else ('Going on.' if going else 'Complete.'),
+    state=_state(len(read), going),
     written=datetime.datetime.now(datetime.UTC).strftime('%Y-%m-%d %H:%M UTC'),
     refresh=refresh if going else 0,
     notes=[note for run in read for note in run.notes],
@@ -79,6 +77,15 @@ def page(read, chosen=None, refresh=0):
     undrawn=undrawn,
     words=', '.join(chosen),
     settings=[s for s in (_samples(g, chosen) for g in found) if s],
+  )
+
+
+def _state(count, going):
+  """How far the runs are, in a sentence."""
+  if count == 1:
+    return 'Going on.' if going else 'Complete.'
+  return (
+    f'{count} runs, {f"{going} of them going on" if going else "complete"}.'
   )
 
 
