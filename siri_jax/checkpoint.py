@@ -360,9 +360,9 @@ def _is_not_of_orbax(record):
   return 'orbax' not in pathlib.Path(record.pathname).parts
 
 
-def file_digests(folder):
-  """sha256 of every file below a folder, by relative path."""
-  paths = sorted(path for path in folder.rglob('*') if path.is_file())
+def file_digests(folder, share=slice(None)):
+  """sha256 of every file below a folder, or a share, by relative path."""
+  paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
     found = pool.map(_digest, paths)
     return {

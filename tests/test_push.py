@@ -14,13 +14,23 @@ import pytest
 
 from siri_jax.models import names
 from siri_jax.rollout import push
-from siri_jax.rollout.vllm_plugin import guard, reading
+from siri_jax.rollout.vllm_plugin import guard, parts, reading
 
 SHAPE = builders.tiny_shape()
 DTYPE = 'bfloat16'
-WANTED = {
-  name: (source.size, DTYPE) for name, source in names.sources(SHAPE).items()
-}
+
+
+def wanted_by(rank, ranks):
+  """What a rank of so many takes."""
+  return {
+    name: reading.Wanted(
+      source.size, DTYPE, parts.part_of(source, SHAPE, rank, ranks)
+    )
+    for name, source in names.sources(SHAPE).items()
+  }
+
+
+WANTED = wanted_by(0, 1)
 
 
 def export(params):
@@ -33,8 +43,8 @@ def written(folder, version=3, export=export):
   return publisher.write(builders.lively(SHAPE), version)
 
 
-def read(folder, pushed, wanted=WANTED):
-  return reading.read(folder, pushed.name, pushed.digest, wanted)
+def read(folder, pushed, wanted=WANTED, rank=0, ranks=1):
+  return reading.read(folder, pushed.name, pushed.digest, wanted, rank, ranks)
 
 
 def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
@@ -48,6 +58,68 @@ def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
     np.testing.assert_array_equal(
       found[name].view(np.uint16), np.asarray(expected).view(np.uint16), name
     )
+
+
+def taken(name, whole, rank, ranks):
+  """What vLLM's loaders narrow a tensor to, as it cuts a Qwen2."""
+  layer = name.rpartition('.layers.')[2]
+  if 'norm' in layer:
+    return whole
+  if 'k_proj' in layer or 'v_proj' in layer:
+    heads = np.split(whole, SHAPE.kv_heads)
+    each = max(1, SHAPE.kv_heads // ranks)
+    first = rank * SHAPE.kv_heads // ranks
+    return np.concatenate(heads[first : first + each])
+  if 'embed' in layer or 'head' in layer:
+    per = 64 // ranks  # The 19 ids are padded.
+    return whole[rank * per : (rank + 1) * per]
+  axis = 1 if 'o_proj' in layer or 'down_proj' in layer else 0
+  return np.split(whole, ranks, axis)[rank]
+
+
+def scattered(params):
+  """An export whose arrays lie on four devices, where an axis divides."""
+  mesh = jax.make_mesh((4,), ('x',), devices=jax.devices()[:4])
+
+  def place(array):
+    axis = next((i for i, n in enumerate(array.shape) if n % 4 == 0), None)
+    spec = [None] * array.ndim
+    if axis is not None:
+      spec[axis] = 'x'
+    where = jax.sharding.NamedSharding(mesh, jax.P(*spec))
+    return jax.device_put(array, where)
+
+  return {name: place(array) for name, array in export(params).items()}
+
+
+@pytest.mark.parametrize('export', [export, scattered])
+@pytest.mark.parametrize('ranks', [2, 4])
+def test_a_rank_reads_what_its_loaders_take_and_no_more(
+  tmp_path, ranks, export
+):
+  pushed = written(tmp_path, export=export)
+  whole = read(tmp_path, pushed)
+  for rank in range(ranks):
+    wanted = wanted_by(rank, ranks)
+    found = read(tmp_path, pushed, wanted, rank, ranks)
+    for name, array in whole.items():
+      assert found[name].shape == array.shape
+      expected = taken(name, array, rank, ranks)
+      part = found[name][wanted[name].part]
+      assert part.shape == expected.shape, name
+      assert part.tobytes() == expected.tobytes(), name
+
+
+def test_each_file_is_looked_at_by_one_rank(tmp_path):
+  pushed = written(tmp_path)
+  spoilt('a bit')(tmp_path / pushed.name)
+  refused = 0
+  for rank in range(4):
+    try:
+      read(tmp_path, pushed, wanted_by(rank, 4), rank, 4)
+    except reading.RefusedError:
+      refused += 1
+  assert refused == 1
 
 
 def test_nothing_in_a_push_is_pickled(tmp_path):
@@ -84,7 +156,7 @@ def test_a_path_that_leads_out_of_the_root_is_refused(tmp_path, name):
   (root / 'link-000003').symlink_to(outside)
   name = name.format(outside=outside)
   with pytest.raises(reading.RefusedError, match='is not the name of a push'):
-    reading.read(root, name, pushed.digest, WANTED)
+    reading.read(root, name, pushed.digest, WANTED, 0, 1)
 
 
 @pytest.mark.faults
@@ -141,10 +213,10 @@ def test_arrays_of_another_model_are_refused_and_named(tmp_path):
   pushed = written(tmp_path)
   norm = 'model.norm.weight'
   for wanted in (
-    {**WANTED, norm: ((17,), DTYPE)},
-    {**WANTED, norm: ((16,), 'float32')},
+    {**WANTED, norm: WANTED[norm]._replace(shape=(17,))},
+    {**WANTED, norm: WANTED[norm]._replace(dtype='float32')},
     {name: what for name, what in WANTED.items() if name != norm},
-    {**WANTED, 'model.more': ((1,), DTYPE)},
+    {**WANTED, 'model.more': WANTED[norm]},
   ):
     wrong = 'model.more' if 'model.more' in wanted else norm
     with pytest.raises(reading.RefusedError, match=wrong):

@@ -28,7 +28,7 @@ from siri_jax import plan as plans
 from siri_jax.main import DONE, refuse
 from siri_jax.models import names, policies, qwen2
 from siri_jax.rollout import push, wire
-from siri_jax.rollout.vllm_plugin import reading
+from siri_jax.rollout.vllm_plugin import parts, reading
 
 WRITTEN = ('export', 'write', 'digest')  # What a Publisher times of itself.
 CHUNK = 2**24  # Bytes of a plain write or read.
@@ -83,13 +83,16 @@ def by_a_server(c):
 def by_its_reader(c, shape):
   """Reads and checks a push as a rank of a server does."""
   wanted = {
-    name: (source.size, c.compute_dtype)
+    name: reading.Wanted(
+      source.size, c.compute_dtype, parts.part_of(source, shape, 0, 1)
+    )
     for name, source in names.sources(shape).items()
   }
 
   def read_and_check(publisher, pushed):
     del publisher
-    reading.read(c.server_kw.folder, pushed.name, pushed.digest, wanted)
+    told = pushed.name, pushed.digest
+    reading.read(c.server_kw.folder, *told, wanted, 0, 1)
 
   return read_and_check
 

@@ -5,6 +5,10 @@ import os
 
 import numpy as np
 import torch
+from vllm.distributed import (
+  get_tensor_model_parallel_rank,
+  get_tensor_model_parallel_world_size,
+)
 from vllm.distributed.weight_transfer.base import (
   WeightTransferEngine,
   WeightTransferInitInfo,
@@ -74,6 +78,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
       update_info.name,
       update_info.digest,
       self._wanted(),
+      *_place(),
     )
     self._checked = update_info.digest, arrays
 
@@ -95,15 +100,26 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
       finalize_layerwise_reload(self.model, self.model_config)
 
   def _wanted(self):
-    """The model's arrays as Hugging Face has them: name -> (shape, dtype)."""
+    """What this rank takes of the model, by the names of Hugging Face."""
     from siri_jax.models import hf, names
+    from siri_jax.rollout.vllm_plugin import parts, reading
 
     dtype = str(self.model_config.dtype).removeprefix('torch.')
     shape = hf.read_shape(self.model_config.model)
     return {
-      name: (source.size, dtype)
+      name: reading.Wanted(
+        source.size, dtype, parts.part_of(source, shape, *_place())
+      )
       for name, source in names.sources(shape).items()
     }
+
+
+def _place():
+  """This rank's index, and how many share the model."""
+  return (
+    get_tensor_model_parallel_rank(),
+    get_tensor_model_parallel_world_size(),
+  )
 
 
 def _tensor(array):
