@@ -1,82 +1,44 @@
-"""A real vLLM server on this machine's CPU: pushed to, sampled, trained on.
+"""A real vLLM server: pushed to, sampled from, trained on, opened with exports.
 
-Skipped where there is none: bash tools/test_vllm.sh makes an environment for
-it, .venv-vllm, and runs these tests. SIRI_VLLM_PYTHON names another one.
+bash tools/test_vllm.sh runs these tests; see real_vllm.py.
 """
 
 import contextlib
-import os
-import pathlib
-import re
+import json
 import signal
-import socket
-import subprocess
 
 import jax
 import launch
 import numpy as np
 import pytest
+import real_vllm
+import tiny_tokenizer
 
-from siri_jax import blueprint, main, opening, plan, task_files, types, xla
+from siri_jax import (
+  blueprint,
+  evaluate,
+  main,
+  opening,
+  plan,
+  task_files,
+  types,
+  xla,
+)
+from siri_jax.analysis import runs
+from siri_jax.data import chat
 from siri_jax.models import policies
 from siri_jax.rollout import sampler, wire
 from tests import tiny
+from tools import export_hf
 
-PYTHON = pathlib.Path(
-  os.environ.get('SIRI_VLLM_PYTHON', launch.ROOT / '.venv-vllm/bin/python')
-)
-pytestmark = [
-  pytest.mark.slow,
-  pytest.mark.skipif(
-    not PYTHON.exists(),
-    reason=f'no vLLM in {PYTHON}: bash tools/test_vllm.sh makes it (4 GB)',
-  ),
-  # ml_collections loads a config in an old way.
-  pytest.mark.filterwarnings('ignore:.*load_module'),
-]
-# Narrower heads than 32 are not served on a CPU.
-CHANGES = (
-  '--config.sampler=vllm',
-  '--config.model_kw.head_dim=32',
-  '--config.model_kw.dim=64',
-  '--config.server_kw.patience_secs=60.0',
-)
+pytestmark = real_vllm.NEEDED
 
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
   """Arguments of a run on a server that is ready, and its process."""
-  folder = tmp_path_factory.mktemp('vllm')
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    port = free.getsockname()[1]
-  told = (
-    *CHANGES,
-    f"--config.server_kw.urls=('http://127.0.0.1:{port}',)",
-    f'--config.server_kw.folder={folder / "pushes"}',
-  )
-  words = [PYTHON, '-m', 'tools.serve_policy', '--config=tests/tiny.py']
-  with pytest.MonkeyPatch.context() as patch, open(folder / 'log', 'w+') as log:
-    patch.setenv(wire.KEY, 'a key of the tests')
-    process = subprocess.Popen(
-      [*words, *told, f'--port={port}'],
-      cwd=launch.ROOT,
-      stdout=log,
-      stderr=subprocess.STDOUT,
-      env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'},
-    )
-    try:
-      ready = re.compile(r'^READY: .*random ones until the first push$', re.M)
-      launch.wait_for(process, lambda: ready.search(said(log)))
-      assert process.poll() is None, said(log)[-3000:]
-      yield told, process, wire.Line(f'http://127.0.0.1:{port}')
-    finally:
-      process.terminate()
-      process.wait()
-
-
-def said(log):
-  return pathlib.Path(log.name).read_text(errors='replace')
+  with real_vllm.serving(tmp_path_factory.mktemp('vllm')) as found:
+    yield found
 
 
 @contextlib.contextmanager
@@ -142,6 +104,24 @@ def test_after_a_push_greedy_answers_are_the_trainers_own(served, cache):
       params = jax.tree.map(lambda x: 1.2 * x[..., ::-1], params)
 
 
+def test_two_ranks_that_share_a_model_answer_as_the_trainer_does(
+  tmp_path, cache, monkeypatch
+):
+  monkeypatch.setenv('VLLM_CPU_OMP_THREADS_BIND', '0|1')
+  with (
+    real_vllm.serving(tmp_path, '--config.server_kw.tensor=2') as served,
+    engines(served, cache) as (task, params, real, own),
+  ):
+    for engine in (real, own):
+      engine.push(params, 0)
+    found, expected = greedy(real, task), greedy(own, task)
+    for name, sample in expected.items():
+      assert found[name].response_ids.tolist() == sample.response_ids.tolist()
+      np.testing.assert_allclose(
+        found[name].sampler_logp, sample.sampler_logp, atol=1e-4
+      )
+
+
 def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
   with engines(served, cache) as (task, params, real, _):
     real.push(params, 0)
@@ -173,10 +153,14 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
   served, cache, tmp_path, no_picture
 ):
   run = tmp_path / 'run'
-  told = (*served[0], '--config.schedule_kw.period=4', '--config.total_steps=4')
-  assert (
-    launch.here(run, cache, *told, '--config.server_kw.told=1.0') == main.DONE
+  told = (
+    *served[0],
+    '--config.schedule_kw.period=4',
+    '--config.total_steps=4',
+    '--config.server_kw.told=1.0',
+    '--config.server_kw.sleep=1',  # On a CPU it has nothing to give up.
   )
+  assert launch.here(run, cache, *told) == main.DONE
   records = launch.records(run, 'metrics')
   assert [r['weight_version'] for r in records] == [0, 1, 2, 3]
   assert [r['sampler_rejected'] for r in records] == [0] * 4
@@ -191,3 +175,70 @@ def test_term_ends_the_server_cleanly(served):
   assert process.wait() == main.DONE
   with pytest.raises(wire.PassingError, match='cannot be reached'):
     line.ask('GET', '/health')
+
+
+@pytest.fixture(scope='module')
+def questions(tmp_path_factory):
+  """Arguments of a run on problems of words, with a tokenizer folder."""
+  folder = tmp_path_factory.mktemp('questions')
+  file = folder / 'questions.jsonl'
+  rows = [
+    {'id': f'p{n}', 'problem': f'{n} + 3?', 'answer': f'{n + 3}', 'source': ''}
+    for n in range(8)
+  ]
+  file.write_text('\n'.join(map(json.dumps, rows)))
+  task = {
+    'train': str(file),
+    'evals': {'few': str(file)},
+    'tokenizer': str(tiny_tokenizer.write(folder / 'tokenizer')),
+    'instruction': '{problem}',
+  }
+  return (
+    *real_vllm.CHANGES[1:],
+    '--config.task=jsonl',
+    f'--config.task_kw={task}',
+    '--config.rule=deepscaler',
+    "--config.rule_kw={'kind': 'continuation', 'verify_kw': {}}",
+    '--config.row_tokens=64',
+    '--config.learning_rate=1e-4',  # Else it learns to say nothing.
+    '--config.eval_temperature=0.0',
+    '--config.eval_cap=24',
+  )
+
+
+def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
+  questions, tmp_path, cache, no_picture
+):
+  transformers = pytest.importorskip('transformers')
+  torch = pytest.importorskip('torch')
+  run, folder = tmp_path / 'run', tmp_path / 'export'
+  told = (*questions, '--config.total_steps=2')
+  assert launch.here(run, cache, *told) == main.DONE
+  assert export_hf.main([f'--run={run}', f'--to={folder}']) == export_hf.DONE
+  with real_vllm.opened(tmp_path, folder) as line:
+    words = launch.arguments(run, cache, *told, '--samples=1')
+    words.append(f'--weights=newest,{line.url}')
+    assert evaluate.main(['evaluate', *words]) == main.DONE
+    text = {'messages': [{'role': 'user', 'content': '1 + 3?'}]}
+    asked = line.post('/tokenize', text)['tokens']
+  own, theirs = (
+    [
+      row['response_ids']
+      for path in sorted((run / 'evaluations' / name / 'few/samples').iterdir())
+      for row in runs.read_rows(path)
+    ]
+    for name in ('000002', line.url.partition('//')[2].replace(':', '-'))
+  )
+  assert theirs == own
+  words = chat.load(folder, instruction='{problem}')
+  assert words.encode('1 + 3?') == asked
+  model = transformers.Qwen2ForCausalLM.from_pretrained(folder)
+  with torch.no_grad():
+    given = model.generate(
+      torch.tensor([asked]),
+      do_sample=False,
+      max_new_tokens=24,
+      eos_token_id=list(words.eos_ids),
+    )
+  assert given[0, len(asked) :].tolist() == own[1]
+  assert len({*own[1]}) > 4  # Something is said.

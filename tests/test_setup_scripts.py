@@ -239,7 +239,27 @@ def test_every_package_is_pinned(name):
     assert line.startswith(('#', '-r ')) or '==' in line.split(';')[0], line
 
 
-def test_continuous_integration_runs_the_tests_command():
-  script = ROOT / '.ci/run'
-  assert os.access(script, os.X_OK)
-  assert 'bash tools/test.sh' in script.read_text()
+def integrated(checkout, environment, **env):
+  """Status and output of .ci/run where vLLM's environment is made like this."""
+  shutil.copytree(ROOT / '.ci', checkout / '.ci', dirs_exist_ok=True)
+  write(checkout / 'tools/vllm_environment.sh', environment)
+  assert os.access(checkout / '.ci/run', os.X_OK)
+  return call(checkout, '../.ci/run', **env)
+
+
+def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
+  ready = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."\npython=.venv-vllm/bin/python'
+  status, output = integrated(tested, ready)
+  assert status == 0, output
+  assert [line for line in output.splitlines() if "['-n'" in line], output
+  assert 'SKIPPED' not in output
+  assert integrated(tested, ready, PYTEST='3')[0] == 3
+
+
+def test_without_a_server_to_be_had_continuous_integration_ends_saying_so(
+  tested,
+):
+  status, output = integrated(tested, 'echo no such package; false; true')
+  assert status == 0, output
+  assert 'no such package\nSKIPPED: ' in output
+  assert integrated(tested, 'false', PYTEST='3')[0] == 3
