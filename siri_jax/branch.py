@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import pathlib
-import secrets
 import shlex
 import shutil
 import sys
@@ -75,7 +74,7 @@ def begin(run, step, config, folder):
   shutil.rmtree(draft, ignore_errors=True)
   facts = {'config': config}
   checkpoint.copy(run / 'checkpoints', step, draft / 'checkpoints', facts)
-  info = {'id': f'{folder.name}-{secrets.token_hex(4)}', 'branched_from': came}
+  info = {'branched_from': came}
   for name, value in (('config', config), ('RUN', info)):
     text = run_folder.to_json(value, indent=2).encode()
     run_folder.write_atomically(draft / f'{name}.json', text + b'\n')

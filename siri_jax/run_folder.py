@@ -14,6 +14,7 @@ import math
 import os
 import pathlib
 import platform
+import re
 import secrets
 import shlex
 import socket
@@ -285,11 +286,14 @@ def _may_change(name, old, new, names):
 
 
 def _run_info(folder):
-  """RUN.json as it stands, or a new run's with no more than its name."""
+  """RUN.json as it stands, or what a new run's begins with.
+
+  The id names pushed weights too, so it has no other letters than they may.
+  """
   path = folder / 'RUN.json'
-  if path.exists():
-    return json.loads(path.read_text())
-  return {'id': f'{folder.resolve().name}-{secrets.token_hex(4)}'}
+  name = re.sub('[^A-Za-z0-9_]+', '-', folder.resolve().name).strip('-')
+  new = {'id': f'{name or "run"}-{secrets.token_hex(4)}'}
+  return new | (json.loads(path.read_text()) if path.exists() else {})
 
 
 def _about(config, source, overrides):

@@ -68,6 +68,7 @@ class World(Bench):
 
   def push(self, params, version):
     """Has the engine sample with these parameters from now on."""
+    self.screen.working('push')
     self.team.tell('push', version=version)
     self.engine.push(params, version)
     self.version = version

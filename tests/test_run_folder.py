@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from siri_jax import run_folder
+from siri_jax.rollout.vllm_plugin import reading
 
 CONFIG = {
   'seed': 3,
@@ -287,3 +288,17 @@ def test_an_evaluations_samples_stand_under_its_step_and_set(folder):
   path = folder.path / 'eval/000027/held_out.jsonl.gz'
   with gzip.open(path, 'rt') as file:
     assert json.load(file) == {'text': 'a', 'correct': True}
+
+
+@pytest.mark.parametrize(
+  ('name', 'begins'),
+  [('schedule=cosine,seed=0', 'schedule-cosine-seed-0-'), ('.läuft', 'l-uft-')],
+)
+def test_a_runs_id_may_name_a_push_whatever_its_folder_is_called(
+  tmp_path, name, begins
+):
+  with opened(tmp_path / name) as folder:
+    folder.start(0)
+  found = json.loads((tmp_path / name / 'RUN.json').read_text())['id']
+  assert found.startswith(begins)
+  assert reading.NAME.fullmatch(f'{found}-000640')
