@@ -69,6 +69,13 @@ def no_picture(monkeypatch):
   monkeypatch.setattr('siri_jax.analysis.picture.save', lambda path: None)
 
 
+def pytest_collection_modifyitems(items):
+  for item in items:
+    # The run takes half a minute, in each process that shares the tests.
+    if 'whole' in getattr(item, 'fixturenames', ()):
+      item.add_marker('slow')
+
+
 def pytest_runtest_setup(item):
   if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
     pytest.skip('needs a GPU')

@@ -35,7 +35,7 @@ def keep(path, step, rows, kind='eval'):
 
 
 @pytest.fixture
-def whole(tmp_path):
+def trained(tmp_path):
   """Two seeds of a cosine and a constant cap, with samples of evaluations."""
   made = [make(tmp_path / f's{seed}', seed=seed) for seed in range(2)]
   made.append(make(tmp_path / 'flat', schedule='constant'))
@@ -54,8 +54,8 @@ def whole(tmp_path):
 
 # Two cycles are too short for a lag, which has tests of its own below.
 @pytest.mark.parametrize('name', sorted({*figures.every()} - {'lag'}))
-def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(whole, name):
-  fig = figures.every()[name](whole)
+def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
+  fig = figures.every()[name](trained)
   fig.draw_without_rendering()
   assert fig.get_figwidth() in (style.COLUMN, style.PAGE)
   shown = [ax for ax in fig.axes if ax.axison]
@@ -73,8 +73,8 @@ def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(whole, name):
 
 @pytest.mark.parametrize('runs_of_it', [1, 3])
 @pytest.mark.parametrize('name', ['training', 'overlay', 'outcomes', 'pareto'])
-def test_nothing_reaches_over_the_edge_of_a_figure(whole, name, runs_of_it):
-  fig = figures.every()[name](whole[:runs_of_it])
+def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):
+  fig = figures.every()[name](trained[:runs_of_it])
   fig.draw_without_rendering()
   box = fig.get_tightbbox()  # Inches.
   assert min(box.x0, box.y0) >= -0.01
@@ -159,8 +159,8 @@ def test_of_equal_points_one_is_on_the_front_and_of_none_none():
   assert pareto.front([], []).size == 0
 
 
-def test_a_trace_goes_through_the_points_in_order_of_their_steps(whole):
-  ax = pareto.draw(whole[:1]).axes[0]
+def test_a_trace_goes_through_the_points_in_order_of_their_steps(trained):
+  ax = pareto.draw(trained[:1]).axes[0]
   trace = next(line for line in ax.lines if line.get_label() == 'cosine')
   np.testing.assert_allclose(trace.get_xdata(), [50, 30, 40])
   np.testing.assert_allclose(trace.get_ydata(), [50, 60, 75])
@@ -281,8 +281,8 @@ def test_seeds_make_the_lag_surer():
   assert six.high - six.low < one.high - one.low
 
 
-def test_where_there_is_no_lag_the_reason_is_told(tmp_path, whole):
-  found = lag.table(whole).set_index('setting')
+def test_where_there_is_no_lag_the_reason_is_told(tmp_path, trained):
+  found = lag.table(trained).set_index('setting')
   assert found.loc['constant'].told == 'the cap never moves'
   assert math.isnan(found.loc['constant'].lag)
   short = runs.read(make(tmp_path / 'short', steps=6))
