@@ -18,10 +18,10 @@ if [[ ${1:-} == -n ]]; then
 fi
 : "${1:?usage: bash tools/supervise.sh [-n TIMES] COMMAND...}"
 
-child='' told=''
+child='' told='' owed=''
 forward() {
   told=$1
-  [[ -z $child ]] || kill -s "$1" -- "$child" 2>/dev/null
+  if [[ $child ]]; then kill -s "$1" -- "$child" 2>/dev/null; else owed=$1; fi
 }
 trap 'forward TERM' TERM
 trap 'forward INT' INT
@@ -29,6 +29,8 @@ trap 'forward INT' INT
 for ((restarts = 0; ; restarts++)); do
   "$@" &
   child=$!
+  # A signal may come when the command runs and has no name yet.
+  [[ -z $owed ]] || kill -s "$owed" -- "$child" 2>/dev/null
   wait "$child"
   status=$?
   while kill -0 "$child" 2>/dev/null; do # A signal to us ends our wait early.
