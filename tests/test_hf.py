@@ -68,6 +68,7 @@ def test_heads_may_be_wider_than_the_stream_divided_by_them(tmp_path):
   assert_equal_to(model, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_model_in_several_files_loads(tmp_path):
   model = make(tmp_path, shard='20KB')
   assert len(list(tmp_path.glob('*.safetensors'))) > 2

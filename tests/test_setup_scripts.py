@@ -247,6 +247,7 @@ def integrated(checkout, environment, **env):
   return call(checkout, '../.ci/run', **env)
 
 
+@pytest.mark.slow
 def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
   ready = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."\npython=.venv-vllm/bin/python'
   status, output = integrated(tested, ready)

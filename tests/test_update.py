@@ -137,7 +137,8 @@ def check(recipe=RECIPE, **layout):
 @pytest.mark.parametrize(
   ('row_tokens', 'micro_rows'),
   [
-    (10, 1),  # Five rows, one after another.
+    # Five rows, one after another.
+    pytest.param(10, 1, marks=pytest.mark.slow),
     (16, 6),  # All in one micro-batch, a third of it padding.
     pytest.param(33, 1, marks=pytest.mark.slow),
     pytest.param(10, 4, marks=pytest.mark.slow),
@@ -271,6 +272,7 @@ def test_a_gradient_that_is_not_finite_leaves_the_state_too():
   assert after.skipped == 1
 
 
+@pytest.mark.slow
 def test_a_grpo_step_of_several_optimiser_steps():
   start = steps.new_state(before()[0], RECIPE.tx)
   first, count = pack()
