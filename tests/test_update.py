@@ -137,8 +137,7 @@ def check(recipe=RECIPE, **layout):
 @pytest.mark.parametrize(
   ('row_tokens', 'micro_rows'),
   [
-    # Five rows, one after another.
-    pytest.param(10, 1, marks=pytest.mark.slow),
+    (10, 1),  # Five rows, one after another.
     (16, 6),  # All in one micro-batch, a third of it padding.
     pytest.param(33, 1, marks=pytest.mark.slow),
     pytest.param(10, 4, marks=pytest.mark.slow),
