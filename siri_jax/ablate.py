@@ -20,6 +20,7 @@ import pandas as pd
 from siri_jax import (
   branch,
   checkpoint,
+  disk,
   executors,
   run_folder,
   terminal,
@@ -151,8 +152,7 @@ def _write_list(out, base, grid, overrides, runs):
     {'name': run.name, 'arm': run.arm, 'labels': run.labels} for run in runs
   ]
   about = {'base': base, 'overrides': dict(overrides), 'grid': dict(grid)}
-  text = run_folder.to_json({**about, 'runs': listed}, indent=1)
-  run_folder.write_atomically(out / 'ablation.json', text.encode() + b'\n')
+  disk.write_json(out / 'ablation.json', {**about, 'runs': listed})
 
 
 def _told(out, failed):
@@ -162,9 +162,7 @@ def _told(out, failed):
     [{'arm': name, 'runs': 0, 'why': why} for name, why in failed.items()]
   )
   frame = pd.concat([frame, rows], ignore_index=True)
-  run_folder.write_atomically(
-    out / 'table.csv', frame.to_csv(index=False).encode()
-  )
+  disk.write_atomically(out / 'table.csv', frame.to_csv(index=False).encode())
   return frame
 
 

@@ -15,7 +15,7 @@ import shlex
 import shutil
 import sys
 
-from siri_jax import checkpoint, grid, run_folder
+from siri_jax import checkpoint, disk, grid
 from siri_jax.main import refuse
 
 
@@ -74,10 +74,8 @@ def begin(run, step, config, folder):
   shutil.rmtree(draft, ignore_errors=True)
   facts = {'config': config}
   checkpoint.copy(run / 'checkpoints', step, draft / 'checkpoints', facts)
-  info = {'branched_from': came}
-  for name, value in (('config', config), ('RUN', info)):
-    text = run_folder.to_json(value, indent=2).encode()
-    run_folder.write_atomically(draft / f'{name}.json', text + b'\n')
+  disk.write_json(draft / 'config.json', config)
+  disk.write_json(draft / 'RUN.json', {'branched_from': came})
   draft.rename(folder)
 
 

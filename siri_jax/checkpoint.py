@@ -17,7 +17,7 @@ import shutil
 import jax
 import orbax.checkpoint as ocp
 
-from siri_jax import run_folder
+from siri_jax import disk
 
 DIGITS = 6  # Of a step in a folder's name: 000640.
 NONE = -1  # In place of a step.
@@ -147,8 +147,7 @@ class Checkpoints:
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
     if jax.process_index() == 0:
-      digests = json.dumps(file_digests(self._path(step)), indent=1)
-      run_folder.write_atomically(self._manifest(step), digests.encode())
+      _seal(self._folder, step)
     # Only now: else a kill before the manifest might leave none whole.
     older = sorted(self._manager.all_steps())[: -self._keep]
     self._delete(s for s in older if not self._stays(s))
@@ -278,11 +277,10 @@ def copy(folder, step, to, changes):
   _refuse_damaged(folder, step)
   shutil.copytree(folder / _name(step), to / _name(step))
   facts = read_facts(folder, step) | changes
-  run_folder.write_atomically(
-    to / _name(step) / 'facts' / 'metadata', run_folder.to_json(facts).encode()
+  disk.write_atomically(
+    to / _name(step) / 'facts' / 'metadata', disk.to_json(facts).encode()
   )
-  digests = json.dumps(file_digests(to / _name(step)), indent=1)
-  run_folder.write_atomically(manifest(to, step), digests.encode())
+  _seal(to, step)
 
 
 def read_facts(folder, step):
@@ -302,6 +300,11 @@ def _refuse_damaged(folder, step):
 def manifest(folder, step):
   """Path of a checkpoint's manifest."""
   return pathlib.Path(folder) / f'{_name(step)}.manifest.json'
+
+
+def _seal(folder, step):
+  """Writes the manifest of a checkpoint, which counts from then on."""
+  disk.write_json(manifest(folder, step), file_digests(folder / _name(step)))
 
 
 def _name(step):

@@ -26,6 +26,7 @@ from absl import flags
 
 from siri_jax import (
   command,
+  disk,
   estimators,
   examine,
   opening,
@@ -229,9 +230,7 @@ def measure(job, graders, screen, signals):
         'set': name,
         **score(bench, name, estimators.caps(c.eval_cap, c.table_caps)),
       }
-      text = run_folder.to_json(record, indent=1)
-      path = folder.path / paper.RESULTS
-      run_folder.write_atomically(path, text.encode() + b'\n')
+      disk.write_json(folder.path / paper.RESULTS, record)
 
 
 def sample(bench, name, sampling):

@@ -10,7 +10,6 @@ import fcntl
 import gzip
 import importlib.metadata
 import json
-import math
 import os
 import pathlib
 import platform
@@ -21,7 +20,7 @@ import socket
 import subprocess
 import sys
 
-from siri_jax import keys
+from siri_jax import disk, keys
 
 PACKAGES = (
   'siri_jax',
@@ -85,7 +84,7 @@ class RunFolder:
       )
       self._changed = self.refuse_settings(written, 'was started with')
       for records in self.path.glob('*.jsonl'):
-        _cut_torn_end(records)
+        disk.cut_torn_end(records)
       self.info = _run_info(self.path)
       self._about = _about(config, source, overrides)
     except BaseException:
@@ -150,7 +149,7 @@ class RunFolder:
     RUN.json describes the first attempt; a later one lists what differs. An
     attempt that is refused before it starts binds the folder to nothing.
     """
-    write_atomically(self.path / 'config.json', _pretty(self._config))
+    disk.write_json(self.path / 'config.json', self._config)
     if self._changed:
       self.event('settings_changed', changes=self._changed)
     for key, value in self._about.items():
@@ -158,21 +157,15 @@ class RunFolder:
     differs = {k: v for k, v in self._about.items() if v != self.info[k]}
     attempt = {'started': _time_of_day(), 'step': step, **differs}
     self.info.setdefault('attempts', []).append(attempt)
-    write_atomically(self.path / 'RUN.json', _pretty(self.info))
+    disk.write_json(self.path / 'RUN.json', self.info)
 
   def append(self, name, record):
     """Adds one record to <name>.jsonl, keys in the order given."""
-    path = self.path / f'{name}.jsonl'
-    with _naming(path), open(path, 'ab') as file:
-      file.write(to_json(record).encode() + b'\n')
+    disk.append(self.path / f'{name}.jsonl', record)
 
   def rewind(self, name, step):
     """Drops the records of <name>.jsonl beyond `step`, all or none."""
-    path = self.path / f'{name}.jsonl'
-    lines = _whole_lines(path)
-    kept = [line for line, record in lines if record['step'] <= step]
-    if len(kept) < len(lines):
-      write_atomically(path, b''.join(kept))
+    disk.rewind(self.path / f'{name}.jsonl', step)
 
   def event(self, kind, **details):
     """Adds a happening to events.jsonl, with the time of day."""
@@ -190,46 +183,9 @@ class RunFolder:
     """Writes <name>.jsonl.gz whole; the same rows give the same bytes."""
     path = self.path / f'{name}.jsonl.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
-    text = ''.join(to_json(row) + '\n' for row in rows)
+    text = ''.join(disk.to_json(row) + '\n' for row in rows)
     # A time of writing in the header would make every copy another file.
-    write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
-
-
-def read_records(path):
-  """Records of a JSON-lines file, without a last line that is torn.
-
-  A kill, or a run that is writing just now, leaves such a line.
-
-  Returns:
-    list of dicts; empty where there is no file.
-  Raises:
-    ValueError: a line before the last is not a JSON object; names it.
-  """
-  return [record for _, record in _whole_lines(pathlib.Path(path))]
-
-
-def write_atomically(path, data):
-  """Writes a file so that a reader finds the old one or the new, whole.
-
-  There is one writer at a time: the process that holds the run's folder.
-  """
-  path = pathlib.Path(path)
-  draft = path.with_name(f'.{path.name}.draft')
-  with _naming(path):
-    try:
-      with open(draft, 'wb') as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-      os.replace(draft, path)
-    except OSError:
-      draft.unlink(missing_ok=True)
-      raise
-
-
-def to_json(value, **style):
-  """Strict JSON of plain values and arrays; what is not finite is null."""
-  return json.dumps(_plain(value), allow_nan=False, **style)
+    disk.write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
 
 
 def flatten(config, prefix=''):
@@ -248,7 +204,7 @@ def differences(old, new):
 
   A setting that one of them lacks has the value ABSENT there.
   """
-  old, new = flatten(_plain(old)), flatten(_plain(new))
+  old, new = flatten(disk.plain(old)), flatten(disk.plain(new))
   return [
     (name, old.get(name, ABSENT), new.get(name, ABSENT))
     for name in dict.fromkeys([*old, *new])
@@ -309,7 +265,7 @@ def _about(config, source, overrides):
     'versions': _versions(),
     'host': socket.gethostname(),
   }
-  return _plain(about)
+  return disk.plain(about)
 
 
 def _versions():
@@ -343,58 +299,7 @@ def _git(checkout):
     return {}
 
 
-def _whole_lines(path):
-  """(line, record) of each line of a JSON-lines file but a torn last one."""
-  lines = path.read_bytes().split(b'\n') if path.exists() else [b'']
-  whole = []
-  for number, line in enumerate(lines[:-1], 1):
-    try:
-      record = json.loads(line)
-    except ValueError:
-      record = None
-    if isinstance(record, dict):
-      whole.append((line + b'\n', record))
-    elif number < len(lines) - 1 or lines[-1]:
-      raise ValueError(f'{path}:{number} is not a JSON object: {line[:80]!r}')
-  return whole
-
-
-def _cut_torn_end(path):
-  """Cuts what a kill left of a last line, so that the next one stands alone."""
-  whole = sum(len(line) for line, _ in _whole_lines(path))
-  if whole < path.stat().st_size:
-    os.truncate(path, whole)
-
-
-def _plain(value):
-  """The value as JSON would give it back: dicts, lists, None for nan."""
-  if isinstance(value, dict):
-    return {str(key): _plain(item) for key, item in value.items()}
-  if isinstance(value, (list, tuple)):
-    return [_plain(item) for item in value]
-  if hasattr(value, 'tolist'):  # An array or a scalar of numpy or JAX.
-    return _plain(value.tolist())
-  if isinstance(value, float) and not math.isfinite(value):
-    return None
-  return value
-
-
-def _pretty(value):
-  """JSON for a file that people open."""
-  return to_json(value, indent=2).encode() + b'\n'
-
-
 def _time_of_day():
   """Now, for people: UTC to the second."""
   now = datetime.datetime.now(datetime.UTC)
   return now.isoformat(timespec='seconds')
-
-
-@contextlib.contextmanager
-def _naming(path):
-  """Puts the path into an OSError that lacks it, as a full disk's does."""
-  try:
-    yield
-  except OSError as error:
-    error.filename = error.filename or str(path)
-    raise

@@ -7,10 +7,10 @@ import numpy as np
 
 from siri_jax import (
   alarms,
+  disk,
   examine,
   hosts,
   metrics,
-  run_folder,
   types,
   update,
 )
@@ -323,7 +323,7 @@ def raise_alarms(world):
   """Tells of each alarm that the newest step has raised."""
   limits = world.plan.c.alarms_kw
   path = world.folder.path / 'metrics.jsonl'
-  records = run_folder.read_records(path)[-2 * limits.window - 1 :]
+  records = disk.read_records(path)[-2 * limits.window - 1 :]
   before = alarms.raised(records[:-1], **limits)
   for name, told in alarms.raised(records, **limits).items():
     if name not in before:

@@ -4,7 +4,7 @@ import faulthandler
 import os
 import threading
 
-from siri_jax import run_folder
+from siri_jax import disk
 
 STALLED = 4  # Exit status, on which a supervisor starts the run again.
 TICKS = 20  # Looks within the time that is allowed.
@@ -56,7 +56,7 @@ class Watchdog:
     os._exit(STALLED)
 
   def _report(self):
-    records = run_folder.read_records(self._folder.path / 'metrics.jsonl')
+    records = disk.read_records(self._folder.path / 'metrics.jsonl')
     steps = len(records)
     path = self._folder.path / 'stalls' / f'{steps:06d}.txt'
     doing = self._screen.doing() or 'nothing that it has told of'
@@ -71,7 +71,7 @@ class Watchdog:
       faulthandler.dump_traceback(file, all_threads=True)
       asked = {'last record': records[-1:], **self._answers()}
       for name, answer in asked.items():
-        file.write(f'\n{name}: {run_folder.to_json(answer)}\n')
+        file.write(f'\n{name}: {disk.to_json(answer)}\n')
     self._folder.event('stalled', step=steps, doing=doing, report=str(path))
 
   def _answers(self):

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from siri_jax import metrics, run_folder, steps
+from siri_jax import disk, metrics, steps
 from siri_jax.analysis import picture
 
 
@@ -98,7 +98,7 @@ class World(Bench):
 
   def measured(self, done):
     """Whether all that is to be measured after so many updates has been."""
-    records = run_folder.read_records(self.folder.path / 'eval.jsonl')
+    records = disk.read_records(self.folder.path / 'eval.jsonl')
     seen = {r['set'] for r in records if r['step'] == done}
     return done not in self.plan.evals or seen >= set(self.task.evals)
 

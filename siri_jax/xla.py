@@ -10,7 +10,7 @@ import sys
 
 import jax
 
-from siri_jax import run_folder
+from siri_jax import disk
 
 # For GPUs: let communication run beside computation. Source: MaxText's and
 # JAX-Toolbox's settings for H100s. Not measured by this project yet.
@@ -75,5 +75,5 @@ def accepted(flags, cache):
   answer = [flag for flag in flags if flag not in refused]
   path.parent.mkdir(parents=True, exist_ok=True)
   kept = {'question': question, 'answer': answer}
-  run_folder.write_atomically(path, json.dumps(kept).encode())
+  disk.write_atomically(path, json.dumps(kept).encode())
   return answer

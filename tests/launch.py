@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 
-from siri_jax import main, run_folder
+from siri_jax import disk, main
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, PERIOD = 12, 8
@@ -105,4 +105,4 @@ def lines(folder, name):
 
 
 def records(folder, name):
-  return run_folder.read_records(folder / f'{name}.jsonl')
+  return disk.read_records(folder / f'{name}.jsonl')

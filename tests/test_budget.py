@@ -9,7 +9,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs import schedules
-from siri_jax import budget, costs, lookup, plan, run_folder, task_files
+from siri_jax import budget, costs, disk, lookup, plan, task_files
 from siri_jax.analysis import runs
 from siri_jax.analysis import table as tables
 from tests import tiny
@@ -134,7 +134,7 @@ def folder_of(path, rows):
   folder = path / 'run'
   (folder / 'rollouts').mkdir(parents=True)
   config = tiny.get_config().to_dict()
-  (folder / 'config.json').write_text(run_folder.to_json(config))
+  (folder / 'config.json').write_text(disk.to_json(config))
   (folder / 'RUN.json').write_text('{}')
   with gzip.open(folder / 'rollouts/000000.jsonl.gz', 'wt') as file:
     for length, reason in rows:
@@ -175,7 +175,7 @@ def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
 
 def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
   lengths = costs.observed(*budget.sampled(whole))
-  records = run_folder.read_records(whole / 'metrics.jsonl')
+  records = disk.read_records(whole / 'metrics.jsonl')
   caps = [record['cap'] for record in records]
   taken = sum(record['tokens'] for record in records)
   found = costs.of(lengths, caps, **SETTING)

@@ -8,7 +8,7 @@ import pytest
 from made_runs import evaluation, make, sample
 
 from configs import schedules as shapes
-from siri_jax import lookup, run_folder
+from siri_jax import disk, lookup
 from siri_jax.analysis import (
   caps,
   checks,
@@ -28,9 +28,7 @@ def keep(path, step, rows, kind='eval'):
   name = f'eval/{step:06d}/held_out' if kind == 'eval' else f'{kind}/{step:06d}'
   target = path / f'{name}.jsonl.gz'
   target.parent.mkdir(parents=True, exist_ok=True)
-  text = ''.join(
-    run_folder.to_json({'step': step, **row}) + '\n' for row in rows
-  )
+  text = ''.join(disk.to_json({'step': step, **row}) + '\n' for row in rows)
   target.write_bytes(runs.gzip.compress(text.encode()))
 
 

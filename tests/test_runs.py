@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from made_runs import POINTS, evaluation, make, sample
 
-from siri_jax import run_folder
+from siri_jax import disk
 from siri_jax.analysis import groups, runs, tables
 
 
@@ -69,7 +69,7 @@ def test_a_branchs_samples_are_its_parents_up_to_where_it_begins(tmp_path):
     for step in steps:
       rows = [sample(step=step, why=path.name)]
       (path / f'eval/{step:06d}').mkdir(parents=True)
-      text = ''.join(run_folder.to_json(row) + '\n' for row in rows)
+      text = ''.join(disk.to_json(row) + '\n' for row in rows)
       target = path / f'eval/{step:06d}/held_out.jsonl.gz'
       target.write_bytes(runs.gzip.compress(text.encode()))
   found = tables.samples([runs.read(made[1])])
@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_drawn_is_named_by_its_line(
   ],
 )
 def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
-  lines = [run_folder.to_json(r) for r in (sample(), row)]
+  lines = [disk.to_json(r) for r in (sample(), row)]
   path = tmp_path / 'held_out.jsonl.gz'
   path.write_bytes(runs.gzip.compress('\n'.join(lines).encode()))
   with pytest.raises(ValueError, match=rf'held_out\.jsonl\.gz:{what}'):

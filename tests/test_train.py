@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-from siri_jax import run_folder, train, types
+from siri_jax import disk, train, types
 from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import sampler
 from tests import tiny
@@ -145,7 +145,7 @@ def test_too_many_in_a_row_end_the_run(in_row):
 
 
 def records(world, name='metrics'):
-  return run_folder.read_records(world.folder.path / f'{name}.jsonl')
+  return disk.read_records(world.folder.path / f'{name}.jsonl')
 
 
 def untimed(found):

@@ -12,7 +12,6 @@ goes on where it was ended. Exit status as siri_jax.main's.
 
 import contextlib
 import dataclasses
-import json
 import pathlib
 import sys
 
@@ -23,6 +22,7 @@ from absl import flags
 from siri_jax import (
   checkpoint,
   command,
+  disk,
   estimators,
   examine,
   opening,
@@ -252,12 +252,10 @@ def told(folder, cut):
         'weights': found[0]['weights'],
       }
     )
-  text = run_folder.to_json({'steps': records}, indent=1)
-  path = folder.path / 'results.json'
-  run_folder.write_atomically(path, text.encode() + b'\n')
+  disk.write_json(folder.path / 'results.json', {'steps': records})
   table = [
     [value for key, value in record.items() if key != 'right_frac_se']
-    for record in json.loads(text)['steps']
+    for record in disk.plain(records)
   ]
   headers = [key for key in records[0] if key != 'right_frac_se']
   continued = sum(record['continued'] for record in records)

@@ -13,7 +13,7 @@ import pathlib
 import shutil
 import sys
 
-from siri_jax import run_folder
+from siri_jax import disk, run_folder
 from siri_jax.analysis import runs
 
 ABOUT = ('id', 'config', 'arg', 'overrides', 'seed', 'git', 'versions')
@@ -67,8 +67,8 @@ def _keep_run(folder, to, with_texts):
   _write(to / 'RUN.json', {**info, 'overrides': _without(info['overrides'])})
   _write(to / 'config.json', _without(run.config))
   shutil.copy(folder / 'eval.jsonl', to / 'eval.jsonl')
-  rows = run_folder.read_records(folder / 'metrics.jsonl')
-  lines = [run_folder.to_json(_rounded(row)) + '\n' for row in rows]
+  rows = disk.read_records(folder / 'metrics.jsonl')
+  lines = [disk.to_json(_rounded(row)) + '\n' for row in rows]
   (to / 'metrics.jsonl').write_text(''.join(lines))
   compressed = [r['step'] for r in run.evals if r['kind'] == 'compressed']
   ends = {0, *compressed[:1], *compressed[-1:], run.config['total_steps']}
@@ -101,8 +101,7 @@ def _rounded(row):
 
 def _write(path, value):
   path.parent.mkdir(parents=True, exist_ok=True)
-  text = run_folder.to_json(value, indent=1)
-  run_folder.write_atomically(path, text.encode() + b'\n')
+  disk.write_json(path, value)
 
 
 def main(argv):

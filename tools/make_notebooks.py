@@ -19,7 +19,7 @@ import nbclient
 import nbformat
 from traitlets import config
 
-from siri_jax import run_folder
+from siri_jax import disk
 
 FOLDER = pathlib.Path(__file__).parent / 'notebooks'
 CELL_SECS = 600  # That one cell may take.
@@ -94,7 +94,7 @@ def write(notebook, path):
   """Writes it whole or not at all."""
   nbformat.validate(notebook)
   text = nbformat.writes(notebook).rstrip('\n') + '\n'
-  run_folder.write_atomically(path, text.encode())
+  disk.write_atomically(path, text.encode())
 
 
 def main():

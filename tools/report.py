@@ -16,7 +16,7 @@ import time
 
 import jinja2
 
-from siri_jax import run_folder
+from siri_jax import disk, run_folder
 from siri_jax.analysis import (
   comparison,
   figures,
@@ -212,7 +212,7 @@ def _visible(text):
 
 def write(path, text):
   """Writes the page whole; what is no text in a sample becomes '?'."""
-  run_folder.write_atomically(path, text.encode('utf-8', 'replace'))
+  disk.write_atomically(path, text.encode('utf-8', 'replace'))
 
 
 def follow(folders, path, chosen, every):

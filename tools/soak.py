@@ -24,7 +24,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from siri_jax import run_folder
+from siri_jax import disk
 from siri_jax.analysis import runs
 
 PASSING = ('secs', 'per_sec', 'time', 'grader_cached')
@@ -140,7 +140,7 @@ def untimed(path):
   """Records but for what a clock or the graders' cache said."""
   return [
     {k: v for k, v in record.items() if not k.endswith(PASSING)}
-    for record in run_folder.read_records(path)
+    for record in disk.read_records(path)
   ]
 
 

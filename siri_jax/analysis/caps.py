@@ -8,7 +8,7 @@ import pathlib
 
 import numpy as np
 
-from siri_jax import estimators, run_folder
+from siri_jax import disk, estimators
 from siri_jax.analysis import groups, paper, runs, style
 
 POINTS = 64  # Caps at which samples are read.
@@ -119,7 +119,7 @@ def right_within(rows, caps):
 def save(out, folders):
   """Draws evaluations into a folder, and returns the path of its caps.png."""
   path = pathlib.Path(out) / 'caps.png'
-  run_folder.write_atomically(path, style.png(draw(folders)))
+  disk.write_atomically(path, style.png(draw(folders)))
   return path
 
 

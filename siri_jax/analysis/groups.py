@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax import free, run_folder
+from siri_jax import disk, free, run_folder
 from siri_jax.analysis import table
 
 MOST = 3  # Settings that a label names.
@@ -134,7 +134,7 @@ def _settings(run):
   settings = _deciding(run.config)
   for past in run.past:
     before = _deciding(past.config or {})
-    settings[f'past_{past.step}'] = run_folder.to_json(before, sort_keys=True)
+    settings[f'past_{past.step}'] = disk.to_json(before, sort_keys=True)
   return settings
 
 
@@ -144,7 +144,7 @@ def _deciding(config):
 
 
 def _key(run):
-  return run_folder.to_json(_settings(run), sort_keys=True)
+  return disk.to_json(_settings(run), sort_keys=True)
 
 
 def _labels(members):

@@ -13,7 +13,7 @@ import pathlib
 
 import tabulate
 
-from siri_jax import run_folder
+from siri_jax import disk
 from siri_jax.analysis import table
 
 RESULTS = 'results.json'
@@ -144,9 +144,7 @@ def save(out, folders, size):
     if suffix == 'tex':
       notes = ''.join(f'% {line}\n' for line in NOTES.splitlines())
       told = told.removesuffix(NOTES) + notes
-    run_folder.write_atomically(
-      pathlib.Path(out) / f'table.{suffix}', told.encode()
-    )
+    disk.write_atomically(pathlib.Path(out) / f'table.{suffix}', told.encode())
   return text(folders, size)
 
 

@@ -6,7 +6,7 @@ python -m siri_jax.analysis.picture runs/quickstart [...]
 import pathlib
 import sys
 
-from siri_jax import run_folder
+from siri_jax import disk
 from siri_jax.analysis import groups, panels, runs, style
 
 
@@ -35,7 +35,7 @@ def draw(run):
 def save(folder):
   """Draws the run in a folder, and returns the path of its picture.png."""
   path = pathlib.Path(folder) / 'picture.png'
-  run_folder.write_atomically(path, style.png(draw(runs.read(folder))))
+  disk.write_atomically(path, style.png(draw(runs.read(folder))))
   return path
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax import run_folder
+from siri_jax import disk
 from siri_jax.analysis import checks
 
 
@@ -249,7 +249,7 @@ def _before(folder, origin, heirs):
 def _records(folder, name):
   """The records of metrics.jsonl or eval.jsonl."""
   path = folder / f'{name}.jsonl'
-  records = run_folder.read_records(path)
+  records = disk.read_records(path)
   checks.refuse_records(path, records)
   return records
 

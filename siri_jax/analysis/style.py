@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import figure, ticker
 from matplotlib.backends import backend_agg
 
-from siri_jax import run_folder
+from siri_jax import disk
 
 # Okabe and Ito's colours, which colour-blind people tell apart.
 BLACK, BLUE, SKY = '#000000', '#0072B2', '#56B4E9'
@@ -201,7 +201,7 @@ def save(fig, out, name):
     fig.savefig(pdf, format='pdf', metadata={'CreationDate': None})
   files = {'png': png(fig), 'pdf': pdf.getvalue()}
   for suffix, data in files.items():
-    run_folder.write_atomically(out / f'{name}.{suffix}', data)
+    disk.write_atomically(out / f'{name}.{suffix}', data)
   return [out / f'{name}.{suffix}' for suffix in files]
 
 

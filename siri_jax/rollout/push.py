@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import orbax.checkpoint as ocp
 
-from siri_jax import checkpoint, run_folder
+from siri_jax import checkpoint, disk
 from siri_jax.rollout import wire
 from siri_jax.rollout.vllm_plugin import reading
 
@@ -110,7 +110,7 @@ class Publisher:
         'files': checkpoint.file_digests(folder / ARRAYS),
       }
       data = json.dumps(manifest).encode()
-      run_folder.write_atomically(folder / MANIFEST, data)
+      disk.write_atomically(folder / MANIFEST, data)
     self._forget(folder)
     digest = hashlib.sha256(data).hexdigest()
     return Pushed(version, name, digest, f'{self._label}:{version}')

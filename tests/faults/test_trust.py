@@ -8,7 +8,7 @@ import sys
 import launch
 import pytest
 
-from siri_jax import keys, main, run_folder
+from siri_jax import disk, keys, main, run_folder
 
 # ml_collections loads a config in an old way.
 pytestmark = [
@@ -63,7 +63,7 @@ def test_a_key_on_the_command_line_is_refused(tmp_path, monkeypatch):
 
 def test_what_a_model_writes_cannot_move_a_terminal_or_break_a_record():
   text = '\x1b[2J\x1b]0;owned\x07\r\n\u2028</script>\x00\ud83d'
-  line = run_folder.to_json({'response': text})
+  line = disk.to_json({'response': text})
   assert line.isascii()
   assert line.isprintable()
   assert json.loads(line) == {'response': text}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siri_jax import run_folder, train
+from siri_jax import disk, train
 from tests import tiny
 from tools import soak
 
@@ -15,7 +15,7 @@ pytestmark = [
 
 
 def records(world, name='metrics'):
-  return run_folder.read_records(world.folder.path / f'{name}.jsonl')
+  return disk.read_records(world.folder.path / f'{name}.jsonl')
 
 
 def batch_of(world, state):
