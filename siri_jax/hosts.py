@@ -7,6 +7,7 @@ cap or signal of their own, and so cannot be of another mind.
 
 import contextlib
 import io
+import json
 import threading
 
 import jax
@@ -18,7 +19,7 @@ WAIT_MS = 1000  # Between two looks at what else there is to do.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
 SHUTDOWN_SECS = 60  # That who has ended waits for the others.
 HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
-STOP, READY = 'siri/stop', 'ready'
+STOP, ENDED = 'siri/stop', 'ended'
 LESSON = 'learn'  # The word after whose work all have heard all before it.
 
 
@@ -48,11 +49,14 @@ class Alone:
     """The number or text that `decide` returns in the first process."""
     return decide()
 
-  def meet(self):
+  def meet(self, alike):
     """Returns once every process is ready: from here on each needs the others.
 
+    Args:
+      alike: name -> text of what all have to have alike.
     Raises:
-      ValueError: one of them was refused what it had to open.
+      ValueError: one of them was refused what it had to open, or has
+        something else than the first: each such name.
       EndedError: the first was.
     """
 
@@ -98,12 +102,16 @@ class First(Alone):
     self.tell('agree', value=value)
     return value
 
-  def meet(self):
+  def meet(self, alike):
+    wrong = []
     for index in range(1, jax.process_count()):
       while not (word := _found(self._store, _met(index))):
         pass
-      if word != READY:
+      if word == ENDED:
         raise ValueError(f'process {index} cannot take part; it says why')
+      wrong += _unlike(index, json.loads(word), alike)
+    if wrong:
+      raise ValueError('\n'.join(wrong))
     self.tell('meet')
 
   @contextlib.contextmanager
@@ -151,14 +159,15 @@ class Other(Alone):
     del decide
     return self.hear()[1]['value'].item()
 
-  def meet(self):
-    self._store.key_value_set(_met(jax.process_index()), READY)
+  def meet(self, alike):
+    where = _met(jax.process_index())
+    self._store.key_value_set(where, json.dumps(alike))
     self.hear()
 
   def end(self, status):
     # Of use where it has not met the others, who wait for it.
     where = _met(jax.process_index())
-    self._store.key_value_set(where, 'ended', allow_overwrite=True)
+    self._store.key_value_set(where, ENDED, allow_overwrite=True)
     return status
 
   def hear(self):
@@ -269,6 +278,16 @@ def taught(given):
     for prompt, response, logp in zip(*parts, strict=True)
   ]
   return samples, given['advantages']
+
+
+def _unlike(index, theirs, ours):
+  """What another process has otherwise than the first, a line each."""
+  return [
+    f'process {index} has {name}={theirs.get(name)}, the first one '
+    f'{ours.get(name)}: start all with the same command line'
+    for name in {**ours, **theirs}
+    if theirs.get(name) != ours.get(name)
+  ]
 
 
 def _found(store, key):

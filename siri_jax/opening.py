@@ -116,7 +116,8 @@ def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
   if warning := blueprint.misfit(plan, shape):
     screen.say(warning)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
-  team.meet()
+  prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
+  team.meet(alike(c, path, prints))
   checkpoints = checkpoint.Checkpoints(
     pathlib.Path(path, 'checkpoints'),
     keep=c.keep_checkpoints,
@@ -126,7 +127,6 @@ def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
   )
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
-  prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
   state, tokens = resume(checkpoints, like, prints)
   start = None
   if state is None or 'ref_logp' in plan.extra:
@@ -163,6 +163,24 @@ def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
     fingerprints=prints,
   )
   return world, state, tokens
+
+
+def alike(c, path, prints):
+  """What all of a run's processes have to have alike, as text by name.
+
+  Args:
+    c: the config.
+    path: the run's folder.
+    prints: fingerprints of problems, tokenizer and model.
+  """
+  given = {
+    **run_folder.flatten(c.to_dict()),
+    **prints,
+    'workdir': str(pathlib.Path(path).resolve()),
+    'jax': jax.__version__,
+  }
+  own = ('hosts_kw.index', 'cache_dir')  # A node may have a disk of its own.
+  return {k: run_folder.to_json(v) for k, v in given.items() if k not in own}
 
 
 def laid_out(plan, task, recipe, *, longest):

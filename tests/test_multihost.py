@@ -14,10 +14,11 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import checkpoint, hosts, main
+from siri_jax import checkpoint, hosts, main, opening
 from siri_jax.models import names
 from siri_jax.rollout import push
 from siri_jax.rollout.vllm_plugin import reading
+from tests import tiny
 
 pytestmark = [
   pytest.mark.filterwarnings('ignore:.*load_module'),
@@ -45,6 +46,46 @@ def test_what_an_update_reads_of_samples_arrives_as_it_was():
     np.testing.assert_array_equal(theirs.response_ids, ours.response_ids)
   np.testing.assert_array_equal(found[0].sampler_logp, samples[0].sampler_logp)
   assert np.isnan(found[1].sampler_logp).all()
+
+
+class Store(dict):
+  """What JAX's key-value store does, in this process."""
+
+  def key_value_set(self, key, value, allow_overwrite=False):
+    assert allow_overwrite or key not in self
+    self[key] = value
+
+  key_value_set_bytes = key_value_set
+
+  def blocking_key_value_get(self, key, milliseconds):
+    del milliseconds
+    return self[key]
+
+
+def test_processes_that_were_started_otherwise_than_the_first_are_refused(
+  monkeypatch,
+):
+  store = Store()
+  monkeypatch.setattr(hosts, '_store', lambda: store)
+  monkeypatch.setattr(hosts.Other, 'hear', lambda _: None)
+  monkeypatch.setattr(jax, 'process_count', lambda: 3)
+  c = tiny.get_config()
+  ours = opening.alike(c, 'run', {'model': '0f'})
+  c.hosts_kw.index, c.cache_dir, c.learning_rate = 1, 'disk', 0.5
+  theirs = opening.alike(c, 'runs', {'model': '0e'})
+  for index, alike in ((1, ours), (2, theirs)):
+    monkeypatch.setattr(jax, 'process_index', lambda index=index: index)
+    hosts.Other().meet(alike)
+  with pytest.raises(ValueError, match='process 2') as refusal:
+    hosts.First().meet(ours)
+  told = str(refusal.value)
+  assert told.count('process 2 has') == 3
+  assert 'learning_rate=0.5, the first one 0.01: start all with' in told
+  assert 'model="0e"' in told
+  assert 'workdir="' in told
+  store['siri/met/2'] = store['siri/met/1']
+  hosts.First().meet(ours)
+  assert store['siri/0/head'] == 'meet 1'
 
 
 def parameters(run, step):
