@@ -59,6 +59,7 @@ def runs(base, grid, out, overrides):
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(wrong))
   axes = {axis: _labelled(axis, values) for axis, values in grid.items()}
+  start = _parsed(base, {}, '').config
   found, wrong = [], []
   for labels in itertools.product(*axes.values()):
     chosen = dict(zip(axes, labels, strict=True))
@@ -67,7 +68,8 @@ def runs(base, grid, out, overrides):
       changes |= axes[axis][label]
     name = ','.join(f'{axis}={_slug(lb)}' for axis, lb in chosen.items())
     try:
-      found.append(_run(base, changes, pathlib.Path(out, name), chosen))
+      folder = pathlib.Path(out, name)
+      found.append(_run(base, _settled(start, changes), folder, chosen))
     except ValueError as error:
       wrong += [f'{name}: {fault}' for fault in str(error).splitlines()]
   if wrong := wrong + _faults(found):
@@ -77,7 +79,8 @@ def runs(base, grid, out, overrides):
 
 def single(base, changes, folder):
   """One run by itself, with these settings changed; raises as `runs` does."""
-  run = _run(base, changes, pathlib.Path(folder), {})
+  start = _parsed(base, {}, '').config
+  run = _run(base, _settled(start, changes), pathlib.Path(folder), {})
   if wrong := _faults([run]):
     raise ValueError('\n'.join(wrong))
   return run
@@ -151,12 +154,12 @@ def _labelled(axis, values):
   return {str(value): {axis: value} for value in values}
 
 
-def _settled(base, changes):
+def _settled(start, changes):
   """Changes in which a schedule that is only named has its settings line.
 
-  The lowest and highest cap and the period are those of the config.
+  The lowest and highest cap and the period are those of the config `start`,
+  unless they are changed too.
   """
-  start = _parsed(base, {}, '').config
   name = changes.get('schedule', start.schedule)
   if name == start.schedule or 'schedule_kw' in changes:
     return changes
@@ -197,7 +200,6 @@ def _arguments(base, changes, folder):
 
 
 def _run(base, changes, folder, labels):
-  changes = _settled(base, changes)
   config = _parsed(base, changes, folder).config
   return Run(labels, folder, _arguments(base, changes, folder), config)
 
