@@ -62,3 +62,19 @@ def phases(caps, turning):
     else:
       words.append(away[turning[points[-1]]] if points else before)
   return words
+
+
+def compressions(caps, words):
+  """(first step, one past the last) of every stretch of compression.
+
+  Args:
+    caps: int [n], tokens at steps 0, 1, ..., n - 1.
+    words: what `phases` gives for them.
+  Returns:
+    list of pairs of int; empty where the cap never moves: it has no phases.
+  """
+  if len(np.unique(caps)) < 2:
+    return []
+  compress = np.asarray(words) == 'compress'
+  edges = np.flatnonzero(np.diff(compress, prepend=False, append=False))
+  return [tuple(pair) for pair in edges.reshape(-1, 2).tolist()]

@@ -146,3 +146,9 @@ def test_a_sawtooth_is_compressed_at_the_end_of_each_tooth():
   turning = phases.turns(caps)
   assert turning == {5: 'compressed', 10: 'compressed'}
   assert phases.phases(caps[:10], turning) == ['compress'] * 10
+
+
+def test_compressions_are_spans_of_steps_and_a_constant_cap_has_none():
+  words = ['compress', 'compress', 'expand', 'compress']
+  assert phases.compressions([9, 7, 5, 9], words) == [(0, 2), (3, 4)]
+  assert phases.compressions([9, 9], ['compress', 'compress']) == []

@@ -73,13 +73,13 @@ def overlay(runs):
   for group, look in style.cycled(found):
     steps, cap, _, _ = group.band('cap')
     style.cap(axes[0], steps, cap, label=group.label, **look)
-    _curve(axes[1], group, 'length_mean', 1, look)
+    panels.curve(axes[1], group, 'length_mean', **look)
     for ax, name in zip(axes[2:], sets, strict=False):
       if name in group.sets:
         panels.points(ax, group.points(name), 'accuracy', label=None, **look)
       ax.set_ylabel(f'{name},\naccuracy, %')
     if not sets:
-      _curve(axes[2], group, 'accuracy', 100, look)
+      panels.curve(axes[2], group, 'accuracy', 100, **look)
       axes[2].set_ylabel('training\naccuracy, %')
   for ax, label in zip(
     axes, ('cap, tokens', 'mean length,\ntokens'), strict=False
@@ -113,11 +113,3 @@ def _grid(runs, rows, columns=2, bars=''):
   style.legend(fig, np.ravel(blocks), columns)
   style.note(fig, groups.spread(found, bars), groups.missing(found))
   return fig
-
-
-def _curve(ax, group, name, scale, look):
-  """A column's mean over the seeds with its band."""
-  steps, mean, low, high = group.band(name, scale)
-  style.line(ax, steps, mean, **look)
-  if len(group.runs) > 1:
-    style.band(ax, steps, low, high, look['color'])

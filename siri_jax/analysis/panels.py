@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 
+from siri_jax import phases
 from siri_jax.analysis import runs, style
 
 OUTCOMES = {  # Column -> label, colour.
@@ -13,25 +14,31 @@ OUTCOMES = {  # Column -> label, colour.
 
 
 def compressed_spans(run):
-  """(first step, one past the last) of every stretch of compression.
-
-  There is none where the cap never moved: a constant cap has no phases.
-  """
-  if len(np.unique(run.column('cap'))) < 2:
-    return []
-  compress = run.column('phase') == 'compress'
-  edges = np.flatnonzero(np.diff(compress, prepend=False, append=False))
+  """(first step, one past the last) of every stretch of compression."""
   steps = np.append(run.column('step'), run.last)
-  return [(steps[a], steps[b]) for a, b in edges.reshape(-1, 2)]
+  spans = phases.compressions(run.column('cap'), run.column('phase'))
+  return [(steps[begin], steps[end]) for begin, end in spans]
 
 
 def shade(ax, group):
   """Grey where the cap is on its way down."""
-  spans = compressed_spans(group.longest)
-  for begin, end in spans:
-    ax.axvspan(begin, end, color=style.SHADE, linewidth=0, zorder=0)
-  if spans:
-    ax.fill_between([], [], color=style.SHADE, label='compression')
+  style.shade(ax, compressed_spans(group.longest))
+
+
+def curve(ax, group, name, scale=1.0, **look):
+  """A column's mean over the seeds, and from the lowest to the highest.
+
+  Args:
+    ax: matplotlib Axes.
+    group: groups.Group.
+    name: a column of metrics.jsonl.
+    scale: what its values are multiplied by.
+    **look: of the line, its `color` among it.
+  """
+  steps, mean, low, high = group.band(name, scale)
+  style.line(ax, steps, mean, **look)
+  if len(group.runs) > 1:
+    style.band(ax, steps, low, high, look['color'])
 
 
 def lengths(ax, group):
@@ -39,14 +46,12 @@ def lengths(ax, group):
   shade(ax, group)
   steps, cap, _, _ = group.band('cap')
   style.cap(ax, steps, cap, color=style.BLACK, label='cap')
-  steps, mean, low, high = group.band('length_mean')
-  style.line(ax, steps, mean, color=style.BLUE, label='mean length')
+  curve(ax, group, 'length_mean', color=style.BLUE, label='mean length')
   if len(group.runs) == 1:
+    steps, mean, _, _ = group.band('length_mean')
     _, high, _, _ = group.band('length_p90')
     light = {'alpha': 0.4, 'label': 'to 90th percentile'}
     style.band(ax, steps, mean, high, style.SKY, **light)
-  else:
-    style.band(ax, steps, low, high, style.BLUE)
   ax.set_ylabel('response, tokens')
   style.from_zero(ax)
 
@@ -54,11 +59,8 @@ def lengths(ax, group):
 def accuracy(ax, group):
   """Accuracy in training, and that of the held-out sets at their points."""
   shade(ax, group)
-  steps, mean, low, high = group.band('accuracy', 100)
   label = 'training, under the cap'
-  style.line(ax, steps, mean, color=style.BLUE, label=label)
-  if len(group.runs) > 1:
-    style.band(ax, steps, low, high, style.BLUE)
+  curve(ax, group, 'accuracy', 100, color=style.BLUE, label=label)
   for name, colour in zip(group.sets, itertools.cycle(style.SET_COLOURS)):
     points(ax, group.points(name), 'accuracy', color=colour, label=name)
   named = {r['kind'] for run in group.runs for r in run.evals}
@@ -108,10 +110,7 @@ def points(ax, found, what, *, color, label, linestyle='-', against='step'):
 def entropy(ax, group):
   """The policy's entropy, a token."""
   shade(ax, group)
-  steps, mean, low, high = group.band('entropy')
-  style.line(ax, steps, mean, color=style.BLUE)
-  if len(group.runs) > 1:
-    style.band(ax, steps, low, high, style.BLUE)
+  curve(ax, group, 'entropy', color=style.BLUE)
   ax.set_ylabel('entropy,\nnats a token')
   style.from_zero(ax)
 
@@ -120,10 +119,7 @@ def outcomes(ax, group):
   """Mean lengths of right, wrong and cut samples."""
   shade(ax, group)
   for column, (label, colour) in OUTCOMES.items():
-    steps, mean, low, high = group.band(column)
-    style.line(ax, steps, mean, color=colour, label=label)
-    if len(group.runs) > 1:
-      style.band(ax, steps, low, high, colour)
+    curve(ax, group, column, color=colour, label=label)
   cut = [(r.column('step'), runs.length_cut(r)) for r in group.runs]
   steps, lengths = (np.concatenate(part) for part in zip(*cut, strict=True))
   ax.plot(steps, lengths, '.', color=style.CUT, markersize=2, label='cut')
@@ -134,10 +130,7 @@ def outcomes(ax, group):
 def cut(ax, group):
   """The share of the samples that the cap cut."""
   shade(ax, group)
-  steps, mean, low, high = group.band('truncated_frac', 100)
-  style.line(ax, steps, mean, color=style.BLACK)
-  if len(group.runs) > 1:
-    style.band(ax, steps, low, high, style.BLACK)
+  curve(ax, group, 'truncated_frac', 100, color=style.BLACK)
   ax.set_ylabel('cut, %')
   style.from_zero(ax)
 

@@ -83,10 +83,6 @@ def of_runs(runs):
 
 
 def _panel(ax, caps):
-  compress = np.array(phases.phases(caps, phases.turns(caps))) == 'compress'
-  if len(np.unique(caps)) > 1:
-    edges = np.flatnonzero(np.diff(compress, prepend=False, append=False))
-    for begin, end in edges.reshape(-1, 2):
-      ax.axvspan(begin, end, color=style.SHADE, linewidth=0, zorder=0)
-    ax.fill_between([], [], color=style.SHADE, label='compression')
+  words = phases.phases(caps, phases.turns(caps))
+  style.shade(ax, phases.compressions(caps, words))
   style.cap(ax, np.arange(len(caps)), caps, color=style.BLACK)

@@ -162,6 +162,14 @@ def cap(ax, steps, caps, **style):
   line(ax, *ends, drawstyle='steps-post', **style)
 
 
+def shade(ax, spans):
+  """Grey over spans of steps: where the cap is on its way down."""
+  for begin, end in spans:
+    ax.axvspan(begin, end, color=SHADE, linewidth=0, zorder=0)
+  if spans:
+    ax.fill_between([], [], color=SHADE, label='compression')
+
+
 def band(ax, steps, low, high, colour, **more):
   """A light band round a curve."""
   light = {'color': colour, 'alpha': 0.22, 'linewidth': 0, **more}
