@@ -222,7 +222,7 @@ def measure(job, graders, screen, signals):
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done)
-      bench = world.Bench(task, folder, screen, engine, graders, signals)
+      bench = world.Bench(task, folder, screen, signals, engine, graders)
       sample(bench, name, sampling)
       record = {
         'weights': job.weights.name,

@@ -1,7 +1,6 @@
 """Opens a run: policy, engine, and the state to go on from."""
 
 import contextlib
-import dataclasses
 import functools
 import pathlib
 
@@ -10,6 +9,7 @@ import jax
 from siri_jax import (
   blueprint,
   checkpoint,
+  disk,
   free,
   run_folder,
   sharding,
@@ -23,7 +23,7 @@ from siri_jax.models import attention, policies
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Signals
 from siri_jax.watchdog import Watchdog
-from siri_jax.world import World
+from siri_jax.world import Bench, World
 
 
 def open_folder(path, c, *, source, overrides, allow_change):
@@ -56,25 +56,18 @@ def opened(plan, task, folder, screen, team):
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
     watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
     stack.enter_context(team.listening(signals.relay))
+    bench = Bench(task, folder, screen, signals)
     resume = functools.partial(resumed, folder=folder, screen=screen)
-    world, state, tokens = _made(
-      *(stack, plan, task, folder.path, screen, signals, team),
-      run=folder.info['id'],
-      resume=resume,
-    )
+    world, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first)
-    views = writers.open_writers(c.writers, folder.path, folder.info, first)
-    stack.callback(views.close)
-    graders = stack.enter_context(graders_of(c))
-    watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
-    world = dataclasses.replace(
-      world,
-      folder=folder,
-      graders=graders,
-      order=order.shuffled(task.train, seed=c.seed, prompts=c.prompts),
-      views=views,
+    world.views = writers.open_writers(
+      c.writers, folder.path, folder.info, first
     )
+    stack.callback(world.views.close)
+    world.graders = graders = stack.enter_context(graders_of(c))
+    world.order = order.shuffled(task.train, seed=c.seed, prompts=c.prompts)
+    watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
     yield world, state, tokens
 
 
@@ -93,74 +86,53 @@ def followed(plan, task, path, screen, team):
   """
 
   def resume(checkpoints, like, _):
-    state, facts = checkpoints.restore(like, screen.say) or (None, {})
-    return state, facts
+    return checkpoints.restore(like, screen.say) or (None, {})
 
   with contextlib.ExitStack() as stack:
     signals = Signals(team.pass_on, secs=plan.c.stop_secs)
-    stack.enter_context(signals)
-    world, state, _ = _made(
-      *(stack, plan, task, path, screen, signals, team),
-      run='',  # The first one's.
-      resume=resume,
-    )
+    bench = Bench(task, None, screen, stack.enter_context(signals))
+    world, state, _ = _made(stack, bench, plan, path, team, resume)
     yield world, state
 
 
-def _made(stack, plan, task, path, screen, signals, team, *, run, resume):
+def _made(stack, bench, plan, path, team, resume):
   """What each of a run's processes has: (World, types.TrainState, tokens)."""
-  c = plan.c
+  c, task, screen = plan.c, bench.task, bench.screen
   shape = policies.shape_of(c, task.vocab)
-  recipe = blueprint.recipe_of(plan, shape)
-  refuse_wrong_attention(recipe)
-  if warning := blueprint.misfit(plan, shape):
-    screen.say(warning)
+  recipe = _recipe(plan, shape, screen)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
   team.meet(alike(c, path, prints))
-  checkpoints = checkpoint.Checkpoints(
-    pathlib.Path(path, 'checkpoints'),
-    keep=c.keep_checkpoints,
-    every=c.keep_every,
-    always=plan.turns,
-    agree=team.agree,
-  )
+  checkpoints = _checkpoints(plan, path, team)
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
   state, tokens = resume(checkpoints, like, prints)
   start = None
   if state is None or 'ref_logp' in plan.extra:
-    start = start_of(c, task, shape, layout, screen, signals)
+    start = start_of(c, task, shape, layout, screen, bench.signals)
   if state is None:
     state = steps.started(start, recipe.tx, layout)
-  engine = engine_of(
+  bench.engine = engine_of(
     plan,
     programs,
     task,
     requests=plan.samples,
     prompt_tokens=c.max_prompt,
-    run=team.agree(lambda: run),
+    run=team.agree(lambda: bench.folder.info['id']),
     say=screen.say,
   )
-  stack.callback(engine.close)
+  stack.callback(bench.engine.close)
   world = World(
+    **vars(bench),
     plan=plan,
-    task=task,
-    folder=None,
-    screen=screen,
     steps=programs,
-    engine=engine,
-    graders=None,
-    order=None,
     checkpoints=checkpoints,
-    views=None,
-    signals=signals,
     fit=blueprint.fit_of(plan, shape),
     place=functools.partial(sharding.put, shardings=layout.rows),
     team=team,
+    fingerprints=prints,
     # It is as large as the policy.
     start=start if 'ref_logp' in plan.extra else None,
-    fingerprints=prints,
   )
   return world, state, tokens
 
@@ -180,7 +152,27 @@ def alike(c, path, prints):
     'jax': jax.__version__,
   }
   own = ('hosts_kw.index', 'cache_dir')  # A node may have a disk of its own.
-  return {k: run_folder.to_json(v) for k, v in given.items() if k not in own}
+  return {k: disk.to_json(v) for k, v in given.items() if k not in own}
+
+
+def _recipe(plan, shape, screen):
+  """The update, one that can run here; warns where it may not fit."""
+  recipe = blueprint.recipe_of(plan, shape)
+  refuse_wrong_attention(recipe)
+  if warning := blueprint.misfit(plan, shape):
+    screen.say(warning)
+  return recipe
+
+
+def _checkpoints(plan, path, team):
+  """The run's checkpoints; in all processes at a time."""
+  return checkpoint.Checkpoints(
+    pathlib.Path(path, 'checkpoints'),
+    keep=plan.c.keep_checkpoints,
+    every=plan.c.keep_every,
+    always=plan.turns,
+    agree=team.agree,
+  )
 
 
 def laid_out(plan, task, recipe, *, longest):

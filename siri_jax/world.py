@@ -16,17 +16,17 @@ class Bench:
     task: types.Task, without the prompts that are too long.
     folder: run_folder.RunFolder.
     screen: terminal.Terminal.
+    signals: watch.Signals.
     engine: sampler.Sampler.
     graders: pool.Graders.
-    signals: watch.Signals.
   """
 
   task: Any
   folder: Any
   screen: Any
-  engine: Any
-  graders: Any
   signals: Any
+  engine: Any = None
+  graders: Any = None
 
   def note_disagreements(self):
     """Texts that two grading rules were of two minds about, kept to be read."""
@@ -34,36 +34,36 @@ class Bench:
       self.folder.append('disagreements', self.graders.disagreements.popleft())
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(kw_only=True)
 class World(Bench):
   """All that the loop talks to.
 
   Attributes:
     plan: plan.Plan.
     steps: steps.Steps, the compiled programs.
-    order: order.Order of the training problems.
     checkpoints: checkpoint.Checkpoints.
-    views: writers.Writers.
     fit: packing.Fit of the update's rows.
     place: packed rows of numpy -> the same on the devices.
-    team: of hosts.py; where it is not the first, there is no folder, order,
-      graders or views.
+    team: of hosts.py; where it is not the first, there is no folder, graders,
+      order or views.
     fingerprints: sha256 of data, held-out sets, tokenizer and model.
     start: the parameters that the run started from, where the loss wants
       their log-probabilities.
+    order: order.Order of the training problems.
+    views: writers.Writers.
     version: of the weights that were pushed last.
   """
 
   plan: Any
   steps: Any
-  order: Any
   checkpoints: Any
-  views: Any
   fit: Any
   place: Callable
   team: Any
   fingerprints: Mapping[str, str]
   start: Any = None
+  order: Any = None
+  views: Any = None
   version: int = -1
 
   def push(self, params, version):

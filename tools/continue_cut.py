@@ -99,7 +99,7 @@ def main(argv):
     signals = stack.enter_context(watch.Signals(screen.say, secs=c.stop_secs))
     try:
       graders = stack.enter_context(opening.graders_of(c))
-      bench = world.Bench(task, folder, screen, None, graders, signals)
+      bench = world.Bench(task, folder, screen, signals, graders=graders)
       folder.start(0)
       for step, rows in cut.items():
         share = -(-asked.flags.samples // len(cut))
