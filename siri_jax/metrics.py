@@ -47,7 +47,8 @@ def of_samples(batch, rewards):
     batch: types.Batch of numpy arrays.
     rewards: float32 [N, G].
   Returns:
-    dict of floats. Lengths are tokens; a mean over nothing is NaN.
+    dict of floats, and `tokens`, all of the responses'. Lengths are tokens; a
+    mean over nothing is NaN.
   """
   lengths, correct = np.asarray(batch.length), np.asarray(batch.correct)
   return {
@@ -59,6 +60,7 @@ def of_samples(batch, rewards):
     'length_wrong': _mean(lengths[~correct]),
     'truncated_frac': float(np.mean(batch.truncated)),
     'zero_variance_frac': float(np.mean(np.ptp(rewards, axis=1) == 0)),
+    'tokens': int(np.sum(lengths)),
   }
 
 
@@ -98,17 +100,16 @@ def _agreement(name, value, totals):
   return {name: value / told if told else float('nan')}
 
 
-def counted(who, before, after):
-  """What became of a step's answers or samples: counts as differences.
+def counted(before, after):
+  """What became of a step's answers and samples: counts as differences.
 
   Args:
-    who: 'grader' or 'sampler', whose counts they are.
     before: counts at the step's start.
     after: counts now.
   Returns:
     dict of whole numbers.
   """
-  return {f'{who}_{name}': after[name] - before[name] for name in after}
+  return {name: after[name] - before[name] for name in after}
 
 
 def _mean(values):

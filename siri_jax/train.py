@@ -50,8 +50,7 @@ def train(world, state, tokens):
       measure(world, state, tokens)
     for step in range(int(state.step), c.total_steps):
       world.signals.heed()
-      watch, graded = Watch(), dict(world.graders.counts)
-      sampled = dict(world.engine.counts)
+      watch, before = Watch(), world.counts()
       cap = int(steps.cap(np.int32(step)))
       groups = sampling.take(step, cap, watch)
       samples = [s for g in groups for s in g.samples]
@@ -67,27 +66,22 @@ def train(world, state, tokens):
       watch.lap('rollout')
       world.push(state.params, step + 1)
       watch.lap('push')
-      tokens += int(batch.length.sum())
+      told = metrics.of_samples(batch, rewards)
+      tokens += told['tokens']
       world.write_step(
         {
           'step': step,
           'cap': cap,
-          'phase': plan.phases[step],
-          **metrics.of_samples(batch, rewards),
+          **told,
           **metrics.of_update(totals),
-          **metrics.counted('grader', graded, world.graders.counts),
-          **metrics.counted('sampler', sampled, world.engine.counts),
-          'tokens': int(batch.length.sum()),
+          **metrics.counted(before, world.counts()),
           'tokens_so_far': tokens,
           'weight_version': samples[0].spans[0][0],
           'skipped': int(state.skipped),
-          'compile_count': world.compile_count(),
-          **watch.seconds(int(batch.length.sum())),
+          **watch.seconds(told['tokens']),
         }
       )
-      if world.writes_rollouts(step):
-        rows = rollout_rows(world.task, step, groups, rewards, advantages)
-        world.folder.write_rollouts(step, rows)
+      keep_samples(world, step, groups, rewards, advantages)
       raise_alarms(world)
       refuse_divergence(world, state)
       measure(world, state, tokens)
@@ -171,21 +165,24 @@ def as_batch(groups, cap):
   )
 
 
-def rollout_rows(task, step, groups, rewards, advantages):
-  """Every sample of a step, with its tokens and what it was worth."""
+def keep_samples(world, step, groups, rewards, advantages):
+  """Writes a step's samples, what each was worth too, where they are kept."""
+  if not world.writes_rollouts(step):
+    return
   columns = zip(groups, rewards, advantages.reshape(rewards.shape), strict=True)
-  return [
+  rows = [
     row
     for group, reward, advantage in columns
     for row in examine.rows(
       group,
-      task,
+      world.task,
       step,
       reward=reward,
       advantage=advantage,
       response_ids=[sample.response_ids for sample in group.samples],
     )
   ]
+  world.folder.write_rollouts(step, rows)
 
 
 def learn(world, state, samples, advantages):

@@ -73,12 +73,23 @@ class World(Bench):
     self.engine.push(params, version)
     self.version = version
 
-  def compile_count(self):
-    """Programs compiled by now; the cap must not raise it."""
-    return steps.compile_count(self.steps)
+  def counts(self):
+    """What befell answers and samples since the start, by name."""
+    seen = {'grader': self.graders.counts, 'sampler': self.engine.counts}
+    return {
+      f'{who}_{name}': count
+      for who, counts in seen.items()
+      for name, count in counts.items()
+    }
 
   def write_step(self, record):
     """A step's record: into the folder first, then to who looks on."""
+    record = {
+      **record,
+      'phase': self.plan.phases[record['step']],
+      # Of programs by now; the cap must not raise it.
+      'compile_count': steps.compile_count(self.steps),
+    }
     self.folder.append('metrics', metrics.ordered(record))
     self.views.write(record['step'], record)
     self.screen.step(record)

@@ -31,6 +31,7 @@ def test_samples_are_described_by_their_lengths_and_verdicts():
     'length_wrong': 30.0,
     'truncated_frac': 0.25,
     'zero_variance_frac': 0.5,
+    'tokens': 100,
   }
 
 
@@ -91,8 +92,9 @@ def test_what_the_sampler_told_is_a_mean_over_the_tokens_it_told_of():
 
 
 def test_a_steps_gradings_are_what_was_counted_since_its_start():
-  before = {'answers': 10, 'timeouts': 1}
-  assert metrics.counted('grader', before, {'answers': 18, 'timeouts': 1}) == {
+  before = {'grader_answers': 10, 'grader_timeouts': 1}
+  after = {'grader_answers': 18, 'grader_timeouts': 1}
+  assert metrics.counted(before, after) == {
     'grader_answers': 8,
     'grader_timeouts': 0,
   }
