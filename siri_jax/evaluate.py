@@ -126,11 +126,7 @@ def prepared(asked, out, stack):
       faults += error.faults
     except (ValueError, OSError) as error:
       faults += str(error).splitlines()
-  faults += [
-    f'--against={folder}: {error}'
-    for folder in asked.flags.against
-    for error in paper.faults(folder)
-  ]
+  faults += [f'--against={each}' for each in paper.faults(asked.flags.against)]
   if faults or asked.faults:
     return [], list(dict.fromkeys(faults))
   try:

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from made_runs import COSINE, POINTS, evaluation, make
 
-from siri_jax.analysis import panels, picture, runs, table
+from siri_jax.analysis import (
+  caps,
+  comparison,
+  panels,
+  paper,
+  picture,
+  runs,
+  table,
+)
 
 # Reading.
 
@@ -257,3 +265,12 @@ def test_beside_a_run_stand_the_evaluated_ones_of_its_config(tmp_path):
   (tmp_path / 'damaged' / 'RUN.json').write_text('{')
   assert table.beside(own) == [other]
   assert table.beside(other) == [own]
+
+
+@pytest.mark.parametrize('command', [caps, comparison, paper, picture, table])
+def test_a_command_names_a_folder_that_it_cannot_read(
+  command, tmp_path, capsys
+):
+  with pytest.raises(SystemExit):
+    command.main([str(tmp_path / 'absent')])
+  assert 'absent' in capsys.readouterr().err

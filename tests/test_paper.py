@@ -141,7 +141,9 @@ def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):
 
 
 def test_a_folder_without_results_is_named(tmp_path):
-  assert paper.faults(tmp_path) == ['no evaluation: there is no */results.json']
+  assert paper.faults([tmp_path]) == [
+    f'{tmp_path}: no evaluation: there is no */results.json'
+  ]
 
 
 def test_the_figure_has_a_panel_a_set_and_a_curve_a_policy(folders):

@@ -184,11 +184,14 @@ def _name(ax, name):
   ax.set_ylim(bottom=0)
 
 
-def main():
+def main(argv=None):
+  """Draws the evaluations that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('folders', nargs='+', metavar='FOLDER')
   parser.add_argument('--out', default='.', help='where caps.png goes')
-  args = parser.parse_args()
+  args = parser.parse_args(argv)
+  if wrong := paper.faults(args.folders):
+    parser.error('; '.join(wrong))
   print(save(args.out, args.folders))
 
 

@@ -229,6 +229,7 @@ def _with_interval(frame, name):
 
 
 def main(argv):
+  """Prints the table of the ablation that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('out', help="an ablation's folder")
   parser.add_argument('--at', type=int, help='updates done; default: the end')
@@ -238,10 +239,10 @@ def main(argv):
   )
   args = parser.parse_args(argv)
   try:
-    arms = read(args.out)
-  except OSError as error:
+    frame = compared(read(args.out), args.at, args.set)
+  except (OSError, ValueError) as error:
     parser.error(f'{args.out} is not an ablation: {error}')
-  print(text(compared(arms, args.at, args.set), args.style))
+  print(text(frame, args.style))
   print(f'\n{NOTES}')
 
 

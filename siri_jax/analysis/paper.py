@@ -54,10 +54,13 @@ is that of the responses cut there; area is its mean over all caps, and the
 cap for 95 % the lowest looked at with so much of the highest one's accuracy."""
 
 
-def faults(folder):
-  """What is wrong with a folder as that of an evaluation: 0 or 1 messages."""
-  there = list(pathlib.Path(folder).glob(f'*/{RESULTS}'))
-  return [] if there else ['no evaluation: there is no */' + RESULTS]
+def faults(folders):
+  """A message for each of the folders that is not that of an evaluation."""
+  return [
+    f'{folder}: no evaluation: there is no */{RESULTS}'
+    for folder in folders
+    if not any(pathlib.Path(folder).glob(f'*/{RESULTS}'))
+  ]
 
 
 def read(folder):
@@ -281,16 +284,16 @@ def _grid(rows, headers, style, words=1):
   )
 
 
-def main():
+def main(argv=None):
+  """Prints the tables of the evaluations that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('folders', nargs='+', metavar='FOLDER')
   parser.add_argument('--paper', choices=ROWS, help="the paper's rows beside")
   parser.add_argument(
     '--style', default='simple', help="'github', 'latex', ..."
   )
-  args = parser.parse_args()
-  wrong = [f'{f}: {w}' for f in args.folders for w in faults(f)]
-  if wrong:
+  args = parser.parse_args(argv)
+  if wrong := faults(args.folders):
     parser.error('; '.join(wrong))
   print(text(args.folders, args.paper, args.style))
 

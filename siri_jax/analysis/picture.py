@@ -3,8 +3,8 @@
 python -m siri_jax.analysis.picture runs/quickstart [...]
 """
 
+import argparse
 import pathlib
-import sys
 
 from siri_jax import disk
 from siri_jax.analysis import groups, panels, runs, style
@@ -39,6 +39,16 @@ def save(folder):
   return path
 
 
+def main(argv=None):
+  """Draws the runs that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('folders', nargs='+', metavar='RUN')
+  try:
+    for folder in parser.parse_args(argv).folders:
+      print(save(folder))
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
+
+
 if __name__ == '__main__':
-  for argument in sys.argv[1:]:
-    print(save(argument))
+  main()

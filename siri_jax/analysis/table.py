@@ -237,17 +237,21 @@ def short(count):
   return f'{count:g}'
 
 
-def main():
+def main(argv=None):
+  """Prints the table of the runs that the command line names."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('folders', nargs='+', metavar='RUN')
   parser.add_argument(
     '--style', default='simple', help="'github', 'latex', ..."
   )
-  args = parser.parse_args()
+  args = parser.parse_args(argv)
   folders = args.folders
-  if len(folders) == 1:
-    folders += beside(folders[0])
-  print(text(folders, args.style))
+  try:
+    if len(folders) == 1:
+      folders += beside(folders[0])
+    print(text(folders, args.style))
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
 
 
 if __name__ == '__main__':
