@@ -29,4 +29,6 @@ SETTINGS = (
   'row_tokens',
   'head_chunk',
   'remat',
+  'device_gb',
+  'gather',
 )

@@ -9,14 +9,16 @@ from siri_jax import main
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
-MESHES = {8: (4, 2), 4: (2, 2), 1: (1, 1)}  # Devices -> data, fsdp.
+# Devices -> data, fsdp, gather.
+MESHES = {8: (4, 2, 'layer'), 4: (2, 2, 'update'), 1: (1, 1, 'layer')}
 
 
 def test_a_run_goes_from_eight_devices_to_four_to_one(
   whole, tmp_path, cache, tell
 ):
   run = tmp_path / 'run'
-  for steps, (devices, (data, fsdp)) in enumerate(MESHES.items(), 2):
+  for steps, (devices, layout) in enumerate(MESHES.items(), 2):
+    data, fsdp, gather = layout
     went = attempt.make(
       run,
       cache,
@@ -24,6 +26,7 @@ def test_a_run_goes_from_eight_devices_to_four_to_one(
       f'--config.mesh_kw.data={data}',
       f'--config.mesh_kw.fsdp={fsdp}',
       '--config.micro_rows=8',
+      f'--config.gather={gather}',
       devices=devices,
     )
     assert went.status == main.DONE, went.said
