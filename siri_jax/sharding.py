@@ -221,39 +221,70 @@ def gather(part, dtype):
     The same tree, whole along 'fsdp'.
   """
   return jax.tree.map_with_path(
-    lambda path, x: _gather(x, _cut_axis(path, x), jnp.dtype(dtype)), part
+    lambda path, x: _gather(x, _axes(path, x), jnp.dtype(dtype)), part
   )
 
 
 def scatter(grads):
   """The way back: each device's share of the sum over 'fsdp', in float32."""
   return jax.tree.map_with_path(
-    lambda path, x: _scatter(x, _cut_axis(path, x)), grads
+    lambda path, x: _scatter(x, _axes(path, x)), grads
   )
 
 
-def _cut_axis(path, x):
-  """The axis of a parameter, stacked or not, that is cut over 'fsdp'."""
-  mesh_axes = [RULES[axis] for axis in PARAMETERS[path[-1].key]][-x.ndim :]
-  return mesh_axes.index('fsdp') if 'fsdp' in mesh_axes else None
+def add_up(grads):
+  """Each device's share summed over 'data'."""
+  total = functools.partial(jax.lax.psum, axis_name='data')
+  return jax.tree.map_with_path(
+    lambda path, x: _by_hand(total, _axes(path, x))(x), grads
+  )
+
+
+def _axes(path, x):
+  """The mesh axis of each axis of a parameter, stacked or of one layer."""
+  return tuple(RULES[axis] for axis in PARAMETERS[path[-1].key])[-x.ndim :]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def _gather(x, axis, dtype):
+def _gather(x, axes, dtype):
   x = x.astype(dtype)
-  if axis is None:
+  if 'fsdp' not in axes:
     return x
-  return jax.lax.all_gather(x, 'fsdp', axis=axis, tiled=True)
+  whole = functools.partial(
+    jax.lax.all_gather, axis_name='fsdp', axis=axes.index('fsdp'), tiled=True
+  )
+  return _by_hand(whole, axes)(x)
 
 
-def _scatter(x, axis):
-  x = x.astype(jnp.float32)
-  if axis is None:
-    return jax.lax.psum(x, 'fsdp')
-  return jax.lax.psum_scatter(x, 'fsdp', scatter_dimension=axis, tiled=True)
+def _scatter(x, axes):
+  share = functools.partial(jax.lax.psum, axis_name='fsdp')
+  if 'fsdp' in axes:
+    share = functools.partial(
+      jax.lax.psum_scatter,
+      axis_name='fsdp',
+      scatter_dimension=axes.index('fsdp'),
+      tiled=True,
+    )
+  return _by_hand(share, axes)(x.astype(jnp.float32))
 
 
 _gather.defvjp(
-  lambda x, axis, dtype: (_gather(x, axis, dtype), None),
-  lambda axis, dtype, _, slope: (_scatter(slope, axis),),
+  lambda x, axes, dtype: (_gather(x, axes, dtype), None),
+  lambda axes, dtype, _, slope: (_scatter(slope, axes),),
 )
+
+
+def _by_hand(function, axes):
+  """A function of one parameter whose 'tensor' axis is cut for it as well.
+
+  Left to itself the compiler makes a parameter whole along 'tensor' before it
+  crosses another axis, and cuts it again behind that.
+  """
+  cut = PartitionSpec(*(a if a == 'tensor' else None for a in axes))
+  return jax.shard_map(
+    function,
+    in_specs=cut,
+    out_specs=cut,
+    axis_names={'tensor'},
+    check_vma=False,
+  )

@@ -239,7 +239,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
   grads, metrics = jax.lax.fori_loop(0, count, micro, zeros)
   if recipe.gather == 'update':
     grads = sharding.scatter(grads)
-  return jax.lax.psum(grads, 'data'), _over_devices(metrics)
+  return sharding.add_up(grads), _over_devices(metrics)
 
 
 def _micro_batch(rows, i):

@@ -1,6 +1,7 @@
 """Where arrays lie on a mesh of eight fake devices, and that it is all one."""
 
 import functools
+import re
 import types
 
 import builders
@@ -146,24 +147,23 @@ def test_an_update_on_several_devices_equals_the_one_on_one(gather, axes):
   )
 
 
-def collectives(gather):
-  """What crosses between devices in a micro-batch, and once an update."""
-  shape = builders.tiny_shape(vocab=20, layers=5)
+def traced(shape, gather, **axes):
+  """The update of rows for eight devices, from shapes alone."""
   recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
   state = jax.eval_shape(
     lambda: steps.new_state(builders.lively(shape), recipe.tx)
   )
-  layout = sharding.layout(mesh_of(data=2, fsdp=4), state)
+  layout = sharding.layout(mesh_of(**axes), state)
   rows, _ = packing.pack([], [], [], builders.fit(16, 8), capacity=8)
-  scalar = jax.ShapeDtypeStruct
-  program = steps.learner(recipe, layout).trace(
-    state,
-    rows,
-    scalar((), 'int32'),
-    scalar((), 'float32'),
-    scalar((), 'bool'),
-    scalar((), 'bool'),
-  )
+  kinds = ('int32', 'float32', 'bool', 'bool')
+  scalars = (jax.ShapeDtypeStruct((), kind) for kind in kinds)
+  return steps.learner(recipe, layout).trace(state, rows, *scalars)
+
+
+def collectives(gather):
+  """What crosses between devices in a micro-batch, and once an update."""
+  shape = builders.tiny_shape(vocab=20, layers=5)
+  program = traced(shape, gather, data=2, fsdp=4)
   found = {'in': set(), 'out': set()}
 
   def walk(jaxpr, place):
@@ -189,3 +189,18 @@ def test_gathered_by_layers_nothing_crosses_between_copies_of_the_model():
   assert ('all_gather', 'fsdp') in found['in']
   assert not any('data' in axes for _, *axes in found['in'])
   assert ('psum', 'data') in found['out']
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('gather', ['layer', 'update'])
+def test_no_weight_crosses_whole_that_is_cut_along_tensor(gather):
+  # No other dimension has 44 or 68: the MLP's width, and the words.
+  shape = builders.tiny_shape(vocab=68, mlp=44)
+  program = traced(shape, gather, data=2, fsdp=2, tensor=2)
+  text = program.lower().compile().as_text()
+  crossing = re.findall(
+    r'= \S*\[([\d,]*)\]\S* (?:all-gather|all-reduce|all-to-all)\(', text
+  )
+  sizes = {int(n) for dims in crossing for n in dims.split(',') if n}
+  assert {22, 34} <= sizes
+  assert not {44, 68} & sizes
