@@ -197,6 +197,11 @@ def each_device(function, mesh, inputs, outputs):
   )
 
 
+def parts(axis):
+  """Into how many parts an axis cuts an array, within `each_device`."""
+  return jax.sharding.get_abstract_mesh().shape[axis]
+
+
 def each_head(attend):
   """Attention whose heads are cut over 'tensor', within `each_device`."""
   heads = PartitionSpec(None, None, 'tensor', None)

@@ -92,6 +92,7 @@ def token_logprobs(params, fetch, recipe, rows):
     rows.mask.reshape(-1) > 0,
     jnp.float32(recipe.temperature),
     recipe.chunk,
+    sharding.parts('tensor'),
   )
   return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
 

@@ -1,7 +1,8 @@
 """Log-probabilities and entropies of tokens, without [T, V] logits.
 
 Logits exist for one chunk of tokens at a time, in float32, and are worked out
-again in the backward pass; tokens that carry no loss have none.
+again in the backward pass, there for one block of words at a time; tokens
+that carry no loss have none.
 """
 
 import functools
@@ -11,9 +12,13 @@ import jax.numpy as jnp
 
 from siri_jax import shapes
 
+# Most words of a device whose part of the head's gradient exists in float32
+# at one time. All of them would be 2.2 GB of the 7B's.
+WORDS = 20_000
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def logp_and_entropy(hidden, head, targets, live, temperature, chunk):
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
+def logp_and_entropy(hidden, head, targets, live, temperature, chunk, cut=1):
   """Log-probability of each target and entropy of each distribution.
 
   logp = l[target], entropy = -sum(exp(l) l), with l = log_softmax(z) and
@@ -26,67 +31,108 @@ def logp_and_entropy(hidden, head, targets, live, temperature, chunk):
     live: bool [T]; the other tokens cost nothing.
     temperature: float32 [], above 0; gets no gradient.
     chunk: tokens whose logits exist at one time; changes no result.
+    cut: devices over which V is cut, each with its own stretch of words.
   Returns:
     float32 [T] log-probabilities and float32 [T] entropies, nats; 0 at
     tokens that are not live.
   Raises:
     ValueError: shapes differ.
   """
-  return _forward(hidden, head, targets, live, temperature, chunk)[0]
+  return _forward(hidden, head, targets, live, temperature, chunk, cut)[0]
 
 
-def _forward(hidden, head, targets, live, temperature, chunk):
+def _forward(hidden, head, targets, live, temperature, chunk, cut):
+  del cut  # The compiler sees to it here.
   size = shapes.check('T D, D V, T, T', hidden, head, targets, live)
 
   def one(i, out):
-    places = order[i]
-    z = _logits(_at(hidden, places), head, temperature)
-    lse = jax.nn.logsumexp(z, axis=-1)
-    picked = jnp.take_along_axis(z, _at(targets, places)[:, None], axis=-1)
-    # Of normalised logits: lse - sum(p z) would cancel where z is large.
-    z -= lse[:, None]
-    found = (picked[:, 0] - lse, -jnp.sum(jnp.exp(z) * z, axis=-1), lse)
-    return tuple(_put(x, places, y) for x, y in zip(out, found, strict=True))
+    z = _logits(h[i], head, temperature)
+    picked = jnp.take_along_axis(z, target[i][:, None], axis=-1)
+    top = jnp.max(z, axis=-1, keepdims=True)
+    weights = jnp.exp(z - top)
+    # Two sums of one pass; neither of the entropy's terms is below 0.
+    total, below = jax.lax.reduce(
+      (weights, weights * (top - z)), (0.0, 0.0), _added, (1,)
+    )
+    lse = top[:, 0] + jnp.log(total)
+    found = (picked[:, 0] - lse, jnp.log(total) + below / total, lse)
+    return tuple(x.at[i].set(y) for x, y in zip(out, found, strict=True))
 
-  order, used = _chunks(live, chunk)
-  zeros = (jnp.zeros(size['T'], jnp.float32),) * 3
-  logp, entropy, lse = jax.lax.fori_loop(0, used, one, zeros)
+  places, used = _chunks(live, chunk)
+  h, target = (_at(x, places) for x in (hidden, targets))
+  zeros = (jnp.zeros(places.shape, jnp.float32),) * 3
+  found = jax.lax.fori_loop(0, used, one, zeros)
+  logp, entropy, lse = (_put(x, places, size['T']) for x in found)
   saved = (hidden, head, targets, live, temperature, entropy, lse)
   return (logp, entropy), saved
 
 
-def _backward(chunk, saved, slopes):
+def _backward(chunk, cut, saved, slopes):
   hidden, head, targets, live, temperature, entropy, lse = saved
   wide = jnp.promote_types(head.dtype, jnp.float32)
+  places, used = _chunks(live, chunk)
+  h = _at(hidden, places)
+  of_tokens = [
+    _at(x, places)[..., None] for x in (targets, entropy, lse, *slopes)
+  ]
+  blocks = _blocks(head.shape[1] // cut)
+  # A device has its stretch of each block.
+  words = jnp.arange(head.shape[1]).reshape(cut, blocks, -1)
+  parts = jnp.moveaxis(head.reshape(-1, *words.shape), 1, 0)
 
-  def one(i, sums):
-    d_hidden, d_head = sums
-    places = order[i]
-    h, target, ent, norm, d_logp, d_entropy = (
-      _at(x, places) for x in (hidden, targets, entropy, lse, *slopes)
+  def block(b, sums):
+    d_h, d_head = sums
+    part = jnp.moveaxis(parts[:, :, b], 0, 1).reshape(len(head), -1)
+    d_h, d_part = _add_block(
+      d_h, part, words[:, b].reshape(-1), h, of_tokens, used, temperature
     )
-    z = _logits(h, head, temperature) - norm[:, None]  # log-softmax
-    p = jnp.exp(z)
-    hot = jax.nn.one_hot(target, head.shape[1], dtype=p.dtype)
-    d_z = d_logp[:, None] * (hot - p)
-    d_z -= d_entropy[:, None] * p * (z + ent[:, None])
-    d_z = (d_z / temperature).astype(h.dtype)
-    d_head += jnp.einsum('td,tv->dv', h, d_z, preferred_element_type=wide)
-    return _put(d_hidden, places, jnp.einsum('tv,dv->td', d_z, head)), d_head
+    d_part = d_part.astype(head.dtype).reshape(len(head), cut, -1)
+    return d_h, d_head.at[:, :, b].set(jnp.moveaxis(d_part, 1, 0))
 
-  order, used = _chunks(live, chunk)
-  zeros = jnp.zeros_like(hidden), jnp.zeros(head.shape, wide)
-  d_hidden, d_head = jax.lax.fori_loop(0, used, one, zeros)
-  d_head = d_head.astype(head.dtype)
+  zeros = jnp.zeros(h.shape, wide), jnp.zeros(parts.shape, head.dtype)
+  d_h, d_head = jax.lax.fori_loop(0, blocks, block, zeros)
+  d_hidden = _put(d_h.astype(hidden.dtype), places, live.size)
+  d_head = jnp.moveaxis(d_head, 0, 1).reshape(head.shape)
   return d_hidden, d_head, None, None, jnp.zeros_like(temperature)
 
 
 logp_and_entropy.defvjp(_forward, _backward)
 
 
+def _add_block(d_h, part, words, h, of_tokens, used, temperature):
+  """Adds to d_h what a block of words gives; the gradient of its columns."""
+  wide = d_h.dtype
+
+  def one(i, sums):
+    target, ent, norm, d_logp, d_entropy = (x[i] for x in of_tokens)
+    z = _logits(h[i], part, temperature) - norm  # log-softmax
+    p = jnp.exp(z)
+    d_z = d_logp * ((target == words) - p)
+    d_z -= d_entropy * p * (z + ent)
+    d_z = (d_z / temperature).astype(h.dtype)
+    d_rows = jnp.einsum('tv,dv->td', d_z, part, preferred_element_type=wide)
+    d_part = jnp.einsum('td,tv->dv', h[i], d_z, preferred_element_type=wide)
+    return sums[0].at[i].add(d_rows), sums[1] + d_part
+
+  return jax.lax.fori_loop(0, used, one, (d_h, jnp.zeros(part.shape, wide)))
+
+
+def _added(a, b):
+  return a[0] + b[0], a[1] + b[1]
+
+
 def _logits(hidden, head, temperature):
   z = jnp.einsum('td,dv->tv', hidden, head, preferred_element_type=jnp.float32)
   return z / temperature
+
+
+def _blocks(words):
+  """Into how many equal blocks of at most WORDS so many words are cut.
+
+  Into one where no number of blocks near that divides them.
+  """
+  least = -(-words // WORDS)
+  return next((n for n in range(least, 4 * least) if words % n == 0), 1)
 
 
 def _chunks(live, chunk):
@@ -108,6 +154,7 @@ def _at(x, places):
   return x.at[places].get(mode='fill', fill_value=0)
 
 
-def _put(x, places, rows):
-  """The array with these rows in their places."""
+def _put(rows, places, tokens):
+  """An array of so many tokens with these rows in their places, else zeros."""
+  x = jnp.zeros((tokens, *rows.shape[2:]), rows.dtype)
   return x.at[places].set(rows, mode='drop')
