@@ -2,6 +2,7 @@
 
 import dataclasses
 import pathlib
+import sys
 from typing import Any
 
 from absl import flags
@@ -38,7 +39,14 @@ def parse(argv, define):
     define: called with absl's FlagValues, defines the program's own flags.
   Returns:
     Command.
+  Raises:
+    SystemExit: help was asked for, and given.
   """
+  if {'-h', '--help'} & {*argv}:
+    # What the program says of itself stands at the top of its module.
+    print(sys.modules[define.__module__].__doc__)
+    print(_flags(argv[0], [], define).get_help(include_special_flags=False))
+    sys.exit(0)
   parts = _parts(argv[1:])
   named = [p for p in parts if p[0].split('=')[0].lstrip('-') == 'config']
   if not named:

@@ -103,6 +103,16 @@ def test_an_unknown_setting_is_left_for_the_plan_to_refuse():
   assert 'learning_rat' in asked.config
 
 
+@pytest.mark.parametrize('word', ['-h', '--help'])
+def test_who_asks_for_help_gets_the_programs_own_words_and_flags(word, capsys):
+  with pytest.raises(SystemExit, match='0'):
+    parse(f'--config={TINY}', word)
+  said = capsys.readouterr().out
+  assert main.__doc__ in said
+  assert '--workdir' in said
+  assert '--dry_run' in said
+
+
 def test_without_a_config_it_says_which_to_give():
   for arguments in [(), ('--dry_run',), ('--config.seed=3',)]:
     asked = parse(*arguments)
