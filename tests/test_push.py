@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import pathlib
 import pickletools
 
 import builders
@@ -271,10 +270,3 @@ def test_no_route_but_health_answers_without_the_key(monkeypatch):
   monkeypatch.delenv(guard.KEY)
   with pytest.raises(KeyError, match=guard.KEY):
     answered('/metrics')
-
-
-def test_the_plugin_names_what_the_trainer_names():
-  folder = pathlib.Path(reading.__file__).parent
-  assert (reading.ARRAYS, reading.MANIFEST) == (push.ARRAYS, push.MANIFEST)
-  assert guard.KEY == push.wire.KEY
-  assert "'siri_orbax'" in (folder / '__init__.py').read_text()

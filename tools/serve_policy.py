@@ -32,7 +32,7 @@ from siri_jax import command, task_files
 from siri_jax import plan as plans
 from siri_jax.main import DONE, refuse
 from siri_jax.models import hf, policies
-from siri_jax.rollout import push, wire
+from siri_jax.rollout import push, vllm_plugin, wire
 
 NAME = 'policy'  # Of the model, as clients see it.
 PLUGIN = 'siri'  # Of the entry point.
@@ -140,7 +140,7 @@ def arguments(plan, model, own):
     *('--logprobs-mode', 'processed_logprobs'),
     '--enable-scale-out',
     '--weight-transfer-config',
-    json.dumps({'backend': 'siri_orbax'}),
+    json.dumps({'backend': vllm_plugin.BACKEND}),
     *('--middleware', 'siri_jax.rollout.vllm_plugin.guard.Guard'),
     *('--disable-access-log-for-endpoints', '/health,/metrics'),
     *on_this_device(c),
@@ -166,7 +166,7 @@ def environment(c):
     'VLLM_CPU_KVCACHE_SPACE': str(CPU_CACHE_GB),
     **os.environ,
     'PYTHONPATH': f'{here}{os.pathsep}{path}' if path else here,
-    'SIRI_PUSHES': str(root.resolve()),
+    vllm_plugin.PUSHES: str(root.resolve()),
     'VLLM_SERVER_DEV_MODE': '1',
     'VLLM_PLUGINS': PLUGIN,
     'VLLM_NO_USAGE_STATS': '1',

@@ -24,7 +24,6 @@ from siri_jax.rollout.vllm_plugin import reading
 
 KEPT = 2  # Newest pushes.
 ARRAYS, MANIFEST = reading.ARRAYS, reading.MANIFEST
-VERSION = '0.32.'  # Of vLLM, that this was seen to work with.
 
 
 class Pushed(NamedTuple):

@@ -1,5 +1,8 @@
 """What runs inside a vLLM server: it takes weights, and guards the door."""
 
+BACKEND = 'siri_orbax'  # Of weight transfer, as vLLM knows it.
+PUSHES = 'SIRI_PUSHES'  # Of the environment: the folder that pushes lie in.
+
 
 def register():
   """Names the weight-transfer backend; vLLM calls it in each process."""
@@ -8,5 +11,5 @@ def register():
   )
 
   WeightTransferEngineFactory.register_engine(
-    'siri_orbax', 'siri_jax.rollout.vllm_plugin.engine', 'OrbaxEngine'
+    BACKEND, 'siri_jax.rollout.vllm_plugin.engine', 'OrbaxEngine'
   )

@@ -19,7 +19,7 @@ from vllm.model_executor.model_loader.reload import (
   initialize_layerwise_reload,
 )
 
-ROOT = 'SIRI_PUSHES'  # Of the environment: the folder that pushes lie in.
+from siri_jax.rollout.vllm_plugin import PUSHES
 
 
 @dataclasses.dataclass
@@ -74,7 +74,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     from siri_jax.rollout.vllm_plugin import reading
 
     arrays = reading.read(
-      os.environ[ROOT],
+      os.environ[PUSHES],
       update_info.name,
       update_info.digest,
       self._wanted(),

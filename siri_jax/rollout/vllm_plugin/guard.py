@@ -3,7 +3,8 @@
 import hmac
 import os
 
-KEY = 'SIRI_SERVER_KEY'  # Of the environment.
+from siri_jax.rollout.wire import KEY
+
 OPEN = ('/health',)
 
 
