@@ -31,7 +31,7 @@ def get_config():
     train='',  # Path of the training problems, JSONL.
     evals=dict(aime24='', aime25='', amc='', math500=''),  # Paths; '': none.
     tokenizer='',  # Path of a tokenizer folder; the model's own will do.
-    # [open]: DeepScaleR's.
+    # [open]: DeepScaleR's, scripts/data/deepscaler_dataset.py.
     instruction=(
       "{problem} Let's think step by step and output the final answer within "
       '\\boxed{}.'

@@ -8,8 +8,10 @@ import sys
 import pytest
 import tiny_tokenizer
 
+from configs import base
 from siri_jax.data import chat
 
+INSTRUCTION = base.get_config().task_kw.instruction
 MARK = '__ggml_vocab_test__'
 
 
@@ -29,7 +31,7 @@ def folder(tmp_path):
 @pytest.fixture
 def distilled(shared_data):
   path = shared_data / 'tokenizer' / 'deepseek-r1-distill-qwen'
-  return chat.load(path, instruction=chat.INSTRUCTION)
+  return chat.load(path, instruction=INSTRUCTION)
 
 
 def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
@@ -40,7 +42,7 @@ def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
 
 
 def test_an_instruction_may_be_full_of_braces(folder):
-  talk = _load(folder, chat.INSTRUCTION)
+  talk = _load(folder, INSTRUCTION)
   prompt = _words(talk, talk.encode(r'\frac{1}{2} of {problem}'))
   assert r'<user>\frac{1}{2} of {problem} Let' in prompt
   assert r'\boxed{}.<assistant>' in prompt

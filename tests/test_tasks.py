@@ -6,6 +6,7 @@ import pytest
 import tiny_tokenizer
 from ml_collections import config_dict
 
+from configs import base
 from siri_jax import lookup, task_files, types
 from siri_jax.data import chat, problems, tasks
 
@@ -96,7 +97,7 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
     train=str(shared_data / 'problems/deepscaler_train.jsonl'),
     evals={'math500': str(shared_data / 'problems/math500.jsonl')},
     tokenizer=str(shared_data / 'tokenizer/deepseek-r1-distill-qwen'),
-    instruction=chat.INSTRUCTION,
+    instruction=base.get_config().task_kw.instruction,
   )
   short, dropped = problems.drop_long(task, 1024)
   assert (len(short.train), dropped) == (40_308 - 9, 9)

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import tqdm
 
+from configs import base
 from siri_jax.data import card as cards
 from siri_jax.data import chat, prepare, problems, schemas
 
@@ -66,7 +67,7 @@ def _parser():
     description=__doc__,
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
-  add = parser.add_argument
+  c, add = base.get_config(), parser.add_argument
   add('inputs', nargs='+', metavar='IN', help='.jsonl, .json or .parquet')
   add('--out', required=True, metavar='OUT.jsonl')
   add(
@@ -75,8 +76,10 @@ def _parser():
     metavar='FOLDER',
     help='measures prompts; without it none is dropped for its length',
   )
-  add('--max_prompt', type=int, default=1024, help='tokens (%(default)s)')
-  add('--instruction', default=chat.INSTRUCTION, help='as at training')
+  add(
+    '--max_prompt', type=int, default=c.max_prompt, help='tokens (%(default)s)'
+  )
+  add('--instruction', default=c.task_kw.instruction, help='as at training')
   add(
     '--evals',
     type=lambda text: [path for path in text.split(',') if path],

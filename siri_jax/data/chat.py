@@ -10,11 +10,6 @@ from typing import Any
 
 import jinja2
 
-# DeepScaleR's, scripts/data/deepscaler_dataset.py.
-INSTRUCTION = (
-  "{problem} Let's think step by step and output the final answer within "
-  '\\boxed{}.'
-)
 _THINK = '<think>'
 
 
