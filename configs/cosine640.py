@@ -10,8 +10,9 @@ Three cycles between 16,384 and 8,192 tokens on DeepScaleR, as SIRI's section
 paper reports 43.6 % on AIME24 at 10,049 tokens after step 1,920 (SIRI-high) and
 40.4 % at 7,093 after step 1,600 (SIRI-low), trained on 8 H100s.
 
-WORKSPACE.md has a command that walks this same road on a laptop, with the real
-tokenizer and problems, a small fresh policy and short caps.
+The command above decodes on one device; README.md, "The paper's run", has it
+beside vLLM servers. WORKSPACE.md has a command that walks this same road on a
+laptop, with the real tokenizer and problems, a small policy and short caps.
 """
 
 from configs import base
