@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from siri_jax import sharding
-from siri_jax.models import hf
+from siri_jax.models import hf, hf_config
 
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
@@ -40,7 +40,7 @@ def make(folder, *, shard=None, **changes):
 
 
 def parameters_of(folder):
-  shape = hf.read_shape(folder)
+  shape = hf_config.read_shape(folder)
   return hf.read_parameters(folder, shape, builders.here(shape))
 
 
@@ -49,7 +49,9 @@ def assert_equal_to(model, folder):
   with torch.no_grad():
     theirs = model(torch.tensor(tokens)).logits.numpy()
   assert np.abs(theirs).max() > 0.5
-  ours = builders.logits(parameters_of(folder), hf.read_shape(folder), tokens)
+  ours = builders.logits(
+    parameters_of(folder), hf_config.read_shape(folder), tokens
+  )
   np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 
@@ -57,14 +59,14 @@ def assert_equal_to(model, folder):
 @pytest.mark.parametrize('tied', [True, False])
 def test_a_saved_model_loads_and_its_logits_are_equal(tmp_path, tied):
   model = make(tmp_path, tie_word_embeddings=tied)
-  assert hf.read_shape(tmp_path).tied is tied
+  assert hf_config.read_shape(tmp_path).tied is tied
   assert_equal_to(model, tmp_path)
 
 
 @pytest.mark.slow
 def test_heads_may_be_wider_than_the_stream_divided_by_them(tmp_path):
   model = make(tmp_path, head_dim=20)
-  assert hf.read_shape(tmp_path).head_dim == 20
+  assert hf_config.read_shape(tmp_path).head_dim == 20
   assert_equal_to(model, tmp_path)
 
 
@@ -100,61 +102,19 @@ def rewrite(folder, drop=(), **changes):
 
 
 def test_both_spellings_of_a_config_are_the_same_shape(folder):
-  shape = hf.read_shape(folder)
+  shape = hf_config.read_shape(folder)
   assert shape.rope_theta == 500.0
   rewrite(folder, drop=['rope_parameters'], rope_theta=500.0)
-  assert hf.read_shape(folder) == shape
+  assert hf_config.read_shape(folder) == shape
   rewrite(folder, rope_scaling=None, head_dim=None)
-  assert hf.read_shape(folder) == shape
+  assert hf_config.read_shape(folder) == shape
   rewrite(folder, drop=['rope_theta'])
-  with pytest.raises(hf.FolderError, match='rope_theta is missing'):
-    hf.read_shape(folder)
-
-
-@pytest.mark.parametrize(
-  ('changes', 'named'),
-  [
-    ({'model_type': 'qwen3'}, "model_type='qwen3'"),
-    ({'use_sliding_window': True}, 'use_sliding_window'),
-    ({'hidden_act': 'gelu'}, "hidden_act='gelu'"),
-    ({'auto_map': {}}, 'auto_map'),
-    ({'use_mrope': True}, 'use_mrope'),
-    (
-      {'layer_types': ['full_attention', 'sliding_attention']},
-      'layers of type sliding_attention',
-    ),
-    ({'rope_scaling': {'type': 'yarn', 'factor': 4.0}}, "'yarn'"),
-    (
-      {'rope_parameters': {'rope_type': 'linear', 'rope_theta': 1.0}},
-      "'linear'",
-    ),
-    ({'vocab_size': None}, 'vocab_size is missing'),
-  ],
-)
-def test_what_is_not_implemented_is_refused_by_name(folder, changes, named):
-  if 'rope_scaling' in changes:
-    rewrite(folder, drop=['rope_parameters'], rope_theta=500.0)
-  rewrite(folder, **changes)
-  with pytest.raises(hf.FolderError) as refusal:
-    hf.read_shape(folder)
-  assert named in str(refusal.value)
-  assert str(folder / 'config.json') in str(refusal.value)
-
-
-def test_all_that_is_not_implemented_is_named_at_once(folder):
-  rewrite(folder, model_type='llama', hidden_act='gelu', auto_map={})
-  with pytest.raises(hf.FolderError, match=r'llama.*gelu.*auto_map'):
-    hf.read_shape(folder)
-
-
-def test_a_config_that_is_no_json_is_refused(folder):
-  (folder / 'config.json').write_text('{')
-  with pytest.raises(hf.FolderError, match=r'config\.json is not JSON'):
-    hf.read_shape(folder)
+  with pytest.raises(hf_config.FolderError, match='rope_theta is missing'):
+    hf_config.read_shape(folder)
 
 
 def test_every_device_gets_its_part_and_no_more_is_read(folder, monkeypatch):
-  shape = hf.read_shape(folder)
+  shape = hf_config.read_shape(folder)
   whole = parameters_of(folder)
   cuts, cut = [], hf._cut
   monkeypatch.setattr(
@@ -185,14 +145,17 @@ def test_missing_tensors_are_named(folder):
   path, tensors = tensors_of(folder)
   del tensors['model.norm.weight'], tensors['lm_head.weight']
   safetensors.numpy.save_file(tensors, path)
-  with pytest.raises(hf.FolderError, match=r'lack 2 of 27') as refusal:
+  with pytest.raises(hf_config.FolderError, match=r'lack 2 of 27') as refusal:
     parameters_of(folder)
   assert 'model.norm.weight, lm_head.weight' in str(refusal.value)
 
 
-def test_a_folder_without_safetensors_lacks_them_all(folder):
+def test_a_folder_without_safetensors_says_what_makes_them(folder):
   (folder / 'model.safetensors').unlink()
-  with pytest.raises(hf.FolderError, match='lack 27 of 27'):
+  (folder / 'pytorch_model.bin').write_text('old')
+  with pytest.raises(
+    hf_config.FolderError, match=r'no \*\.safetensors.*save_p'
+  ):
     parameters_of(folder)
 
 
@@ -201,7 +164,7 @@ def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
   up, down = (f'model.layers.1.mlp.{n}_proj.weight' for n in ('up', 'down'))
   tensors[up], tensors[down] = tensors[down], tensors[up]  # As many numbers.
   safetensors.numpy.save_file(tensors, path)
-  with pytest.raises(hf.FolderError) as refusal:
+  with pytest.raises(hf_config.FolderError) as refusal:
     parameters_of(folder)
   assert f'{up} is (48, 56), not (56, 48)' in str(refusal.value)
   assert f'{down} is (56, 48), not (48, 56)' in str(refusal.value)
@@ -210,5 +173,75 @@ def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
 def test_a_file_that_was_not_downloaded_whole_is_named(folder):
   path = folder / 'model.safetensors'
   path.write_bytes(path.read_bytes()[:-100])
-  with pytest.raises(hf.FolderError, match=r'model\.safetensors cannot be'):
+  with pytest.raises(
+    hf_config.FolderError, match=r'model\.safetensors cannot be'
+  ):
+    parameters_of(folder)
+
+
+def test_all_that_is_wrong_with_the_tensors_is_named_at_once(folder):
+  path, tensors = tensors_of(folder)
+  del tensors['model.norm.weight']
+  tensors['lm_head.weight'] = tensors['lm_head.weight'].astype(np.int8)
+  embed = 'model.embed_tokens.weight'
+  tensors[embed] = np.ascontiguousarray(tensors[embed].T)
+  tensors['model.layers.2.mlp.up_proj.weight'] = np.ones(3)  # Of a third one.
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(hf_config.FolderError) as refusal:
+    parameters_of(folder)
+  told = str(refusal.value).splitlines()
+  assert [line.removeprefix(f'{folder}: ') for line in told] == [
+    'its *.safetensors lack 1 of 27 tensors: model.norm.weight',
+    '1 of its tensors are none of such a Qwen2: '
+    'model.layers.2.mlp.up_proj.weight',
+    f'{embed} is (48, 40), not (40, 48)',
+    'lm_head.weight is of I8, not one of F32, F16, BF16',
+  ]
+
+
+@pytest.mark.parametrize('factor', [1, 2])
+def test_a_tied_head_may_be_written_too_if_it_is_the_embedding(
+  tmp_path, factor
+):
+  make(tmp_path, tie_word_embeddings=True)
+  path, tensors = tensors_of(tmp_path)
+  tensors['lm_head.weight'] = factor * tensors['model.embed_tokens.weight']
+  safetensors.numpy.save_file(tensors, path)
+  if factor == 1:
+    assert 'head' not in parameters_of(tmp_path)
+  else:
+    with pytest.raises(hf_config.FolderError, match=r'none of .*: lm_head'):
+      parameters_of(tmp_path)
+
+
+def test_the_files_of_an_index_count_and_every_one_that_lacks_is_named(
+  tmp_path,
+):
+  make(tmp_path, shard='20KB')
+  whole = parameters_of(tmp_path)
+  stray = {'model.norm.weight': np.zeros(48, np.float32)}
+  safetensors.numpy.save_file(stray, tmp_path / 'adapter.safetensors')
+  jax.tree.map(np.testing.assert_array_equal, parameters_of(tmp_path), whole)
+  one, two, *_ = sorted(tmp_path.glob('model-*'))
+  one.unlink()
+  two.write_text('version https://git-lfs.github.com/spec/v1')
+  with pytest.raises(hf_config.FolderError) as refusal:
+    parameters_of(tmp_path)
+  assert f'{one} cannot be read' in str(refusal.value)
+  assert f'{two} cannot be read' in str(refusal.value)
+  (tmp_path / hf.WHOLE).touch()
+  with pytest.raises(
+    hf_config.FolderError, match=r'index\.json of other files'
+  ):
+    parameters_of(tmp_path)
+  (tmp_path / hf.INDEX).write_text('[]')
+  with pytest.raises(hf_config.FolderError, match='is no index of tensors'):
+    parameters_of(tmp_path)
+
+
+def test_a_tensor_in_two_files_is_refused(folder):
+  _, tensors = tensors_of(folder)
+  norm = {'model.norm.weight': 2 * tensors['model.norm.weight']}
+  safetensors.numpy.save_file(norm, folder / 'trained.safetensors')
+  with pytest.raises(hf_config.FolderError, match=r'trained.*norm.* once more'):
     parameters_of(folder)

@@ -9,7 +9,7 @@ import pytest
 import safetensors.numpy
 
 from siri_jax import checkpoint
-from siri_jax.models import hf, hf_out
+from siri_jax.models import hf, hf_config, hf_out
 from tests import launch
 from tools import export_hf
 
@@ -59,7 +59,7 @@ def tensors_of(folder):
 
 
 def exported(base, folder, change=lambda params: params):
-  shape = hf.read_shape(base)
+  shape = hf_config.read_shape(base)
   params = hf.read_parameters(base, shape, builders.here(shape))
   told = []
   hf_out.write_folder(
@@ -91,13 +91,13 @@ def test_the_bases_own_files_come_along_byte_for_byte_and_no_others(
   for name in own:
     assert (folder / name).read_bytes() == (base / name).read_bytes()
   rest = {p.name for p in folder.iterdir() if p.suffix != '.safetensors'}
-  assert rest == {*own, 'siri_jax.json', hf_out.INDEX}
+  assert rest == {*own, 'siri_jax.json', hf.INDEX}
   assert json.loads((folder / 'siri_jax.json').read_text()) == {'updates': 7}
 
 
 def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
-  index = json.loads((folder / hf_out.INDEX).read_text())
+  index = json.loads((folder / hf.INDEX).read_text())
   files = sorted(folder.glob('*.safetensors'))
   assert {p.name for p in files} == set(index['weight_map'].values())
   total = 0
@@ -112,7 +112,7 @@ def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
 
 
 def test_a_model_of_one_file_has_no_index(base, tmp_path):
-  shape = hf.read_shape(base)
+  shape = hf_config.read_shape(base)
   frame = hf_out.frame_of(base, shape)
   assert list(hf_out.split(frame, 10**9)) == ['model.safetensors']
 
@@ -130,7 +130,7 @@ def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
   ids = np.arange(12).reshape(2, 6)
   with torch.no_grad():
     theirs = model(torch.tensor(ids)).logits.numpy()
-  shape = hf.read_shape(folder)
+  shape = hf_config.read_shape(folder)
   params = hf.read_parameters(folder, shape, builders.here(shape))
   ours = builders.logits(params, shape, ids)
   np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
@@ -166,7 +166,7 @@ def test_a_runs_newest_checkpoint_opens_in_transformers(
   ids = np.arange(12).reshape(2, 6)
   with torch.no_grad():
     theirs = model(torch.tensor(ids)).logits.numpy()
-  ours = builders.logits(saved, hf.read_shape(out), ids)
+  ours = builders.logits(saved, hf_config.read_shape(out), ids)
   np.testing.assert_allclose(ours, theirs, atol=1e-5)
   about = json.loads((out / 'siri_jax.json').read_text())
   assert about['updates'] == launch.STEPS

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax.models import hf, policies, qwen2
+from siri_jax.models import hf_config, policies, qwen2
 from tests import tiny
 
 HF_CONFIG = dict(
@@ -78,5 +78,5 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(
 
 def test_a_folder_without_a_model_is_refused_by_its_path(c, tmp_path):
   c.policy, c.model_path = 'pretrained', str(tmp_path / 'none')
-  with pytest.raises(hf.FolderError, match=r'none/config\.json'):
+  with pytest.raises(hf_config.FolderError, match=r'none/config\.json'):
     policies.shape_of(c, vocab=22)

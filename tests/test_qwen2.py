@@ -13,7 +13,7 @@ import transformers
 
 from siri_jax import steps
 from siri_jax.data import packing
-from siri_jax.models import attention, hf, qwen2
+from siri_jax.models import attention, hf, hf_config, qwen2
 
 
 def their_model(heads, kv_heads, tied, mlp=40):
@@ -85,7 +85,7 @@ def random_tokens(rows, tokens, vocab=53):
 def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   model = their_model(heads, kv_heads, tied, mlp)
   model.save_pretrained(tmp_path)
-  shape = hf.read_shape(tmp_path)
+  shape = hf_config.read_shape(tmp_path)
   assert (shape.heads, shape.kv_heads, shape.tied) == (heads, kv_heads, tied)
   params = hf.read_parameters(tmp_path, shape, builders.here(shape))
   ids = random_tokens(2, 13)
@@ -116,7 +116,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
 ):
   model = their_model(heads, kv_heads, tied)
   model.save_pretrained(tmp_path)
-  shape = hf.read_shape(tmp_path)
+  shape = hf_config.read_shape(tmp_path)
   params = hf.read_parameters(tmp_path, shape, builders.here(shape))
   plain = builders.random_samples([26, 11, 1, 8, 17, 29] * 6, vocab=53)
 

@@ -31,7 +31,7 @@ from absl import flags
 from siri_jax import command, task_files
 from siri_jax import plan as plans
 from siri_jax.main import DONE, refuse
-from siri_jax.models import hf, policies
+from siri_jax.models import hf_config, policies
 from siri_jax.rollout import push, vllm_plugin, wire
 
 NAME = 'policy'  # Of the model, as clients see it.
@@ -112,7 +112,7 @@ def folder_of(c, task, made):
   """The model's folder: the config's, or one with no weights in it."""
   if c.policy == 'pretrained':
     return pathlib.Path(c.model_path).resolve()
-  config = hf.config_of(policies.shape_of(c, task.vocab))
+  config = hf_config.config_of(policies.shape_of(c, task.vocab))
   (made / 'config.json').write_text(json.dumps(config))
   return made
 

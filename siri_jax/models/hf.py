@@ -1,4 +1,4 @@
-"""Hugging Face folders in: config.json and safetensors to our sharded tree.
+"""Hugging Face folders in: safetensors to our sharded tree.
 
 Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
 (in, out), heads apart, layers stacked.
@@ -12,61 +12,20 @@ import math
 import pathlib
 
 import jax
-import ml_dtypes  # noqa: F401  Lets numpy read bfloat16.
+import ml_dtypes
 import numpy as np
 import safetensors
 
 from siri_jax.models import names, qwen2
+from siri_jax.models.hf_config import FolderError
 
-WHOLE = (
-  'vocab_size',
-  'num_hidden_layers',
-  'hidden_size',
-  'num_attention_heads',
-  'num_key_value_heads',
-  'intermediate_size',
-)
-REAL = ('rope_theta', 'rms_norm_eps')
-
-
-class FolderError(ValueError):
-  """A model folder that is not whole or not implemented; all faults at once."""
-
-
-def read_shape(folder):
-  """The qwen2.Shape of a folder's config.json, in either of its spellings.
-
-  Args:
-    folder: path of a Hugging Face model folder.
-  Raises:
-    FolderError: there is none, or it asks for what is not implemented.
-  """
-  path = pathlib.Path(folder) / 'config.json'
-  if not path.is_file():
-    raise FolderError(f'model_path: there is no {path}')
-  try:
-    config = json.loads(path.read_text())
-    rope = config.get('rope_parameters') or config.get('rope_scaling') or {}
-    rope = dict(rope)
-  except (ValueError, RecursionError) as error:
-    raise FolderError(f'{path} is not JSON: {error}') from error
-  except (AttributeError, TypeError) as error:
-    raise FolderError(f'{path} is not one object of settings') from error
-  config = {**rope, **{k: v for k, v in config.items() if v is not None}}
-  _refuse(path, config)
-  heads = config['num_attention_heads']
-  return qwen2.Shape(
-    vocab=config['vocab_size'],
-    layers=config['num_hidden_layers'],
-    dim=config['hidden_size'],
-    heads=heads,
-    kv_heads=config['num_key_value_heads'],
-    head_dim=config.get('head_dim') or config['hidden_size'] // heads,
-    mlp=config['intermediate_size'],
-    rope_theta=float(config['rope_theta']),
-    norm_eps=config['rms_norm_eps'],
-    tied=config.get('tie_word_embeddings', False),
-  )
+# safetensors' names of what tensors may be of.
+DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16}
+WHOLE = 'model.safetensors'
+INDEX = f'{WHOLE}.index.json'
+# What old versions of transformers wrote beside the parameters.
+BUFFERS = '.rotary_emb.inv_freq'
+PIECE = 4096  # Rows of two tensors that are compared at a time.
 
 
 def fingerprint(folder):
@@ -89,11 +48,9 @@ def read_parameters(folder, shape, shardings):
     shape: its qwen2.Shape.
     shardings: the same tree of jax.sharding.Sharding.
   Raises:
-    FolderError: naming every tensor that is missing or of another shape, or
-      a file that cannot be read.
+    FolderError: see `opened`.
   """
-  with opened(folder) as tensors:
-    refuse_tensors(folder, shape, tensors)
+  with opened(folder, shape) as tensors:
 
     def place(path, size, sharding):
       read = functools.partial(_part, tensors, path[-1].key, size)
@@ -106,45 +63,30 @@ def read_parameters(folder, shape, shardings):
 
 
 @contextlib.contextmanager
-def opened(folder):
-  """The tensors of all files of a folder, unread: name -> safetensors slice.
+def opened(folder, shape):
+  """The tensors of a folder, unread: name -> safetensors slice.
 
+  Args:
+    folder: path of a Hugging Face model folder.
+    shape: its qwen2.Shape.
   Raises:
-    FolderError: naming a file that cannot be read.
+    FolderError: naming every file that is missing or cannot be read; or every
+      tensor that is missing, in the way, or of another shape or dtype.
   """
-  found = {}
+  found, wrong = {}, []
   with contextlib.ExitStack() as stack:
-    for path in sorted(pathlib.Path(folder).glob('*.safetensors')):
+    for path in _files(folder):
       try:
         file = stack.enter_context(safetensors.safe_open(path, 'numpy'))
-      except safetensors.SafetensorError as error:
-        raise FolderError(f'{path} cannot be read: {error}') from error
-      found |= {name: file.get_slice(name) for name in list(file.keys())}
+      except (OSError, safetensors.SafetensorError) as error:
+        wrong.append(f'{path} cannot be read, fetch it again: {error}')
+        continue
+      own = list(file.keys())
+      wrong += [f'{path} has {n} once more' for n in own if n in found]
+      found |= {name: file.get_slice(name) for name in own}
+    if wrong := wrong or [f'{folder}: {w}' for w in _misfits(shape, found)]:
+      raise FolderError('\n'.join(wrong))
     yield found
-
-
-def config_of(shape):
-  """The config.json of a qwen2.Shape, as version 4 of transformers spells it.
-
-  Returns:
-    dict that `read_shape` reads as the same shape.
-  """
-  return {
-    'architectures': ['Qwen2ForCausalLM'],
-    'model_type': 'qwen2',
-    'vocab_size': shape.vocab,
-    'num_hidden_layers': shape.layers,
-    'hidden_size': shape.dim,
-    'num_attention_heads': shape.heads,
-    'num_key_value_heads': shape.kv_heads,
-    'head_dim': shape.head_dim,
-    'intermediate_size': shape.mlp,
-    'hidden_act': 'silu',
-    'rope_theta': shape.rope_theta,
-    'rms_norm_eps': shape.norm_eps,
-    'tie_word_embeddings': shape.tied,
-    'torch_dtype': 'float32',
-  }
 
 
 def _part(tensors, ours, size, index):
@@ -174,60 +116,73 @@ def _cut(tensor, ours, size, chosen):
   return part.reshape([lengths[a] for a in axes]).transpose(np.argsort(axes))
 
 
-def refuse_tensors(folder, shape, tensors):
-  """Raises where tensors are missing or of another shape, naming them."""
+def _files(folder):
+  """The files of a folder that hold tensors: its index's, if it has one."""
+  folder = pathlib.Path(folder)
+  there, index = sorted(folder.glob('*.safetensors')), folder / INDEX
+  if index.is_file():
+    try:
+      named = set(json.loads(index.read_text())['weight_map'].values())
+      there = [folder / name for name in sorted(named)]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+      raise FolderError(f'{index} is no index of tensors: {error!r}') from error
+    if (folder / WHOLE).is_file() and folder / WHOLE not in there:
+      raise FolderError(f'{folder} has {WHOLE} and an {INDEX} of other files')
+  if not there:
+    raise FolderError(
+      f'{folder} has no *.safetensors; other formats are not read, but '
+      "transformers' save_pretrained makes these of them"
+    )
+  return there
+
+
+def _misfits(shape, tensors):
+  """What is wrong with a folder's tensors, all of it."""
   wanted = names.sources(shape)
   if missing := [name for name in wanted if name not in tensors]:
-    raise FolderError(
-      f'{folder}: its *.safetensors lack {len(missing)} of {len(wanted)} '
-      f'tensors: {", ".join(missing[:5])}'
+    yield (
+      f'its *.safetensors lack {len(missing)} of {len(wanted)} tensors: '
+      f'{_listed(missing)}'
     )
-  found = {name: tuple(tensors[name].get_shape()) for name in wanted}
-  wrong = [
-    f'{name} is {found[name]}, not {size}'
-    for name, (_, _, size) in wanted.items()
-    if found[name] != size
-  ]
-  if wrong:
-    raise FolderError(f'{folder}: ' + '; '.join(wrong))
+  if strange := [n for n in tensors if not _known(n, shape, tensors)]:
+    yield (
+      f'{len(strange)} of its tensors are none of such a Qwen2: '
+      f'{_listed(strange)}'
+    )
+  for name in (name for name in wanted if name in tensors):
+    size = tuple(tensors[name].get_shape())
+    dtype = tensors[name].get_dtype()
+    if size != wanted[name].size:
+      yield f'{name} is {size}, not {wanted[name].size}'
+    if dtype not in DTYPES:
+      yield f'{name} is of {dtype}, not one of {", ".join(DTYPES)}'
 
 
-def _refuse(path, config):
-  """Raises for what the model functions do not do, naming each."""
-  kind = config.get('rope_type', config.get('type', 'default'))
-  layers = config.get('layer_types', ())
-  layers = layers if isinstance(layers, list | tuple) else [layers]
-  other = {str(x) for x in layers} - {'full_attention'}
-  checks = {
-    f'model_type={config.get("model_type")!r} is not qwen2': config.get(
-      'model_type'
-    )
-    != 'qwen2',
-    'use_sliding_window is on': config.get('use_sliding_window', False),
-    f'layers of type {", ".join(sorted(other))}': other,
-    'use_mrope is on': config.get('use_mrope', False),
-    f'RoPE scaling of type {kind!r}': kind != 'default',
-    f'hidden_act={config.get("hidden_act")!r} is not silu': config.get(
-      'hidden_act', 'silu'
-    )
-    != 'silu',
-    'it has auto_map: code in a model folder is never run': 'auto_map'
-    in config,
-    **{f'{key} is missing': key not in config for key in (*WHOLE, *REAL)},
-    **{
-      f'{key}={config[key]!r} is no whole number above 0': type(config[key])
-      is not int
-      or config[key] < 1
-      for key in (*WHOLE, 'head_dim')
-      if key in config
-    },
-    **{
-      f'{key}={config[key]!r} is no number above 0': not (
-        type(config[key]) in (int, float) and 0 < config[key] < math.inf
-      )
-      for key in REAL
-      if key in config
-    },
-  }
-  if wrong := [message for message, holds in checks.items() if holds]:
-    raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))
+def _known(name, shape, tensors):
+  """Whether a tensor is one of the shape's, or changes nothing."""
+  if name in names.sources(shape) or name.endswith(BUFFERS):
+    return True
+  # Some tools write a tied head too. As transformers does: one that is not
+  # the embedding is not tied, whatever config.json says.
+  embed = tensors.get(names.OUTSIDE['embed'])
+  if name != names.OUTSIDE['head'] or embed is None:
+    return False
+  return _same(tensors[name], embed)
+
+
+def _same(a, b):
+  """Whether two tensors are alike to the bit."""
+  size, dtype = a.get_shape(), a.get_dtype()
+  if dtype not in DTYPES or (b.get_shape(), b.get_dtype()) != (size, dtype):
+    return False
+  starts = range(0, size[0], PIECE)
+  ends = (min(start + PIECE, size[0]) for start in starts)
+  return all(
+    np.array_equal(a[start:end], b[start:end])
+    for start, end in zip(starts, ends, strict=True)
+  )
+
+
+def _listed(found, most=5):
+  """The first of several names."""
+  return ', '.join(found[:most]) + ', ...' * (len(found) > most)

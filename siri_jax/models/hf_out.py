@@ -12,16 +12,13 @@ import shutil
 from collections.abc import Mapping
 from typing import NamedTuple
 
-import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
-from siri_jax.models import hf, names
+from siri_jax.models import hf, hf_config, names
 
 SHARD_BYTES = 5 * 10**9  # Most bytes of one file, as the Hub's tools split.
 COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
-INDEX = 'model.safetensors.index.json'
-DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16}
 
 
 class Frame(NamedTuple):
@@ -42,12 +39,11 @@ def frame_of(base, shape):
   """The Frame of a base model's folder.
 
   Raises:
-    hf.FolderError: its tensors are not those of the shape.
+    hf_config.FolderError: its tensors are not those of the shape.
   """
-  with hf.opened(base) as tensors:
-    hf.refuse_tensors(base, shape, tensors)
+  with hf.opened(base, shape) as tensors:
     dtypes = {
-      name: np.dtype(DTYPES[tensors[name].get_dtype()])
+      name: np.dtype(hf.DTYPES[tensors[name].get_dtype()])
       for name in names.sources(shape)
     }
   return Frame(shape, dtypes, small_files(base))
@@ -61,7 +57,7 @@ def frame_without_base(shape, tokenizer):
     tokenizer: path of a tokenizer folder, or '' where the task has none.
   """
   files = small_files(tokenizer) if tokenizer else {}
-  config = _json(hf.config_of(shape)).encode()
+  config = _json(hf_config.config_of(shape)).encode()
   dtypes = dict.fromkeys(names.sources(shape), np.dtype(np.float32))
   return Frame(shape, dtypes, {**files, 'config.json': config})
 
@@ -72,7 +68,7 @@ def small_files(folder):
     path.name: path.read_bytes()
     for pattern in COPIED
     for path in sorted(pathlib.Path(folder).glob(pattern))
-    if path.name != INDEX
+    if not path.name.endswith('.index.json')
   }
 
 
@@ -107,7 +103,7 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
     total = sum(_bytes(frame, tensor) for tensor in frame.dtypes)
     where = {tensor: name for name in files for tensor in files[name]}
     index = {'metadata': {'total_size': total}, 'weight_map': where}
-    (draft / INDEX).write_text(_json(index))
+    (draft / hf.INDEX).write_text(_json(index))
   draft.rename(folder)
 
 
@@ -126,7 +122,7 @@ def split(frame, shard_bytes):
     shards[-1].append(tensor)
     room -= _bytes(frame, tensor)
   if len(shards) == 1:
-    return {'model.safetensors': shards[0]}
+    return {hf.WHOLE: shards[0]}
   return {
     f'model-{i:05d}-of-{len(shards):05d}.safetensors': shard
     for i, shard in enumerate(shards, 1)

@@ -6,7 +6,7 @@ import json
 import jax
 
 from siri_jax import sharding
-from siri_jax.models import hf, qwen2
+from siri_jax.models import hf, hf_config, qwen2
 
 KINDS = ('pretrained', 'fresh', 'warm_started')
 
@@ -23,17 +23,28 @@ def shape_of(c, vocab):
     vocab: ids that the task's tokenizer can produce.
   Raises:
     MismatchError: the folder's model has fewer rows than that.
-    hf.FolderError: the folder is not one that is implemented.
+    hf_config.FolderError: the folder is not one that is implemented.
   """
   if c.policy != 'pretrained':
     return qwen2.Shape(vocab=vocab, **c.model_kw)
-  shape = hf.read_shape(c.model_path)
+  shape = hf_config.read_shape(c.model_path)
   if shape.vocab < vocab:
     raise MismatchError(
       f"model_path={c.model_path} embeds {shape.vocab} ids, but the task's "
       f'tokenizer has {vocab}: they do not belong together'
     )
   return shape
+
+
+def refuse_unfit(c, shape):
+  """Raises where parameters are none of the shape; reads no more than headers.
+
+  Raises:
+    hf_config.FolderError: naming each file or tensor of a folder.
+  """
+  if c.policy == 'pretrained':
+    with hf.opened(c.model_path, shape):
+      pass
 
 
 def fingerprint(c):

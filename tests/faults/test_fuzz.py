@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from siri_jax import main, run_folder
 from siri_jax.data import problems
-from siri_jax.models import hf
+from siri_jax.models import hf_config
 from siri_jax.rollout import fleet, vllm
 from tests import tiny
 
@@ -108,7 +108,7 @@ def files(tmp_path_factory):
   (folder / 'train.jsonl').write_text('\n'.join(GOOD))
   tiny_tokenizer.write(folder / 'tokenizer')
   (folder / 'model').mkdir()
-  model = hf.config_of(builders.tiny_shape(vocab=300))
+  model = hf_config.config_of(builders.tiny_shape(vocab=300))
   (folder / 'model' / 'config.json').write_text(json.dumps(model))
   return folder
 

@@ -101,11 +101,11 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
 
   def _wanted(self):
     """What this rank takes of the model, by the names of Hugging Face."""
-    from siri_jax.models import hf, names
+    from siri_jax.models import hf_config, names
     from siri_jax.rollout.vllm_plugin import parts, reading
 
     dtype = str(self.model_config.dtype).removeprefix('torch.')
-    shape = hf.read_shape(self.model_config.model)
+    shape = hf_config.read_shape(self.model_config.model)
     return {
       name: reading.Wanted(
         source.size, dtype, parts.part_of(source, shape, *_place())

@@ -1,0 +1,181 @@
+"""A Hugging Face config.json: the shape it describes, in either spelling.
+
+What it asks for beyond what the model functions do is refused, all at once.
+"""
+
+import json
+import math
+import pathlib
+
+from siri_jax.models import qwen2
+
+WHOLE = (
+  'vocab_size',
+  'num_hidden_layers',
+  'hidden_size',
+  'num_attention_heads',
+  'num_key_value_heads',
+  'intermediate_size',
+)
+REAL = ('rope_theta', 'rms_norm_eps')
+# What RoPE may be told of, before transformers 5 and since.
+ROPE = ('rope_scaling', 'rope_parameters')
+PLAIN_ROPE = ('rope_type', 'type', 'rope_theta')
+# Setting -> the only value that is implemented, which is that of its absence.
+ONLY = {
+  'hidden_act': 'silu',
+  'use_sliding_window': False,
+  'use_mrope': False,
+  'attention_dropout': 0,
+  'partial_rotary_factor': 1,
+}
+
+
+class FolderError(ValueError):
+  """A model folder that is not whole or not implemented; all faults at once."""
+
+
+def read_shape(folder):
+  """The qwen2.Shape of a folder's config.json, in either of its spellings.
+
+  Args:
+    folder: path of a Hugging Face model folder.
+  Raises:
+    FolderError: there is none, or it asks for what is not implemented.
+  """
+  path = pathlib.Path(folder) / 'config.json'
+  if not path.is_file():
+    raise FolderError(f'model_path: there is no {path}')
+  try:
+    config = json.loads(path.read_text())
+    config = {k: v for k, v in config.items() if v is not None}
+    ropes = [dict(config[key]) for key in ROPE if key in config]
+  except (ValueError, RecursionError) as error:
+    raise FolderError(f'{path} is not JSON: {error}') from error
+  except (AttributeError, TypeError) as error:
+    raise FolderError(f'{path} is not one object of settings') from error
+  thetas = [r['rope_theta'] for r in (config, *ropes) if r.get('rope_theta')]
+  config = {**config, **({'rope_theta': thetas[0]} if thetas else {})}
+  wrong = [
+    *_numbers(config),
+    *_heads(config),
+    *_others(config),
+    *_turns(ropes, thetas),
+  ]
+  if wrong:
+    raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))
+  return qwen2.Shape(
+    vocab=config['vocab_size'],
+    layers=config['num_hidden_layers'],
+    dim=config['hidden_size'],
+    heads=config['num_attention_heads'],
+    kv_heads=config['num_key_value_heads'],
+    head_dim=_head_dim(config),
+    mlp=config['intermediate_size'],
+    rope_theta=float(config['rope_theta']),
+    norm_eps=config['rms_norm_eps'],
+    tied=config.get('tie_word_embeddings', False),
+  )
+
+
+def config_of(shape):
+  """The config.json of a qwen2.Shape, as version 4 of transformers spells it.
+
+  Returns:
+    dict that `read_shape` reads as the same shape.
+  """
+  return {
+    'architectures': ['Qwen2ForCausalLM'],
+    'model_type': 'qwen2',
+    'vocab_size': shape.vocab,
+    'num_hidden_layers': shape.layers,
+    'hidden_size': shape.dim,
+    'num_attention_heads': shape.heads,
+    'num_key_value_heads': shape.kv_heads,
+    'head_dim': shape.head_dim,
+    'intermediate_size': shape.mlp,
+    'hidden_act': 'silu',
+    'rope_theta': shape.rope_theta,
+    'rms_norm_eps': shape.norm_eps,
+    'tie_word_embeddings': shape.tied,
+    'torch_dtype': 'float32',
+  }
+
+
+def _head_dim(config):
+  """Width of a head: what config.json says, else an even share."""
+  share = config['hidden_size'] // config['num_attention_heads']
+  return config.get('head_dim', share)
+
+
+def _numbers(config):
+  """What is missing, and what is no number that it can be."""
+  needed = (*WHOLE, *REAL)
+  yield from (f'{key} is missing' for key in needed if key not in config)
+  for key in (*WHOLE, 'head_dim'):
+    if key in config and not _whole(config[key]):
+      yield f'{key}={config[key]!r} is no whole number above 0'
+  for key in REAL:
+    if key in config and not _real(config[key]):
+      yield f'{key}={config[key]!r} is no number above 0'
+  tied = config.get('tie_word_embeddings', False)
+  if type(tied) is not bool:
+    yield f'tie_word_embeddings={tied!r} is not true or false'
+
+
+def _heads(config):
+  """What is wrong with the heads, where each number will do by itself."""
+  names = ('hidden_size', 'num_attention_heads', 'num_key_value_heads')
+  given = [config.get(key) for key in names]
+  if not all(map(_whole, (*given, config.get('head_dim', 1)))):
+    return
+  dim, heads, kv_heads = given
+  if heads % kv_heads:
+    yield (
+      f'num_attention_heads={heads} is no multiple of '
+      f'num_key_value_heads={kv_heads}'
+    )
+  if 'head_dim' not in config and dim % heads:
+    yield f'hidden_size={dim} is no multiple of num_attention_heads={heads}'
+  elif _head_dim(config) % 2:
+    yield f'head_dim={_head_dim(config)} is odd'
+
+
+def _others(config):
+  """Whatever else the model functions do not do."""
+  kind, own = config.get('model_type'), config.get('architectures')
+  if kind != 'qwen2':
+    yield f'model_type={kind!r} is not qwen2'
+  if own not in (None, ['Qwen2ForCausalLM']):
+    yield f"architectures={own!r} is not ['Qwen2ForCausalLM']"
+  for key, only in ONLY.items():
+    if config.get(key, only) != only:
+      yield f'{key}={config[key]!r}, only {only!r} is'
+  layers = config.get('layer_types', [])
+  layers = layers if isinstance(layers, list) else [layers]
+  if other := sorted({str(x) for x in layers} - {'full_attention'}):
+    yield f'layers of type {", ".join(other)}, only full_attention is'
+  if 'quantization_config' in config:
+    yield 'quantization_config: quantised numbers are not read'
+  if 'auto_map' in config:
+    yield 'auto_map: code in a model folder is never run'
+
+
+def _turns(ropes, thetas):
+  """What is not plain RoPE of one base."""
+  if len(set(map(repr, thetas))) > 1:
+    yield f'rope_theta is {" and ".join(map(repr, thetas))}: which is it?'
+  for rope in ropes:
+    kinds = [rope[key] for key in ('rope_type', 'type') if key in rope]
+    if other := [kind for kind in kinds if kind != 'default']:
+      yield f'RoPE scaling of type {other[0]!r}'
+    elif more := sorted({*rope} - {*PLAIN_ROPE}):
+      yield f'RoPE scaling by {", ".join(map(str, more))}'
+
+
+def _whole(value):
+  return type(value) is int and value > 0
+
+
+def _real(value):
+  return type(value) in (int, float) and 0 < value < math.inf
