@@ -8,6 +8,8 @@ cap or signal of their own, and so cannot be of another mind.
 import contextlib
 import io
 import json
+import os
+import sys
 import threading
 
 import jax
@@ -17,9 +19,13 @@ from siri_jax import types
 
 WAIT_MS = 1000  # Between two looks at what else there is to do.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
+JOIN_SECS = 300  # That one waits for the others to start,
+NOTICE_SECS = 10  # and says so after these.
 SHUTDOWN_SECS = 60  # That who has ended waits for the others.
 HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
-STOP, ENDED = 'siri/stop', 'ended'
+STOP = 'siri/stop'
+START, READY = 'start', 'ready'  # Where all meet.
+REFUSED = 2  # main's exit status.
 LESSON = 'learn'  # The word after whose work all have heard all before it.
 
 
@@ -49,15 +55,17 @@ class Alone:
     """The number or text that `decide` returns in the first process."""
     return decide()
 
-  def meet(self, alike):
-    """Returns once every process is ready: from here on each needs the others.
+  def meet(self, where, alike):
+    """Returns once every process is there, with the same as the first.
 
     Args:
+      where: START, before devices, which meet each other, or READY, with all
+        opened that one of them may be refused.
       alike: name -> text of what all have to have alike.
     Raises:
-      ValueError: one of them was refused what it had to open, or has
-        something else than the first: each such name.
-      EndedError: the first was.
+      ValueError: one of them has ended, or has something else than the
+        first: each such name.
+      EndedError: the first has.
     """
 
   def listening(self, relay):
@@ -72,8 +80,8 @@ class Alone:
 class First(Alone):
   """The process that decides."""
 
-  def __init__(self):
-    self._store = _store()
+  def __init__(self, count):
+    self._store, self._count = _state().client, count
     self._told = self._heard = self._kept = 0
     self._over = False
 
@@ -102,14 +110,13 @@ class First(Alone):
     self.tell('agree', value=value)
     return value
 
-  def meet(self, alike):
+  def meet(self, where, alike):
     wrong = []
-    for index in range(1, jax.process_count()):
-      while not (word := _found(self._store, _met(index))):
-        pass
-      if word == ENDED:
-        raise ValueError(f'process {index} cannot take part; it says why')
-      wrong += _unlike(index, json.loads(word), alike)
+    for index in range(1, self._count):
+      while not (theirs := _found(self._store, _met(where, index))):
+        if _found(self._store, _ended(index), wait_ms=1):
+          raise ValueError(f'process {index} cannot take part; it says why')
+      wrong += _unlike(index, json.loads(theirs), alike)
     if wrong:
       raise ValueError('\n'.join(wrong))
     self.tell('meet')
@@ -149,8 +156,8 @@ class Other(Alone):
 
   first = False
 
-  def __init__(self):
-    self._store, self._heard = _store(), 0
+  def __init__(self, index):
+    self._store, self._index, self._heard = _state().client, index, 0
 
   def __exit__(self, *_):
     jax.distributed.shutdown()
@@ -159,15 +166,13 @@ class Other(Alone):
     del decide
     return self.hear()[1]['value'].item()
 
-  def meet(self, alike):
-    where = _met(jax.process_index())
-    self._store.key_value_set(where, json.dumps(alike))
+  def meet(self, where, alike):
+    self._store.key_value_set(_met(where, self._index), json.dumps(alike))
     self.hear()
 
   def end(self, status):
     # Of use where it has not met the others, who wait for it.
-    where = _met(jax.process_index())
-    self._store.key_value_set(where, ENDED, allow_overwrite=True)
+    self._store.key_value_set(_ended(self._index), 'yes')
     return status
 
   def hear(self):
@@ -213,14 +218,16 @@ def join(kw):
   # all go on to the end of the next step before they save.
   jax.config.update('jax_enable_preemption_service', False)
   try:
-    jax.distributed.initialize(
-      kw.coordinator or None,
-      kw.count,
-      kw.index if kw.coordinator else None,
-      cluster_detection_method='deactivate' if kw.coordinator else None,
-      heartbeat_timeout_seconds=HEARTBEAT_SECS,
-      shutdown_timeout_seconds=SHUTDOWN_SECS,
-    )
+    with _patience(kw):
+      jax.distributed.initialize(
+        kw.coordinator or None,
+        kw.count,
+        kw.index if kw.coordinator else None,
+        cluster_detection_method='deactivate' if kw.coordinator else None,
+        initialization_timeout=2 * JOIN_SECS,  # Ours is over before.
+        heartbeat_timeout_seconds=HEARTBEAT_SECS,
+        shutdown_timeout_seconds=SHUTDOWN_SECS,
+      )
   except (ValueError, RuntimeError) as error:
     why = str(error).partition('\n')[0]
     raise ValueError(
@@ -228,7 +235,36 @@ def join(kw):
       f'{why} Start them by a cluster that JAX knows (srun, mpirun), or give '
       'each one hosts_kw.coordinator=HOST:PORT of the first and its index'
     ) from error
-  return First() if jax.process_index() == 0 else Other()
+  index = _state().process_id
+  return Other(index) if index else First(kw.count)
+
+
+@contextlib.contextmanager
+def _patience(kw):
+  """Ends this process where the others do not come; JAX would abort it."""
+  come = threading.Event()
+  where = kw.coordinator or 'the address that the cluster tells'
+
+  def wait():
+    if come.wait(NOTICE_SECS):
+      return
+    print(f'waiting for {kw.count} processes at {where}', file=sys.stderr)
+    if come.wait(JOIN_SECS - NOTICE_SECS):
+      return
+    print(
+      f'refused: hosts_kw.count={kw.count}: after {JOIN_SECS} s not all of '
+      f'them had come to {where}. That is the first one, which all have to '
+      'reach; each needs the same count and an index of its own',
+      file=sys.stderr,
+      flush=True,
+    )
+    os._exit(REFUSED)
+
+  threading.Thread(target=wait, daemon=True).start()
+  try:
+    yield
+  finally:
+    come.set()
 
 
 def lesson(samples, advantages):
@@ -290,10 +326,10 @@ def _unlike(index, theirs, ours):
   ]
 
 
-def _found(store, key):
+def _found(store, key, wait_ms=WAIT_MS):
   """The text under a key, None where there is none for a while."""
   try:
-    return store.blocking_key_value_get(key, WAIT_MS)
+    return store.blocking_key_value_get(key, wait_ms)
   except jax.errors.JaxRuntimeError as error:
     if 'DEADLINE_EXCEEDED' not in str(error):
       raise
@@ -304,14 +340,19 @@ def _key(number):
   return f'siri/{number}'
 
 
-def _met(index):
-  return f'siri/met/{index}'
+def _met(where, index):
+  return f'siri/{where}/{index}'
 
 
-def _store():
-  """The key-value store that the first process serves."""
+def _ended(index):
+  return f'siri/ended/{index}'
+
+
+def _state():
+  """What JAX knows of the processes, with the first one's key-value store."""
   # Not public: jax.experimental.multihost_utils sends by the devices, which
-  # are to be free while the first process samples.
+  # are to be free while the first process samples; and jax.process_index
+  # waits for the devices of all.
   from jax._src import distributed
 
-  return distributed.global_state.client
+  return distributed.global_state

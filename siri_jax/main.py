@@ -14,6 +14,7 @@ import contextlib
 import os
 import sys
 
+import jax
 from absl import flags
 
 from siri_jax import (
@@ -100,6 +101,7 @@ def show(asked):
   try:
     plan, task, dropped = prepared(asked.config)
     shape = policies.shape_of(plan.c, task.vocab)
+    policies.refuse_unfit(plan.c, shape)
     natural = asked.flags.natural_lengths
     print(dry_run.text(plan, task, dropped, shape, natural))
   except (ValueError, OSError) as error:
@@ -107,9 +109,21 @@ def show(asked):
   return DONE
 
 
+def alike(asked):
+  """What all of a run's processes have to have alike, as text by name."""
+  given = {
+    **run_folder.flatten(asked.config.to_dict()),
+    'workdir': os.path.realpath(asked.workdir),
+    'jax': jax.__version__,
+  }
+  own = ('hosts_kw.index', 'cache_dir')  # A node may have a disk of its own.
+  return {name: repr(x) for name, x in given.items() if name not in own}
+
+
 def lead(asked, team):
   """A run in its only process, or in the first; returns the exit status."""
   try:
+    team.meet(hosts.START, alike(asked))
     plan, task, dropped = prepared(asked.config)
     folder = opening.open_folder(
       asked.workdir,
@@ -131,6 +145,7 @@ def follow(asked, team):
   try:
     with contextlib.ExitStack() as stack:
       try:
+        team.meet(hosts.START, alike(asked))
         plan, task, _ = prepared(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)

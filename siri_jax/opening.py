@@ -9,8 +9,8 @@ import jax
 from siri_jax import (
   blueprint,
   checkpoint,
-  disk,
   free,
+  hosts,
   run_folder,
   sharding,
   steps,
@@ -99,10 +99,11 @@ def _made(stack, bench, plan, path, team, resume):
   """What each of a run's processes has: (World, types.TrainState, tokens)."""
   c, task, screen = plan.c, bench.task, bench.screen
   shape = policies.shape_of(c, task.vocab)
+  policies.refuse_unfit(c, shape)
   recipe = _recipe(plan, shape, screen)
   blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
   prints = {**task.fingerprints, 'model': policies.fingerprint(c)}
-  team.meet(alike(c, path, prints))
+  team.meet(hosts.READY, prints)
   checkpoints = _checkpoints(plan, path, team)
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
@@ -135,24 +136,6 @@ def _made(stack, bench, plan, path, team, resume):
     start=start if 'ref_logp' in plan.extra else None,
   )
   return world, state, tokens
-
-
-def alike(c, path, prints):
-  """What all of a run's processes have to have alike, as text by name.
-
-  Args:
-    c: the config.
-    path: the run's folder.
-    prints: fingerprints of problems, tokenizer and model.
-  """
-  given = {
-    **run_folder.flatten(c.to_dict()),
-    **prints,
-    'workdir': str(pathlib.Path(path).resolve()),
-    'jax': jax.__version__,
-  }
-  own = ('hosts_kw.index', 'cache_dir')  # A node may have a disk of its own.
-  return {k: disk.to_json(v) for k, v in given.items() if k not in own}
 
 
 def _recipe(plan, shape, screen):

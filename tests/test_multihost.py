@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 
 import builders
 import jax
@@ -14,11 +15,10 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import checkpoint, hosts, main, opening
+from siri_jax import checkpoint, command, hosts, main
 from siri_jax.models import names
 from siri_jax.rollout import push
 from siri_jax.rollout.vllm_plugin import reading
-from tests import tiny
 
 pytestmark = [
   pytest.mark.filterwarnings('ignore:.*load_module'),
@@ -66,26 +66,53 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
   monkeypatch,
 ):
   store = Store()
-  monkeypatch.setattr(hosts, '_store', lambda: store)
+  state = types.SimpleNamespace(client=store)
+  monkeypatch.setattr(hosts, '_state', lambda: state)
   monkeypatch.setattr(hosts.Other, 'hear', lambda _: None)
-  monkeypatch.setattr(jax, 'process_count', lambda: 3)
-  c = tiny.get_config()
-  ours = opening.alike(c, 'run', {'model': '0f'})
-  c.hosts_kw.index, c.cache_dir, c.learning_rate = 1, 'disk', 0.5
-  theirs = opening.alike(c, 'runs', {'model': '0e'})
-  for index, alike in ((1, ours), (2, theirs)):
-    monkeypatch.setattr(jax, 'process_index', lambda index=index: index)
-    hosts.Other().meet(alike)
+
+  def alike(*more):
+    words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
+    return main.alike(command.parse(words, main.define))
+
+  ours = alike()
+  hosts.Other(1).meet(
+    hosts.START,
+    alike('--config.hosts_kw.index=1', '--config.cache_dir=/disk'),
+  )
+  hosts.Other(2).meet(
+    hosts.START, alike('--config.learning_rate=0.5', '--workdir=runs')
+  )
   with pytest.raises(ValueError, match='process 2') as refusal:
-    hosts.First().meet(ours)
+    hosts.First(3).meet(hosts.START, ours)
   told = str(refusal.value)
-  assert told.count('process 2 has') == 3
-  assert 'learning_rate=0.5, the first one 0.01: start all with' in told
-  assert 'model="0e"' in told
-  assert 'workdir="' in told
-  store['siri/met/2'] = store['siri/met/1']
-  hosts.First().meet(ours)
+  assert told.count('has') == 2
+  assert 'process 2 has learning_rate=0.5, the first one 0.01: start' in told
+  assert 'process 2 has workdir=' in told
+  hosts.First(2).meet(hosts.START, ours)
   assert store['siri/0/head'] == 'meet 1'
+
+
+WAITING = """
+from ml_collections import config_dict
+from siri_jax import hosts
+hosts.NOTICE_SECS, hosts.JOIN_SECS = 1, 2
+hosts.join(config_dict.create(count=2, coordinator='localhost:{}', index={}))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('index', [0, 1])
+def test_a_process_whose_others_do_not_come_says_so_and_ends(index):
+  went = subprocess.run(
+    [sys.executable, '-c', WAITING.format(launch.free_port(), index)],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert went.returncode == main.REFUSED, went.stderr
+  waiting, refused = went.stderr.splitlines()
+  assert waiting.startswith('waiting for 2 processes at localhost:')
+  assert 'hosts_kw.count=2: after 2 s not all of them had come' in refused
 
 
 def parameters(run, step):
