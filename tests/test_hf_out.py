@@ -151,8 +151,26 @@ def test_a_broken_export_leaves_no_folder(base, tmp_path):
 
   with pytest.raises(KeyError):
     exported(base, tmp_path / 'out', broken)
-  assert not (tmp_path / 'out').exists()
-  exported(base, tmp_path / 'out')  # What is left of it is in nobody's way.
+  assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_named_and_has_its_room_back(
+  base, tmp_path, monkeypatch
+):
+  def full(held, path, metadata):
+    del held, metadata
+    path.touch()
+    raise safetensors.SafetensorError('I/O error: No space left on device')
+
+  monkeypatch.setattr(safetensors.numpy, 'save_file', full)
+  with pytest.raises(OSError, match=r'out cannot be written: .*No space left'):
+    exported(base, tmp_path / 'out')
+  assert not any(tmp_path.iterdir())
+
+
+def test_whoever_may_read_the_config_may_read_the_tensors(base, tmp_path):
+  folder = exported(base, tmp_path / 'out')
+  assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
 
 def test_a_runs_newest_checkpoint_opens_in_transformers(

@@ -84,27 +84,41 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
     tell: hears how many tensors each file held.
   Raises:
     FileExistsError: the folder exists.
+    OSError: it cannot be written; what there was of it is gone.
   """
   folder = pathlib.Path(folder)
   if folder.exists():
     raise FileExistsError(f'{folder} exists: delete it, or name another folder')
   draft = folder.with_name(f'.{folder.name}.draft')
   shutil.rmtree(draft, ignore_errors=True)
-  draft.mkdir(parents=True)
+  try:
+    draft.mkdir(parents=True)
+    _fill(draft, params, frame, about, shard_bytes, tell)
+    draft.rename(folder)
+  except safetensors.SafetensorError as error:
+    raise OSError(f'{folder} cannot be written: {error}') from error
+  finally:
+    shutil.rmtree(draft, ignore_errors=True)  # A full disk has its room back.
+
+
+def _fill(draft, params, frame, about, shard_bytes, tell):
+  """Writes the files of a model folder; see `write_folder`."""
   for name, data in frame.files.items():
     (draft / name).write_bytes(data)
-  (draft / 'siri_jax.json').write_text(_json(about))
+  described = draft / 'siri_jax.json'
+  described.write_text(_json(about))
   files = split(frame, shard_bytes)
   for name, tensors in files.items():
     held = {tensor: _read(params, frame, tensor) for tensor in tensors}
     safetensors.numpy.save_file(held, draft / name, metadata={'format': 'pt'})
+    # safetensors writes what nobody else may read, a server for one.
+    (draft / name).chmod(described.stat().st_mode)
     tell(len(held))
   if len(files) > 1:
     total = sum(_bytes(frame, tensor) for tensor in frame.dtypes)
     where = {tensor: name for name in files for tensor in files[name]}
     index = {'metadata': {'total_size': total}, 'weight_map': where}
     (draft / hf.INDEX).write_text(_json(index))
-  draft.rename(folder)
 
 
 def split(frame, shard_bytes):
