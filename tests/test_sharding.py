@@ -147,9 +147,9 @@ def test_an_update_on_several_devices_equals_the_one_on_one(gather, axes):
   )
 
 
-def traced(shape, gather, **axes):
+def traced(shape, gather, remat='full', **axes):
   """The update of rows for eight devices, from shapes alone."""
-  recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
+  recipe = builders.tiny_recipe(shape, gather=gather, remat=remat)
   state = jax.eval_shape(
     lambda: steps.new_state(builders.lively(shape), recipe.tx)
   )
@@ -204,3 +204,25 @@ def test_no_weight_crosses_whole_that_is_cut_along_tensor(gather):
   sizes = {int(n) for dims in crossing for n in dims.split(',') if n}
   assert {22, 34} <= sizes
   assert not {44, 68} & sizes
+
+
+@pytest.mark.parametrize('remat', qwen2.REMAT)
+def test_no_weight_made_whole_is_kept_for_the_backward_pass(remat):
+  shape = builders.tiny_shape(layers=5, mlp=44)
+  program = traced(shape, 'layer', remat, fsdp=2)
+  kept = []
+
+  def walk(jaxpr):
+    for equation in jaxpr.eqns:
+      if equation.primitive.name == 'scan':
+        kept.extend(x.aval.shape for x in equation.outvars)
+      for inner in jex.core.jaxprs_in_params(equation.params):
+        walk(getattr(inner, 'jaxpr', inner))
+
+  walk(program.jaxpr.jaxpr)
+  tokens = 8 * 16 // 2
+  assert (5, tokens, shape.dim) in kept
+  assert ((5, tokens, shape.mlp) in kept) == (remat in ('products', 'nothing'))
+  # The parts that gradients come in are half as wide.
+  assert (5, shape.dim // 2, shape.mlp) in kept
+  assert (5, shape.dim, shape.mlp) not in kept

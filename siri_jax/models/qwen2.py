@@ -29,8 +29,12 @@ def _keeps(*names, products=False):
 
 
 def _keeps_all(primitive, *_, **__):
-  """All but weights made whole, which would undo their being cut."""
-  return primitive.name != 'all_gather'
+  """All but weights made whole, which would undo their being cut.
+
+  `fetch` makes them so, of all that has its own backward pass the one that
+  hands on no name.
+  """
+  return primitive.name not in ('all_gather', 'custom_vjp_call')
 
 
 # Name -> the jax.checkpoint policy, least memory first. 'full' works all of a
