@@ -9,7 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from siri_jax.models import attention, qwen2
+from siri_jax.models import attention, logprobs, qwen2
 
 WORDS = 4  # Bytes of a float32 or int32.
 # Activations of a block that live at one time backwards, beside those kept.
@@ -49,7 +49,7 @@ def estimate(recipe, layout, state, fit, micro_batches):
     'gradients': gradients,
     'weights made whole': made_whole,
     'rows': 8 * WORDS * micro_batches * tokens,
-    'kept': width * tokens * _kept(recipe.shape, recipe.remat, tensor)
+    'kept': tokens * _kept(recipe.shape, recipe.remat, tensor, width)
     + _statistics(recipe, rows, fit.row_tokens, tensor),
     'block': width * tokens * _block(recipe.shape, tensor)
     + _scores(recipe, rows, fit.row_tokens, tensor),
@@ -95,8 +95,8 @@ def _fetched(shape, mesh):
   return 2 * layer + (ends + 1) * shape.vocab * shape.dim
 
 
-def _kept(shape, remat, tensor):
-  """Numbers kept for the backward pass, a token of all layers."""
+def _kept(shape, remat, tensor, width):
+  """Bytes kept for the backward pass, a token of all layers."""
   heads, kv_heads = shape.heads // tensor, shape.kv_heads // tensor
   out, mlp = heads * shape.head_dim, shape.mlp // tensor
   qkv = (heads + 2 * kv_heads) * shape.head_dim
@@ -105,9 +105,11 @@ def _kept(shape, remat, tensor):
     'attention': out,
     'qkv': out + qkv,
     'products': out + qkv + shape.dim + 2 * mlp,
-    'nothing': out + qkv + 7 * shape.dim + 6 * mlp,
+    'nothing': out + qkv + 6 * mlp,
   }
-  return shape.layers * (shape.dim + kept[remat])
+  # What norms work out is float32 whatever the rest is.
+  norms = WORDS * 8 * shape.dim if remat == 'nothing' else 0
+  return shape.layers * (width * (shape.dim + kept[remat]) + norms)
 
 
 def _block(shape, tensor):
@@ -136,8 +138,10 @@ def _scores(recipe, rows, row_tokens, tensor):
 
 
 def _head(recipe, tokens, tensor):
-  """Bytes of a chunk's logits with their gradient, and of the head's own."""
+  """Bytes of the head's gradients and of the logits that exist with them."""
   shape, width = recipe.shape, jnp.dtype(recipe.dtype).itemsize
-  chunk = min(recipe.chunk, tokens)
-  logits = (WORDS + width) * chunk * shape.vocab // tensor
-  return logits + WORDS * shape.dim * shape.vocab // tensor
+  chunk, vocab = min(recipe.chunk, tokens), shape.vocab // tensor
+  block = vocab // logprobs.blocks(vocab)
+  gradients = (width * vocab + WORDS * block + WORDS * tokens) * shape.dim
+  logits = (WORDS + width) * chunk * block
+  return max(WORDS * chunk * vocab, gradients + logits)

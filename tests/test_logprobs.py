@@ -97,7 +97,7 @@ def test_the_gradient_of_the_head_is_the_same_in_blocks_of_words(
   vocab, words, cut, blocks, monkeypatch
 ):
   monkeypatch.setattr(logprobs, 'WORDS', words)
-  assert logprobs._blocks(vocab // cut) == blocks
+  assert logprobs.blocks(vocab // cut) == blocks
   given = draw(vocab=vocab)
   found = run(functools.partial(chunked, cut=cut), *given, 0.6)
   expected = run(plain, *given, 0.6)

@@ -1,49 +1,66 @@
 """The memory estimate against the buffers that XLA assigns to the program.
 
   python -m tools.bench_memory [--model=1.5b|7b] [--remat full products]
-    [--rows=1] [--gather=layer|update]
+    [--rows=1] [--gather=layer|update] [--mesh data=1,fsdp=8,tensor=1]
+    [--compiler=gpu|cpu] [--program=FILE]
 
-Compiles the real update at its full size for virtual CPU devices, 8 for the
-1.5B and 16 for the 7B, from shapes alone: nothing is allocated, and a minute
-is enough. In float32, for a CPU makes copies of bfloat16 that a GPU does not,
-and with attention in blocks, which like cuDNN's needs no T x T memory.
+Compiles the real update at its full size, 8 devices for the 1.5B and 16 for
+the 7B, from shapes alone: nothing is allocated, and a minute is enough.
+
+`gpu`, where jax[cuda12] or its plug-in is installed, is XLA's compiler for
+H100s, which needs none of them to be there: bfloat16, cuDNN's attention and
+the flags of siri_jax/xla.py, as a run has them, but without the workspace
+that cuDNN asks for. `cpu` compiles for virtual CPU devices: in float32, for a
+CPU makes copies of bfloat16 that a GPU does not, and with attention in blocks,
+which like cuDNN's needs no T x T memory.
 """
 
 import argparse
+import contextlib
 import math
+import os
+import pathlib
 import sys
+import tempfile
 
 import jax
 import jax.numpy as jnp
 import tabulate
 
 from configs import base
-from siri_jax import blueprint, memory, sharding, steps
+from siri_jax import blueprint, memory, sharding, steps, xla
 from siri_jax.data import packing
 from siri_jax.models import attention, flops, qwen2
-from tools import full_size
+from tools import full_size, gpu_compiler
 
 ROW_TOKENS = 17_408  # The highest cap and the longest prompt, rounded.
 MICRO_BATCHES = 64
+# Compiler -> what it compiles for, beside the shapes.
+SETTINGS = {
+  'gpu': dict(attend=attention.cudnn, dtype=jnp.dtype('bfloat16')),
+  'cpu': dict(attend=attention.blocked, dtype=jnp.dtype('float32')),
+}
 
 
 def main(argv=None):
   """Prints the table; returns 0."""
   flags = parse(argv)
-  mesh = full_size.MESHES[flags.model]
-  jax.config.update('jax_platforms', 'cpu')
-  jax.config.update('jax_num_cpu_devices', math.prod(mesh.values()))
+  set_up(flags.compiler, math.prod(flags.mesh.values()))
   rows = []
   for remat in flags.remat:
-    guessed, found = compare(
+    guessed, program = compare(
       full_size.SHAPES[flags.model],
-      mesh,
+      flags.mesh,
       rows=flags.rows,
+      compiler=flags.compiler,
       remat=remat,
       gather=flags.gather,
     )
+    found = assigned(program)
     rows.append([remat, guessed / 1e9, found / 1e9, guessed / found])
     print(f'{remat}: {guessed / 1e9:.2f} GB, {found / 1e9:.2f} assigned')
+    if flags.program:
+      flags.program.write_text(program.as_text())
   heads = ['remat', 'estimated, GB', 'assigned by XLA, GB', 'ratio']
   print(tabulate.tabulate(rows, heads, floatfmt='.2f'))
   return 0
@@ -57,21 +74,45 @@ def parse(argv):
     formatter_class=argparse.RawDescriptionHelpFormatter,
   )
   add = parser.add_argument
+  here = 'gpu' if gpu_compiler.installed() else 'cpu'
   add('--model', choices=full_size.MESHES, default='1.5b')
   policies = [name for name in qwen2.REMAT if name != 'nothing']
   add('--remat', nargs='+', choices=qwen2.REMAT, default=policies)
   add('--rows', type=int, default=1, help='of a device in a micro-batch')
   add('--gather', choices=('layer', 'update'), default='layer')
-  return parser.parse_args(argv)
+  add('--mesh', type=_mesh, help='axes left out are 1')
+  add('--compiler', choices=SETTINGS, default=here)
+  add('--program', type=pathlib.Path, help='where the last one is written')
+  flags = parser.parse_args(argv)
+  if flags.compiler == 'gpu' and here == 'cpu':
+    parser.error('--compiler=gpu needs `pip install jax-cuda12-plugin`')
+  flags.mesh = flags.mesh or full_size.MESHES[flags.model]
+  return flags
 
 
-def compare(shape, mesh, *, rows, remat, gather):
-  """Bytes of one device, estimated and as XLA assigns them.
+def _mesh(text):
+  sizes = dict(part.split('=') for part in text.split(','))
+  return {axis: int(sizes.get(axis, 1)) for axis in sharding.MESH_AXES}
+
+
+def set_up(compiler, devices):
+  """Before JAX meets a device: flags, and virtual CPU devices."""
+  jax.config.update('jax_platforms', 'cpu')
+  if compiler == 'cpu':
+    jax.config.update('jax_num_cpu_devices', devices)
+    return
+  with tempfile.TemporaryDirectory() as cache:
+    os.environ['XLA_FLAGS'] = ' '.join(xla.accepted(xla.GPU_FLAGS, cache))
+
+
+def compare(shape, mesh, *, rows, compiler, remat, gather):
+  """Bytes of one device as estimated, and the compiled program.
 
   Args:
     shape: qwen2.Shape.
     mesh: dict of the mesh's axes.
     rows: of a device in a micro-batch.
+    compiler: a key of SETTINGS.
     remat: a key of qwen2.REMAT.
     gather: one of update.GATHER.
   """
@@ -79,10 +120,9 @@ def compare(shape, mesh, *, rows, remat, gather):
   recipe = full_size.recipe_of(
     base.get_config(),
     shape,
-    attend=attention.blocked,
-    dtype=jnp.dtype('float32'),
     remat=remat,
     gather=gather,
+    **SETTINGS[compiler],
   )
   fit = packing.Fit(
     row_tokens=ROW_TOKENS,
@@ -92,13 +132,24 @@ def compare(shape, mesh, *, rows, remat, gather):
     cost=flops.forward(shape),
   )
   state = blueprint.blank(recipe)
-  layout = sharding.layout(sharding.make_mesh(jax.devices(), **mesh), state)
+  here, there = jax.devices(), contextlib.nullcontext()
+  if compiler == 'gpu':
+    here = gpu_compiler.h100s(math.prod(mesh.values()))
+    there = gpu_compiler.with_cudnn()
+  layout = sharding.layout(sharding.make_mesh(here, **mesh), state)
   guessed = memory.estimate(recipe, layout, state, fit, MICRO_BATCHES)
-  program = steps.learner(recipe, layout).lower(
-    state, blank_rows(fit), *(jax.ShapeDtypeStruct((), t) for t in SCALARS)
-  )
-  found = program.compile().memory_analysis()
-  return memory.total(guessed), (
+  scalars = (jax.ShapeDtypeStruct((), t) for t in SCALARS)
+  with there:
+    program = steps.learner(recipe, layout).lower(
+      state, blank_rows(fit), *scalars
+    )
+  return memory.total(guessed), program.compile()
+
+
+def assigned(program):
+  """Bytes of one device that XLA assigns to a compiled program."""
+  found = program.memory_analysis()
+  return (
     found.argument_size_in_bytes
     + found.temp_size_in_bytes
     + found.output_size_in_bytes

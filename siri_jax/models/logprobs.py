@@ -75,9 +75,9 @@ def _backward(chunk, cut, saved, slopes):
   of_tokens = [
     _at(x, places)[..., None] for x in (targets, entropy, lse, *slopes)
   ]
-  blocks = _blocks(head.shape[1] // cut)
+  count = blocks(head.shape[1] // cut)
   # A device has its stretch of each block.
-  words = jnp.arange(head.shape[1]).reshape(cut, blocks, -1)
+  words = jnp.arange(head.shape[1]).reshape(cut, count, -1)
   parts = jnp.moveaxis(head.reshape(-1, *words.shape), 1, 0)
 
   def block(b, sums):
@@ -90,13 +90,23 @@ def _backward(chunk, cut, saved, slopes):
     return d_h, d_head.at[:, :, b].set(jnp.moveaxis(d_part, 1, 0))
 
   zeros = jnp.zeros(h.shape, wide), jnp.zeros(parts.shape, head.dtype)
-  d_h, d_head = jax.lax.fori_loop(0, blocks, block, zeros)
+  d_h, d_head = jax.lax.fori_loop(0, count, block, zeros)
   d_hidden = _put(d_h.astype(hidden.dtype), places, live.size)
   d_head = jnp.moveaxis(d_head, 0, 1).reshape(head.shape)
   return d_hidden, d_head, None, None, jnp.zeros_like(temperature)
 
 
 logp_and_entropy.defvjp(_forward, _backward)
+
+
+def blocks(words):
+  """Into how many blocks a device's words are cut in the backward pass.
+
+  Into equal ones of at most WORDS, or into one where no number of blocks near
+  that divides them.
+  """
+  least = -(-words // WORDS)
+  return next((n for n in range(least, 4 * least) if words % n == 0), 1)
 
 
 def _add_block(d_h, part, words, h, of_tokens, used, temperature):
@@ -124,15 +134,6 @@ def _added(a, b):
 def _logits(hidden, head, temperature):
   z = jnp.einsum('td,dv->tv', hidden, head, preferred_element_type=jnp.float32)
   return z / temperature
-
-
-def _blocks(words):
-  """Into how many equal blocks of at most WORDS so many words are cut.
-
-  Into one where no number of blocks near that divides them.
-  """
-  least = -(-words // WORDS)
-  return next((n for n in range(least, 4 * least) if words % n == 0), 1)
 
 
 def _chunks(live, chunk):

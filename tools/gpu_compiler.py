@@ -1,0 +1,69 @@
+"""XLA's compiler for H100s, where there are none.
+
+Of jax[cuda12] it needs the plug-in alone. It takes kernels by rules that it
+would choose by trying on a GPU, and knows nothing of cuDNN's own workspace.
+"""
+
+import importlib.util
+from unittest import mock
+
+from jax.experimental import topologies
+
+PLUGIN = 'jax_plugins.xla_cuda12'
+# What the compiler asks of a device, as XLA's own description of an H100 SXM
+# tells it. Of its memory there is more, for a program that is squeezed into
+# what there is would not show what it needs.
+H100 = """
+gpu_device_info {
+  cuda_compute_capability { major: 9 }
+  threads_per_block_limit: 1024
+  threads_per_warp: 32
+  shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472
+  threads_per_core_limit: 2048
+  core_count: 132
+  fpus_per_core: 128
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  registers_per_core_limit: 65536
+  registers_per_block_limit: 65536
+  memory_bandwidth: 3352320000000
+  l2_cache_size: 52428800
+  clock_rate_ghz: 1.98
+  device_memory_size: 500000000000
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+runtime_version { major: 12 minor: 9 }
+device_description_str: "NVIDIA H100 80GB HBM3"
+"""
+NODE = 8  # GPUs.
+
+
+def installed():
+  """Whether the plug-in is there."""
+  try:
+    return importlib.util.find_spec(PLUGIN) is not None
+  except ModuleNotFoundError:
+    return False
+
+
+def h100s(count):
+  """So many H100s that are not there, in nodes of NODE."""
+  nodes, each = max(1, count // NODE), min(count, NODE)
+  topology = topologies.get_topology_desc(
+    platform='cuda', target_config=H100, topology=f'1x{nodes}x{each}'
+  )
+  return topology.devices
+
+
+def with_cudnn():
+  """A context in which jax takes cuDNN to be there, and the GPU for Hopper."""
+  # It asks the GPU at hand, and those that are compiled for are not.
+  return mock.patch.multiple(
+    'jax._src.cudnn.fused_attention_stablehlo',
+    check_cudnn_version=lambda: 91_000,
+    check_compute_capability=lambda _: True,
+  )
