@@ -1,5 +1,7 @@
 """Checkpoints come back bit for bit, or the one before them does."""
 
+import shutil
+
 import builders
 import jax
 import jax.numpy as jnp
@@ -92,12 +94,18 @@ def states():
   return {step: state_at(step) for step in range(1, 7)}
 
 
+@pytest.fixture(scope='module')
+def saved(tmp_path_factory, states):
+  """The folder of checkpoints 1 and 2, for a test to take a copy of."""
+  folder = tmp_path_factory.mktemp('saved') / 'checkpoints'
+  Opened(folder).save(states[1], states[2])
+  return folder
+
+
 @pytest.fixture
-def run(tmp_path, states):
+def run(tmp_path, saved):
   """A run with checkpoints 1 and 2."""
-  opened = Opened(tmp_path / 'checkpoints')
-  opened.save(states[1], states[2])
-  return opened
+  return Opened(shutil.copytree(saved, tmp_path / 'checkpoints'))
 
 
 def test_a_state_comes_back_typed_and_bit_for_bit(run, states):
