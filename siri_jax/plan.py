@@ -123,9 +123,7 @@ def bound(c, family):
 
 def _derive(c):
   """The plan of a config that has passed."""
-  schedule = bound(c, 'schedule')
-  # Twice as far as the run goes, to see how its last turn is left.
-  ahead = np.asarray(jax.vmap(schedule)(jnp.arange(2 * c.total_steps + 1)))
+  ahead = _ahead(c)
   turns = phases.turns(ahead)
   caps = ahead[: c.total_steps]
   longest = max(int(caps.max()), c.eval_cap)
@@ -151,6 +149,12 @@ def _derive(c):
     samples=samples,
     minibatch=samples // c.minibatches,
   )
+
+
+def _ahead(c):
+  """Caps of twice as many steps, to see how the run's last turn is left."""
+  steps = jnp.arange(2 * c.total_steps + 1)
+  return np.asarray(jax.vmap(bound(c, 'schedule'))(steps))
 
 
 def _rests(loss):
@@ -193,7 +197,7 @@ def _plugin_faults(c, family):
 
 def _bad_caps(c):
   """Caps below a token, or a row that cannot hold the longest sequence."""
-  caps = jax.vmap(bound(c, 'schedule'))(jnp.arange(c.total_steps))
+  caps = _ahead(c)[: c.total_steps]
   if caps.min() < 1:
     return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']
   need = c.max_prompt + int(caps.max())
