@@ -257,6 +257,7 @@ def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
   assert integrated(tested, ready, PYTEST='3')[0] == 3
 
 
+@pytest.mark.slow
 def test_without_a_server_to_be_had_continuous_integration_ends_saying_so(
   tested,
 ):
