@@ -20,7 +20,7 @@ import pytest
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import lookup, plan
+from siri_jax import free, lookup, plan
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOUSE = ('siri_jax', 'configs', 'tools', 'tests')
@@ -35,6 +35,9 @@ PURE = {
   'siri_jax.losses',
   'siri_jax.estimators',
   'siri_jax.costs',
+  'siri_jax.phases',
+  'siri_jax.metrics',
+  'siri_jax.alarms',
   'siri_jax.memory',
   'siri_jax.optim',
   'siri_jax.sharding',
@@ -213,6 +216,10 @@ def plugins_used():
 def test_every_setting_is_read():
   by_plan = {key for f in plugins_used() for key in (f, f'{f}_kw')}
   assert set(base.get_config()) - set(settings_read()) - by_plan == set()
+
+
+def test_a_setting_that_changes_nothing_learned_is_one():
+  assert set(free.SETTINGS) - set(base.get_config()) == set()
 
 
 def test_no_setting_is_read_that_base_lacks():
