@@ -101,9 +101,12 @@ def main(argv):
       graders = stack.enter_context(opening.graders_of(c))
       bench = world.Bench(task, folder, screen, signals, graders=graders)
       folder.start(0)
+      share = -(-asked.flags.samples // len(cut))
       for step, rows in cut.items():
-        share = -(-asked.flags.samples // len(cut))
-        go_on(bench, plan, workdir, step, rows, share, signals)
+        if not samples_of(folder, step).exists():
+          signals.heed()
+          found = nearest(c, workdir, step)
+          go_on(bench, plan, found, step, chosen(c, step, rows, share))
     except watch.StopAsked as stop:
       screen.say('every finished step is kept; the same command goes on')
       return 128 + stop.args[0]
@@ -161,62 +164,64 @@ def open_folder(path, asked):
   )
 
 
-def go_on(bench, plan, workdir, step, rows, share, signals):
-  """Goes on with some of a step's samples, unless that is done."""
-  name = f'{step:06d}'
-  if (bench.folder.path / f'{name}.jsonl.gz').exists():
-    return
-  c, highest = plan.c, int(plan.caps.max())
+def samples_of(folder, step):
+  """Path of what became of a step's samples."""
+  return folder.path / f'{step:06d}.jsonl.gz'
+
+
+def chosen(c, step, rows, share):
+  """So many of a step's samples, drawn by the run's seed."""
   draw = np.random.default_rng([c.seed, PURPOSE, step])
-  chosen = draw.permutation(len(rows))[:share]
+  return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
+
+
+def go_on(bench, plan, found, step, rows):
+  """Goes on with samples of a step, and keeps what becomes of them.
+
+  Args:
+    bench: world.Bench without an engine.
+    plan: plan.Plan.
+    found: weights.Weights to go on with.
+    step: that the samples are of.
+    rows: their records, all of one length.
+  """
+  c, highest = plan.c, int(plan.caps.max())
   begun, problems = {}, []
-  for row in (rows[i] for i in sorted(chosen)):
-    key = f'{name}/{row["problem_id"]}/{row["index"]}'
+  for row in rows:
+    key = f'{step:06d}/{row["problem_id"]}/{row["index"]}'
     begun[key] = np.asarray(row['response_ids'], np.int32)
     problems.append(types.Problem(key, row['problem'], row['answer'], ''))
-  found = nearest(c, workdir, step)
+  sampling = samplers.Sampling(
+    n=1,
+    cap=highest,
+    temperature=c.temperature,
+    top_p=c.top_p,
+    top_k=c.top_k,
+    seeds=(c.seed, PURPOSE, step),
+  )
   with weights.engine(
     found,
     bench.task,
     bench.screen,
-    signals,
+    bench.signals,
     requests=len(problems),
     prompt_tokens=c.max_prompt + highest,
     longest=highest,
   ) as engine:
     bench = dataclasses.replace(bench, engine=Continuing(engine, begun))
-    sampling = samplers.Sampling(
-      n=1,
-      cap=highest,
-      temperature=c.temperature,
-      top_p=c.top_p,
-      top_k=c.top_k,
-      seeds=(c.seed, PURPOSE, step),
-    )
+    word, watched = f'going on with step {step}', watch.Watch()
     groups = examine.gather(
-      bench,
-      problems,
-      sampling,
-      f'going on with step {step}',
-      cap=highest,
-      watch=watch.Watch(),
+      bench, problems, sampling, word, cap=highest, watch=watched
     )
-  signals.heed()
-  bench.folder.write_rows(
-    name,
-    [
-      row
-      for group in groups
-      for row in examine.rows(
-        group,
-        bench.task,
-        step,
-        cut_at=[begun[group.problem.id].size],
-        weights=[found.done],
-        response_ids=[group.samples[0].response_ids],
-      )
-    ],
-  )
+  kept = []
+  for group in groups:
+    columns = {
+      'cut_at': [begun[group.problem.id].size],
+      'weights': [found.done],
+      'response_ids': [group.samples[0].response_ids],
+    }
+    kept += examine.rows(group, bench.task, step, **columns)
+  bench.folder.write_rows(f'{step:06d}', kept)
 
 
 def nearest(c, workdir, step):
@@ -237,7 +242,7 @@ def told(folder, cut):
   """What came of it, step by step; written to results.json too."""
   records = []
   for step, rows in cut.items():
-    found = runs.read_rows(folder.path / f'{step:06d}.jsonl.gz')
+    found = runs.read_rows(samples_of(folder, step))
     right, error = estimators.with_error([row['correct'] for row in found])
     records.append(
       {
@@ -253,16 +258,12 @@ def told(folder, cut):
       }
     )
   disk.write_json(folder.path / 'results.json', {'steps': records})
-  table = [
-    [value for key, value in record.items() if key != 'right_frac_se']
-    for record in disk.plain(records)
-  ]
   headers = [key for key in records[0] if key != 'right_frac_se']
+  table = [[row[key] for key in headers] for row in disk.plain(records)]
   continued = sum(record['continued'] for record in records)
   right = sum(record['right'] for record in records)
-  share = sum(r['cut'] * r['right_frac'] for r in records) / sum(
-    r['cut'] for r in records
-  )
+  cuts = [record['cut'] for record in records]
+  share = np.average([r['right_frac'] for r in records], weights=cuts)
   return '\n'.join(
     [
       tabulate.tabulate(table, headers, floatfmt='.3g'),
