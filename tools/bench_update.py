@@ -94,10 +94,10 @@ def child(module, *words):
 def ours(flags):
   """Measures our update over all devices of this process."""
   import jax
-  import jax.numpy as jnp
 
   from siri_jax import steps
   from siri_jax.models import flops, qwen2
+  from tools import update_parts
 
   settings, recipe, layout, fit, samples = prepared(flags)
   rows, count = packed(samples, fit, layout)
@@ -118,7 +118,7 @@ def ours(flags):
     secs.append(time.monotonic() - began)
     cpu.append(time.process_time() - worked)
   peak = peak_memory()
-  parts = split(recipe, layout, fit, state, rows, int(count))
+  parts = update_parts.seconds(recipe, layout, state, rows, int(count))
   lengths = settings['lengths']
   return {
     'system': 'siri_jax',
@@ -131,7 +131,7 @@ def ours(flags):
     'fill': sum(lengths) / (int(count) * fit.micro_rows * fit.row_tokens),
     'flops': flops.update(shape, lengths),
     'devices': layout.mesh.size,
-    'matmul_flops': matmul_flops(jnp.dtype(recipe.dtype)),
+    'matmul_flops': update_parts.matmul_flops(recipe.dtype),
     'device': jax.devices()[0].device_kind,
   }
 
@@ -142,9 +142,9 @@ def prepared(flags):
   import jax.numpy as jnp
 
   from configs import base
-  from siri_jax import blueprint, memory, plan, sharding
+  from siri_jax import blueprint, plan, sharding
   from siri_jax.data import packing
-  from siri_jax.models import attention, flops, qwen2
+  from siri_jax.models import attention, flops
   from tools import full_size
 
   gpu = jax.default_backend() == 'gpu'
@@ -169,15 +169,10 @@ def prepared(flags):
     remat=flags.remat or 'full',
     gather=flags.gather,
   )
-  state = blueprint.blank(recipe)
   mesh = sharding.make_mesh(devices, data=1, fsdp=len(devices), tensor=1)
-  layout = sharding.layout(mesh, state)
+  layout = sharding.layout(mesh, blueprint.blank(recipe))
   if not flags.remat:
-    room = device_gb(devices[0])
-    for remat in qwen2.REMAT:
-      tried = dataclasses.replace(recipe, remat=remat)
-      needs = memory.estimate(tried, layout, state, fit, len(samples))
-      recipe = tried if memory.fits(needs, room) else recipe
+    recipe = roomiest(recipe, layout, fit, len(samples), device_gb(devices[0]))
   settings = {
     'shape': dataclasses.asdict(shape),
     'lengths': [s.prompt_ids.size + s.response_ids.size for s in samples],
@@ -189,6 +184,19 @@ def prepared(flags):
     'chunk': recipe.chunk,
   }
   return settings, recipe, layout, fit, samples
+
+
+def roomiest(recipe, layout, fit, micro_batches, room):
+  """The recipe that works out least again and fits so many GB of a device."""
+  from siri_jax import blueprint, memory
+  from siri_jax.models import qwen2
+
+  state = blueprint.blank(recipe)
+  for remat in qwen2.REMAT:
+    tried = dataclasses.replace(recipe, remat=remat)
+    needs = memory.estimate(tried, layout, state, fit, micro_batches)
+    recipe = tried if memory.fits(needs, room) else recipe
+  return recipe
 
 
 def draw(flags, vocab):
@@ -224,83 +232,6 @@ def packed(samples, fit, layout):
     fit,
   )
   return sharding.put(rows, layout.rows), np.int32(count)
-
-
-def split(recipe, layout, fit, state, rows, count):
-  """Seconds of an update's parts, each timed by itself.
-
-  Attention and head are timed forwards and backwards on one device's rows of
-  the first micro-batch, times layers and micro-batches.
-  """
-  import jax
-  import jax.numpy as jnp
-  import optax
-
-  from siri_jax.models import logprobs
-
-  shape, dtype = recipe.shape, recipe.dtype
-  own = fit.micro_rows // fit.devices
-  first = jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], rows)
-  keys = jax.random.split(jax.random.key(1), 5)
-  heads = (shape.heads, shape.kv_heads, shape.kv_heads)
-  qkv = [
-    jax.random.normal(k, (own, fit.row_tokens, n, shape.head_dim), dtype)
-    for k, n in zip(keys, heads, strict=False)
-  ]
-
-  @jax.jit
-  def attend(qkv, segments):
-    return jax.grad(
-      lambda qkv: jnp.sum(recipe.attend(*qkv, segments).astype(jnp.float32))
-    )(tuple(qkv))
-
-  tokens = own * fit.row_tokens
-  hidden = jax.random.normal(keys[3], (tokens, shape.dim), dtype)
-  matrix = 0.02 * jax.random.normal(keys[4], (shape.dim, shape.vocab), dtype)
-
-  @jax.jit
-  def head(hidden, matrix, targets, live):
-    def total(hidden, matrix):
-      both = logprobs.logp_and_entropy(
-        hidden, matrix, targets, live, jnp.float32(1), recipe.chunk
-      )
-      return jnp.sum(both[0])
-
-    return jax.grad(total, argnums=(0, 1))(hidden, matrix)
-
-  @functools.partial(jax.jit, out_shardings=layout.state.params)
-  def optimise(params, opt_state):
-    deltas, _ = recipe.tx.update(params, opt_state, params)
-    return optax.apply_updates(params, deltas)
-
-  flat = (first.targets.reshape(-1), first.mask.reshape(-1) > 0)
-  return {
-    'attention': shape.layers * count * timed(attend, qkv, first.segments),
-    'head': count * timed(head, hidden, matrix, *flat),
-    'optimiser': timed(optimise, state.params, state.opt_state),
-  }
-
-
-def timed(function, *args):
-  """Seconds of a call: the fastest of five, after one that compiles."""
-  import jax
-
-  secs = []
-  for _ in range(6):
-    began = time.monotonic()
-    jax.block_until_ready(function(*args))
-    secs.append(time.monotonic() - began)
-  return min(secs[1:])
-
-
-def matmul_flops(dtype):
-  """Operations a second of a large product on one device."""
-  import jax
-  import jax.numpy as jnp
-
-  size = 8192 if jax.default_backend() == 'gpu' else 2048
-  x = jnp.ones((size, size), dtype)
-  return 2 * size**3 / timed(jax.jit(jnp.matmul), x, x)
 
 
 def device_gb(device):
