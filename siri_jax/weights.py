@@ -112,12 +112,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     like = checkpoint.abstract(blank.params, layout.state.params)
     where = weights.checkpoints, weights.done
     params = checkpoint.read_parameters(*where, like)
-    # A checkpoint of an earlier version has none.
-    then = checkpoint.read_facts(*where).get('fingerprints', {})
-    if task.train and any(
-      then.get(name) != task.fingerprints[name]
-      for name in ('data', 'tokenizer')
-    ):
+    if task.train and _is_of_others(where, task):
       screen.say(
         f'note: {weights.name} was trained on other problems, or with another '
         'tokenizer or template, than those of this config'
@@ -150,6 +145,14 @@ def served(weights, task, screen):
     patience_secs=c.server_kw.patience_secs,
     say=screen.say,
   )
+
+
+def _is_of_others(where, task):
+  """Whether a checkpoint saw other problems, or read them otherwise."""
+  # A checkpoint of an earlier version has none.
+  then = checkpoint.read_facts(*where).get('fingerprints', {})
+  now = task.fingerprints
+  return any(then.get(name) != now[name] for name in ('data', 'tokenizer'))
 
 
 def _checkpoint(c, word, folder):
