@@ -33,11 +33,15 @@ def read(out):
   Returns:
     dict arm -> dict seed's label -> path of a run's folder.
   Raises:
-    FileNotFoundError: it is not an ablation's folder.
+    ValueError: it is not an ablation's folder.
   """
   out = pathlib.Path(out)
+  try:
+    listed = json.loads((out / 'ablation.json').read_text())['runs']
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(f'{out} is not an ablation: {error}') from error
   arms = {}
-  for run in json.loads((out / 'ablation.json').read_text())['runs']:
+  for run in listed:
     folders = arms.setdefault(run['arm'], {})
     folders[run['labels'].get('seed', '')] = out / run['name']
   return arms
@@ -241,7 +245,7 @@ def main(argv):
   try:
     frame = compared(read(args.out), args.at, args.set)
   except (OSError, ValueError) as error:
-    parser.error(f'{args.out} is not an ablation: {error}')
+    parser.error(str(error))
   print(text(frame, args.style))
   print(f'\n{NOTES}')
 
