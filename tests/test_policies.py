@@ -68,6 +68,15 @@ def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):
   assert policies.shape_of(c, vocab=32) == shape
 
 
+def test_a_folder_without_parameters_has_a_shape_and_is_unfit_for_a_run(
+  c, model_folder
+):
+  policies.refuse_unfit(c, policies.shape_of(c, vocab=22))  # A fresh one.
+  c.policy, c.model_path = 'pretrained', str(model_folder)
+  with pytest.raises(hf_config.FolderError, match=r'has no \*\.safetensors'):
+    policies.refuse_unfit(c, policies.shape_of(c, vocab=22))
+
+
 def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(
   c, model_folder
 ):
