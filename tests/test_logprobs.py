@@ -124,6 +124,14 @@ def test_tokens_that_carry_no_loss_have_neither_value_nor_gradient(chunk):
   assert_close(run(some, spoilt, head, targets, 0.6)[1], found[1])
 
 
+def test_where_float64_is_on_values_and_gradients_are_the_same():
+  expected = run(chunked, *draw(), 0.6)
+  with jax.enable_x64(True):
+    found = run(chunked, *draw(), 0.6)
+  for ours, theirs in zip(found, expected, strict=True):
+    assert_close(ours, theirs)
+
+
 def test_where_no_token_carries_loss_nothing_is_worked_out():
   none = functools.partial(chunked, live=np.zeros(TOKENS, bool))
   values, gradients = run(none, *draw(), 1.0)

@@ -52,7 +52,7 @@ def _forward(hidden, head, targets, live, temperature, chunk, cut):
     weights = jnp.exp(z - top)
     # Two sums of one pass; neither of the entropy's terms is below 0.
     total, below = jax.lax.reduce(
-      (weights, weights * (top - z)), (0.0, 0.0), _added, (1,)
+      (weights, weights * (top - z)), (jnp.float32(0),) * 2, _added, (1,)
     )
     lse = top[:, 0] + jnp.log(total)
     found = (picked[:, 0] - lse, jnp.log(total) + below / total, lse)
