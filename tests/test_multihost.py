@@ -179,10 +179,11 @@ def refuse_push(folder, version, params):
 
 
 SRUN = """#!/usr/bin/env bash
-[[ $1 == --kill-on-bad-exit=1 && $JAX_LOCAL_DEVICE_IDS == 0,1,2,3 ]] || exit 99
+[[ "$1 $2" == '--cpu-bind=none --kill-on-bad-exit=1' ]] || exit 98
+[[ $JAX_LOCAL_DEVICE_IDS == 0,1,2,3 ]] || exit 99
 for SLURM_PROCID in 0 1; do
   export SLURM_PROCID
-  "${@:2}" & tasks+=($!)
+  "${@:3}" & tasks+=($!)
 done
 status=0
 for task in "${tasks[@]}"; do wait "$task" || status=$?; done

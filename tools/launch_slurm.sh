@@ -23,8 +23,9 @@ cd "${SLURM_SUBMIT_DIR:?start me by sbatch}"
 last=$((${SLURM_GPUS_ON_NODE:-8} - 1))
 export JAX_LOCAL_DEVICE_IDS
 JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 "$last")
+# Many clusters bind a task that does not say how many to one core.
 # No shell between srun and the run: it would hear of a TERM twice, by Slurm
 # and by the shell, and the second one ends it at once.
 exec bash tools/supervise.sh \
-  srun --kill-on-bad-exit=1 "${PYTHON:-.venv/bin/python}" -m siri_jax.main \
+  srun --cpu-bind=none --kill-on-bad-exit=1 "${PYTHON:-.venv/bin/python}" -m siri_jax.main \
   "$@" --config.hosts_kw.count="$SLURM_NTASKS"
