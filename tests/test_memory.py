@@ -151,6 +151,16 @@ class TestProgramsForH100s:
     assert named == remat
     assert float(found) < float(guessed) < 1.1 * float(found)
 
+  @pytest.mark.parametrize('model', ['1.5b', '7b'])
+  def test_the_head_with_its_gradients_takes_less_than_two_gigabytes(
+    self, model
+  ):
+    beside, gradients = re.findall(
+      r'\d+\.\d+', told(f'--model={model}', '--head')
+    )
+    assert float(gradients) > 0.5
+    assert 0.6 < float(beside) < 2 - float(gradients)
+
   def test_an_update_is_made_of_what_makes_it_fast(self, tmp_path):
     program = tmp_path / 'program'
     told('--remat=attention', '--mesh=fsdp=4,tensor=2', f'--program={program}')

@@ -2,7 +2,7 @@
 
   python -m tools.bench_memory [--model=1.5b|7b] [--remat full products]
     [--rows=1] [--gather=layer|update] [--mesh data=1,fsdp=8,tensor=1]
-    [--compiler=gpu|cpu] [--program=FILE]
+    [--compiler=gpu|cpu] [--program=FILE] [--head]
 
 Compiles the real update at its full size, 8 devices for the 1.5B and 16 for
 the 7B, from shapes alone: nothing is allocated, and a minute is enough.
@@ -17,6 +17,7 @@ which like cuDNN's needs no T x T memory.
 
 import argparse
 import contextlib
+import functools
 import math
 import os
 import pathlib
@@ -30,7 +31,7 @@ import tabulate
 from configs import base
 from siri_jax import blueprint, memory, sharding, steps, xla
 from siri_jax.data import packing
-from siri_jax.models import attention, flops, qwen2
+from siri_jax.models import attention, flops, logprobs, qwen2
 from tools import full_size, gpu_compiler
 
 ROW_TOKENS = 17_408  # The highest cap and the longest prompt, rounded.
@@ -46,6 +47,10 @@ def main(argv=None):
   """Prints the table; returns 0."""
   flags = parse(argv)
   set_up(flags.compiler, math.prod(flags.mesh.values()))
+  if flags.head:
+    found = head(full_size.SHAPES[flags.model], flags.compiler)
+    print(f'head: {found[0] / 1e9:.2f} GB, and {found[1] / 1e9:.2f} gradients')
+    return 0
   rows = []
   for remat in flags.remat:
     guessed, program = compare(
@@ -83,6 +88,7 @@ def parse(argv):
   add('--mesh', type=_mesh, help='axes left out are 1')
   add('--compiler', choices=SETTINGS, default=here)
   add('--program', type=pathlib.Path, help='where the last one is written')
+  add('--head', action='store_true', help='the head of 16,384 tokens alone')
   flags = parser.parse_args(argv)
   if flags.compiler == 'gpu' and here == 'cpu':
     parser.error('--compiler=gpu needs `pip install jax-cuda12-plugin`')
@@ -132,11 +138,10 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
     cost=flops.forward(shape),
   )
   state = blueprint.blank(recipe)
-  here, there = jax.devices(), contextlib.nullcontext()
+  there = contextlib.nullcontext()
   if compiler == 'gpu':
-    here = gpu_compiler.h100s(math.prod(mesh.values()))
     there = gpu_compiler.with_cudnn()
-  layout = sharding.layout(sharding.make_mesh(here, **mesh), state)
+  layout = sharding.layout(_mesh_for(compiler, mesh), state)
   guessed = memory.estimate(recipe, layout, state, fit, MICRO_BATCHES)
   scalars = (jax.ShapeDtypeStruct((), t) for t in SCALARS)
   with there:
@@ -144,6 +149,46 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
       state, blank_rows(fit), *scalars
     )
   return memory.total(guessed), program.compile()
+
+
+def head(shape, compiler):
+  """Bytes that the head takes of a device, and those of its gradients.
+
+  Forwards and backwards over 16,384 tokens of which each carries loss.
+
+  Args:
+    shape: qwen2.Shape.
+    compiler: a key of SETTINGS.
+  """
+  chunk, tokens = base.get_config().head_chunk, 16_384
+  dtype = SETTINGS[compiler]['dtype']
+  one = dict(data=1, fsdp=1, tensor=1)
+  whole = jax.sharding.NamedSharding(
+    _mesh_for(compiler, one), jax.sharding.PartitionSpec()
+  )
+  blank = functools.partial(jax.ShapeDtypeStruct, sharding=whole)
+
+  def total(hidden, matrix, targets, live):
+    found = logprobs.logp_and_entropy(
+      hidden, matrix, targets, live, jnp.float32(1), chunk
+    )
+    return sum(map(jnp.sum, found))
+
+  program = jax.jit(jax.value_and_grad(total, argnums=(0, 1))).lower(
+    blank((tokens, shape.dim), dtype),
+    blank((shape.dim, shape.vocab), dtype),
+    blank((tokens,), 'int32'),
+    blank((tokens,), 'bool'),
+  )
+  found = program.compile().memory_analysis()
+  return found.temp_size_in_bytes, found.output_size_in_bytes
+
+
+def _mesh_for(compiler, mesh):
+  """A mesh of what is compiled for."""
+  count = math.prod(mesh.values())
+  there = gpu_compiler.h100s(count) if compiler == 'gpu' else jax.devices()
+  return sharding.make_mesh(there, **mesh)
 
 
 def assigned(program):
