@@ -9,8 +9,6 @@ from siri_jax.grading import spelling
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import Watch
 
-PURPOSE = 1  # Of the seeds: training samples with 0.
-
 
 def sampling(c, samples, done):
   """How held-out problems are sampled after `done` updates."""
@@ -20,7 +18,7 @@ def sampling(c, samples, done):
     temperature=c.eval_temperature,
     top_p=c.eval_top_p,
     top_k=0,
-    seeds=(c.seed, PURPOSE, done),
+    seeds=(c.seed, samplers.MEASURING, done),
   )
 
 

@@ -19,8 +19,6 @@ from siri_jax.data import order, packing
 from siri_jax.rollout import sampler as samplers
 from siri_jax.watch import StopAsked, Watch
 
-PURPOSE = 0  # Of the seeds: evaluation samples with 1.
-
 
 class DivergedError(RuntimeError):
   """Too many updates in a row were not finite."""
@@ -130,7 +128,7 @@ def collect(world, step, cap, watch):
     temperature=c.temperature,
     top_p=c.top_p,
     top_k=c.top_k,
-    seeds=(c.seed, PURPOSE, step),
+    seeds=(c.seed, samplers.TRAINING, step),
   )
 
   def gather(number):

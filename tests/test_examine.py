@@ -149,7 +149,7 @@ def test_every_set_is_measured_by_its_own_settings(world):
     temperature=0.6,
     top_p=0.9,
     top_k=0,
-    seeds=(0, examine.PURPOSE, 4),
+    seeds=(0, sampler.MEASURING, 4),
   )
   record = found['first']
   assert (record['step'], record['kind']) == (4, 'compressed')

@@ -40,8 +40,6 @@ from siri_jax.analysis import runs
 from siri_jax.main import DONE, refuse
 from siri_jax.rollout import sampler as samplers
 
-PURPOSE = 2  # Of the seeds: training samples with 0, evaluation with 1.
-
 
 class Continuing:
   """A sampler that goes on with responses of one length, begun before."""
@@ -171,7 +169,7 @@ def samples_of(folder, step):
 
 def chosen(c, step, rows, share):
   """So many of a step's samples, drawn by the run's seed."""
-  draw = np.random.default_rng([c.seed, PURPOSE, step])
+  draw = np.random.default_rng([c.seed, samplers.CONTINUING, step])
   return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
 
 
@@ -197,7 +195,7 @@ def go_on(bench, plan, found, step, rows):
     temperature=c.temperature,
     top_p=c.top_p,
     top_k=c.top_k,
-    seeds=(c.seed, PURPOSE, step),
+    seeds=(c.seed, samplers.CONTINUING, step),
   )
   with weights.engine(
     found,

@@ -13,6 +13,8 @@ import jax
 
 from siri_jax import types
 
+TRAINING, MEASURING, CONTINUING = range(3)  # What samples are for, in seeds.
+
 
 @dataclasses.dataclass(frozen=True)
 class Sampling:
@@ -24,8 +26,8 @@ class Sampling:
     temperature: 0 takes the most likely token.
     top_p: share of the probability kept; 1.0 keeps all.
     top_k: most tokens kept; 0 keeps all.
-    seeds: whole numbers of 0 or more, (run's seed, purpose, step); with the
-      problem and the index they decide a sample.
+    seeds: whole numbers of 0 or more, (run's seed, what it is for, step);
+      with the problem and the index they decide a sample.
   """
 
   n: int
