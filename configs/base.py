@@ -66,7 +66,7 @@ def get_config():
   c.warm_kw = config_dict.ConfigDict()  # Settings of the supervised start.
   c.compute_dtype = 'bfloat16'  # Master parameters are float32 always.
   c.remat = ''  # What the backward pass works out again, qwen2.REMAT; '': the
-  # least for which an update fits device_gb.
+  # least for which an update fits device_gb, products at most being kept.
   c.device_gb = 80.0  # Memory of a device, GB: an H100's.
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 

@@ -38,10 +38,8 @@ def blank(recipe):
 
 
 def chosen(plan, shape):
-  """The key of qwen2.REMAT that works out least again and fits a device."""
-  found = estimates(plan, shape)
-  fast = [r for r in found if memory.fits(found[r], plan.c.device_gb)]
-  return fast[-1] if fast else next(iter(found))
+  """The remat policy of a plan that names none, see memory.best."""
+  return memory.best(estimates(plan, shape), plan.c.device_gb)
 
 
 def estimates(plan, shape):

@@ -68,6 +68,21 @@ def fits(parts, device_gb):
   return total(parts) <= (1 - SPARE) * device_gb * 1e9
 
 
+def best(found, device_gb):
+  """The remat policy that works out least again and fits a device.
+
+  Never 'nothing', which is had by its name: what it keeps beside the outputs
+  of products takes as long to write and read as to work out again, and more
+  than twice the memory.
+
+  Args:
+    found: key of qwen2.REMAT, least memory first -> what `estimate` returns.
+    device_gb: of a device.
+  """
+  fast = [r for r in found if r != 'nothing' and fits(found[r], device_gb)]
+  return fast[-1] if fast else next(iter(found))
+
+
 def _bytes(tree, shardings):
   """Bytes that one device holds of a tree."""
   sizes = jax.tree.map(

@@ -197,11 +197,12 @@ def roomiest(recipe, layout, fit, micro_batches, room):
   from siri_jax.models import qwen2
 
   state = blueprint.blank(recipe)
-  for remat in qwen2.REMAT:
-    tried = dataclasses.replace(recipe, remat=remat)
-    needs = memory.estimate(tried, layout, state, fit, micro_batches)
-    recipe = tried if memory.fits(needs, room) else recipe
-  return recipe
+  tried = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
+  needs = {
+    remat: memory.estimate(recipe, layout, state, fit, micro_batches)
+    for remat, recipe in tried.items()
+  }
+  return tried[memory.best(needs, room)]
 
 
 def draw(flags, vocab):
