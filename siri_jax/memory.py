@@ -122,9 +122,9 @@ def _kept(shape, remat, tensor, width):
     'products': out + qkv + shape.dim + 2 * mlp,
     'nothing': out + qkv + 6 * mlp,
   }
-  # What norms work out is float32 whatever the rest is.
-  norms = WORDS * 8 * shape.dim if remat == 'nothing' else 0
-  return shape.layers * (width * (shape.dim + kept[remat]) + norms)
+  # What blocks add to is float32, as is what norms work out.
+  wide = 9 * shape.dim if remat == 'nothing' else shape.dim
+  return shape.layers * (width * kept[remat] + WORDS * wide)
 
 
 def _block(shape, tensor):

@@ -166,8 +166,12 @@ def forward(
 
 @jax.custom_vjp
 def embed(table, tokens):
-  """Rows [..., D] of a table [V, D]; its gradient is added up in float32."""
-  return table[tokens]
+  """Rows [..., D] of a table [V, D] in float32, as is their gradient's sum.
+
+  What blocks add to stays in float32: rounded at each of them, a bfloat16
+  policy would be further from the float32 one than transformers' is.
+  """
+  return table[tokens].astype(jnp.promote_types(table.dtype, jnp.float32))
 
 
 def _embed_backwards(saved, slope):
@@ -178,7 +182,8 @@ def _embed_backwards(saved, slope):
 
 
 embed.defvjp(
-  lambda table, tokens: (table[tokens], (table, tokens)), _embed_backwards
+  lambda table, tokens: (embed(table, tokens), (table, tokens)),
+  _embed_backwards,
 )
 
 
@@ -213,7 +218,7 @@ def prefill(params, shape, tokens):
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
   angles = rope_angles(shape, positions)
   one_segment = jnp.ones_like(tokens)
-  x = params['embed'][tokens]
+  x = embed(params['embed'], tokens)
   cache = []
   for layer in params['layers']:
     q, k, v = project(layer, shape, x, angles)
@@ -241,7 +246,7 @@ def decode(params, shape, token, position, cache):
   angles = rope_angles(shape, position)
   slots = jnp.arange(token.size)
   seen = jnp.arange(cache[0][0].shape[2]) <= position[:, None]
-  x = params['embed'][token]
+  x = embed(params['embed'], token)
   grown = []
   for layer, (k, v) in zip(params['layers'], cache, strict=True):
     q, new_k, new_v = project(layer, shape, x, angles)
@@ -289,11 +294,11 @@ def finish(layer, shape, x, out):
 
 
 def norm(x, scale, eps):
-  """RMSNorm over the last axis, in float32."""
+  """RMSNorm over the last axis, in float32; comes out in the scale's dtype."""
   wide = x.astype(jnp.float32)
   wide *= jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + eps)
   # Rounded once, at the end: transformers rounds before the scale as well.
-  return (wide * scale).astype(x.dtype)
+  return (wide * scale).astype(scale.dtype)
 
 
 def rope_angles(shape, positions):
