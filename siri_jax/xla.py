@@ -1,5 +1,6 @@
 """What has to be set before JAX meets a device: flags of XLA, and caches."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -59,7 +60,8 @@ def accepted(flags, cache):
   """
   path = pathlib.Path(cache, 'xla_flags.json')
   question = [jax.lib.__version__, *flags]
-  if path.exists():
+  # A file that is damaged, or none, is no answer.
+  with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
     kept = json.loads(path.read_text())
     if kept['question'] == question:
       return kept['answer']

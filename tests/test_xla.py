@@ -24,6 +24,10 @@ def test_flags_that_xla_does_not_know_are_left_out_and_remembered(
   assert xla.accepted(given, tmp_path) == found
   with pytest.raises(AssertionError, match='asked again'):
     xla.accepted(given[1:], tmp_path)
+  for damaged in ('{', '[]', '{}'):
+    (tmp_path / 'xla_flags.json').write_text(damaged)
+    with pytest.raises(AssertionError, match='asked again'):
+      xla.accepted(given, tmp_path)
 
 
 @pytest.fixture
