@@ -240,8 +240,15 @@ def test_every_package_is_pinned(name):
 
 
 def integrated(checkout, environment, **env):
-  """Status and output of .ci/run where vLLM's environment is made like this."""
+  """Status and output of .ci/run where vLLM's environment is made like this.
+
+  The plug-in that compiles for GPUs is there, for a jaxlib 9.
+  """
   shutil.copytree(ROOT / '.ci', checkout / '.ci', dirs_exist_ok=True)
+  (packages,) = (checkout / '.venv-test/lib').glob('python*/site-packages')
+  about = 'Metadata-Version: 2.1\nName: jaxlib\nVersion: 9\n'
+  write(packages / 'jaxlib-9.dist-info/METADATA', about)
+  (checkout / '.venv-test/cuda-plugin-9').mkdir(exist_ok=True)
   write(checkout / 'tools/vllm_environment.sh', environment)
   assert os.access(checkout / '.ci/run', os.X_OK)
   return call(checkout, '../.ci/run', **env)
@@ -252,7 +259,8 @@ def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
   ready = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."\npython=.venv-vllm/bin/python'
   status, output = integrated(tested, ready)
   assert status == 0, output
-  assert [line for line in output.splitlines() if "['-n'" in line], output
+  calls = [line for line in output.splitlines() if "['-n', '0'" in line]
+  assert ['ForH100s' in calls[0], 'test_real_vllm' in calls[1]] == [True] * 2
   assert 'SKIPPED' not in output
   assert integrated(tested, ready, PYTEST='3')[0] == 3
 
