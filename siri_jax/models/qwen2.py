@@ -34,7 +34,7 @@ def _keeps_all(primitive, *_, **__):
   `fetch` makes them so, of all that has its own backward pass the one that
   hands on no name.
   """
-  return primitive.name not in ('all_gather', 'custom_vjp_call')
+  return primitive.name != 'custom_vjp_call'
 
 
 # Name -> the jax.checkpoint policy, least memory first. 'full' works all of a
