@@ -1,7 +1,5 @@
 """What a run's updates are made of, from its plan: no device, no memory yet."""
 
-import dataclasses
-
 import jax
 import jax.numpy as jnp
 
@@ -53,16 +51,7 @@ def estimates(plan, shape):
   layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
   # All of a step's rows are on the devices: to learn from, or only to read.
   micro_batches = -(-2 * plan.samples // fit.micro_rows)
-  return {
-    remat: memory.estimate(
-      dataclasses.replace(recipe, remat=remat),
-      layout,
-      state,
-      fit,
-      micro_batches,
-    )
-    for remat in qwen2.REMAT
-  }
+  return memory.estimates(recipe, layout, state, fit, micro_batches)
 
 
 def misfit(plan, shape):

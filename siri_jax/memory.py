@@ -4,6 +4,7 @@ Counted from shapes; what one block's backward pass needs beside what it keeps
 was fitted to the buffers that XLA assigns to the real program.
 """
 
+import dataclasses
 import math
 
 import jax
@@ -57,6 +58,15 @@ def estimate(recipe, layout, state, fit, micro_batches):
   }
 
 
+def estimates(recipe, layout, state, fit, micro_batches):
+  """`estimate` under each policy of qwen2.REMAT, by its name."""
+  recipes = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
+  return {
+    remat: estimate(recipe, layout, state, fit, micro_batches)
+    for remat, recipe in recipes.items()
+  }
+
+
 def total(parts):
   """Bytes of one device at the peak, of what `estimate` returns."""
   rest = sum(n for name, n in parts.items() if name not in ('block', 'head'))
@@ -76,7 +86,7 @@ def best(found, device_gb):
   than twice the memory.
 
   Args:
-    found: key of qwen2.REMAT, least memory first -> what `estimate` returns.
+    found: of `estimates`, least memory first.
     device_gb: of a device.
   """
   fast = [r for r in found if r != 'nothing' and fits(found[r], device_gb)]

@@ -194,15 +194,10 @@ def prepared(flags):
 def roomiest(recipe, layout, fit, micro_batches, room):
   """The recipe that works out least again and fits so many GB of a device."""
   from siri_jax import blueprint, memory
-  from siri_jax.models import qwen2
 
   state = blueprint.blank(recipe)
-  tried = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
-  needs = {
-    remat: memory.estimate(recipe, layout, state, fit, micro_batches)
-    for remat, recipe in tried.items()
-  }
-  return tried[memory.best(needs, room)]
+  needs = memory.estimates(recipe, layout, state, fit, micro_batches)
+  return dataclasses.replace(recipe, remat=memory.best(needs, room))
 
 
 def draw(flags, vocab):
