@@ -81,7 +81,7 @@ def get_config():
   # samples to the schedule's highest cap and clips for the reward.
 
   # Sampling.
-  c.sampler = 'embedded'  # Engine, siri_jax/rollout/sampler.py.
+  c.sampler = 'embedded'  # Engine, siri_jax/rollout/engines.py.
   c.sampler_kw = config_dict.create(
     slots=64,  # Sequences decoded, or asked for, at a time.
     stretch=128,  # Decoding steps of 'embedded' between two looks of the host.
@@ -161,7 +161,9 @@ def get_config():
 
   # Evaluation (paper, 5.1).
   c.eval_samples = 32  # A problem in training.
-  c.table_samples = 64  # A problem for the table of siri_jax.evaluate,
+  c.table_samples = (
+    64  # A problem for the table of siri_jax.evaluation.evaluate,
+  )
   c.table_caps = 64  # and points of its accuracy by cap; ours.
   c.eval_temperature = 0.6
   c.eval_top_p = 1.0  # [open].

@@ -10,14 +10,15 @@ Arguments name the rows to compare with, each from the same warm start:
   :short           the lowest cap throughout
   :short_then_long the lowest cap for one cycle, then the highest
 
-Any other schedule goes by its name too, with its line in configs/schedules.py:
-`:stair`, `:stair_cosine`, `:asymmetric_cosine`.
+Any other schedule goes by its name too, with its line in
+siri_jax/algorithm/schedule_presets.py: `:stair`, `:stair_cosine`,
+`:asymmetric_cosine`.
 """
 
 from ml_collections import config_dict
 
 from configs import base
-from configs import schedules as shapes
+from siri_jax.algorithm import schedule_presets as shapes
 
 LOW, HIGH, PERIOD = 46, 92, 54  # Tokens, tokens, steps.
 

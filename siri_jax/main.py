@@ -17,43 +17,41 @@ import sys
 import jax
 from absl import flags
 
-from siri_jax import (
-  command,
-  dry_run,
-  hosts,
-  opening,
+from siri_jax import build, trainer
+from siri_jax.analysis import run_table
+from siri_jax.config import command_line, dry_run, schema
+from siri_jax.config import plan as plans
+from siri_jax.data import load
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import initial
+from siri_jax.rollout import http_client
+from siri_jax.runtime import (
+  distributed,
   run_folder,
-  settings,
-  task_files,
+  stopwatch,
   terminal,
-  train,
-  watch,
-  xla,
+  xla_flags,
 )
-from siri_jax import plan as plans
-from siri_jax.analysis import table
-from siri_jax.models import hf_config, policies
-from siri_jax.rollout import wire
 
 DONE, REFUSED, DIVERGED, UNWRITTEN, UNSERVED = 0, 2, 3, 5, 6
 
 
 def main(argv):
   """Runs what the command line asks for and returns the exit status."""
-  asked = command.parse(argv, define)
+  asked = command_line.parse(argv, define)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   c = asked.config
-  if asked.faults or settings.faults(c):
-    found = asked.faults + plans.faults(c) + task_files.faults(c)
+  if asked.faults or schema.faults(c):
+    found = asked.faults + plans.faults(c) + load.faults(c)
     return refuse(found, asked.source)
-  xla.set_up(c.cache_dir)  # A plan meets devices already.
+  xla_flags.set_up(c.cache_dir)  # A plan meets devices already.
   if asked.flags.dry_run:
     return show(asked)
   if asked.flags.natural_lengths:
     return refuse(['--natural_lengths is for --dry_run'], asked.source)
   try:
-    team = hosts.join(c.hosts_kw)
+    team = distributed.join(c.hosts_kw)
   except ValueError as error:
     return refuse([str(error)], asked.source)
   with team:
@@ -91,20 +89,20 @@ def prepared(c):
   try:
     plan = plans.make(c)
   except plans.RefusedError as error:
-    faults = [*error.faults, *task_files.faults(c)]
+    faults = [*error.faults, *load.faults(c)]
     raise ValueError('\n'.join(faults)) from error
-  return plan, *task_files.checked(c)
+  return plan, *load.checked(c)
 
 
 def show(asked):
   """Prints what a run would be, and returns the exit status."""
   try:
     plan, task, dropped = prepared(asked.config)
-    shape = policies.shape_of(plan.c, task.vocab)
+    shape = initial.shape_of(plan.c, task.vocab)
     natural = asked.flags.natural_lengths
     print(dry_run.text(plan, task, dropped, shape, natural))
     try:
-      policies.refuse_unfit(plan.c, shape)
+      initial.refuse_unfit(plan.c, shape)
     except hf_config.FolderError as error:  # A plan needs the shape alone.
       print(f'WARNING: a run would be refused:\n{error}')
   except (ValueError, OSError) as error:
@@ -126,9 +124,9 @@ def alike(asked):
 def lead(asked, team):
   """A run in its only process, or in the first; returns the exit status."""
   try:
-    team.meet(hosts.START, alike(asked))
+    team.meet(distributed.START, alike(asked))
     plan, task, dropped = prepared(asked.config)
-    folder = opening.open_folder(
+    folder = build.open_folder(
       asked.workdir,
       plan.c,
       source=asked.source,
@@ -148,18 +146,18 @@ def follow(asked, team):
   try:
     with contextlib.ExitStack() as stack:
       try:
-        team.meet(hosts.START, alike(asked))
+        team.meet(distributed.START, alike(asked))
         plan, task, _ = prepared(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)
-        parts = opening.followed(
+        parts = build.followed(
           plan, task, asked.workdir, stack.enter_context(screen), team
         )
         world, state = stack.enter_context(parts)
       except (ValueError, OSError) as error:
         return refuse(str(error).splitlines(), asked.workdir)
-      train.follow(world, state)
-  except hosts.EndedError as ended:
+      trainer.follow(world, state)
+  except distributed.EndedError as ended:
     return ended.status
 
 
@@ -168,18 +166,18 @@ def run(plan, task, folder, screen, team):
   try:
     with contextlib.ExitStack() as stack:
       try:
-        parts = opening.opened(plan, task, folder, screen, team)
+        parts = build.opened(plan, task, folder, screen, team)
         world, state, tokens = stack.enter_context(parts)
-      except watch.StopAsked as stop:
+      except stopwatch.StopAsked as stop:
         screen.say('saved; the same command goes on')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RefusedError) as error:
         return refuse(str(error).splitlines(), folder.path)
-      state = train.train(world, state, tokens)
-  except train.DivergedError as error:
+      state = trainer.train(world, state, tokens)
+  except trainer.DivergedError as error:
     screen.say(str(error))
     return DIVERGED
-  except wire.ServerError as error:
+  except http_client.ServerError as error:
     screen.say(str(error))
     return UNSERVED
   except OSError as error:
@@ -193,7 +191,7 @@ def run(plan, task, folder, screen, team):
       f'saved after {int(state.step)} updates; the same command goes on'
     )
     return 128 + world.signals.asked
-  screen.say(table.text([folder.path, *table.beside(folder.path)]))
+  screen.say(run_table.text([folder.path, *run_table.beside(folder.path)]))
   screen.say(
     f'{folder.path} is complete; picture.png there shows it. To start anew, '
     'delete the folder or name another by --workdir.'

@@ -8,10 +8,10 @@ import numpy as np
 import optax
 from ml_collections import config_dict
 
-from siri_jax import losses, sharding, steps, types, update
-from siri_jax.data import packing
+from siri_jax import compiled, types
+from siri_jax.algorithm import losses, packing, update
 from siri_jax.grading import pool
-from siri_jax.models import attention, qwen2
+from siri_jax.models import attention, qwen2, sharding
 
 
 def make_problem(number=0, **changes):
@@ -135,7 +135,7 @@ def one_device(recipe):
   mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=1, tensor=1)
   return sharding.layout(
     mesh,
-    jax.eval_shape(lambda: steps.new_state(lively(recipe.shape), recipe.tx)),
+    jax.eval_shape(lambda: compiled.new_state(lively(recipe.shape), recipe.tx)),
   )
 
 

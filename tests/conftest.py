@@ -70,7 +70,9 @@ def whole(tmp_path_factory, cache):
 @pytest.fixture
 def no_picture(monkeypatch):
   """A run's picture is a view of its records, and takes half of the time."""
-  monkeypatch.setattr('siri_jax.analysis.picture.save', lambda path: None)
+  monkeypatch.setattr(
+    'siri_jax.analysis.figures.overview.save', lambda path: None
+  )
 
 
 def pytest_collection_modifyitems(items):

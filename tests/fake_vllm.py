@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siri_jax import types
-from siri_jax.rollout import push, sampler, vllm
+from siri_jax.rollout import engines, vllm, weight_sync
 
 GENERATE, UPDATE = '/inference/v1/generate', '/update_weights'
 LOGP = -0.5  # Of every token that it draws, it says.
@@ -247,7 +247,7 @@ def make_prompts(count=3):
 def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
   """A client of these servers that has pushed version 7; `said` is its own."""
   said = []
-  publisher = push.Publisher(
+  publisher = weight_sync.Publisher(
     folder, 'run', export, push_secs=5.0, sleeps=sleeps
   )
   made = vllm.Vllm(
@@ -265,7 +265,7 @@ def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
 
 def sampled(engine, count=3, n=2, cap=9):
   """(problem, index) -> response ids."""
-  asked = sampler.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 7))
+  asked = engines.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 7))
   groups = engine.sample(make_prompts(count), asked, lambda *_: None)
   return {
     (s.problem_id, s.index): s.response_ids.tolist() for g in groups for s in g

@@ -8,7 +8,8 @@ import subprocess
 import sys
 import time
 
-from siri_jax import disk, main
+from siri_jax import main
+from siri_jax.runtime import files
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, PERIOD = 12, 8
@@ -105,4 +106,4 @@ def lines(folder, name):
 
 
 def records(folder, name):
-  return disk.read_records(folder / f'{name}.jsonl')
+  return files.read_records(folder / f'{name}.jsonl')

@@ -2,7 +2,7 @@
 
 import math
 
-from siri_jax import run_folder
+from siri_jax.runtime import run_folder
 
 COSINE = {'low': 46, 'high': 92, 'period': 8, 'phase': 0}
 

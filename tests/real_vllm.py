@@ -16,7 +16,7 @@ import time
 import launch
 import pytest
 
-from siri_jax.rollout import wire
+from siri_jax.rollout import http_client
 
 PYTHON = os.environ.get('SIRI_VLLM_PYTHON', '')
 NEEDED = [
@@ -28,7 +28,7 @@ NEEDED = [
   # ml_collections loads a config in an old way.
   pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
-POLICY = ('tools.serve_policy', '--config=tests/tiny.py')
+POLICY = ('siri_jax.commands.serve', '--config=tests/tiny.py')
 # Narrower heads than 32 are not served on a CPU.
 CHANGES = (
   '--config.sampler=vllm',
@@ -87,11 +87,11 @@ def serving(folder, *more, before=()):
   port = free_port()
   words = told(folder, port, *more)
   with pytest.MonkeyPatch.context() as patch:
-    patch.setenv(wire.KEY, 'a key of the tests')
+    patch.setenv(http_client.KEY, 'a key of the tests')
     start = [*before, PYTHON, '-m', *POLICY, *words, f'--port={port}']
     with process_of(folder, *start) as process:
       wait_until(process, lambda: READY.search(process.said()))
-      yield words, process, wire.Line(f'http://127.0.0.1:{port}')
+      yield words, process, http_client.Line(f'http://127.0.0.1:{port}')
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def opened(folder, model):
   port = free_port()
   words = ('vllm.entrypoints.openai.api_server', '--model', str(model))
   more = ('--dtype', 'float32', '--enforce-eager', '--max-model-len', '128')
-  line = wire.Line(f'http://127.0.0.1:{port}')
+  line = http_client.Line(f'http://127.0.0.1:{port}')
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('VLLM_CPU_KVCACHE_SPACE', '1')
     at = ('--host', '127.0.0.1', '--port', str(port))
@@ -110,7 +110,7 @@ def opened(folder, model):
 
 
 def healthy(line):
-  with contextlib.suppress(wire.ServerError):
+  with contextlib.suppress(http_client.ServerError):
     line.ask('GET', '/health')
     return True
   return False

@@ -13,8 +13,8 @@ import launch
 import pandas as pd
 import pytest
 
-from siri_jax import ablate, executors, grid
-from siri_jax.analysis import comparison, runs
+from siri_jax.analysis import ablation_table, runs
+from siri_jax.experiments import ablate, executors, grid
 
 pytestmark = [
   # ml_collections loads a config in an old way.
@@ -39,7 +39,14 @@ def command(out, cache):
   words = [f'--config.{k}={v}' for k, v in overrides(cache).items()]
   axes = ['--axis=schedule=cosine,constant', '--axis=seed=0', '--jobs=1']
   places = ['--config=tests/tiny.py', f'--out={out}']
-  return [sys.executable, '-m', 'siri_jax.ablate', *places, *axes, *words]
+  return [
+    sys.executable,
+    '-m',
+    'siri_jax.experiments.ablate',
+    *places,
+    *axes,
+    *words,
+  ]
 
 
 def said(out):
@@ -114,7 +121,7 @@ def test_a_failed_run_is_a_row_that_says_why_and_stops_nothing(out, cache):
   assert failed['arm'].tolist() == [STAIR]
   assert 'failed with status 2' in failed['why'].item()
   assert 'is in use by' in failed['why'].item()
-  assert 'is in use by' in comparison.text(frame)
+  assert 'is in use by' in ablation_table.text(frame)
   assert frame['runs'].tolist() == [1, 1, 0]
 
 
@@ -137,7 +144,7 @@ def test_submitit_finishes_the_same_grid_and_gives_the_same_table(out, cache):
   assert frame['arm'].tolist() == ['cosine', 'constant', 'stair']
   assert frame['runs'].tolist() == [1, 1, 1]
   assert 'why' not in frame
-  here = comparison.compared(comparison.read(out))
+  here = ablation_table.compared(ablation_table.read(out))
   pd.testing.assert_frame_equal(frame, here)
 
 
@@ -193,7 +200,7 @@ def test_runs_share_the_machine_without_sharing_cores(monkeypatch):
 
 def test_a_table_is_not_asked_of_what_is_no_ablation(tmp_path, capsys):
   with pytest.raises(SystemExit):
-    comparison.main([str(tmp_path)])
+    ablation_table.main([str(tmp_path)])
   assert 'is not an ablation' in capsys.readouterr().err
   status = ablate.main(
     [

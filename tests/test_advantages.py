@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siri_jax import advantages
+from siri_jax.algorithm import advantages
 
 ALL = [
   lambda r: advantages.mean_std(r, eps=1e-6),

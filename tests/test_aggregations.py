@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siri_jax import aggregations
+from siri_jax.algorithm import aggregations
 
 LENGTHS = np.int32([2, 6])
 # What a loss of 1 at each token of the first response is worth, and of the

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from configs import base
-from siri_jax import alarms
+from siri_jax.runtime import alarms
 
 KW = dict(
   window=2,

@@ -8,15 +8,8 @@ import numpy as np
 import pytest
 from made_runs import COSINE, POINTS, evaluation, make
 
-from siri_jax.analysis import (
-  caps,
-  comparison,
-  panels,
-  paper,
-  picture,
-  runs,
-  table,
-)
+from siri_jax.analysis import ablation_table, paper_table, run_table, runs
+from siri_jax.analysis.figures import accuracy_by_cap, overview, panels
 
 # Reading.
 
@@ -73,7 +66,7 @@ def test_a_constant_cap_has_no_phases(tmp_path):
 def test_a_picture_has_units_on_every_axis_from_the_first_step_on(
   tmp_path, steps
 ):
-  fig = picture.draw(runs.read(make(tmp_path, steps, evals=POINTS[:steps])))
+  fig = overview.draw(runs.read(make(tmp_path, steps, evals=POINTS[:steps])))
   tokens, accuracy, entropy = fig.axes
   assert 'tokens' in tokens.get_ylabel()
   assert '%' in accuracy.get_ylabel()
@@ -84,7 +77,7 @@ def test_a_picture_has_units_on_every_axis_from_the_first_step_on(
 
 def test_the_curves_are_the_numbers_and_nothing_is_cut_off(tmp_path):
   run = runs.read(make(tmp_path))
-  tokens, accuracy, _ = picture.draw(run).axes
+  tokens, accuracy, _ = overview.draw(run).axes
   curves = {
     line.get_label(): line for ax in (tokens, accuracy) for line in ax.lines
   }
@@ -98,7 +91,7 @@ def test_the_curves_are_the_numbers_and_nothing_is_cut_off(tmp_path):
 
 
 def test_compressed_and_expanded_points_have_markers_of_their_own(tmp_path):
-  axes = picture.draw(runs.read(make(tmp_path))).axes[1]
+  axes = overview.draw(runs.read(make(tmp_path))).axes[1]
   legend = {line.get_label(): line for line in axes.lines}
   markers = [legend[kind].get_marker() for kind in ('compressed', 'expanded')]
   drawn = {line.get_marker() for line in axes.lines} - {'', 'None', '_', None}
@@ -129,8 +122,8 @@ def test_the_mean_of_sets_is_taken_of_their_ratios(tmp_path):
     evaluation(8, 'expanded', 0.7, 50.0, name='easy'),
   ]
   run = runs.read(make(tmp_path, evals=records))
-  means = table.mean_over_sets(
-    [table.evaluations(run, name) for name in run.sets]
+  means = run_table.mean_over_sets(
+    [run_table.evaluations(run, name) for name in run.sets]
   )
   # Half more in half of the length, and nothing gained.
   assert means[8]['efficiency'] == pytest.approx((0.5 / 0.5 + 0) / 2)
@@ -139,10 +132,10 @@ def test_the_mean_of_sets_is_taken_of_their_ratios(tmp_path):
 
 
 def test_less_accuracy_has_no_efficiency_and_half_the_length_doubles_it():
-  assert table.efficiency(0.4, 10, 0.5, 20) == 0
-  assert table.efficiency(0.6, 20, 0.5, 20) == pytest.approx(0.2)
-  assert table.efficiency(0.6, 10, 0.5, 20) == pytest.approx(0.4)
-  assert math.isnan(table.efficiency(0.6, 10, 0.0, 20))
+  assert run_table.efficiency(0.4, 10, 0.5, 20) == 0
+  assert run_table.efficiency(0.6, 20, 0.5, 20) == pytest.approx(0.2)
+  assert run_table.efficiency(0.6, 10, 0.5, 20) == pytest.approx(0.4)
+  assert math.isnan(run_table.efficiency(0.6, 10, 0.0, 20))
 
 
 def rows(text):
@@ -151,7 +144,7 @@ def rows(text):
 
 
 def test_the_table_tells_each_point_with_its_errors(tmp_path):
-  found = rows(table.text([make(tmp_path)]))
+  found = rows(run_table.text([make(tmp_path)]))
   assert '0 start cosine 50.0 ± 1.0 50.0 ± 0.5 0' in found
   assert '4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33' in found
   assert '8 expanded cosine 75.0 ± 1.0 40.0 ± 0.5 80k 0.62' in found
@@ -159,7 +152,7 @@ def test_the_table_tells_each_point_with_its_errors(tmp_path):
 
 def test_points_of_the_cadence_stay_out_of_the_table(tmp_path):
   between = evaluation(6, 'cadence', 0.66, 33.3)
-  text = table.text([make(tmp_path, evals=[*POINTS, between])])
+  text = run_table.text([make(tmp_path, evals=[*POINTS, between])])
   assert '33.3' not in text
 
 
@@ -180,7 +173,7 @@ def other_run(folder, name, accuracy, **changes):
 
 def test_other_runs_stand_at_the_first_ones_steps(tmp_path):
   other = other_run(tmp_path, 'long', 0.80)
-  found = rows(table.text([make(tmp_path / 'a'), other]))
+  found = rows(run_table.text([make(tmp_path / 'a'), other]))
   at = found.index('4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33')
   assert found[at + 1] == 'long 61.0 ± 1.0 55.0 ± 0.5 40k 0.20'
 
@@ -191,7 +184,7 @@ def test_a_difference_within_two_standard_errors_is_marked(tmp_path):
     other_run(tmp_path, 'even', 0.77),
     other_run(tmp_path, 'better', 0.78),
   ]
-  found = rows(table.text(folders))
+  found = rows(run_table.text(folders))
   assert '8 expanded its start +25.0 ± 1.4 -10.0 ± 0.7' in found
   # 2 points at an error of 1.41 are noise; 3 are not.
   assert 'even ~ -2.0 ± 1.4 -12.0 ± 0.7' in found
@@ -204,12 +197,12 @@ def test_what_was_set_otherwise_is_told(tmp_path):
     other_run(tmp_path, 'long', 0.8, seed=1, schedule_kw={'cap': 92}),
   ]
   told = 'long differs from cosine in: seed, schedule, schedule_kw.'
-  assert told in table.text(folders)
+  assert told in run_table.text(folders)
 
 
 def test_an_unknown_error_is_left_out_and_marks_nothing(tmp_path):
   evals = [POINTS[0], {**POINTS[1], 'accuracy_se': None, 'accuracy': 0.5}]
-  found = rows(table.text([make(tmp_path, evals=evals)]))
+  found = rows(run_table.text([make(tmp_path, evals=evals)]))
   assert '4 compressed cosine 50.0 30.0 ± 0.5 40k 0.00' in found
   assert '4 compressed its start +0.0 -20.0 ± 0.7' in found
 
@@ -223,13 +216,13 @@ def test_several_sets_have_a_table_each_and_one_of_their_mean(tmp_path):
       (4, 'compressed', 0.5 + gain),
     )
   ]
-  found = rows(table.text([make(tmp_path, evals=evals)]))
+  found = rows(run_table.text([make(tmp_path, evals=evals)]))
   assert [row for row in found if row in ('easy', 'hard')] == ['easy', 'hard']
   assert '4 compressed cosine 65.0 ± 0.7 40.0 ± 0.4 40k 0.30' in found
 
 
 def test_a_run_without_evaluations_says_so(tmp_path):
-  assert 'no evaluation yet' in table.text([make(tmp_path, evals=[])])
+  assert 'no evaluation yet' in run_table.text([make(tmp_path, evals=[])])
 
 
 def test_the_table_fits_a_terminal_of_80_columns(tmp_path):
@@ -239,11 +232,11 @@ def test_the_table_fits_a_terminal_of_80_columns(tmp_path):
     other_run(tmp_path, name, 0.7)
     for name in ('constant', 'short', 'short_then_long')
   ]
-  assert max(map(len, table.text(folders).splitlines())) <= 80
+  assert max(map(len, run_table.text(folders).splitlines())) <= 80
 
 
 def test_markdown_is_a_style(tmp_path):
-  assert '| compressed | cosine' in table.text([make(tmp_path)], 'github')
+  assert '| compressed | cosine' in run_table.text([make(tmp_path)], 'github')
 
 
 def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
@@ -252,7 +245,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
     make(tmp_path / 'two', seed=1),
     other_run(tmp_path, 'long', 0.8),
   ]
-  found = table.labels([runs.read(folder) for folder in folders])
+  found = run_table.labels([runs.read(folder) for folder in folders])
   assert found == ['one', 'two', 'long']
 
 
@@ -263,11 +256,13 @@ def test_beside_a_run_stand_the_evaluated_ones_of_its_config(tmp_path):
   make(tmp_path / 'a-just-begun', evals=[])
   (tmp_path / 'damaged').mkdir()
   (tmp_path / 'damaged' / 'RUN.json').write_text('{')
-  assert table.beside(own) == [other]
-  assert table.beside(other) == [own]
+  assert run_table.beside(own) == [other]
+  assert run_table.beside(other) == [own]
 
 
-@pytest.mark.parametrize('command', [caps, comparison, paper, picture, table])
+@pytest.mark.parametrize(
+  'command', [accuracy_by_cap, ablation_table, paper_table, overview, run_table]
+)
 def test_a_command_names_a_folder_that_it_cannot_read(
   command, tmp_path, capsys
 ):

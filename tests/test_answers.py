@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from siri_jax.data import answers
+from siri_jax.data.prepare import answers
 
 
 @pytest.mark.parametrize(

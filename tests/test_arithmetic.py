@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from siri_jax.data import arithmetic, audit
+from siri_jax.data import arithmetic, arithmetic_audit
 from siri_jax.data.arithmetic import CARRY, ID, TOKENS
 from siri_jax.grading import rules
 
@@ -28,7 +28,9 @@ def traces(task):
 
 @pytest.fixture(scope='module')
 def seen(task, traces):
-  return audit.shares([audit.audit(task.encode(p), ids) for p, ids in traces])
+  return arithmetic_audit.shares(
+    [arithmetic_audit.audit(task.encode(p), ids) for p, ids in traces]
+  )
 
 
 def worked_out(text):
@@ -171,7 +173,7 @@ def test_each_check_adds_four_tokens(traces):
 def test_a_trace_with_every_hard_step_checked_is_graded_right(task, traces):
   graded = 0
   for problem, ids in traces:
-    seen = audit.audit(task.encode(problem), ids)
+    seen = arithmetic_audit.audit(task.encode(problem), ids)
     if all(step.checks or not step.hard for step in seen.steps):
       said = task.decode(ids)
       assert rules.exact(problem.answer, said, kind='continuation').correct
@@ -199,7 +201,7 @@ def test_half_of_the_steps_are_hard(task, traces):
   steps = [
     step
     for problem, ids in traces
-    for step in audit.audit(task.encode(problem), ids).steps
+    for step in arithmetic_audit.audit(task.encode(problem), ids).steps
   ]
   assert np.mean([step.hard for step in steps]) == pytest.approx(0.5, abs=0.02)
 

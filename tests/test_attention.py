@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax import opening
+from siri_jax import build
 from siri_jax.models import attention, qwen2
 
 
@@ -182,14 +182,14 @@ def test_the_check_against_the_reference_tells_right_from_wrong(
 def test_a_run_on_wrong_attention_is_refused(monkeypatch):
   shape = builders.tiny_shape(head_dim=8)
   recipe = builders.tiny_recipe(shape, dtype=jnp.bfloat16)
-  opening.refuse_wrong_attention(recipe)  # The reference is right.
+  build.refuse_wrong_attention(recipe)  # The reference is right.
   recipe = dataclasses.replace(recipe, attend=attention.cudnn)
   with pytest.raises(ValueError, match=r"cannot run here: cuDNN.*'blocked'"):
-    opening.refuse_wrong_attention(recipe)
+    build.refuse_wrong_attention(recipe)
   monkeypatch.setattr(attention, 'cudnn', across)
   recipe = dataclasses.replace(recipe, attend=across)
   with pytest.raises(ValueError, match=r'wrong with jax.*0\.11\.2'):
-    opening.refuse_wrong_attention(recipe)
+    build.refuse_wrong_attention(recipe)
 
 
 @pytest.mark.gpu

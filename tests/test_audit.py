@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from siri_jax.data.arithmetic import ID
-from siri_jax.data.audit import CHECK, Audit, Step, audit, roles, shares
+from siri_jax.data.arithmetic_audit import (
+  CHECK,
+  Audit,
+  Step,
+  audit,
+  roles,
+  shares,
+)
 
 PROMPT = '4 #1 2 0 #2 3 7 #3 2 4 #4 2 5 #5 3 6 #6 0 7 nil nil nil <think>'
 CAREFUL = (

@@ -3,12 +3,12 @@
 import pytest
 
 from siri_jax.models import flops
-from tools import bench_update, full_size
+from tools.benchmarks import full_size, update
 
 
 def test_lengths_are_those_of_a_policy_under_its_cap():
-  flags = bench_update.parse(['--model=1.5b', '--sequences=2000'])
-  drawn = [s.response_ids.size for s in bench_update.draw(flags, 100)]
+  flags = update.parse(['--model=1.5b', '--sequences=2000'])
+  drawn = [s.response_ids.size for s in update.draw(flags, 100)]
   assert max(drawn) == 16_384
   assert min(drawn) >= 1
   # The cap takes a little of the mean.
@@ -18,16 +18,16 @@ def test_lengths_are_those_of_a_policy_under_its_cap():
 @pytest.mark.slow
 def test_an_update_is_timed_with_its_parts_and_told():
   words = ['--layers=1', '--sequences=3', '--updates=1', '--remat=full']
-  flags = bench_update.parse(words)
-  found = bench_update.ours(flags)
-  shape = bench_update.dataclasses.replace(full_size.SHAPES['tiny'], layers=1)
+  flags = update.parse(words)
+  found = update.ours(flags)
+  shape = update.dataclasses.replace(full_size.SHAPES['tiny'], layers=1)
   lengths = found['settings']['lengths']
   assert found['flops'] == flops.update(shape, lengths)
   assert 0 < found['fill'] <= 1
   assert set(found['parts']) == {'attention', 'head', 'optimiser'}
   assert all(secs > 0 for secs in found['parts'].values())
   failed = {'system': 'torch', 'failed': 'it is not there'}
-  told = bench_update.report(flags, [found, failed])
+  told = update.report(flags, [found, failed])
   assert f'3 sequences, {sum(lengths):,} tokens' in told
   assert "remat 'full', attention 'reference'" in told
   assert 'it is not there' in told

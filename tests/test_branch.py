@@ -7,8 +7,9 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import branch, checkpoint
 from siri_jax.analysis import runs
+from siri_jax.experiments import branch
+from siri_jax.runtime import checkpoint
 
 pytestmark = [
   # ml_collections loads a config in an old way.

@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from configs import schedules
-from siri_jax import budget, costs, disk, lookup, plan, task_files
+from siri_jax import plugins
+from siri_jax.algorithm import schedule_presets
+from siri_jax.analysis import run_table as tables
 from siri_jax.analysis import runs
-from siri_jax.analysis import table as tables
+from siri_jax.config import cost_model, cost_table, plan
+from siri_jax.data import load
+from siri_jax.runtime import files
 from tests import tiny
 
 SETTING = dict(samples=16, prompt=5.0, forward=(100.0, 1.0), epochs=1)
@@ -37,25 +40,25 @@ def rows_of(text):
 
 
 def text_of(made, run=''):
-  task, _ = task_files.checked(made.c)
-  return budget.text(made, task, builders.tiny_shape(), run)
+  task, _ = load.checked(made.c)
+  return cost_table.text(made, task, builders.tiny_shape(), run)
 
 
 def test_every_schedule_of_the_family_is_in_the_table():
   tables = rows_of(text_of(planned()))
   assert len(tables) == 2  # A cycle, and the run.
   for table in tables:
-    assert [name.rstrip('*') for name in table] == lookup.names('schedule')
+    assert [name.rstrip('*') for name in table] == plugins.names('schedule')
     assert [name for name in table if '*' in name] == ['cosine*']
 
 
 def test_a_schedule_appears_by_its_function_and_its_line(monkeypatch):
-  before = schedules.lines
+  before = schedule_presets.lines
 
   def more(low, high, period):
     return {**before(low, high, period), 'builtins:lowest': dict(cap=low)}
 
-  monkeypatch.setattr(schedules, 'lines', more)
+  monkeypatch.setattr(schedule_presets, 'lines', more)
   monkeypatch.setattr(
     'builtins.lowest', lambda step, *, cap: cap, raising=False
   )
@@ -104,9 +107,9 @@ def test_a_run_shorter_than_a_cycle_has_the_whole_cycles_caps():
 
 
 def test_the_cells_are_the_costs_by_hand():
-  lengths = costs.observed([2, 4, 9], [False, False, False])
+  lengths = cost_model.observed([2, 4, 9], [False, False, False])
   caps = {'mine': np.int32([4, 4])}
-  (table,) = rows_of(budget.table(caps, lengths, 9, **SETTING))
+  (table,) = rows_of(cost_table.table(caps, lengths, 9, **SETTING))
   tokens, most = 2 * 16 * 10 / 3, 2 * 16 * 15 / 3
   assert table['mine'][:3] == [
     '4',
@@ -124,8 +127,8 @@ def test_the_assumed_lengths_have_the_means_that_the_papers_table_states():
   # Original on AMC, at 16,384: tokens of the 1.5B and of the 7B.
   for name, stated in (('base', 8449), ('cosine640_7b', 6740)):
     module = __import__(f'configs.{name}', fromlist=['get_config'])
-    lengths, words = budget.natural(module.get_config().natural_kw)
-    assert costs.capped(lengths, 16_384) == pytest.approx(stated, rel=2e-3)
+    lengths, words = cost_table.natural(module.get_config().natural_kw)
+    assert cost_model.capped(lengths, 16_384) == pytest.approx(stated, rel=2e-3)
     assert 'natural_kw' in words
 
 
@@ -134,7 +137,7 @@ def folder_of(path, rows):
   folder = path / 'run'
   (folder / 'rollouts').mkdir(parents=True)
   config = tiny.get_config().to_dict()
-  (folder / 'config.json').write_text(disk.to_json(config))
+  (folder / 'config.json').write_text(files.to_json(config))
   (folder / 'RUN.json').write_text('{}')
   with gzip.open(folder / 'rollouts/000000.jsonl.gz', 'wt') as file:
     for length, reason in rows:
@@ -144,7 +147,7 @@ def folder_of(path, rows):
 
 def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
   run = folder_of(tmp_path, [(3, 'stop'), (8, 'length'), (5, 'stop')])
-  lengths, words = budget.natural(None, run)
+  lengths, words = cost_table.natural(None, run)
   np.testing.assert_array_equal(lengths.tokens, [3, 5, np.inf])
   np.testing.assert_allclose(lengths.share, 1 / 3)
   assert '3 samples' in words
@@ -153,9 +156,9 @@ def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
 
 def test_a_run_without_samples_is_refused_by_its_name(tmp_path):
   with pytest.raises(FileNotFoundError, match=f'{tmp_path} is not a run'):
-    budget.sampled(tmp_path)
+    cost_table.sampled(tmp_path)
   with pytest.raises(ValueError, match='run/rollouts has no samples'):
-    budget.sampled(folder_of(tmp_path, []))
+    cost_table.sampled(folder_of(tmp_path, []))
 
 
 @pytest.mark.parametrize(
@@ -170,15 +173,15 @@ def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
   path = run / 'rollouts/000000.jsonl.gz'
   path.write_bytes(damage(path.read_bytes()))
   with pytest.raises(ValueError, match=f'{path} {says}'):
-    budget.sampled(run)
+    cost_table.sampled(run)
 
 
 def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
-  lengths = costs.observed(*budget.sampled(whole))
-  records = disk.read_records(whole / 'metrics.jsonl')
+  lengths = cost_model.observed(*cost_table.sampled(whole))
+  records = files.read_records(whole / 'metrics.jsonl')
   caps = [record['cap'] for record in records]
   taken = sum(record['tokens'] for record in records)
-  found = costs.of(lengths, caps, **SETTING)
+  found = cost_model.of(lengths, caps, **SETTING)
   assert found.tokens == pytest.approx(taken, rel=0.1)
   # Its caps alone would have been more.
   assert 16 * sum(caps) > 1.1 * taken

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax import checkpoint, disk, optim, sharding, steps
-from siri_jax.models import qwen2
+from siri_jax import compiled
+from siri_jax.algorithm import optimizers
+from siri_jax.models import qwen2, sharding
+from siri_jax.runtime import checkpoint, files
 
 FACTS = {'tokens': 12345, 'task': 'fingerprint'}
-TX = optim.adamw(
+TX = optimizers.adamw(
   learning_rate=1e-2,
   warmup_steps=0,
   b1=0.9,
@@ -31,7 +33,7 @@ def blueprint(**shape):
     sizes,
     is_leaf=lambda x: isinstance(x, tuple),
   )
-  return jax.eval_shape(lambda p: steps.new_state(p, TX), params)
+  return jax.eval_shape(lambda p: compiled.new_state(p, TX), params)
 
 
 def state_at(step, **shape):
@@ -183,7 +185,7 @@ def test_no_checkpoint_is_deleted_before_the_next_one_is_whole(
     raise KeyboardInterrupt
 
   with monkeypatch.context() as patch:
-    patch.setattr(disk, 'write_json', killed)
+    patch.setattr(files, 'write_json', killed)
     with pytest.raises(KeyboardInterrupt):
       run.save(states[2])
   restored, _ = run.restore(like(states[1]))

@@ -2,7 +2,8 @@
 
 import pytest
 
-from siri_jax import command, main
+from siri_jax import main
+from siri_jax.config import command_line
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -11,7 +12,7 @@ TINY = 'tests/tiny.py'
 
 
 def parse(*arguments):
-  return command.parse(['siri_jax', *arguments], main.define)
+  return command_line.parse(['siri_jax', *arguments], main.define)
 
 
 def test_a_config_alone_asks_for_its_own_folder():

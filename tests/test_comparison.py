@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import test_analysis
 
-from siri_jax import run_folder
-from siri_jax.analysis import comparison
+from siri_jax.analysis import ablation_table
+from siri_jax.runtime import run_folder
 
 
 def test_a_difference_without_spread_has_no_interval():
   one = np.random.default_rng(0).random((3, 20))
-  drawn = comparison.paired_bootstrap(one, one + 0.25, draws=50)
+  drawn = ablation_table.paired_bootstrap(one, one + 0.25, draws=50)
   np.testing.assert_allclose(drawn, 0.25, rtol=1e-12)
 
 
 def test_the_pairs_are_drawn_with_their_seeds_and_problems():
   draw = np.random.default_rng(1)
   one, other = draw.random((4, 30)), draw.random((4, 30))
-  fast = comparison.paired_bootstrap(one, other, draws=20_000)
+  fast = ablation_table.paired_bootstrap(one, other, draws=20_000)
   slow = []
   for _ in range(4000):
     seeds, problems = draw.integers(0, 4, 4), draw.integers(0, 30, 30)
@@ -31,7 +31,7 @@ def test_the_pairs_are_drawn_with_their_seeds_and_problems():
 
 def test_with_one_seed_the_spread_is_that_of_problems_alone():
   gap = np.random.default_rng(2).normal(size=(1, 400))
-  drawn = comparison.paired_bootstrap(np.zeros_like(gap), gap, draws=20_000)
+  drawn = ablation_table.paired_bootstrap(np.zeros_like(gap), gap, draws=20_000)
   assert np.std(drawn) == pytest.approx(np.std(gap) / 20, rel=0.03)
 
 
@@ -70,7 +70,7 @@ def test_arms_are_compared_with_the_first_by_hand(tmp_path):
       '1': arm(tmp_path / 'd', 1, [1, 1, 0, 0], [5, 15, 25, 35]),
     },
   }
-  frame = comparison.compared(arms, draws=200).set_index('arm')
+  frame = ablation_table.compared(arms, draws=200).set_index('arm')
   assert frame.loc['one', 'accuracy'] == 37.5
   assert frame.loc['one', 'accuracy_se'] == pytest.approx(12.5)
   assert frame.loc['two', 'accuracy_diff'] == 25
@@ -87,7 +87,7 @@ def test_arms_are_compared_with_the_first_by_hand(tmp_path):
 def test_a_run_without_that_evaluation_is_left_out(tmp_path):
   there = arm(tmp_path / 'a', 0, [1, 0], [10, 20])
   arms = {'one': {'0': there, '1': tmp_path / 'not yet'}}
-  assert comparison.compared(arms)['runs'].tolist() == [1]
-  assert np.isnan(comparison.compared(arms)['accuracy_se'][0])
-  assert len(comparison.compared(arms, at=3)) == 0
-  assert 'No run' in comparison.text(comparison.compared(arms, at=3))
+  assert ablation_table.compared(arms)['runs'].tolist() == [1]
+  assert np.isnan(ablation_table.compared(arms)['accuracy_se'][0])
+  assert len(ablation_table.compared(arms, at=3)) == 0
+  assert 'No run' in ablation_table.text(ablation_table.compared(arms, at=3))

@@ -1,4 +1,4 @@
-"""tools.continue_cut: cut samples go on from their own tokens, and are read."""
+"""The command continue_cut: cut samples go on from their own tokens."""
 
 import json
 import shutil
@@ -8,10 +8,11 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import checkpoint, main, types
+from siri_jax import main, types
 from siri_jax.analysis import runs
-from siri_jax.rollout import sampler
-from tools import continue_cut
+from siri_jax.commands import continue_cut
+from siri_jax.rollout import engines
+from siri_jax.runtime import checkpoint
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -33,7 +34,7 @@ def test_a_response_goes_on_from_its_own_tokens_up_to_the_cap():
   engine = Engine()
   begun = {'p': np.array([5, 6], np.int32)}
   prompts = [types.Prompt('p', np.array([1, 2, 3], np.int32))]
-  asked = sampler.Sampling(1, 6, 1.0, 1.0, 0, (0, 2, 0))
+  asked = engines.Sampling(1, 6, 1.0, 1.0, 0, (0, 2, 0))
   ((sample,),) = continue_cut.Continuing(engine, begun).sample(
     prompts, asked, print
   )

@@ -3,69 +3,69 @@
 import numpy as np
 import pytest
 
-from siri_jax import costs
+from siri_jax.config import cost_model
 from siri_jax.models import flops
-from tools import full_size
+from tools.benchmarks import full_size
 
-THREE = costs.observed([2, 4, 9], [False, False, False])
+THREE = cost_model.observed([2, 4, 9], [False, False, False])
 SETTING = dict(samples=5, prompt=3, forward=(7.0, 2.0), epochs=1)
 
 
 def test_tokens_under_a_cap_are_the_sum_of_what_it_leaves_by_hand():
-  found = 3 * costs.capped(THREE, [1, 2, 3, 4, 8, 9, 100])
+  found = 3 * cost_model.capped(THREE, [1, 2, 3, 4, 8, 9, 100])
   np.testing.assert_allclose(found, [3, 6, 8, 10, 14, 15, 15])
-  squares = 3 * costs.capped(THREE, [3, 100], power=2)
+  squares = 3 * cost_model.capped(THREE, [3, 100], power=2)
   np.testing.assert_allclose(squares, [4 + 9 + 9, 4 + 16 + 81])
   np.testing.assert_allclose(
-    costs.share_cut(THREE, [1, 2, 8, 9]), [1, 2 / 3, 1 / 3, 0]
+    cost_model.share_cut(THREE, [1, 2, 8, 9]), [1, 2 / 3, 1 / 3, 0]
   )
 
 
 def test_the_longest_of_two_by_hand():
   # Of nine pairs one has 2 as its longest, three 4, five 9.
-  both = costs.longest(THREE, 2)
+  both = cost_model.longest(THREE, 2)
   np.testing.assert_allclose(both.share * 9, [1, 3, 5, 0], atol=1e-12)
-  assert costs.capped(both, 100) == pytest.approx((2 + 12 + 45) / 9)
-  assert costs.capped(both, 5) == pytest.approx((2 + 12 + 25) / 9)
-  np.testing.assert_allclose(costs.longest(THREE, 1).share, THREE.share)
+  assert cost_model.capped(both, 100) == pytest.approx((2 + 12 + 45) / 9)
+  assert cost_model.capped(both, 5) == pytest.approx((2 + 12 + 25) / 9)
+  np.testing.assert_allclose(cost_model.longest(THREE, 1).share, THREE.share)
 
 
 def test_a_stretch_of_steps_costs_the_sum_of_its_steps():
   caps = [3, 9, 5, 3, 1]
-  parts = [costs.of(THREE, [cap], **SETTING) for cap in caps]
-  whole = costs.of(THREE, caps, **SETTING)
+  parts = [cost_model.of(THREE, [cap], **SETTING) for cap in caps]
+  whole = cost_model.of(THREE, caps, **SETTING)
   assert whole == pytest.approx(
     [sum(part) for part in zip(*parts, strict=True)]
   )
 
 
 def test_a_step_by_hand():
-  cost = costs.of(THREE, [4], **SETTING)
+  cost = cost_model.of(THREE, [4], **SETTING)
   # Sequences of 3 + (2, 4, 4) tokens; once sampled, and trained for thrice.
   a_sample = (7 * (5 + 7 + 7) + 2 * (25 + 49 + 49)) / 3
   assert cost.tokens == pytest.approx(5 * 10 / 3)
   assert cost.operations == pytest.approx(4 * 5 * a_sample)
-  assert costs.of(THREE, [4], **{**SETTING, 'epochs': 2}).operations == (
+  assert cost_model.of(THREE, [4], **{**SETTING, 'epochs': 2}).operations == (
     pytest.approx(7 * 5 * a_sample)
   )
 
 
 def test_a_cap_above_all_lengths_costs_what_no_cap_would():
-  free = costs.of(THREE, [9], **SETTING)
-  assert costs.of(THREE, [10**9], **SETTING) == pytest.approx(free)
+  free = cost_model.of(THREE, [9], **SETTING)
+  assert cost_model.of(THREE, [10**9], **SETTING) == pytest.approx(free)
   assert free.tokens == pytest.approx(5 * THREE.tokens[:3].mean())
 
 
 def test_a_cap_below_all_lengths_costs_itself():
-  low = costs.of(THREE, [2, 1, 1], **SETTING)
+  low = cost_model.of(THREE, [2, 1, 1], **SETTING)
   assert (low.tokens, low.wait) == (pytest.approx(5 * 4), pytest.approx(4))
 
 
 def test_the_operations_are_those_of_an_update_and_a_third():
   shape, natural = full_size.SHAPES['tiny'], [40, 90, 200, 700]
-  lengths = costs.observed(natural, np.zeros(4, bool))
+  lengths = cost_model.observed(natural, np.zeros(4, bool))
   setting = dict(samples=4, prompt=20, forward=flops.forward(shape), epochs=1)
-  found = costs.of(lengths, [128], **setting).operations
+  found = cost_model.of(lengths, [128], **setting).operations
   trained = flops.update(shape, 20 + np.minimum(natural, 128))
   assert found == pytest.approx(4 / 3 * trained)
 
@@ -74,10 +74,10 @@ def test_the_operations_are_those_of_an_update_and_a_third():
 def test_a_simulation_comes_to_the_same(cap):
   rng = np.random.default_rng(0)
   drawn = rng.integers(1, 200, (20_000, 12))
-  lengths = costs.observed(np.arange(1, 200), np.zeros(199, bool))
+  lengths = cost_model.observed(np.arange(1, 200), np.zeros(199, bool))
   sampled = np.minimum(drawn, cap)
   setting = {**SETTING, 'samples': 12}
-  found = costs.of(lengths, [cap], **setting)
+  found = cost_model.of(lengths, [cap], **setting)
   whole = sampled + 3.0
   assert found.tokens == pytest.approx(sampled.sum(1).mean(), rel=5e-3)
   assert found.wait == pytest.approx(sampled.max(1).mean(), rel=5e-3)
@@ -89,13 +89,13 @@ def test_a_simulation_comes_to_the_same(cap):
 def test_a_cut_response_counts_as_longer_than_what_is_seen_by_hand():
   # Of six, one ends at 2; a cap of 3 cuts two. Of the three beyond, one ends
   # at 5, and one of the other two at 7; 8 is cut again.
-  found = costs.observed([2, 3, 3, 5, 7, 8], [0, 1, 1, 0, 0, 1])
+  found = cost_model.observed([2, 3, 3, 5, 7, 8], [0, 1, 1, 0, 0, 1])
   np.testing.assert_array_equal(found.tokens, [2, 5, 7, np.inf])
   left = np.cumprod([5 / 6, 2 / 3, 1 / 2])
   np.testing.assert_allclose(found.share[:3], -np.diff(left, prepend=1))
   assert found.share[3] == pytest.approx(left[-1])
   # What was never seen to end is as long as any cap.
-  assert costs.capped(found, 1000) == pytest.approx(
+  assert cost_model.capped(found, 1000) == pytest.approx(
     found.share[:3] @ [2, 5, 7] + 1000 * left[-1]
   )
 
@@ -104,36 +104,38 @@ def test_what_caps_hide_is_recovered_from_samples_under_many_caps():
   rng = np.random.default_rng(1)
   natural = np.ceil(rng.lognormal(4, 0.6, 60_000))
   caps = rng.integers(40, 160, natural.size)
-  seen = costs.observed(np.minimum(natural, caps), natural > caps)
+  seen = cost_model.observed(np.minimum(natural, caps), natural > caps)
   for cap in (30, 60, 120):
     known = np.minimum(natural, cap).mean()
-    assert costs.capped(seen, cap) == pytest.approx(known, rel=0.01)
+    assert cost_model.capped(seen, cap) == pytest.approx(known, rel=0.01)
   # Cut samples as if they had ended there would not do.
-  naive = costs.observed(np.minimum(natural, caps), np.zeros(natural.size))
-  assert costs.capped(naive, 120) < 0.95 * np.minimum(natural, 120).mean()
+  naive = cost_model.observed(np.minimum(natural, caps), np.zeros(natural.size))
+  assert cost_model.capped(naive, 120) < 0.95 * np.minimum(natural, 120).mean()
 
 
 @pytest.mark.parametrize('cut', [True, False])
 def test_one_sample_is_enough_and_none_is_refused(cut):
-  assert costs.capped(costs.observed([7], [cut]), 7) == 7
-  assert costs.capped(costs.observed([7], [cut]), 9) == (9 if cut else 7)
+  assert cost_model.capped(cost_model.observed([7], [cut]), 7) == 7
+  assert cost_model.capped(cost_model.observed([7], [cut]), 9) == (
+    9 if cut else 7
+  )
   with pytest.raises(ValueError, match='no sample'):
-    costs.observed([], [])
+    cost_model.observed([], [])
 
 
 def test_a_lognormal_has_its_mean_and_its_median():
-  found = costs.lognormal(mean=9000.0, median=7000.0)
-  assert costs.capped(found, 10**9) == pytest.approx(9000, rel=1e-3)
-  assert costs.share_cut(found, 7000) == pytest.approx(0.5, abs=1e-3)
+  found = cost_model.lognormal(mean=9000.0, median=7000.0)
+  assert cost_model.capped(found, 10**9) == pytest.approx(9000, rel=1e-3)
+  assert cost_model.share_cut(found, 7000) == pytest.approx(0.5, abs=1e-3)
   assert found.share.sum() == pytest.approx(1)
-  small = costs.lognormal(mean=3.0, median=2.0)
+  small = cost_model.lognormal(mean=3.0, median=2.0)
   np.testing.assert_array_equal(small.tokens[:50], np.arange(1, 51))
 
 
 @pytest.mark.parametrize('mean', [7000.0, 6000.0])
 def test_a_lognormal_with_a_mean_that_is_not_above_its_median_is_refused(mean):
   with pytest.raises(ValueError, match='not above median=7000'):
-    costs.lognormal(mean=mean, median=7000.0)
+    cost_model.lognormal(mean=mean, median=7000.0)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +150,13 @@ def test_a_cosine_saves_what_a_page_of_arithmetic_says(
   sigma, median, cut, saved
 ):
   mean = median * np.exp(sigma**2 / 2)
-  lengths = costs.lognormal(mean=mean, median=median)
-  found = costs.share_cut(lengths, [16_384, 8192])
+  lengths = cost_model.lognormal(mean=mean, median=median)
+  found = cost_model.share_cut(lengths, [16_384, 8192])
   np.testing.assert_allclose(found, cut, atol=0.006)
   cosine = 12_288 + 4096 * np.cos(2 * np.pi * np.arange(640) / 640)
   forward = flops.forward(full_size.SHAPES['1.5b'])
   setting = dict(samples=1024, prompt=150, forward=forward, epochs=1)
-  high = costs.of(lengths, np.full(640, 16_384), **setting)
-  swings = costs.of(lengths, np.floor(cosine), **setting)
+  high = cost_model.of(lengths, np.full(640, 16_384), **setting)
+  swings = cost_model.of(lengths, np.floor(cosine), **setting)
   shares = 1 - np.array(swings) / np.array(high)
   np.testing.assert_allclose(shares, saved, atol=0.006)

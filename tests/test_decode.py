@@ -8,8 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from siri_jax.models import qwen2
-from siri_jax.rollout import decode
+from siri_jax.models import decode, qwen2
 
 SHAPE = builders.tiny_shape(layers=1)
 LAYERS = qwen2.unstacked(builders.lively(SHAPE))

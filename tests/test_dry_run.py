@@ -4,9 +4,10 @@ import builders
 import pytest
 
 from configs import cosine640, cosine640_7b
-from siri_jax import dry_run, plan, types
+from siri_jax import types
+from siri_jax.config import dry_run, plan
 from tests import tiny
-from tools import full_size
+from tools.benchmarks import full_size
 
 
 def task_of(problems, **evals):

@@ -7,9 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from siri_jax import schedules, steps, types
-from siri_jax.data import packing
-from siri_jax.rollout import sampler as samplers
+from siri_jax import compiled as steps
+from siri_jax import types
+from siri_jax.algorithm import packing, schedules
+from siri_jax.rollout import engines as samplers
 
 SHAPE = builders.tiny_shape(layers=1)
 EOS, COLUMNS, REQUESTS, PROMPT = 0, 12, 24, 6

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from siri_jax import estimators
+from siri_jax.grading import pass_at_k
 
 
 def mean_over_choices(answers, worth):
@@ -47,67 +47,67 @@ def test_both_are_the_mean_over_all_choices(right, wrong, silent):
   ]
   n = len(answers)
   np.testing.assert_allclose(
-    estimators.pass_at(right, n),
+    pass_at_k.pass_at(right, n),
     mean_over_choices(answers, lambda chosen: 'right' in chosen),
   )
   np.testing.assert_allclose(
-    estimators.maj_at(right, wrong, n),
+    pass_at_k.maj_at(right, wrong, n),
     mean_over_choices(answers, worth_of_vote),
     atol=1e-15,
   )
 
 
 def test_one_sample_is_as_good_as_the_accuracy():
-  assert estimators.pass_at(3, 8)[0] == 3 / 8
-  assert estimators.maj_at(3, [2, 2], 8)[0] == pytest.approx(3 / 8)
+  assert pass_at_k.pass_at(3, 8)[0] == 3 / 8
+  assert pass_at_k.maj_at(3, [2, 2], 8)[0] == pytest.approx(3 / 8)
 
 
 def test_a_majority_of_all_samples_is_certain():
-  assert estimators.maj_at(33, [31], 64)[-1] == 1
-  assert estimators.maj_at(31, [33], 64)[-1] == 0
-  assert estimators.maj_at(32, [32], 64)[-1] == 0.5
-  assert estimators.maj_at(1, [], 64)[-1] == 1  # Nobody else has a vote.
+  assert pass_at_k.maj_at(33, [31], 64)[-1] == 1
+  assert pass_at_k.maj_at(31, [33], 64)[-1] == 0
+  assert pass_at_k.maj_at(32, [32], 64)[-1] == 0.5
+  assert pass_at_k.maj_at(1, [], 64)[-1] == 1  # Nobody else has a vote.
 
 
 def test_a_vote_helps_whom_most_are_for_and_harms_the_others():
-  assert np.all(np.diff(estimators.maj_at(40, [24], 64)[::2]) >= 0)
-  assert np.all(np.diff(estimators.maj_at(24, [40], 64)[::2]) <= 0)
+  assert np.all(np.diff(pass_at_k.maj_at(40, [24], 64)[::2]) >= 0)
+  assert np.all(np.diff(pass_at_k.maj_at(24, [40], 64)[::2]) <= 0)
 
 
 def test_a_thousand_samples_are_still_counted():
-  found = estimators.maj_at(20, [10], 1000)
+  found = pass_at_k.maj_at(20, [10], 1000)
   assert np.all((found >= 0) & (found <= 1 + 1e-12))
   assert found[[0, -1]] == pytest.approx([0.02, 1])
 
 
 def test_the_standard_error_is_that_of_a_mean():
   # Deviation 1 with n - 1, over the root of 3.
-  mean, error = estimators.with_error([1.0, 2.0, 3.0])
+  mean, error = pass_at_k.with_error([1.0, 2.0, 3.0])
   assert mean == 2.0
   assert error == pytest.approx(1 / math.sqrt(3))
 
 
 def test_one_problem_tells_nothing_of_the_error():
-  mean, error = estimators.with_error([0.5])
+  mean, error = pass_at_k.with_error([0.5])
   assert mean == 0.5
   assert math.isnan(error)
 
 
 def test_caps_are_spread_evenly_and_end_at_the_highest():
   np.testing.assert_array_equal(
-    estimators.caps(16384, 4), [4096, 8192, 12288, 16384]
+    pass_at_k.caps(16384, 4), [4096, 8192, 12288, 16384]
   )
-  np.testing.assert_array_equal(estimators.caps(3, 64), [1, 2, 3])
+  np.testing.assert_array_equal(pass_at_k.caps(3, 64), [1, 2, 3])
 
 
 def test_the_area_is_the_mean_accuracy_over_all_caps():
   # Nothing up to 8, all at 16: a triangle of half of the width.
-  assert estimators.area([8, 16], [0.0, 1.0]) == pytest.approx(0.25)
-  assert estimators.area([4, 16], [0.5, 0.5]) == pytest.approx(0.4375)
+  assert pass_at_k.area([8, 16], [0.0, 1.0]) == pytest.approx(0.25)
+  assert pass_at_k.area([4, 16], [0.5, 0.5]) == pytest.approx(0.4375)
 
 
 def test_the_cap_that_reaches_a_share_is_the_lowest_that_does():
   caps, accuracy = [4, 8, 12, 16], [0.1, 0.38, 0.4, 0.4]
-  assert estimators.cap_reaching(0.95, caps, accuracy) == 8
-  assert estimators.cap_reaching(1.0, caps, accuracy) == 12
-  assert math.isnan(estimators.cap_reaching(0.95, caps, [0, 0, 0, 0]))
+  assert pass_at_k.cap_reaching(0.95, caps, accuracy) == 8
+  assert pass_at_k.cap_reaching(1.0, caps, accuracy) == 12
+  assert math.isnan(pass_at_k.cap_reaching(0.95, caps, [0, 0, 0, 0]))

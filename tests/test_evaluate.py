@@ -1,4 +1,4 @@
-"""siri_jax.evaluate: known answers give known numbers, and nothing is lost."""
+"""Evaluation: known answers give known numbers, and nothing is lost."""
 
 import itertools
 import json
@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import tiny_tokenizer
 
-from siri_jax import evaluate, main, run_folder
+from siri_jax import main
 from siri_jax.analysis import runs
+from siri_jax.evaluation import evaluate
+from siri_jax.runtime import run_folder
 from tests import scripted
 
 # ml_collections loads a config in an old way.

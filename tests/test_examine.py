@@ -7,10 +7,11 @@ import builders
 import numpy as np
 import pytest
 
-from siri_jax import examine, types, watch
+from siri_jax import types
 from siri_jax.grading.verdict import Verdict
-from siri_jax.rollout import sampler
-from siri_jax.watch import Watch
+from siri_jax.rollout import engines, graded
+from siri_jax.runtime import stopwatch
+from siri_jax.runtime.stopwatch import Watch
 from tests import tiny
 
 
@@ -78,7 +79,7 @@ def world():
     task=task,
     engine=Engine(),
     graders=Graders(),
-    signals=watch.Signals(print, secs=1.0),
+    signals=stopwatch.Signals(print, secs=1.0),
     screen=std.SimpleNamespace(working=lambda *words: said.append(words)),
     said=said,
     note_disagreements=lambda: None,
@@ -86,8 +87,8 @@ def world():
 
 
 def gather(world, cap=5):
-  sampling = sampler.Sampling(2, cap, 1.0, 1.0, 0, (0, 0, 0))
-  return examine.gather(
+  sampling = engines.Sampling(2, cap, 1.0, 1.0, 0, (0, 0, 0))
+  return graded.gather(
     world,
     world.task.evals['first'],
     sampling,
@@ -98,9 +99,9 @@ def gather(world, cap=5):
 
 
 def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(world):
-  asked = sampler.Sampling(2, 5, 1.0, 1.0, 0, (0, 0, 0))
+  asked = engines.Sampling(2, 5, 1.0, 1.0, 0, (0, 0, 0))
   problems = world.task.evals['first']
-  groups = examine.graded(world, problems, asked, '', cap=5, watch=Watch())
+  groups = graded.graded(world, problems, asked, '', cap=5, watch=Watch())
   sampled_when_given = [
     (g.problem.id, sum(word == '' for word, *_ in world.said)) for g in groups
   ]
@@ -140,16 +141,16 @@ def test_the_grader_reads_no_further_than_the_cap(world):
 
 
 def test_every_set_is_measured_by_its_own_settings(world):
-  found = {name: record for name, record, _ in examine.held_out(world, 4)}
+  found = {name: record for name, record, _ in graded.held_out(world, 4)}
   assert list(found) == ['first', 'second']
   _, sampling = world.engine.asked[0]
-  assert sampling == sampler.Sampling(
+  assert sampling == engines.Sampling(
     n=2,
     cap=5,
     temperature=0.6,
     top_p=0.9,
     top_k=0,
-    seeds=(0, sampler.MEASURING, 4),
+    seeds=(0, engines.MEASURING, 4),
   )
   record = found['first']
   assert (record['step'], record['kind']) == (4, 'compressed')
@@ -157,12 +158,12 @@ def test_every_set_is_measured_by_its_own_settings(world):
 
 
 def found(world):
-  return [examine.rows(group, world.task, 7) for group in gather(world)]
+  return [graded.rows(group, world.task, 7) for group in gather(world)]
 
 
 def test_a_summary_is_over_problems_with_errors_of_their_means(world):
   # One of two samples right everywhere; mean lengths 1.5, 2.5, 3.5.
-  assert examine.summary(found(world)) == {
+  assert graded.summary(found(world)) == {
     'accuracy': 0.5,
     'accuracy_se': 0.0,
     'length': 2.5,
@@ -188,15 +189,15 @@ def verdict_rows(*answers, right='7'):
 def test_one_wrong_answer_in_two_spellings_outvotes_the_right_one():
   apart = verdict_rows('7', '7', '8', '9', '')
   one = verdict_rows('7', '7', '\\frac12', '\\dfrac{1}{2}', '1/2')
-  assert examine.powers(5) == [2, 4]
+  assert graded.powers(5) == [2, 4]
   # Without a 7: three ways to tie, or three against one. Else: 2 to 1, or 2:2.
-  assert examine.summary([apart])['maj@4'] == pytest.approx((2 / 3 + 3) / 5)
-  assert examine.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
+  assert graded.summary([apart])['maj@4'] == pytest.approx((2 / 3 + 3) / 5)
+  assert graded.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
 
 
 def test_every_sample_is_a_row_with_its_text_and_further_columns(world):
   group = gather(world)[1]
-  rows = examine.rows(group, world.task, 7, reward=[0.2, 0.3])
+  rows = graded.rows(group, world.task, 7, reward=[0.2, 0.3])
   assert [row['reward'] for row in rows] == [0.2, 0.3]
   assert rows[1] == {
     'step': 7,

@@ -7,20 +7,20 @@ import numpy as np
 import pytest
 from made_runs import evaluation, make, sample
 
-from configs import schedules as shapes
-from siri_jax import disk, lookup
-from siri_jax.analysis import (
-  caps,
-  checks,
-  figures,
-  groups,
+from siri_jax import plugins
+from siri_jax.algorithm import schedule_presets as shapes
+from siri_jax.analysis import runs, validate
+from siri_jax.analysis import seeds as groups
+from siri_jax.analysis.figures import (
+  accuracy_by_cap,
+  catalog,
   lag,
   pareto,
-  runs,
   schedule,
   style,
   words,
 )
+from siri_jax.runtime import files
 
 
 def keep(path, step, rows, kind='eval'):
@@ -28,7 +28,7 @@ def keep(path, step, rows, kind='eval'):
   name = f'eval/{step:06d}/held_out' if kind == 'eval' else f'{kind}/{step:06d}'
   target = path / f'{name}.jsonl.gz'
   target.parent.mkdir(parents=True, exist_ok=True)
-  text = ''.join(disk.to_json({'step': step, **row}) + '\n' for row in rows)
+  text = ''.join(files.to_json({'step': step, **row}) + '\n' for row in rows)
   target.write_bytes(runs.gzip.compress(text.encode()))
 
 
@@ -51,9 +51,9 @@ def trained(tmp_path):
 
 
 # Two cycles are too short for a lag, which has tests of its own below.
-@pytest.mark.parametrize('name', sorted({*figures.every()} - {'lag'}))
+@pytest.mark.parametrize('name', sorted({*catalog.every()} - {'lag'}))
 def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
-  fig = figures.every()[name](trained)
+  fig = catalog.every()[name](trained)
   fig.draw_without_rendering()
   assert fig.get_figwidth() in (style.COLUMN, style.PAGE)
   shown = [ax for ax in fig.axes if ax.axison]
@@ -72,7 +72,7 @@ def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
 @pytest.mark.parametrize('runs_of_it', [1, 3])
 @pytest.mark.parametrize('name', ['training', 'overlay', 'outcomes', 'pareto'])
 def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):
-  fig = figures.every()[name](trained[:runs_of_it])
+  fig = catalog.every()[name](trained[:runs_of_it])
   fig.draw_without_rendering()
   box = fig.get_tightbbox()  # Inches.
   assert min(box.x0, box.y0) >= -0.01
@@ -83,10 +83,10 @@ def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):
 def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
   tmp_path, monkeypatch, capsys
 ):
-  some = {k: figures.every()[k] for k in ('training', 'pareto', 'words', 'lag')}
-  monkeypatch.setattr(figures, 'every', lambda chosen: some)
+  some = {k: catalog.every()[k] for k in ('training', 'pareto', 'words', 'lag')}
+  monkeypatch.setattr(catalog, 'every', lambda chosen: some)
   run = make(tmp_path / 'run', steps=3, evals=[])
-  assert figures.main([str(run), f'--out={tmp_path}/out']) == 0
+  assert catalog.main([str(run), f'--out={tmp_path}/out']) == 0
   told = capsys.readouterr().out
   assert 'pareto: not drawn: no run has an evaluation' in told
   assert 'words: not drawn: no run kept samples with text' in told
@@ -97,7 +97,7 @@ def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
 
 
 def test_the_command_refuses_folders_that_are_no_runs(tmp_path, capsys):
-  assert figures.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
+  assert catalog.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
   told = capsys.readouterr().err
   assert f'{tmp_path}/a is not' in told
   assert f'{tmp_path}/b is not' in told
@@ -115,9 +115,9 @@ def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
   keep(path, 0, [sample()])
   keep(path, 4, [sample()])
   (path / 'eval/000004/held_out.jsonl.gz').write_bytes(b'no gzip')
-  some = {k: figures.every()[k] for k in ('words', 'entropy')}
-  monkeypatch.setattr(figures, 'every', lambda chosen: some)
-  drawn = dict(figures.drawn([runs.read(path)]))
+  some = {k: catalog.every()[k] for k in ('words', 'entropy')}
+  monkeypatch.setattr(catalog, 'every', lambda chosen: some)
+  drawn = dict(catalog.drawn([runs.read(path)]))
   assert 'eval/000004/held_out.jsonl.gz cannot be read' in drawn['words']
   assert len(drawn['entropy'].axes) == 1
 
@@ -129,7 +129,7 @@ def test_every_schedule_that_there_is_is_drawn():
   lines = shapes.lines(46, 92, 8)
   fig = schedule.draw(schedule.every(lines, 8))
   titles = [ax.get_title() for ax in fig.axes if ax.axison]
-  assert titles == lookup.names('schedule')
+  assert titles == plugins.names('schedule')
 
 
 def test_a_schedule_without_a_settings_line_is_named():
@@ -207,12 +207,12 @@ def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
 
 def test_samples_without_texts_are_no_samples_to_count_words_in(tmp_path):
   path = make(tmp_path)
-  bare = {k: v for k, v in sample().items() if k not in checks.TEXTS}
+  bare = {k: v for k, v in sample().items() if k not in validate.TEXTS}
   keep(path, 0, [bare])
   keep(path, 4, [bare])
   with pytest.raises(style.NothingToDrawError, match='with text'):
     words.draw([runs.read(path)])
-  assert len(caps.of_runs([runs.read(path)]).axes) == 1
+  assert len(accuracy_by_cap.of_runs([runs.read(path)]).axes) == 1
 
 
 def test_a_compression_that_goes_on_has_no_after(tmp_path):
@@ -310,7 +310,7 @@ def test_accuracy_within_a_cap_by_hand():
     sample(problem_id='a', correct=True, length=30),
     sample(problem_id='b', correct=False, length=5),
   ]
-  accuracy, errors = caps.right_within(rows, [9, 10, 30])
+  accuracy, errors = accuracy_by_cap.right_within(rows, [9, 10, 30])
   np.testing.assert_allclose(accuracy, [0, 0.25, 0.5])
   np.testing.assert_allclose(errors, [0, 0.25, 0.5])
 
@@ -322,5 +322,5 @@ def test_accuracy_within_a_cap_by_hand():
 def test_a_run_that_has_just_begun_is_drawn(tmp_path, steps):
   evals = [evaluation(0, 'start', 0.5, 50.0)]
   read = [runs.read(make(tmp_path, steps=steps, evals=evals))]
-  drawn = {k: v for k, v in figures.drawn(read) if not isinstance(v, str)}
+  drawn = {k: v for k, v in catalog.drawn(read) if not isinstance(v, str)}
   assert {'training', 'entropy', 'overlay', 'pareto'} <= set(drawn)

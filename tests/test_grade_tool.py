@@ -1,10 +1,10 @@
-"""tools.grade: rows in, one verdict a line out, in their order."""
+"""siri_jax.commands.grade: rows in, one verdict a line out, in their order."""
 
 import json
 
 import pytest
 
-from tools import grade
+from siri_jax.commands import grade
 
 
 @pytest.fixture

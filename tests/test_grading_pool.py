@@ -7,9 +7,9 @@ import builders
 import hostile
 import pytest
 
-from siri_jax.grading import pool, process
+from siri_jax.grading import pool, worker_process
 
-DIED, TIMEOUT = process.DIED, process.TIMEOUT
+DIED, TIMEOUT = worker_process.DIED, worker_process.TIMEOUT
 
 
 @pytest.fixture(scope='module')

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from siri_jax.grading import pool, process
+from siri_jax.grading import pool, worker_process
 
 
 def nested(opening, closing, depth, core='1'):
@@ -84,7 +84,9 @@ def test_a_hundred_hard_answers_stay_within_their_limits():
   assert right == pairs[-1:]
   # The sieve leaves few of them to the clock.
   assert overruns <= 12, [
-    p for p, v in zip(pairs, verdicts, strict=True) if v == process.TIMEOUT
+    p
+    for p, v in zip(pairs, verdicts, strict=True)
+    if v == worker_process.TIMEOUT
   ]
   assert crashes == 0
   assert took < len(STRESS) * secs

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from siri_jax import grid
+from siri_jax.experiments import grid
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')

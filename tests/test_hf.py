@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from siri_jax import sharding
-from siri_jax.models import hf, hf_config
+from siri_jax.models import sharding
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import load
 
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
@@ -41,7 +42,7 @@ def make(folder, *, shard=None, **changes):
 
 def parameters_of(folder):
   shape = hf_config.read_shape(folder)
-  return hf.read_parameters(folder, shape, builders.here(shape))
+  return load.read_parameters(folder, shape, builders.here(shape))
 
 
 def assert_equal_to(model, folder):
@@ -116,13 +117,13 @@ def test_both_spellings_of_a_config_are_the_same_shape(folder):
 def test_every_device_gets_its_part_and_no_more_is_read(folder, monkeypatch):
   shape = hf_config.read_shape(folder)
   whole = parameters_of(folder)
-  cuts, cut = [], hf._cut
+  cuts, cut = [], load._cut
   monkeypatch.setattr(
-    hf, '_cut', lambda *a: cuts.append(cut(*a).size) or cut(*a)
+    load, '_cut', lambda *a: cuts.append(cut(*a).size) or cut(*a)
   )
   mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=4, tensor=2)
   shardings = sharding.layout(mesh, whole).state
-  params = hf.read_parameters(folder, shape, shardings)
+  params = load.read_parameters(folder, shape, shardings)
   for ours, expected, where in zip(
     *map(jax.tree.leaves, (params, whole, shardings)), strict=True
   ):
@@ -229,12 +230,12 @@ def test_the_files_of_an_index_count_and_every_one_that_lacks_is_named(
     parameters_of(tmp_path)
   assert f'{one} cannot be read' in str(refusal.value)
   assert f'{two} cannot be read' in str(refusal.value)
-  (tmp_path / hf.WHOLE).touch()
+  (tmp_path / load.WHOLE).touch()
   with pytest.raises(
     hf_config.FolderError, match=r'index\.json of other files'
   ):
     parameters_of(tmp_path)
-  (tmp_path / hf.INDEX).write_text('[]')
+  (tmp_path / load.INDEX).write_text('[]')
   with pytest.raises(hf_config.FolderError, match='is no index of tensors'):
     parameters_of(tmp_path)
 

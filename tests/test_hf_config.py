@@ -5,7 +5,7 @@ import json
 import builders
 import pytest
 
-from siri_jax.models import hf_config
+from siri_jax.models.hf import config as hf_config
 
 SHAPE = builders.tiny_shape()
 

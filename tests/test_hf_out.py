@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from siri_jax import checkpoint
-from siri_jax.models import hf, hf_config, hf_out
+from siri_jax.commands import export as command
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import export, load
+from siri_jax.runtime import checkpoint
 from tests import launch
-from tools import export_hf
 
 torch = pytest.importorskip('torch')
 transformers = pytest.importorskip('transformers')
@@ -60,12 +61,12 @@ def tensors_of(folder):
 
 def exported(base, folder, change=lambda params: params):
   shape = hf_config.read_shape(base)
-  params = hf.read_parameters(base, shape, builders.here(shape))
+  params = load.read_parameters(base, shape, builders.here(shape))
   told = []
-  hf_out.write_folder(
+  export.write_folder(
     folder,
     change(params),
-    hf_out.frame_of(base, shape),
+    export.frame_of(base, shape),
     {'updates': 7},
     shard_bytes=SHARD,
     tell=told.append,
@@ -91,13 +92,13 @@ def test_the_bases_own_files_come_along_byte_for_byte_and_no_others(
   for name in own:
     assert (folder / name).read_bytes() == (base / name).read_bytes()
   rest = {p.name for p in folder.iterdir() if p.suffix != '.safetensors'}
-  assert rest == {*own, 'siri_jax.json', hf.INDEX}
+  assert rest == {*own, 'siri_jax.json', load.INDEX}
   assert json.loads((folder / 'siri_jax.json').read_text()) == {'updates': 7}
 
 
 def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
-  index = json.loads((folder / hf.INDEX).read_text())
+  index = json.loads((folder / load.INDEX).read_text())
   files = sorted(folder.glob('*.safetensors'))
   assert {p.name for p in files} == set(index['weight_map'].values())
   total = 0
@@ -113,8 +114,8 @@ def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
 
 def test_a_model_of_one_file_has_no_index(base, tmp_path):
   shape = hf_config.read_shape(base)
-  frame = hf_out.frame_of(base, shape)
-  assert list(hf_out.split(frame, 10**9)) == ['model.safetensors']
+  frame = export.frame_of(base, shape)
+  assert list(export.split(frame, 10**9)) == ['model.safetensors']
 
 
 @pytest.mark.slow
@@ -131,7 +132,7 @@ def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
   with torch.no_grad():
     theirs = model(torch.tensor(ids)).logits.numpy()
   shape = hf_config.read_shape(folder)
-  params = hf.read_parameters(folder, shape, builders.here(shape))
+  params = load.read_parameters(folder, shape, builders.here(shape))
   ours = builders.logits(params, shape, ids)
   np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
@@ -177,7 +178,7 @@ def test_a_runs_newest_checkpoint_opens_in_transformers(
   whole, tmp_path, capsys
 ):
   out = tmp_path / 'out'
-  assert export_hf.main([f'--run={whole}', f'--to={out}']) == export_hf.DONE
+  assert command.main([f'--run={whole}', f'--to={out}']) == command.DONE
   assert capsys.readouterr().out == f'{out}\n'
   model = transformers.Qwen2ForCausalLM.from_pretrained(out)
   saved = checkpoint.read_parameters(whole / 'checkpoints', launch.STEPS)
@@ -203,7 +204,7 @@ def test_what_cannot_be_exported_is_refused(
   whole, tmp_path, capsys, words, told
 ):
   words = [w.format(whole=whole, tmp=tmp_path) for w in words]
-  assert export_hf.main([f'--run={whole}', *words]) == export_hf.REFUSED
+  assert command.main([f'--run={whole}', *words]) == command.REFUSED
   said = capsys.readouterr().err
   assert told in said
   assert 'Traceback' not in said

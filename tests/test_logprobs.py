@@ -9,7 +9,7 @@ import pytest
 
 from configs import base
 from siri_jax.models import logprobs
-from tools import bench_memory, full_size
+from tools.benchmarks import full_size, memory
 
 TOKENS, WIDTH, VOCAB = 11, 6, 17
 
@@ -173,5 +173,5 @@ def test_shapes_that_differ_are_refused():
 def test_the_head_of_a_full_row_fits_two_gigabytes(model):
   shape, chunk = full_size.SHAPES[model], base.get_config().head_chunk
   # What there is beside the gradients themselves.
-  beside, _ = bench_memory.head(shape, 'cpu')
+  beside, _ = memory.head(shape, 'cpu')
   assert 4 * chunk * shape.vocab < beside < 2e9

@@ -4,84 +4,85 @@ import importlib
 
 import pytest
 
-from siri_jax import lookup, losses, schedules
+from siri_jax import plugins
+from siri_jax.algorithm import losses, schedules
 
 COSINE = dict(low=4, high=8, period=4, phase=0)
 
 
-@pytest.mark.parametrize('family', lookup.FAMILIES)
+@pytest.mark.parametrize('family', plugins.FAMILIES)
 def test_every_family_has_a_module_with_plugins(family):
-  module = importlib.import_module(lookup.FAMILIES[family])
+  module = importlib.import_module(plugins.FAMILIES[family])
   assert module.__doc__.startswith('PLUG-IN')
-  assert lookup.names(family)
+  assert plugins.names(family)
 
 
 def test_names_are_the_public_functions_defined_there_in_order():
-  names = lookup.names('schedule')
+  names = plugins.names('schedule')
   assert names[:2] == ['constant', 'stair']
   assert not [n for n in names if n.startswith('_')]
-  assert 'check' not in lookup.names('loss')  # Imported, not defined.
+  assert 'check' not in plugins.names('loss')  # Imported, not defined.
 
 
 def test_a_plugin_is_found_by_its_name():
-  assert lookup.function('loss', 'clip_higher') is losses.clip_higher
+  assert plugins.function('loss', 'clip_higher') is losses.clip_higher
 
 
 def test_a_misspelt_name_is_answered_with_the_nearest():
   with pytest.raises(ValueError, match=r"did you mean 'cosine'\?"):
-    lookup.function('schedule', 'cosin')
+    plugins.function('schedule', 'cosin')
 
 
 def test_a_private_function_is_no_plugin():
   with pytest.raises(ValueError, match=r"schedule='_between' is none of"):
-    lookup.function('schedule', '_between')
+    plugins.function('schedule', '_between')
 
 
 def test_a_plugin_from_elsewhere_is_named_with_its_module():
-  found = lookup.function('schedule', 'siri_jax.schedules:cosine')
+  found = plugins.function('schedule', 'siri_jax.algorithm.schedules:cosine')
   assert found is schedules.cosine
 
 
 @pytest.mark.parametrize('name', ['no_such:f', 'math:no_such', ':f', 'math:'])
 def test_a_plugin_that_cannot_be_imported_is_named(name):
   with pytest.raises(ValueError, match=f"reward='{name}' cannot be imported"):
-    lookup.function('reward', name)
+    plugins.function('reward', name)
 
 
 def test_settings_are_the_keyword_only_arguments():
-  assert lookup.settings_of(schedules.cosine) == [
+  assert plugins.settings_of(schedules.cosine) == [
     *('low', 'high', 'period', 'phase')
   ]
 
 
 def test_find_binds_the_settings():
-  cap = lookup.find('schedule', 'cosine', COSINE)
+  cap = plugins.find('schedule', 'cosine', COSINE)
   assert [int(cap(t)) for t in range(4)] == [8, 6, 4, 6]
 
 
 def test_missing_and_unknown_settings_are_told_at_once():
   settings = dict(low=4, hihg=8)
-  found = lookup.faults('schedule', 'constant', settings)
+  found = plugins.faults('schedule', 'constant', settings)
   assert found == [
     'schedule_kw.cap is missing: constant needs it',
     'schedule_kw.low is not a setting of constant (it takes: cap)',
     'schedule_kw.hihg is not a setting of constant (it takes: cap)',
   ]
   with pytest.raises(ValueError, match=r'(?s)cap is missing.*low.*hihg'):
-    lookup.find('schedule', 'constant', settings)
+    plugins.find('schedule', 'constant', settings)
 
 
 def test_an_unknown_name_is_a_fault_like_the_others():
-  (fault,) = lookup.faults('advantage', 'mean', {})
+  (fault,) = plugins.faults('advantage', 'mean', {})
   assert fault.startswith("advantage='mean' is none of mean_std, ")
 
 
 def test_what_the_caller_supplies_is_no_setting():
   settings = dict(low=0.2, high=0.28, beta=0.1)
-  assert not lookup.faults('loss', 'grpo_kl', settings, ('ref_logp',))
-  (fault,) = lookup.faults('loss', 'grpo_kl', settings)
+  assert not plugins.faults('loss', 'grpo_kl', settings, ('ref_logp',))
+  (fault,) = plugins.faults('loss', 'grpo_kl', settings)
   assert fault == 'loss_kw.ref_logp is missing: grpo_kl needs it'
-  (fault,) = lookup.faults(
+  (fault,) = plugins.faults(
     'loss', 'grpo_kl', {**settings, 'ref_logp': 1}, ('ref_logp',)
   )
   assert 'ref_logp is not a setting' in fault

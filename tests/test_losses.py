@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from siri_jax import losses
+from siri_jax.algorithm import losses
 
 CLIP = dict(low=0.2, high=0.28)
 higher = functools.partial(losses.clip_higher, **CLIP)

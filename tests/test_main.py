@@ -7,7 +7,8 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import main, metrics
+from siri_jax import main
+from siri_jax.algorithm import metrics
 from tools import soak
 
 # ml_collections loads a config in an old way.

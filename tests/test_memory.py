@@ -10,10 +10,11 @@ import builders
 import jax
 import pytest
 
-from siri_jax import blueprint, memory, plan, sharding
-from siri_jax.models import attention, qwen2
+from siri_jax.config import memory, plan
+from siri_jax.config import recipe as blueprint
+from siri_jax.models import attention, qwen2, sharding
 from tests import tiny
-from tools import gpu_compiler
+from tools.benchmarks import gpu_compiler
 
 SHAPE = builders.tiny_shape()
 
@@ -114,10 +115,10 @@ def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
 
 
 def told(*words):
-  """What tools/bench_memory.py says of a program: its last line."""
+  """What tools/benchmarks/memory.py says of a program: its last line."""
   unset = ('JAX_NUM_CPU_DEVICES', 'XLA_FLAGS')
   return subprocess.run(
-    [sys.executable, '-m', 'tools.bench_memory', *words],
+    [sys.executable, '-m', 'tools.benchmarks.memory', *words],
     cwd=pathlib.Path(__file__).parents[1],
     env={k: v for k, v in os.environ.items() if k not in unset},
     capture_output=True,

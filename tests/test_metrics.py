@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from siri_jax import metrics, types
+from siri_jax import types
+from siri_jax.algorithm import metrics
 
 
 def batch_of(length, correct, truncated):

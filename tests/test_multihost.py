@@ -15,10 +15,12 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import checkpoint, command, hosts, main
-from siri_jax.models import names
-from siri_jax.rollout import push
-from siri_jax.rollout.vllm_plugin import reading
+from siri_jax import main
+from siri_jax.config import command_line
+from siri_jax.models import hf_names
+from siri_jax.rollout import weight_sync
+from siri_jax.rollout.vllm_plugin import weight_reader
+from siri_jax.runtime import checkpoint, distributed
 
 pytestmark = [
   pytest.mark.filterwarnings('ignore:.*load_module'),
@@ -39,7 +41,7 @@ def test_what_an_update_reads_of_samples_arrives_as_it_was():
   samples = builders.random_samples([5, 1, 3], vocab=20)
   samples[1] = builders.make_sample([1, 2], [3], sampler_logp=None)
   advantages = np.float32([1, -1, 0.5])
-  found, same = hosts.taught(hosts.lesson(samples, advantages))
+  found, same = distributed.taught(distributed.lesson(samples, advantages))
   np.testing.assert_array_equal(same, advantages)
   for ours, theirs in zip(samples, found, strict=True):
     np.testing.assert_array_equal(theirs.prompt_ids, ours.prompt_ids)
@@ -67,35 +69,35 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
 ):
   store = Store()
   state = types.SimpleNamespace(client=store)
-  monkeypatch.setattr(hosts, '_state', lambda: state)
-  monkeypatch.setattr(hosts.Other, 'hear', lambda _: None)
+  monkeypatch.setattr(distributed, '_state', lambda: state)
+  monkeypatch.setattr(distributed.Other, 'hear', lambda _: None)
 
   def alike(*more):
     words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
-    return main.alike(command.parse(words, main.define))
+    return main.alike(command_line.parse(words, main.define))
 
   ours = alike()
-  hosts.Other(1).meet(
-    hosts.START,
+  distributed.Other(1).meet(
+    distributed.START,
     alike('--config.hosts_kw.index=1', '--config.cache_dir=/disk'),
   )
-  hosts.Other(2).meet(
-    hosts.START, alike('--config.learning_rate=0.5', '--workdir=runs')
+  distributed.Other(2).meet(
+    distributed.START, alike('--config.learning_rate=0.5', '--workdir=runs')
   )
   with pytest.raises(ValueError, match='process 2') as refusal:
-    hosts.First(3).meet(hosts.START, ours)
+    distributed.First(3).meet(distributed.START, ours)
   told = str(refusal.value)
   assert told.count('has') == 2
   assert 'process 2 has learning_rate=0.5, the first one 0.01: start' in told
   assert 'process 2 has workdir=' in told
-  hosts.First(2).meet(hosts.START, ours)
+  distributed.First(2).meet(distributed.START, ours)
   assert store['siri/0/head'] == 'meet 1'
 
 
 WAITING = """
 from ml_collections import config_dict
 from siri_jax import hosts
-hosts.NOTICE_SECS, hosts.JOIN_SECS = 1, 2
+distributed.NOTICE_SECS, distributed.JOIN_SECS = 1, 2
 hosts.join(config_dict.create(count=2, coordinator='localhost:{}', index={}))
 """
 
@@ -166,15 +168,18 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
 def refuse_push(folder, version, params):
   """Raises where a push is not whole, or not of these parameters."""
   name = f'tiny-{version:06d}'
-  digest = hashlib.sha256((folder / name / push.MANIFEST).read_bytes())
+  digest = hashlib.sha256((folder / name / weight_sync.MANIFEST).read_bytes())
   wanted = {
-    name: np.asarray(x) for name, x in names.exported(params, 'float32').items()
+    name: np.asarray(x)
+    for name, x in hf_names.exported(params, 'float32').items()
   }
   asked = {
-    k: reading.Wanted(x.shape, 'float32', tuple(slice(0, n) for n in x.shape))
+    k: weight_reader.Wanted(
+      x.shape, 'float32', tuple(slice(0, n) for n in x.shape)
+    )
     for k, x in wanted.items()
   }
-  found = reading.read(folder, name, digest.hexdigest(), asked, 0, 1)
+  found = weight_reader.read(folder, name, digest.hexdigest(), asked, 0, 1)
   jax.tree.map(np.testing.assert_array_equal, found, wanted)
 
 

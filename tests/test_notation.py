@@ -2,7 +2,7 @@
 
 import pytest
 
-from siri_jax.grading import notation, rules
+from siri_jax.grading import latex, rules
 
 
 @pytest.mark.parametrize(
@@ -48,8 +48,8 @@ from siri_jax.grading import notation, rules
   ],
 )
 def test_an_answer_is_respelt_as_it_is_meant(answer, respelt):
-  assert notation.respelt(answer) == respelt
-  assert notation.respelt(respelt) == respelt
+  assert latex.respelt(answer) == respelt
+  assert latex.respelt(respelt) == respelt
 
 
 @pytest.mark.parametrize('rule', [rules.deepscaler, rules.math_verify])
@@ -106,4 +106,4 @@ def test_respelling_takes_linear_time():
     '9' * 1500,
     '~' * 1500,
   ):
-    notation.respelt(text)
+    latex.respelt(text)

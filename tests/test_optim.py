@@ -8,7 +8,7 @@ import optax
 import pytest
 import torch
 
-from siri_jax import optim
+from siri_jax.algorithm import optimizers
 
 SETTINGS = dict(
   learning_rate=0.01,
@@ -23,7 +23,7 @@ SETTINGS = dict(
 
 def steps(params, gradients, **changes):
   """The parameters after each gradient."""
-  tx = optim.adamw(**{**SETTINGS, **changes})
+  tx = optimizers.adamw(**{**SETTINGS, **changes})
   state, out = tx.init(params), []
   for gradient in gradients:
     deltas, state = tx.update(gradient, state, params)
@@ -89,7 +89,7 @@ def test_muon_turns_a_matrix_gradient_into_even_steps_and_adam_the_rest():
   shape = builders.tiny_shape(layers=2)
   params = builders.lively(shape)
   gradients = builders.lively(shape, seed=1)
-  tx = optim.muon(
+  tx = optimizers.muon(
     learning_rate=0.01,
     adam_learning_rate=0.003,
     b1=0.9,

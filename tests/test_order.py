@@ -8,20 +8,20 @@ import sys
 import pytest
 
 from siri_jax import types
-from siri_jax.data import order
+from siri_jax.data import shuffling
 
 
 def _order(size=10, seed=3, prompts=4):
   made = [types.Problem(str(i), str(i), 'x', '') for i in range(size)]
-  return order.shuffled(made, seed=seed, prompts=prompts)
+  return shuffling.shuffled(made, seed=seed, prompts=prompts)
 
 
 def _step(made, step):
-  return [int(problem.id) for problem in order.step_problems(made, step)]
+  return [int(problem.id) for problem in shuffling.step_problems(made, step)]
 
 
 def _extra(made, step, number):
-  return [int(p.id) for p in order.extra_problems(made, step, number)]
+  return [int(p.id) for p in shuffling.extra_problems(made, step, number)]
 
 
 def test_a_step_is_the_same_however_it_is_reached():

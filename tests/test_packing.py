@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies
 
-from siri_jax.data import packing
+from siri_jax.algorithm import packing
 
 NAMES = [
   *('tokens', 'targets', 'positions', 'segments'),

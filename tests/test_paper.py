@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from siri_jax.analysis import caps, paper
+from siri_jax.analysis import paper_table
+from siri_jax.analysis.figures import accuracy_by_cap
 
 
 @pytest.mark.parametrize(
@@ -19,30 +20,30 @@ from siri_jax.analysis import caps, paper
   ],
 )
 def test_the_papers_own_numbers_give_its_efficiency(row, of_ratios, of_means):
-  rows = paper.printed('1.5B')
+  rows = paper_table.printed('1.5B')
   found, original = rows[row], rows['Original']
-  assert paper.mean_of_ratios(found, original) == pytest.approx(
+  assert paper_table.mean_of_ratios(found, original) == pytest.approx(
     of_ratios, abs=6e-4
   )
-  assert paper.ratio_of_means(found, original) == pytest.approx(
+  assert paper_table.ratio_of_means(found, original) == pytest.approx(
     of_means, abs=6e-4
   )
 
 
-@pytest.mark.parametrize('size', paper.ROWS)
+@pytest.mark.parametrize('size', paper_table.ROWS)
 def test_one_of_the_two_means_is_near_what_the_paper_prints(size):
-  rows = paper.printed(size)
-  for name, row in paper.ROWS[size].items():
+  rows = paper_table.printed(size)
+  for name, row in paper_table.ROWS[size].items():
     means = [
       mean(rows[name], rows['Original'])
-      for mean in (paper.mean_of_ratios, paper.ratio_of_means)
+      for mean in (paper_table.mean_of_ratios, paper_table.ratio_of_means)
     ]
     assert min(abs(mean - row[-1]) for mean in means) < 0.012, name
 
 
 def test_each_benchmark_has_its_own_efficiency():
-  rows = paper.printed('1.5B')
-  found = paper.efficiencies(rows['SIRI-high'], rows['Original'])
+  rows = paper_table.printed('1.5B')
+  found = paper_table.efficiencies(rows['SIRI-high'], rows['Original'])
   assert list(found) == ['aime24', 'aime25', 'amc', 'math500']
   # 43.6 / 28.2 - 1 = 0.546 at 10049 / 12333 = 0.815 of the length.
   assert found['aime24'] == pytest.approx(0.670, abs=1e-3)
@@ -72,7 +73,7 @@ def record(accuracy, length, **changes):
 def make(folder, **sets):
   for name, found in sets.items():
     (folder / name).mkdir(parents=True)
-    (folder / name / paper.RESULTS).write_text(json.dumps(found))
+    (folder / name / paper_table.RESULTS).write_text(json.dumps(found))
   return folder
 
 
@@ -89,7 +90,7 @@ def lines(text):
 
 
 def test_evaluations_stand_in_the_papers_order_against_the_first(folders):
-  found = lines(paper.text(folders))
+  found = lines(paper_table.text(folders))
   assert found[0] == 'AIME24 % tokens AMC % tokens dAcc/CR'
   assert found[2] == 'start 25.0 16000 50.0 8000 0.00'
   # Doubled at half of the length is 2; a fifth more at the same is 0.2.
@@ -98,7 +99,7 @@ def test_evaluations_stand_in_the_papers_order_against_the_first(folders):
 
 
 def test_every_number_has_its_standard_error(folders):
-  found = lines(paper.text(folders))
+  found = lines(paper_table.text(folders))
   assert 'AMC 000640 60.0 ± 2.0 8000 ± 123 25.0 ± 1.0 32.1 12288' in found
   assert 'AMC 000640 pass 60.0 ± 3.0' in found
   assert 'AMC 000640 maj 50.0' in found  # One problem has no error.
@@ -107,7 +108,7 @@ def test_every_number_has_its_standard_error(folders):
 def test_the_papers_rows_stand_beside_and_have_an_original_of_their_own(
   folders,
 ):
-  found = lines(paper.text(folders, '1.5B'))
+  found = lines(paper_table.text(folders, '1.5B'))
   assert found[2] == 'paper: Original 28.2 12333 61.8 8449 0.00'
   assert found[8] == 'start 25.0 16000 50.0 8000 0.00'
   # On the two sets that were measured: not the paper's mean over four.
@@ -116,12 +117,12 @@ def test_the_papers_rows_stand_beside_and_have_an_original_of_their_own(
 
 def test_a_set_that_is_missing_leaves_its_cells_empty(tmp_path, folders):
   other = make(tmp_path / 'other', amc=record(0.75, 4000))
-  found = lines(paper.text([*folders, other]))
+  found = lines(paper_table.text([*folders, other]))
   assert found[4] == 'other 75.0 4000 1.00'
 
 
 def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
-  told = paper.save(tmp_path, folders, '7B')
+  told = paper_table.save(tmp_path, folders, '7B')
   assert told == (tmp_path / 'table.txt').read_text()
   assert '| paper: SIRI-low ' in (tmp_path / 'table.md').read_text()
   latex = (tmp_path / 'table.tex').read_text()
@@ -137,17 +138,17 @@ def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):
     make(tmp_path / run / 'evaluations' / '000640', amc=record(0.5, 8000))
     for run in ('cosine', 'constant')
   ]
-  assert paper.labels(folders) == ['cosine/000640', 'constant/000640']
+  assert paper_table.labels(folders) == ['cosine/000640', 'constant/000640']
 
 
 def test_a_folder_without_results_is_named(tmp_path):
-  assert paper.faults([tmp_path]) == [
+  assert paper_table.faults([tmp_path]) == [
     f'{tmp_path}: no evaluation: there is no */results.json'
   ]
 
 
 def test_the_figure_has_a_panel_a_set_and_a_curve_a_policy(folders):
-  fig = caps.draw(folders)
+  fig = accuracy_by_cap.draw(folders)
   assert [ax.get_ylabel() for ax in fig.axes] == [
     'AIME24\naccuracy, %',
     'AMC\naccuracy, %',

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax import phases, schedules
+from siri_jax.algorithm import phases, schedules
 
 
 def caps_of(name, steps, **settings):

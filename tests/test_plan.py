@@ -5,7 +5,7 @@ import pytest
 from ml_collections import config_dict
 
 from configs import cosine640
-from siri_jax import plan
+from siri_jax.config import plan
 from tests import tiny
 
 

@@ -1,7 +1,7 @@
 """The twin of every plug-in: its family's contract, run on all of them.
 
 Here stands one settings line for each plug-in, but for the schedules, whose
-lines are those of configs/schedules.py; one that is not listed fails.
+lines are those of schedule_presets.py; one that is not listed fails.
 """
 
 import functools
@@ -13,12 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import schedules
-from siri_jax import lookup, losses
+from siri_jax import plugins
+from siri_jax.algorithm import losses, schedule_presets
 
 CLIP = dict(low=0.2, high=0.28)
 SETTINGS = {
-  'schedule': schedules.lines(low=32, high=64, period=16),
+  'schedule': schedule_presets.lines(low=32, high=64, period=16),
   'reward': dict(
     length_capped={},
     overlong_buffer=dict(buffer=4, factor=0.5),
@@ -50,26 +50,26 @@ def twins(family):
 
 def bound(family, name):
   extra = losses.EXTRA if family == 'loss' else ()
-  return lookup.find(family, name, SETTINGS[family][name], extra)
+  return plugins.find(family, name, SETTINGS[family][name], extra)
 
 
 @pytest.mark.parametrize('family', SETTINGS)
 def test_every_plugin_has_its_settings_line(family):
-  assert set(lookup.names(family)) == set(SETTINGS[family])
+  assert set(plugins.names(family)) == set(SETTINGS[family])
 
 
 @pytest.mark.parametrize('family', SETTINGS)
 def test_no_setting_has_a_default(family):
-  for name in lookup.names(family):
-    plugin = lookup.function(family, name)
+  for name in plugins.names(family):
+    plugin = plugins.function(family, name)
     parameters = inspect.signature(plugin).parameters.values()
     assert [p.name for p in parameters if p.default is not p.empty] == []
 
 
 @pytest.mark.parametrize('family', SETTINGS)
 def test_every_docstring_names_arguments_results_and_errors(family):
-  for name in lookup.names(family):
-    text = lookup.function(family, name).__doc__
+  for name in plugins.names(family):
+    text = plugins.function(family, name).__doc__
     for part in ('Args:', 'Returns:', 'Raises:'):
       assert part in text, (name, part)
 
@@ -133,7 +133,7 @@ def loss_arguments(name, tokens=12, seed=0):
   logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
   mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
   given = {'ref_logp': ref, 'sampler_logp': old, 'entropy': -entropy}
-  takes = lookup.settings_of(lookup.function('loss', name))
+  takes = plugins.settings_of(plugins.function('loss', name))
   extra = {k: np.float32(v) for k, v in given.items() if k in takes}
   return [np.float32(x) for x in (logp, old, adv, mask)], extra
 

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax.models import hf_config, policies, qwen2
+from siri_jax.models import qwen2
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import initial
 from tests import tiny
 
 HF_CONFIG = dict(
@@ -36,23 +38,23 @@ def model_folder(tmp_path):
 
 
 def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
-  shape = policies.shape_of(c, vocab=22)
+  shape = initial.shape_of(c, vocab=22)
   assert shape == qwen2.Shape(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False)
 
 
 def test_fresh_parameters_are_of_the_shape_and_float32(c):
-  shape = policies.shape_of(c, vocab=22)
-  params = policies.parameters(c, shape, builders.here(shape))
+  shape = initial.shape_of(c, vocab=22)
+  params = initial.parameters(c, shape, builders.here(shape))
   sizes = jax.tree.map(jnp.shape, params)
   assert sizes == qwen2.array_shapes(shape)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
 
 
 def test_fresh_parameters_are_a_function_of_the_seed(c):
-  shape = policies.shape_of(c, vocab=22)
+  shape = initial.shape_of(c, vocab=22)
 
   def embedding():
-    return policies.parameters(c, shape, builders.here(shape))['embed']
+    return initial.parameters(c, shape, builders.here(shape))['embed']
 
   first = embedding()
   np.testing.assert_array_equal(embedding(), first)
@@ -62,30 +64,30 @@ def test_fresh_parameters_are_a_function_of_the_seed(c):
 
 def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):
   c.policy, c.model_path = 'pretrained', str(model_folder)
-  shape = policies.shape_of(c, vocab=22)
+  shape = initial.shape_of(c, vocab=22)
   assert (shape.vocab, shape.mlp, shape.head_dim) == (32, 24, 8)
   # More rows than ids are padding; as many are none.
-  assert policies.shape_of(c, vocab=32) == shape
+  assert initial.shape_of(c, vocab=32) == shape
 
 
 def test_a_folder_without_parameters_has_a_shape_and_is_unfit_for_a_run(
   c, model_folder
 ):
-  policies.refuse_unfit(c, policies.shape_of(c, vocab=22))  # A fresh one.
+  initial.refuse_unfit(c, initial.shape_of(c, vocab=22))  # A fresh one.
   c.policy, c.model_path = 'pretrained', str(model_folder)
   with pytest.raises(hf_config.FolderError, match=r'has no \*\.safetensors'):
-    policies.refuse_unfit(c, policies.shape_of(c, vocab=22))
+    initial.refuse_unfit(c, initial.shape_of(c, vocab=22))
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(
   c, model_folder
 ):
   c.policy, c.model_path = 'pretrained', str(model_folder)
-  with pytest.raises(policies.MismatchError, match=r'32 ids.* 33'):
-    policies.shape_of(c, vocab=33)
+  with pytest.raises(initial.MismatchError, match=r'32 ids.* 33'):
+    initial.shape_of(c, vocab=33)
 
 
 def test_a_folder_without_a_model_is_refused_by_its_path(c, tmp_path):
   c.policy, c.model_path = 'pretrained', str(tmp_path / 'none')
   with pytest.raises(hf_config.FolderError, match=r'none/config\.json'):
-    policies.shape_of(c, vocab=22)
+    initial.shape_of(c, vocab=22)

@@ -6,8 +6,9 @@ import json
 import pytest
 import tiny_tokenizer
 
-from siri_jax.data import card, prepare, problems, schemas
-from tools import prepare_data
+from siri_jax.commands import prepare as prepare_data
+from siri_jax.data import problems
+from siri_jax.data.prepare import card, clean, columns
 
 SUFFIX = " Let's think step by step and output the final answer within"
 SUFFIX += ' \\boxed{}.'
@@ -29,7 +30,7 @@ def _row(text='1+1=?', answer='2', **more):
 
 
 def _read(path):
-  rows, faults = zip(*schemas.read(path), strict=True)
+  rows, faults = zip(*columns.read(path), strict=True)
   assert not any(faults)
   return rows
 
@@ -116,10 +117,10 @@ def test_parquet_that_is_cut_or_has_bad_rows_is_named(tmp_path):
   path = tmp_path / 'set.parquet'
   rows = [_row(), _row(answer='')]
   parquet.write_table(pyarrow.Table.from_pylist(rows), path)
-  *_, (_, fault) = schemas.read(path)
+  *_, (_, fault) = columns.read(path)
   assert fault.startswith("set.parquet:row 2: the answer is ''")
   path.write_bytes(path.read_bytes()[:-8])
-  ((_, fault),) = schemas.read(path)
+  ((_, fault),) = columns.read(path)
   assert fault.startswith('set.parquet:row 1: not readable as Parquet')
 
 
@@ -143,7 +144,7 @@ def test_bad_rows_are_named_by_file_and_line(tmp_path, row, told):
   line = row if isinstance(row, str) else json.dumps(row)
   path = tmp_path / 'set.jsonl'
   path.write_text(json.dumps(_row()) + '\n' + line + '\n')
-  (good, none), (bad, fault) = schemas.read(path)
+  (good, none), (bad, fault) = columns.read(path)
   assert good
   assert not none
   assert not bad
@@ -155,7 +156,7 @@ def test_bad_rows_of_an_array_are_named_by_their_line(tmp_path):
   path = tmp_path / 'set.json'
   rows = [_row(), _row(answer=''), 3]
   path.write_text(json.dumps(rows, indent=0)[:-2] + ', {"problem": "1')
-  faults = [fault for _, fault in schemas.read(path) if fault]
+  faults = [fault for _, fault in columns.read(path) if fault]
   assert faults[0].startswith("set.json:6: the answer is ''")
   assert faults[1] == 'set.json:10: not an object'
   assert faults[2].startswith('set.json:10: not JSON: ')
@@ -180,17 +181,17 @@ def test_conflicts_are_settled_by_the_named_policy(tmp_path, policy, wanted):
     path = _jsonl(
       tmp_path / f'{number}.jsonl', *(_row(answer=a) for a in found)
     )
-    (group,) = prepare.grouped(_read(path)).values()
-    row = prepare.chosen(group, policy)
+    (group,) = clean.grouped(_read(path)).values()
+    row = clean.chosen(group, policy)
     stood.append(row and row.problem.answer)
   assert stood == wanted
-  assert set(prepare.CONFLICTS) == {'drop', 'first', 'majority'}
+  assert set(clean.CONFLICTS) == {'drop', 'first', 'majority'}
 
 
 def test_overlap_is_found_through_spacing_signs_and_case():
   held_out = [problems.types.Problem('t', 'Find $x+1$.', '2', '')]
   texts = ['find  x + 1', 'Find $x+2$.']
-  assert prepare.overlap(texts, held_out) == {'find  x + 1': 't'}
+  assert clean.overlap(texts, held_out) == {'find  x + 1': 't'}
 
 
 def test_a_run_writes_clean_problems_and_says_what_it_did(tmp_path, capsys):

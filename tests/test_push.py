@@ -11,9 +11,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from siri_jax.models import names
-from siri_jax.rollout import push
-from siri_jax.rollout.vllm_plugin import guard, parts, reading
+from siri_jax.models import hf_names
+from siri_jax.rollout import weight_sync
+from siri_jax.rollout.vllm_plugin import auth, tensor_parallel, weight_reader
 
 SHAPE = builders.tiny_shape()
 DTYPE = 'bfloat16'
@@ -22,10 +22,10 @@ DTYPE = 'bfloat16'
 def wanted_by(rank, ranks):
   """What a rank of so many takes."""
   return {
-    name: reading.Wanted(
-      source.size, DTYPE, parts.part_of(source, SHAPE, rank, ranks)
+    name: weight_reader.Wanted(
+      source.size, DTYPE, tensor_parallel.part_of(source, SHAPE, rank, ranks)
     )
-    for name, source in names.sources(SHAPE).items()
+    for name, source in hf_names.sources(SHAPE).items()
   }
 
 
@@ -33,26 +33,30 @@ WANTED = wanted_by(0, 1)
 
 
 def export(params):
-  return jax.tree.map(jnp.asarray, names.exported(params, jnp.bfloat16))
+  return jax.tree.map(jnp.asarray, hf_names.exported(params, jnp.bfloat16))
 
 
 def written(folder, version=3, export=export):
   """The Pushed of lively parameters."""
-  publisher = push.Publisher(folder, 'run', export, push_secs=1.0, sleeps=False)
+  publisher = weight_sync.Publisher(
+    folder, 'run', export, push_secs=1.0, sleeps=False
+  )
   return publisher.write(builders.lively(SHAPE), version)
 
 
 def read(folder, pushed, wanted=WANTED, rank=0, ranks=1):
-  return reading.read(folder, pushed.name, pushed.digest, wanted, rank, ranks)
+  return weight_reader.read(
+    folder, pushed.name, pushed.digest, wanted, rank, ranks
+  )
 
 
 def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
   params = builders.lively(SHAPE)
   found = read(tmp_path, written(tmp_path))
   assert found.keys() == WANTED.keys()
-  for name, (ours, layer, size) in names.sources(SHAPE).items():
+  for name, (ours, layer, size) in hf_names.sources(SHAPE).items():
     array = params[ours] if layer is None else params['layers'][ours][layer]
-    expected = names.to_theirs(ours, array).astype(ml_dtypes.bfloat16)
+    expected = hf_names.to_theirs(ours, array).astype(ml_dtypes.bfloat16)
     assert found[name].shape == size
     np.testing.assert_array_equal(
       found[name].view(np.uint16), np.asarray(expected).view(np.uint16), name
@@ -116,7 +120,7 @@ def test_each_file_is_looked_at_by_one_rank(tmp_path):
   for rank in range(4):
     try:
       read(tmp_path, pushed, wanted_by(rank, 4), rank, 4)
-    except reading.RefusedError:
+    except weight_reader.RefusedError:
       refused += 1
   assert refused == 1
 
@@ -154,8 +158,10 @@ def test_a_path_that_leads_out_of_the_root_is_refused(tmp_path, name):
   (root / pushed.name).rename(outside)
   (root / 'link-000003').symlink_to(outside)
   name = name.format(outside=outside)
-  with pytest.raises(reading.RefusedError, match='is not the name of a push'):
-    reading.read(root, name, pushed.digest, WANTED, 0, 1)
+  with pytest.raises(
+    weight_reader.RefusedError, match='is not the name of a push'
+  ):
+    weight_reader.read(root, name, pushed.digest, WANTED, 0, 1)
 
 
 @pytest.mark.faults
@@ -164,7 +170,9 @@ def test_a_symlink_within_a_push_is_refused(tmp_path):
   file = next(p for p in (tmp_path / pushed.name / 'arrays').rglob('0*'))
   file.rename(tmp_path / 'elsewhere')
   file.symlink_to(tmp_path / 'elsewhere')
-  with pytest.raises(reading.RefusedError, match='not those that were written'):
+  with pytest.raises(
+    weight_reader.RefusedError, match='not those that were written'
+  ):
     read(tmp_path, pushed)
 
 
@@ -203,7 +211,7 @@ def spoilt(kind):
 def test_files_that_are_not_those_that_were_written_are_refused(tmp_path, kind):
   pushed = written(tmp_path)
   spoilt(kind)(tmp_path / pushed.name)
-  with pytest.raises(reading.RefusedError, match=str(tmp_path)):
+  with pytest.raises(weight_reader.RefusedError, match=str(tmp_path)):
     read(tmp_path, pushed)
 
 
@@ -218,7 +226,7 @@ def test_arrays_of_another_model_are_refused_and_named(tmp_path):
     {**WANTED, 'model.more': WANTED[norm]},
   ):
     wrong = 'model.more' if 'model.more' in wanted else norm
-    with pytest.raises(reading.RefusedError, match=wrong):
+    with pytest.raises(weight_reader.RefusedError, match=wrong):
       read(tmp_path, pushed, wanted)
 
 
@@ -232,7 +240,7 @@ def test_what_is_not_finite_is_refused(tmp_path, bad):
 
   pushed = written(tmp_path, export=poisoned)
   with pytest.raises(
-    reading.RefusedError, match=r'finite: model\.norm\.weight'
+    weight_reader.RefusedError, match=r'finite: model\.norm\.weight'
   ):
     read(tmp_path, pushed)
 
@@ -251,13 +259,13 @@ def answered(path, headers=(), kind='http'):
     sent.append(message.get('status') or message.get('code'))
 
   scope = {'type': kind, 'path': path, 'headers': list(headers)}
-  asyncio.run(guard.Guard(inside)(scope, None, send))
+  asyncio.run(auth.Guard(inside)(scope, None, send))
   return sent[0]
 
 
 @pytest.mark.faults
 def test_no_route_but_health_answers_without_the_key(monkeypatch):
-  monkeypatch.setenv(guard.KEY, 'secret')
+  monkeypatch.setenv(auth.KEY, 'secret')
   key = (b'authorization', b'Bearer secret')
   assert answered('/health') == 'inside'
   for path in ('/metrics', '/v1/models', '/update_weights', '/', '/health/x'):
@@ -267,6 +275,6 @@ def test_no_route_but_health_answers_without_the_key(monkeypatch):
     assert answered(path, [key]) == 'inside'
   assert answered('/socket', kind='websocket') == 1008
   assert answered('', kind='lifespan') == 'inside'
-  monkeypatch.delenv(guard.KEY)
-  with pytest.raises(KeyError, match=guard.KEY):
+  monkeypatch.delenv(auth.KEY)
+  with pytest.raises(KeyError, match=auth.KEY):
     answered('/metrics')

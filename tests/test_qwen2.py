@@ -11,9 +11,11 @@ import pytest
 import torch
 import transformers
 
-from siri_jax import steps
-from siri_jax.data import packing
-from siri_jax.models import attention, hf, hf_config, qwen2
+from siri_jax import compiled
+from siri_jax.algorithm import packing
+from siri_jax.models import attention, qwen2
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import load
 
 
 def their_model(heads, kv_heads, tied, mlp=40):
@@ -87,7 +89,7 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   model.save_pretrained(tmp_path)
   shape = hf_config.read_shape(tmp_path)
   assert (shape.heads, shape.kv_heads, shape.tied) == (heads, kv_heads, tied)
-  params = hf.read_parameters(tmp_path, shape, builders.here(shape))
+  params = load.read_parameters(tmp_path, shape, builders.here(shape))
   ids = random_tokens(2, 13)
   positions, segments = plain_row(ids)
   positions = positions + np.int32([[0], [16000]])  # And far into a response.
@@ -117,7 +119,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
   model = their_model(heads, kv_heads, tied)
   model.save_pretrained(tmp_path)
   shape = hf_config.read_shape(tmp_path)
-  params = hf.read_parameters(tmp_path, shape, builders.here(shape))
+  params = load.read_parameters(tmp_path, shape, builders.here(shape))
   plain = builders.random_samples([26, 11, 1, 8, 17, 29] * 6, vocab=53)
 
   def theirs():
@@ -132,7 +134,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
 
   def ours(dtype):
     recipe = builders.tiny_recipe(shape, dtype=jnp.dtype(dtype))
-    read = steps.reader(recipe, builders.one_device(recipe))
+    read = compiled.reader(recipe, builders.one_device(recipe))
     return np.asarray(read(params, rows, np.int32(count)))
 
   rows, count = theirs()

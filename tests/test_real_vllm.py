@@ -14,22 +14,18 @@ import pytest
 import real_vllm
 import tiny_tokenizer
 
-from siri_jax import (
-  blueprint,
-  evaluate,
-  main,
-  opening,
-  plan,
-  task_files,
-  types,
-  xla,
-)
+from siri_jax import build, main, types
 from siri_jax.analysis import runs
-from siri_jax.data import chat
-from siri_jax.models import policies
-from siri_jax.rollout import sampler, wire
+from siri_jax.commands import export
+from siri_jax.config import plan
+from siri_jax.config import recipe as blueprint
+from siri_jax.data import chat, load
+from siri_jax.evaluation import evaluate
+from siri_jax.models.hf import initial
+from siri_jax.rollout import engines as sampler
+from siri_jax.rollout import http_client
+from siri_jax.runtime import xla_flags
 from tests import tiny
-from tools import export_hf
 
 pytestmark = real_vllm.NEEDED
 
@@ -49,22 +45,20 @@ def engines(served, cache):
   c.server_kw.urls = (served[2].url,)
   c.server_kw.folder = served[0][-1].partition('=')[2]
   c.server_kw.told, c.server_kw.patience_secs = 1.0, 60.0
-  xla.set_up(c.cache_dir)
-  task, _ = task_files.checked(c)
-  shape = policies.shape_of(c, task.vocab)
+  xla_flags.set_up(c.cache_dir)
+  task, _ = load.checked(c)
+  shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
   recipe = blueprint.recipe_of(made, shape)
-  _, layout, programs = opening.laid_out(
-    made, task, recipe, longest=made.longest
-  )
-  params = policies.parameters(c, shape, layout.state.params)
+  _, layout, programs = build.laid_out(made, task, recipe, longest=made.longest)
+  params = initial.parameters(c, shape, layout.state.params)
   params = jax.tree.map(lambda x: 8 * x, params)  # Far from all alike.
   both = []
   with contextlib.ExitStack() as stack:
     for name in ('vllm', 'embedded'):
       c.sampler = name
       both.append(
-        opening.engine_of(
+        build.engine_of(
           plan.make(c),
           programs,
           task,
@@ -129,7 +123,7 @@ def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
     label = served[2].get('/weight_info')
     bad = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(np.nan), params)
     publisher = real._publisher
-    with pytest.raises(wire.PassingError, match='not finite'):
+    with pytest.raises(http_client.PassingError, match='not finite'):
       publisher.bring(served[2], publisher.write(bad, 1))
     assert served[2].get('/weight_info') == label
     after = greedy(real, task)
@@ -139,13 +133,13 @@ def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
 
 def test_no_route_but_health_answers_without_the_key(served, monkeypatch):
   line = served[2]
-  monkeypatch.delenv(wire.KEY)
+  monkeypatch.delenv(http_client.KEY)
   line.ask('GET', '/health')
   for path in ('/metrics', '/v1/models', '/weight_info', '/server_info', '/'):
-    with pytest.raises(wire.ServerError, match='401'):
+    with pytest.raises(http_client.ServerError, match='401'):
       line.get(path)
   for path in ('/update_weights', '/inference/v1/generate', '/collective_rpc'):
-    with pytest.raises(wire.ServerError, match='401'):
+    with pytest.raises(http_client.ServerError, match='401'):
       line.post(path, {})
 
 
@@ -173,7 +167,7 @@ def test_term_ends_the_server_cleanly(served):
   _, process, line = served
   process.send_signal(signal.SIGTERM)
   assert process.wait() == main.DONE
-  with pytest.raises(wire.PassingError, match='cannot be reached'):
+  with pytest.raises(http_client.PassingError, match='cannot be reached'):
     line.ask('GET', '/health')
 
 
@@ -214,7 +208,7 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
   run, folder = tmp_path / 'run', tmp_path / 'export'
   told = (*questions, '--config.total_steps=2')
   assert launch.here(run, cache, *told) == main.DONE
-  assert export_hf.main([f'--run={run}', f'--to={folder}']) == export_hf.DONE
+  assert export.main([f'--run={run}', f'--to={folder}']) == export.DONE
   with real_vllm.opened(tmp_path, folder) as line:
     words = launch.arguments(run, cache, *told, '--samples=1')
     words.append(f'--weights=newest,{line.url}')

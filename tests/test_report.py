@@ -8,8 +8,9 @@ import pytest
 from made_runs import make, sample
 from test_figures import keep
 
-from siri_jax.analysis import figures, runs
-from tools import report
+from siri_jax.analysis import runs
+from siri_jax.analysis.figures import catalog
+from siri_jax.commands import report
 
 NASTY = (
   '<script>alert(1)</script> wait </style><style>body{display:none}</style>'
@@ -42,8 +43,8 @@ class Reader(html.parser.HTMLParser):
 @pytest.fixture
 def few(monkeypatch):
   """Two figures instead of all, which take seconds."""
-  some = {k: figures.every()[k] for k in ('entropy', 'words')}
-  monkeypatch.setattr(figures, 'every', lambda chosen: some)
+  some = {k: catalog.every()[k] for k in ('entropy', 'words')}
+  monkeypatch.setattr(catalog, 'every', lambda chosen: some)
 
 
 def nasty_run(path, **changes):

@@ -4,7 +4,7 @@ import builders
 import numpy as np
 import pytest
 
-from siri_jax import rewards
+from siri_jax.algorithm import rewards
 
 
 def test_the_capped_reward_is_the_graders_verdict():

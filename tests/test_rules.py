@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from siri_jax import lookup
-from siri_jax.grading import extract, filter, rules, spelling
+from siri_jax import plugins
+from siri_jax.grading import extract, limits, normalize, rules
 
 VALUES = dict(verify_kw={})
 RULES = {
@@ -40,7 +40,7 @@ def right(rule, gold, text, kind='answer', **settings):
 
 
 def test_every_rule_has_its_settings_here():
-  assert lookup.names('rule') == list(RULES)
+  assert plugins.names('rule') == list(RULES)
 
 
 @pytest.mark.parametrize('rule', RULES)
@@ -243,7 +243,7 @@ def test_math_verifys_own_options_reach_it():
   ],
 )
 def test_what_blows_up_is_never_computed(answer, why):
-  assert filter.too_costly(answer) == why
+  assert limits.too_costly(answer) == why
   for rule in ('math_verify', 'either'):
     assert not right(rule, '\\sqrt{2}', answer)
 
@@ -263,7 +263,7 @@ def test_what_blows_up_is_never_computed(answer, why):
   ],
 )
 def test_answers_of_real_problems_are_computed(answer):
-  assert filter.too_costly(answer) == ''
+  assert limits.too_costly(answer) == ''
 
 
 @pytest.mark.parametrize('rule', ['deepscaler', 'math_verify', 'either'])
@@ -314,19 +314,19 @@ def golds(shared_data):
 
 
 def test_hardly_a_gold_of_the_training_set_is_too_costly(golds):
-  costly = [gold for gold in golds if filter.too_costly(gold)]
+  costly = [gold for gold in golds if limits.too_costly(gold)]
   assert costly == ['3^{-174762.6667}']
 
 
 def test_golds_are_right_as_they_stand_and_wrong_by_one(golds):
   for gold in random.Random(0).sample(golds, 300):
     assert right('deepscaler', gold, gold), gold
-    if spelling.number(gold) is not None:
+    if normalize.number(gold) is not None:
       more = re.sub(r'\d+', lambda m: str(int(m[0]) + 1), gold, count=1)
       assert not right('deepscaler', gold, more), gold
 
 
 def test_a_spelling_is_its_own_spelling(golds):
   # Without lists: '81, 256' loses its space and '81,256' is one number.
-  spelt = {spelling.spell(gold) for gold in golds if ',' not in gold}
-  assert [each for each in spelt if spelling.spell(each) != each] == []
+  spelt = {normalize.spell(gold) for gold in golds if ',' not in gold}
+  assert [each for each in spelt if normalize.spell(each) != each] == []

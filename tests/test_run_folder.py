@@ -13,8 +13,8 @@ import time
 import numpy as np
 import pytest
 
-from siri_jax import disk, run_folder
-from siri_jax.rollout.vllm_plugin import reading
+from siri_jax.rollout.vllm_plugin import weight_reader
+from siri_jax.runtime import files, run_folder
 
 CONFIG = {
   'seed': 3,
@@ -122,7 +122,7 @@ def test_a_run_may_grow_longer_but_not_shorter(tmp_path):
 def test_an_allowed_change_is_an_event(tmp_path):
   begun(tmp_path)
   begun(tmp_path, changed(seed=4), allow_change=('seed',))
-  (event,) = disk.read_records(tmp_path / 'events.jsonl')
+  (event,) = files.read_records(tmp_path / 'events.jsonl')
   assert event['kind'] == 'settings_changed'
   assert event['changes'] == [['seed', 3, 4]]
 
@@ -195,7 +195,7 @@ def test_a_record_is_a_line_of_strict_json_in_the_given_order(folder):
 
 def test_a_record_is_in_the_file_as_soon_as_it_is_appended(folder):
   folder.append('eval', {'step': 0})
-  assert disk.read_records(folder.path / 'eval.jsonl') == [{'step': 0}]
+  assert files.read_records(folder.path / 'eval.jsonl') == [{'step': 0}]
 
 
 def with_steps(folder, steps, torn=''):
@@ -208,7 +208,7 @@ def with_steps(folder, steps, torn=''):
 
 def test_a_reader_skips_a_torn_last_line(folder):
   path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
-  assert [r['step'] for r in disk.read_records(path)] == [0, 1]
+  assert [r['step'] for r in files.read_records(path)] == [0, 1]
 
 
 def test_opening_cuts_a_torn_line_so_that_the_next_stands_alone(tmp_path):
@@ -216,7 +216,7 @@ def test_opening_cuts_a_torn_line_so_that_the_next_stands_alone(tmp_path):
     path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
   with opened(tmp_path) as folder:
     folder.append('metrics', {'step': 2})
-  assert [r['step'] for r in disk.read_records(path)] == [0, 1, 2]
+  assert [r['step'] for r in files.read_records(path)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize('torn', ['', '{"step": 4}', '{"st', '\0\0', 'x\n'])
@@ -251,7 +251,7 @@ def test_a_rewind_that_is_cut_short_leaves_the_records(folder, monkeypatch):
 def test_damage_before_the_last_line_is_named_by_file_and_line(folder):
   path = with_steps(folder, (0,), torn='{"step": \n{"step": 2}\n')
   with pytest.raises(ValueError, match=r'metrics\.jsonl:2 is not a JSON obj'):
-    disk.read_records(path)
+    files.read_records(path)
 
 
 # Rollouts, and the clock.
@@ -278,7 +278,7 @@ def test_rollouts_are_the_same_bytes_at_any_hour(folder, monkeypatch):
 def test_events_stand_in_the_order_in_which_they_happened(folder):
   folder.event('resumed', step=5)
   folder.event('skipped', step=6, why='loss is nan')
-  events = disk.read_records(folder.path / 'events.jsonl')
+  events = files.read_records(folder.path / 'events.jsonl')
   assert [e['kind'] for e in events] == ['resumed', 'skipped']
   assert events[1]['why'] == 'loss is nan'
 
@@ -301,4 +301,4 @@ def test_a_runs_id_may_name_a_push_whatever_its_folder_is_called(
     folder.start(0)
   found = json.loads((tmp_path / name / 'RUN.json').read_text())['id']
   assert found.startswith(begins)
-  assert reading.NAME.fullmatch(f'{found}-000640')
+  assert weight_reader.NAME.fullmatch(f'{found}-000640')

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from made_runs import POINTS, evaluation, make, sample
 
-from siri_jax import disk
-from siri_jax.analysis import groups, runs, tables
+from siri_jax.analysis import dataframes, runs, seeds
+from siri_jax.runtime import files
 
 
 def branched(path, parent, step, **changes):
@@ -69,10 +69,10 @@ def test_a_branchs_samples_are_its_parents_up_to_where_it_begins(tmp_path):
     for step in steps:
       rows = [sample(step=step, why=path.name)]
       (path / f'eval/{step:06d}').mkdir(parents=True)
-      text = ''.join(disk.to_json(row) + '\n' for row in rows)
+      text = ''.join(files.to_json(row) + '\n' for row in rows)
       target = path / f'eval/{step:06d}/held_out.jsonl.gz'
       target.write_bytes(runs.gzip.compress(text.encode()))
-  found = tables.samples([runs.read(made[1])])
+  found = dataframes.samples([runs.read(made[1])])
   assert list(zip(found.step, found.why, strict=True)) == [
     (0, 'old'),
     (8, 'old'),
@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_drawn_is_named_by_its_line(
   ],
 )
 def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
-  lines = [disk.to_json(r) for r in (sample(), row)]
+  lines = [files.to_json(r) for r in (sample(), row)]
   path = tmp_path / 'held_out.jsonl.gz'
   path.write_bytes(runs.gzip.compress('\n'.join(lines).encode()))
   with pytest.raises(ValueError, match=rf'held_out\.jsonl\.gz:{what}'):
@@ -141,7 +141,7 @@ def test_a_config_that_is_not_a_runs_is_refused(tmp_path):
 def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
   made = [make(tmp_path / f's{seed}', seed=seed) for seed in range(3)]
   made.append(make(tmp_path / 'other', schedule='constant'))
-  found = groups.of(runs.read_all(made))
+  found = seeds.of(runs.read_all(made))
   assert [(g.label, len(g.runs)) for g in found] == [
     ('cosine', 3),
     ('constant', 1),
@@ -153,7 +153,7 @@ def test_settings_that_change_nothing_learned_make_no_other_group(tmp_path):
     make(tmp_path / f's{seed}', seed=seed, server_kw={'port': seed})
     for seed in range(2)
   ]
-  assert len(groups.of(runs.read_all(made))) == 1
+  assert len(seeds.of(runs.read_all(made))) == 1
 
 
 def test_groups_of_one_schedule_are_told_apart_by_what_differs(tmp_path):
@@ -162,7 +162,7 @@ def test_groups_of_one_schedule_are_told_apart_by_what_differs(tmp_path):
     make(tmp_path / f'p{period}', schedule_kw={**kw, 'period': period})
     for period in (8, 16)
   ]
-  labels = [group.label for group in groups.of(runs.read_all(made))]
+  labels = [group.label for group in seeds.of(runs.read_all(made))]
   assert labels == ['cosine, period 8', 'cosine, period 16']
 
 
@@ -170,13 +170,13 @@ def test_an_ablations_arms_have_their_own_names(tmp_path):
   arms = [{'name': f's{seed}', 'arm': 'short cycle'} for seed in range(2)]
   (tmp_path / 'ablation.json').write_text(json.dumps({'runs': arms}))
   made = [make(tmp_path / f's{seed}', seed=seed) for seed in range(2)]
-  assert [g.label for g in groups.of(runs.read_all(made))] == ['short cycle']
+  assert [g.label for g in seeds.of(runs.read_all(made))] == ['short cycle']
 
 
 def test_a_branch_is_another_setting_than_the_run_from_the_start(tmp_path):
   made = [make(tmp_path / 'a')]
   made.append(branched(tmp_path / 'b', '../a', 8))
-  labels = [group.label for group in groups.of(runs.read_all(made))]
+  labels = [group.label for group in seeds.of(runs.read_all(made))]
   assert labels == ['cosine', 'cosine from 8']
 
 
@@ -184,7 +184,7 @@ def test_a_band_is_the_mean_and_reach_of_the_seeds_that_got_there(tmp_path):
   made = [make(tmp_path / 'a', steps=3), make(tmp_path / 'b', steps=2, seed=1)]
   path = made[1] / 'metrics.jsonl'
   path.write_text(path.read_text().replace('"entropy": 0.4', '"entropy": 0.6'))
-  (group,) = groups.of(runs.read_all(made))
+  (group,) = seeds.of(runs.read_all(made))
   steps, mean, low, high = group.band('entropy')
   np.testing.assert_array_equal(steps, [0, 1, 2])
   np.testing.assert_allclose(mean, [0.5, 0.5, 0.4])
@@ -197,7 +197,7 @@ def test_a_band_is_the_mean_and_reach_of_the_seeds_that_got_there(tmp_path):
 def test_a_point_is_of_the_seeds_that_have_got_there(tmp_path):
   higher = [{**POINTS[0], 'accuracy': 0.7}]
   made = [make(tmp_path / 'a'), make(tmp_path / 'b', seed=1, evals=higher)]
-  (group,) = groups.of(runs.read_all(made))
+  (group,) = seeds.of(runs.read_all(made))
   start, compressed, _ = group.points('held_out')
   assert start.accuracy == pytest.approx((60, 50, 70))
   assert compressed.accuracy == pytest.approx((60, 59, 61))  # One's error.
@@ -210,18 +210,18 @@ def test_a_point_is_of_the_seeds_that_have_got_there(tmp_path):
 def test_tables_have_a_row_a_step_and_an_evaluation(tmp_path):
   made = [make(tmp_path / f's{seed}', steps=3, seed=seed) for seed in (0, 1)]
   read = runs.read_all(made)
-  steps = tables.steps(read)
+  steps = dataframes.steps(read)
   assert list(steps.columns[:3]) == ['run', 'setting', 'seed']
   assert list(steps.seed) == [0, 0, 0, 1, 1, 1]
   assert list(steps.step) == [0, 1, 2, 0, 1, 2]
-  evaluations = tables.evaluations(read)
+  evaluations = dataframes.evaluations(read)
   assert list(evaluations.accuracy) == 2 * [0.5, 0.6, 0.75]
   assert set(evaluations.setting) == {'cosine'}
 
 
 def test_a_run_that_has_just_begun_has_empty_tables(tmp_path):
   read = [runs.read(make(tmp_path, steps=0, evals=[]))]
-  for table in (tables.steps, tables.evaluations, tables.samples):
+  for table in (dataframes.steps, dataframes.evaluations, dataframes.samples):
     assert len(table(read)) == 0
 
 
@@ -234,5 +234,5 @@ def test_a_cut_samples_length_is_the_cap_where_any_was_cut(tmp_path):
   ]
   text = ''.join(json.dumps(record) + '\n' for record in cut)
   (path / 'metrics.jsonl').write_text(text)
-  found = tables.steps([runs.read(path)]).length_cut
+  found = dataframes.steps([runs.read(path)]).length_cut
   np.testing.assert_array_equal(found, [np.nan, 85, 69])

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from siri_jax import schedules
+from siri_jax.algorithm import schedules
 
 LOW, HIGH = 8192, 16384
 PERIODS = 320, 480, 640

@@ -3,7 +3,7 @@
 import pytest
 
 from configs import base, quickstart
-from siri_jax import settings
+from siri_jax.config import schema
 from tests import tiny
 
 
@@ -14,24 +14,24 @@ def c():
 
 def test_every_setting_of_base_has_a_rule_and_no_other_has():
   c = base.get_config()
-  assert set(settings.RULES) == set(c)
-  for key, rules in settings.INNER.items():
+  assert set(schema.RULES) == set(c)
+  for key, rules in schema.INNER.items():
     assert set(rules) == set(c[key])
 
 
 def test_the_values_of_base_will_do_but_for_the_path_that_only_a_user_knows():
-  (fault,) = settings.faults(base.get_config())
+  (fault,) = schema.faults(base.get_config())
   assert 'model_path' in fault
 
 
 def test_a_sound_config_has_no_faults(c):
-  assert settings.faults(c) == []
+  assert schema.faults(c) == []
 
 
 def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
   c.learning_rat = 1e-3
   c.model_kw.head = 4
-  assert settings.faults(c) == [
+  assert schema.faults(c) == [
     'learning_rat is not a setting; did you mean learning_rate?',
     'model_kw.head is not a setting; did you mean model_kw.heads?',
   ]
@@ -39,7 +39,7 @@ def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
 
 def test_what_is_missing_is_named_with_what_it_should_be(c):
   del c.group, c.model_kw.mlp
-  assert settings.faults(c) == [
+  assert schema.faults(c) == [
     'group is missing, a whole number of 2 or more',
     'model_kw.mlp is missing, a whole number of 1 or more',
   ]
@@ -47,10 +47,10 @@ def test_what_is_missing_is_named_with_what_it_should_be(c):
 
 def test_a_warm_start_hears_of_all_that_its_settings_lack():
   c = quickstart.get_config()
-  assert settings.faults(c) == []
+  assert schema.faults(c) == []
   del c.warm_kw.rounds
   c.warm_kw.gate = dict(copied=0.99)
-  (fault,) = settings.faults(c)
+  (fault,) = schema.faults(c)
   assert "policy='warm_started': warm_kw.rounds is missing" in fault
   assert "warm_kw.gate={'copied': 0.99} is not dict(copied=" in fault
 
@@ -59,20 +59,20 @@ def test_a_warm_start_hears_of_all_that_its_settings_lack():
 def test_a_whole_number_is_nothing_else(c, value):
   with c.ignore_type():
     c.prompts = value
-  (fault,) = settings.faults(c)
+  (fault,) = schema.faults(c)
   assert fault == f'prompts={value!r} is not a whole number of 1 or more'
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), 0.0, -1.0])
 def test_a_temperature_is_a_finite_number_above_zero(c, value):
   c.temperature = value
-  (fault,) = settings.faults(c)
+  (fault,) = schema.faults(c)
   assert fault == f'temperature={value!r} is not a number above 0'
 
 
 def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
   c.advantage_kw.eps = float('nan')
-  assert settings.faults(c) == ['advantage_kw.eps=nan is not finite']
+  assert schema.faults(c) == ['advantage_kw.eps=nan is not finite']
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,7 @@ def test_processes_are_told_apart_by_all_of_an_address_or_none(
 ):
   c.hosts_kw.update(hosts)
   c.mesh_kw.fsdp = c.micro_rows = devices
-  found = settings.faults(c)
+  found = schema.faults(c)
   assert len(found) == bool(told)
   assert told in ''.join(found)
 
@@ -101,7 +101,7 @@ def test_contradictions_are_looked_for_among_sound_settings_only(c):
   c.prompts = 0  # Else 0 samples would contradict minibatches.
   c.model_kw.heads = 3  # Odd, but a multiple of 1.
   c.model_kw.head_dim = 7
-  assert settings.faults(c) == [
+  assert schema.faults(c) == [
     'prompts=0 is not a whole number of 1 or more',
     'model_kw.head_dim=7 is odd',
   ]
@@ -112,7 +112,7 @@ def test_all_faults_come_at_once(c):
   c.adam_b1 = 1.0
   c.minibatches = 3
   c.mesh_kw.data = 3
-  faults = settings.faults(c)
+  faults = schema.faults(c)
   assert len(faults) == 4
   for part in ('seed=-1', 'adam_b1=1.0', 'minibatches=3', 'micro_rows=4'):
     assert any(fault.startswith(part) for fault in faults), part

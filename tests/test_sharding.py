@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec as P
 
-from siri_jax import sharding, steps
-from siri_jax.data import packing
-from siri_jax.models import qwen2
+from siri_jax import compiled
+from siri_jax.algorithm import packing
+from siri_jax.models import qwen2, sharding
 
 
 def mesh_of(data=1, fsdp=1, tensor=1):
@@ -61,7 +61,7 @@ def test_the_table_places_every_array_of_a_policy():
 def test_moments_lie_as_their_parameters_and_scalars_everywhere():
   recipe = builders.tiny_recipe(builders.tiny_shape())
   state = jax.eval_shape(
-    lambda p: steps.new_state(p, recipe.tx), {'layers': abstract()['layers']}
+    lambda p: compiled.new_state(p, recipe.tx), {'layers': abstract()['layers']}
   )
   placed = sharding.layout(mesh_of(2, 2, 2), state).state
   assert placed.step.spec == P()
@@ -103,7 +103,7 @@ def updated(gather='layer', **axes):
   """One optimiser step of a few samples on a mesh, back on the host."""
   shape = builders.tiny_shape(vocab=20)
   recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
-  state = steps.new_state(builders.lively(shape), recipe.tx)
+  state = compiled.new_state(builders.lively(shape), recipe.tx)
   layout = sharding.layout(mesh_of(**axes), state)
   samples = builders.random_samples([5, 2, 9, 4, 7, 3, 8, 1], vocab=20)
   rows, count = packing.pack(
@@ -112,7 +112,7 @@ def updated(gather='layer', **axes):
     advantages=np.linspace(-1, 2, 8, dtype=np.float32),
     fit=builders.fit(16, 4),
   )
-  state, metrics = steps.learner(recipe, layout)(
+  state, metrics = compiled.learner(recipe, layout)(
     sharding.put(state, layout.state),
     sharding.put(rows, layout.rows),
     np.int32(count),
@@ -151,13 +151,13 @@ def traced(shape, gather, remat='full', **axes):
   """The update of rows for eight devices, from shapes alone."""
   recipe = builders.tiny_recipe(shape, gather=gather, remat=remat)
   state = jax.eval_shape(
-    lambda: steps.new_state(builders.lively(shape), recipe.tx)
+    lambda: compiled.new_state(builders.lively(shape), recipe.tx)
   )
   layout = sharding.layout(mesh_of(**axes), state)
   rows, _ = packing.pack([], [], [], builders.fit(16, 8), capacity=8)
   kinds = ('int32', 'float32', 'bool', 'bool')
   scalars = (jax.ShapeDtypeStruct((), kind) for kind in kinds)
-  return steps.learner(recipe, layout).trace(state, rows, *scalars)
+  return compiled.learner(recipe, layout).trace(state, rows, *scalars)
 
 
 def collectives(gather):

@@ -7,8 +7,8 @@ import tiny_tokenizer
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import lookup, task_files, types
-from siri_jax.data import chat, problems, tasks
+from siri_jax import plugins, types
+from siri_jax.data import chat, load, problems, tasks
 
 SETTINGS = {
   'jsonl': ('train', 'evals', 'tokenizer', 'instruction'),
@@ -34,13 +34,13 @@ def settings(tmp_path):
 
 def test_every_task_is_listed_with_its_settings():
   assert {
-    name: tuple(lookup.settings_of(getattr(tasks, name)))
-    for name in lookup.names('task')
+    name: tuple(plugins.settings_of(getattr(tasks, name)))
+    for name in plugins.names('task')
   } == SETTINGS
 
 
 def test_files_become_a_task(settings):
-  task = lookup.find('task', 'jsonl', settings)()
+  task = plugins.find('task', 'jsonl', settings)()
   assert [p.id for p in task.train] == ['a', 'b']
   assert {name: len(held_out) for name, held_out in task.evals.items()} == {
     'test': 1
@@ -106,7 +106,7 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
 def test_held_out_sets_are_read_without_training_problems(settings):
   settings.train = ''
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
-  task, dropped = task_files.read(c)
+  task, dropped = load.read(c)
   assert (len(task.train), len(task.evals['test']), dropped) == (0, 1, 0)
 
 
@@ -114,4 +114,4 @@ def test_a_run_without_training_problems_is_refused_with_all_else(settings):
   settings.update(train='', tokenizer='nowhere')
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
-    task_files.checked(c)
+    load.checked(c)

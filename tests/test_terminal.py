@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from siri_jax import terminal
+from siri_jax.runtime import terminal
 
 RECORD = {
   'step': 11,

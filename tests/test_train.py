@@ -8,9 +8,10 @@ import numpy as np
 import optax
 import pytest
 
-from siri_jax import disk, train, types
+from siri_jax import trainer, types
 from siri_jax.grading.verdict import Verdict
-from siri_jax.rollout import sampler
+from siri_jax.rollout import engines
+from siri_jax.runtime import files
 from tests import tiny
 from tools import soak
 
@@ -30,7 +31,7 @@ def make_sample(length, **changes):
 
 
 def test_a_batch_lists_all_samples_group_by_group():
-  batch = train.as_batch(
+  batch = trainer.as_batch(
     [
       group(0, make_sample(3), make_sample(8), correct=[1, 0]),
       group(1, make_sample(9, finish_reason='length'), correct=[0]),
@@ -47,7 +48,7 @@ def test_a_batch_lists_all_samples_group_by_group():
 
 
 def test_a_sample_beyond_the_cap_counts_as_truncated_however_it_ended():
-  batch = train.as_batch([group(0, make_sample(9), make_sample(8))], cap=8)
+  batch = trainer.as_batch([group(0, make_sample(9), make_sample(8))], cap=8)
   np.testing.assert_array_equal(batch.truncated, [True, False])
 
 
@@ -55,16 +56,16 @@ def test_a_verdict_without_an_answer_is_unanswered():
   nothing = types.Group(
     builders.make_problem(), [make_sample(3)], [Verdict(False, '', 'no box')]
   )
-  assert not train.as_batch([nothing], cap=8).answered[0]
+  assert not trainer.as_batch([nothing], cap=8).answered[0]
 
 
 # Samples that were not asked for.
 
 
 def refused(*samples, n=2, cap=8, version=5):
-  sampling = sampler.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 0))
+  sampling = engines.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 0))
   with pytest.raises(ValueError, match='cannot be used') as refusal:
-    train.refuse_strangers([group(0, *samples)], sampling, version=version)
+    trainer.refuse_strangers([group(0, *samples)], sampling, version=version)
   return str(refusal.value)
 
 
@@ -73,9 +74,9 @@ def fresh(index, length=3, version=5):
 
 
 def test_samples_that_were_asked_for_pass():
-  sampling = sampler.Sampling(2, 8, 1.0, 1.0, 0, (0, 0, 0))
+  sampling = engines.Sampling(2, 8, 1.0, 1.0, 0, (0, 0, 0))
   whole = [group(0, fresh(0), fresh(1, 8)), group(1, fresh(1), fresh(0))]
-  train.refuse_strangers(whole, sampling, version=5)
+  trainer.refuse_strangers(whole, sampling, version=5)
 
 
 def test_samples_of_stale_weights_are_refused():
@@ -123,13 +124,13 @@ def diverging(in_row, most=3):
 
 def test_a_finite_update_is_not_noted():
   world, state, noted = diverging(in_row=0)
-  train.refuse_divergence(world, state)
+  trainer.refuse_divergence(world, state)
   assert noted == []
 
 
 def test_a_skipped_update_is_noted_and_the_run_goes_on():
   world, state, noted = diverging(in_row=2)
-  train.refuse_divergence(world, state)
+  trainer.refuse_divergence(world, state)
   assert noted[0] == {'step': 6, 'in_row': 2}
   assert noted[1].startswith('step 6: loss or gradient not finite')
 
@@ -137,15 +138,15 @@ def test_a_skipped_update_is_noted_and_the_run_goes_on():
 @pytest.mark.parametrize('in_row', [3, 4])
 def test_too_many_in_a_row_end_the_run(in_row):
   world, state, _ = diverging(in_row)
-  with pytest.raises(train.DivergedError, match='max_skipped=3'):
-    train.refuse_divergence(world, state)
+  with pytest.raises(trainer.DivergedError, match='max_skipped=3'):
+    trainer.refuse_divergence(world, state)
 
 
 # Whole steps.
 
 
 def records(world, name='metrics'):
-  return disk.read_records(world.folder.path / f'{name}.jsonl')
+  return files.read_records(world.folder.path / f'{name}.jsonl')
 
 
 def untimed(found):
@@ -161,7 +162,7 @@ def plain(tmp_path_factory, cache):
   with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
     world, state, _ = parts
     start = soak.digest(state.params)
-    state = train.train(*parts)
+    state = trainer.train(*parts)
     assert soak.digest(state.params) != start
     assert int(state.skipped) == 0
     return records(world), soak.digest(state.params)
@@ -185,7 +186,7 @@ def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
   plain, tmp_path, cache
 ):
   with tiny.opened(tmp_path, cache, ahead=1) as parts:
-    train.train(*parts)
+    trainer.train(*parts)
     found = records(parts[0])
   assert [r['weight_version'] for r in found] == [0, 0, 1, 2, 3, 4]
   assert [r['cap'] for r in found] == [r['cap'] for r in plain[0]]
@@ -206,7 +207,7 @@ def test_programs_are_compiled_in_the_first_step_and_never_again(plain):
 @pytest.mark.slow
 def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache) as parts:
-    state = train.train(*parts)
+    state = trainer.train(*parts)
     assert untimed(records(parts[0])) == untimed(plain[0])
     assert soak.digest(state.params) == plain[1]
 
@@ -217,7 +218,7 @@ def test_neither_rows_nor_their_batches_change_the_first_update(
 ):
   changes = dict(total_steps=1, micro_rows=2, row_tokens=64, head_chunk=16)
   with tiny.opened(tmp_path, cache, **changes) as parts:
-    train.train(*parts)
+    trainer.train(*parts)
     (first,) = records(parts[0])
   for key in ('loss', 'grad_norm', 'entropy'):
     np.testing.assert_allclose(first[key], plain[0][0][key], rtol=1e-5)
@@ -229,8 +230,8 @@ def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
 ):
   changes = dict(learning_rate=1e30, total_steps=20)
   with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
-    with pytest.raises(train.DivergedError, match='learning_rate'):
-      train.train(world, state, tokens)
+    with pytest.raises(trainer.DivergedError, match='learning_rate'):
+      trainer.train(world, state, tokens)
     assert 2 <= len(records(world)) < 20
 
 
@@ -240,7 +241,7 @@ def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
     kw = dict(low=0.2, high=0.28, beta=0.1)
     changes = dict(loss='grpo_kl', loss_kw=kw, total_steps=steps, minibatches=1)
     with tiny.opened(tmp_path / name, cache, **changes) as parts:
-      params = train.train(*parts).params
+      params = trainer.train(*parts).params
       return records(parts[0]), params
 
   found, params = run('unbroken', steps=4)
@@ -256,7 +257,7 @@ def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
 def test_an_entropy_bonus_keeps_the_policy_uncertain(plain, tmp_path, cache):
   kw = dict(low=0.2, high=0.28, bonus=10.0)
   with tiny.opened(tmp_path, cache, loss='entropy_bonus', loss_kw=kw) as parts:
-    train.train(*parts)
+    trainer.train(*parts)
     found = records(parts[0])
   assert found[0]['entropy'] == pytest.approx(plain[0][0]['entropy'], abs=0.1)
   assert found[-1]['entropy'] > plain[0][-1]['entropy'] + 0.1
@@ -266,7 +267,7 @@ def test_an_entropy_bonus_keeps_the_policy_uncertain(plain, tmp_path, cache):
 def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
   changes = dict(epochs=3, total_steps=1)
   with tiny.opened(tmp_path, cache, **changes) as parts:
-    state = train.train(*parts)
+    state = trainer.train(*parts)
     (record,) = records(parts[0])
   assert record['ratio_max'] > 1.01
   assert int(state.step) == 1
@@ -280,7 +281,7 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
 ):
   with tiny.opened(tmp_path, cache) as (world, state, _):
     world.push(state.params, 0)
-    groups = train.collect(world, 0, 8, train.Watch())
+    groups = trainer.collect(world, 0, 8, trainer.Watch())
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
     logprobs, plan, read = world.steps.logprobs, world.plan, []
@@ -294,14 +295,14 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
       read.clear()
       plan.c.epochs = epochs
       world.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
-      state, _ = train.learn(world, state, samples, advantages)
+      state, _ = trainer.learn(world, state, samples, advantages)
       assert len(read) == reads
 
 
 @pytest.mark.slow
 def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache, cap_at='reward') as parts:
-    train.train(*parts)
+    trainer.train(*parts)
     found = records(parts[0])
   assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
   assert found[2]['length_mean'] > 4
@@ -324,7 +325,7 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
       return sample(prompts, *rest)
 
     world.engine.sample = counted
-    train.train(*parts)
+    trainer.train(*parts)
     found = records(world)
   # No answer is ever right: all rounds are used, none meets a problem again.
   rounds = [names for names in asked if len(names) == 4]

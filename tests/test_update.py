@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from siri_jax import aggregations, losses, steps, update
-from siri_jax.data import packing
+from siri_jax import compiled as steps
+from siri_jax.algorithm import aggregations, losses, packing, update
 from siri_jax.models import attention, qwen2
 
 SHAPE = builders.tiny_shape(layers=1)

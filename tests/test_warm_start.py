@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 import tiny
 
-from siri_jax import steps, warm_start, watch
-from siri_jax.data import arithmetic, audit
+from siri_jax import compiled, sft
+from siri_jax.data import arithmetic, arithmetic_audit
 from siri_jax.models import qwen2
+from siri_jax.runtime import stopwatch
 
 
 class Screen:
@@ -35,7 +36,7 @@ class Asked:
     return self._left == -1
 
   def stop(self):
-    raise watch.StopAsked
+    raise stopwatch.StopAsked
 
 
 def config(folder, **warm_kw):
@@ -64,9 +65,7 @@ def warmed(c, signals=None):
   shape = qwen2.Shape(vocab=task.vocab, **c.model_kw)
   fresh = qwen2.init(jax.random.key(c.seed), shape)
   screen = Screen()
-  params = warm_start.parameters(
-    c, task, shape, fresh, screen, signals or Asked()
-  )
+  params = sft.parameters(c, task, shape, fresh, screen, signals or Asked())
   return params, screen.said
 
 
@@ -86,7 +85,7 @@ def compiled_once():
 
   with pytest.MonkeyPatch.context() as patch:
     for name in ('learner', 'reader'):
-      patch.setattr(steps, name, once(getattr(steps, name)))
+      patch.setattr(compiled, name, once(getattr(compiled, name)))
     yield
 
 
@@ -122,7 +121,7 @@ def test_broken_off_and_begun_again_it_ends_with_the_same_bits(
   unbroken, tmp_path
 ):
   c = config(tmp_path)
-  with pytest.raises(watch.StopAsked):
+  with pytest.raises(stopwatch.StopAsked):
     warmed(c, Asked(7))
   assert list(tmp_path.rglob('000007')), 'nothing was saved to go on from'
   assert_same_bits(warmed(c)[0], unbroken[1])
@@ -141,9 +140,9 @@ def test_a_policy_that_cannot_pass_is_refused_after_the_last_round(
   unbroken, tmp_path
 ):
   c = config(tmp_path, gate=dict(copied=0.0, looked_up=1.1))
-  with pytest.raises(warm_start.UnfitError, match='2 rounds of 12 steps'):
+  with pytest.raises(sft.UnfitError, match='2 rounds of 12 steps'):
     warmed(c)
-  with pytest.raises(warm_start.UnfitError):
+  with pytest.raises(sft.UnfitError):
     warmed(c)
 
 
@@ -153,16 +152,16 @@ def test_a_window_fills_the_rows_of_its_steps_whatever_their_size(
 ):
   c = config(tmp_path, row_tokens=row_tokens)
   task = arithmetic.task(seed=0, problems=8, held_out=8)
-  rows = warm_start._window(c, task, 3)
-  assert rows.tokens.shape == (warm_start.WINDOW_STEPS, 1, 2, row_tokens)
+  rows = sft._window(c, task, 3)
+  assert rows.tokens.shape == (sft.WINDOW_STEPS, 1, 2, row_tokens)
   assert np.mean(rows.segments > 0) > 0.8
 
 
 def test_operands_and_first_checks_weigh_more_and_prompts_nothing(tmp_path):
   c = config(tmp_path)
   task = arithmetic.task(seed=0, problems=8, held_out=8)
-  rows = warm_start._window(c, task, 0)
-  role = audit.roles(rows.tokens)[..., 1:]
+  rows = sft._window(c, task, 0)
+  role = arithmetic_audit.roles(rows.tokens)[..., 1:]
   learned = rows.mask[..., :-1]
   assert set(np.unique(rows.mask)) == {0.0, 1.0, 3.0}
   assert np.all(role[learned == 3] > 0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tensorboardX.proto import event_pb2
 
-from siri_jax import writers
+from siri_jax.runtime import writers
 
 INFO = {'id': 'run-1a2b3c4d', 'attempts': [{'step': 0}]}
 RESUMED = {**INFO, 'attempts': [{'step': 0}, {'step': 2}]}

@@ -6,14 +6,14 @@ import subprocess
 import jax
 import pytest
 
-from siri_jax import xla
+from siri_jax.runtime import xla_flags
 
 
 def test_flags_that_xla_does_not_know_are_left_out_and_remembered(
   tmp_path, monkeypatch
 ):
-  given = (*xla.GPU_FLAGS, '--xla_nonsense=1')
-  found = xla.accepted(given, tmp_path)
+  given = (*xla_flags.GPU_FLAGS, '--xla_nonsense=1')
+  found = xla_flags.accepted(given, tmp_path)
   assert '--xla_gpu_enable_latency_hiding_scheduler=true' in found
   assert '--xla_nonsense=1' not in found
 
@@ -21,13 +21,13 @@ def test_flags_that_xla_does_not_know_are_left_out_and_remembered(
     raise AssertionError('asked again')
 
   monkeypatch.setattr(subprocess, 'run', ask)
-  assert xla.accepted(given, tmp_path) == found
+  assert xla_flags.accepted(given, tmp_path) == found
   with pytest.raises(AssertionError, match='asked again'):
-    xla.accepted(given[1:], tmp_path)
+    xla_flags.accepted(given[1:], tmp_path)
   for damaged in ('{', '[]', '{}'):
     (tmp_path / 'xla_flags.json').write_text(damaged)
     with pytest.raises(AssertionError, match='asked again'):
-      xla.accepted(given, tmp_path)
+      xla_flags.accepted(given, tmp_path)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_on_a_cpu_no_flag_is_set_and_programs_are_cached(
   tmp_path, surroundings
 ):
   flags = os.environ.get('XLA_FLAGS')
-  xla.set_up(tmp_path)
+  xla_flags.set_up(tmp_path)
   assert os.environ.get('XLA_FLAGS') == flags
   assert jax.config.jax_compilation_cache_dir == f'{tmp_path}/compiled'
 
@@ -53,9 +53,9 @@ def test_on_a_cpu_no_flag_is_set_and_programs_are_cached(
 def test_for_a_gpu_the_users_own_flags_come_last(
   tmp_path, surroundings, monkeypatch
 ):
-  monkeypatch.setattr(xla, 'PLUGINS', ('jax',))
-  monkeypatch.setattr(xla, 'accepted', lambda flags, cache: ['--ours=1'])
+  monkeypatch.setattr(xla_flags, 'PLUGINS', ('jax',))
+  monkeypatch.setattr(xla_flags, 'accepted', lambda flags, cache: ['--ours=1'])
   jax.config.update('jax_platforms', None)
   os.environ['XLA_FLAGS'] = '--theirs=2'
-  xla.set_up(tmp_path)
+  xla_flags.set_up(tmp_path)
   assert os.environ['XLA_FLAGS'] == '--ours=1 --theirs=2'

@@ -7,9 +7,12 @@ import jax.numpy as jnp
 from ml_collections import config_dict
 
 from configs import base
-from siri_jax import hosts, opening, plan, task_files, terminal, xla
-from siri_jax.rollout import push
-from siri_jax.rollout import sampler as samplers
+from siri_jax import build
+from siri_jax.config import plan
+from siri_jax.data import load
+from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import weight_sync
+from siri_jax.runtime import distributed, terminal, xla_flags
 
 
 def brevity(batch):
@@ -26,7 +29,7 @@ def brevity(batch):
 def publishing(engine, *, slots, stretch):
   """A sampler that samples by itself, and writes each push for servers too."""
   own = samplers.embedded(engine, slots=slots, stretch=stretch)
-  publisher = push.Publisher(
+  publisher = weight_sync.Publisher(
     engine.server.folder, 'tiny', engine.publish, push_secs=1.0, sleeps=False
   )
   take = own.push
@@ -94,19 +97,19 @@ def opened(path, cache, **changes):
     cache: folder of compiled programs, so that they are compiled once.
     **changes: settings that differ.
   Yields:
-    (world.World, types.TrainState, response tokens trained on so far).
+    (context.World, types.TrainState, response tokens trained on so far).
   """
   c = get_config()
   c.cache_dir = str(cache)
   for name, value in changes.items():
     c[name] = config_dict.create(**value) if name.endswith('_kw') else value
-  xla.set_up(c.cache_dir)
+  xla_flags.set_up(c.cache_dir)
   made = plan.make(c)
-  task, _ = task_files.checked(c)
+  task, _ = load.checked(c)
   asked = dict(source='tests/tiny.py', overrides={}, allow_change=())
   with (
-    opening.open_folder(path, c, **asked) as folder,
+    build.open_folder(path, c, **asked) as folder,
     terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
-    opening.opened(made, task, folder, screen, hosts.Alone()) as parts,
+    build.opened(made, task, folder, screen, distributed.Alone()) as parts,
   ):
     yield parts

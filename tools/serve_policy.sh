@@ -5,7 +5,7 @@
 #   bash tools/serve_policy.sh --config=configs/quickstart.py
 #
 # Makes .venv-vllm on the first call, 4 GB. On GPUs: python -m
-# tools.serve_policy in the environment of requirements.txt.
+# siri_jax.commands.serve in the environment of requirements.txt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
-exec "$python" -m tools.serve_policy "$@"
+exec "$python" -m siri_jax.commands.serve "$@"

@@ -24,8 +24,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from siri_jax import disk
 from siri_jax.analysis import runs
+from siri_jax.runtime import files
 
 PASSING = ('secs', 'per_sec', 'time', 'grader_cached')
 STATUSES = {
@@ -140,7 +140,7 @@ def untimed(path):
   """Records but for what a clock or the graders' cache said."""
   return [
     {k: v for k, v in record.items() if not k.endswith(PASSING)}
-    for record in disk.read_records(path)
+    for record in files.read_records(path)
   ]
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax import disk
-from siri_jax.analysis import checks
+from siri_jax.analysis import validate
+from siri_jax.runtime import files
 
 
 class Past(NamedTuple):
@@ -196,7 +196,7 @@ def read_samples(path):
     ValueError: it is damaged, or a row is no sample; names it and the line.
   """
   rows = read_rows(path)
-  checks.refuse_samples(path, rows)
+  validate.refuse_samples(path, rows)
   return rows
 
 
@@ -208,9 +208,9 @@ def columns(records):
 
 def _read(folder, heirs):
   """A run and its past; heirs are the folders that were branched from it."""
-  info = checks.json_object(folder / 'RUN.json')
-  config = checks.json_object(folder / 'config.json')
-  checks.refuse_settings(folder, info, config)
+  info = validate.json_object(folder / 'RUN.json')
+  config = validate.json_object(folder / 'config.json')
+  validate.refuse_settings(folder, info, config)
   records, evals = (_records(folder, name) for name in ('metrics', 'eval'))
   past, notes = (), ()
   if 'branched_from' in info:
@@ -249,8 +249,8 @@ def _before(folder, origin, heirs):
 def _records(folder, name):
   """The records of metrics.jsonl or eval.jsonl."""
   path = folder / f'{name}.jsonl'
-  records = disk.read_records(path)
-  checks.refuse_records(path, records)
+  records = files.read_records(path)
+  validate.refuse_records(path, records)
   return records
 
 

@@ -30,7 +30,9 @@ def read(path, *, skip_bad=False):
   """
   good, bad = scan(path)
   if bad and not skip_bad:
-    headline = f'{path}: bad lines ({len(bad):,}); tools.prepare_data mends'
+    headline = (
+      f'{path}: bad lines ({len(bad):,}); siri_jax.commands.prepare mends'
+    )
     raise ValueError(listed(headline, bad))
   if bad:
     logging.warning('%s', listed(f'{path}: lines skipped ({len(bad):,})', bad))

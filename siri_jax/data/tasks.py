@@ -13,8 +13,8 @@ def jsonl(*, train, evals, tokenizer, instruction):
   """Problems from files, prompts by a tokenizer folder's chat template.
 
   Args:
-    train: path of the training problems, JSONL as tools.prepare_data writes;
-      '' where there is nothing to train.
+    train: path of the training problems, JSONL as siri_jax.commands.prepare
+      writes; '' where there is nothing to train.
     evals: mapping from a held-out set's name to its path, '' for a set that
       is not wanted.
     tokenizer: path of a tokenizer folder; a Hugging Face model's will do.

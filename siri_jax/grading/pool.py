@@ -13,8 +13,8 @@ import json
 import queue
 from typing import NamedTuple
 
-from siri_jax import lookup
-from siri_jax.grading import process
+from siri_jax import plugins
+from siri_jax.grading import worker_process
 from siri_jax.grading.verdict import DISAGREEMENTS, Verdict
 
 CHUNK = 16  # Answers of one message.
@@ -58,7 +58,7 @@ class Graders:
     Raises:
       ValueError: the rule or one of its settings is unknown.
     """
-    lookup.find('rule', rule, dict(rule_kw))
+    plugins.find('rule', rule, dict(rule_kw))
     self._setup = dict(
       rule=rule, rule_kw=dict(rule_kw), secs=secs, memory_gb=memory_gb
     )
@@ -150,7 +150,7 @@ class Graders:
     return verdicts
 
   def _start(self):
-    worker = process.Worker(self._setup)
+    worker = worker_process.Worker(self._setup)
     self._workers.add(worker)
     return worker
 
@@ -183,7 +183,7 @@ class Graders:
     lasting = {
       key: verdict
       for key, verdict in new.items()
-      if verdict not in (process.TIMEOUT, process.DIED)
+      if verdict not in (worker_process.TIMEOUT, worker_process.DIED)
     }
     self._cache.update(lasting)
     while len(self._cache) > CACHED:
@@ -194,8 +194,8 @@ class Graders:
     for name, more in dict(
       answers=len(verdicts),
       cached=len(verdicts) - len(new),
-      timeouts=new.count(process.TIMEOUT),
-      crashes=new.count(process.DIED),
+      timeouts=new.count(worker_process.TIMEOUT),
+      crashes=new.count(worker_process.DIED),
       disagreements=sum(seen[why] for why in DISAGREEMENTS),
     ).items():
       self.counts[name] += more

@@ -8,14 +8,14 @@ Every rule takes `kind`, what the response is (see siri_jax/grading/extract.py):
 'continuation' of a thought that the prompt opened, as in training; 'response',
 a whole reply; 'answer', a bare answer; 'text', prose without a box. A rule
 that compares values takes `verify_kw`, math-verify's options where they
-differ from its defaults (see siri_jax/grading/values.py).
+differ from its defaults (see siri_jax/grading/equivalence.py).
 """
 
 import dataclasses
 import re
 
-from siri_jax.grading import extract, notation, spelling, values
-from siri_jax.grading.filter import LONGEST, too_costly
+from siri_jax.grading import equivalence, extract, latex, normalize
+from siri_jax.grading.limits import LONGEST, too_costly
 from siri_jax.grading.verdict import (
   DEEPSCALER_ONLY,
   MATH_VERIFY_ONLY,
@@ -88,7 +88,7 @@ def _grade(gold, response, kind, verify_kw, compare):
     if kind != 'text':
       each = extract.bare(each)
     # A choice that is both named and spelt out may answer either.
-    either = () if notation.choice(each) else notation.choice(answer)
+    either = () if latex.choice(each) else latex.choice(answer)
     for part in (answer, *either) if each.strip() else ():
       verdict = compare(each.strip(), part, verify_kw)
       if part in either:
@@ -101,13 +101,13 @@ def _grade(gold, response, kind, verify_kw, compare):
 def _strict(gold, answer, verify_kw):
   if max(len(gold), len(answer)) > LONGEST:
     return _lenient(gold, answer, verify_kw)
-  if spelling.spell(gold) == spelling.spell(answer):
+  if normalize.spell(gold) == normalize.spell(answer):
     return _verdict(answer, True)
-  wanted, found = spelling.number(gold), spelling.number(answer)
+  wanted, found = normalize.number(gold), normalize.number(answer)
   if wanted is not None:
-    if wanted.denominator == 1 and spelling.is_unfinished(answer):
+    if wanted.denominator == 1 and normalize.is_unfinished(answer):
       return _verdict(answer, False, 'to be worked out')
-    if wanted.denominator > 1 and spelling.is_unreduced(answer):
+    if wanted.denominator > 1 and normalize.is_unreduced(answer):
       return _verdict(answer, False, 'not in lowest terms')
     if found is not None:
       return _verdict(answer, wanted == found)
@@ -116,18 +116,18 @@ def _strict(gold, answer, verify_kw):
 
 
 def _lenient(gold, answer, verify_kw):
-  if spelling.without_spaces(gold) == spelling.without_spaces(answer):
+  if normalize.without_spaces(gold) == normalize.without_spaces(answer):
     return _verdict(answer, True)
   costly = too_costly(gold) or too_costly(answer)
   if costly:
     return _verdict(answer, False, costly)
-  for what in (notation.base, notation.time):
+  for what in (latex.base, latex.time):
     wanted, found = what(gold), what(answer)
     if wanted and found and wanted != found:
       return _verdict(answer, False, f'another {what.__name__}')
-  same = values.equal(
-    notation.respelt(gold),
-    notation.respelt(answer),
+  same = equivalence.equal(
+    latex.respelt(gold),
+    latex.respelt(answer),
     prose=False,
     verify_kw=verify_kw,
   )
@@ -138,13 +138,13 @@ def _prose(gold, text, verify_kw):
   if gold.strip() == text.strip():
     return _verdict(text.strip(), True)
   gold, text = (_MONEY.sub('', each[-LONGEST_PROSE:]) for each in (gold, text))
-  types, _ = values.options(**verify_kw)
-  _, wanted = values.parse(gold, True, types)
-  _, found = values.parse(text, True, types)
+  types, _ = equivalence.options(**verify_kw)
+  _, wanted = equivalence.parse(gold, True, types)
+  _, found = equivalence.parse(text, True, types)
   costly = too_costly(wanted) or too_costly(found)
   if costly:
     return _verdict(found, False, costly)
-  same = values.equal(gold, text, prose=True, verify_kw=verify_kw)
+  same = equivalence.equal(gold, text, prose=True, verify_kw=verify_kw)
   return _verdict(found, same)
 
 

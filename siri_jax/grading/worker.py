@@ -21,7 +21,7 @@ import signal
 import sys
 import warnings
 
-from siri_jax import lookup
+from siri_jax import plugins
 
 GRACE_SECS = 2.0
 # Audit events that a grader has no use for, by how they begin; but for these.
@@ -34,7 +34,7 @@ def main():
   replies = _reply_alone()
   setup = json.loads(sys.stdin.buffer.readline())
   _limit(setup['memory_gb'])
-  rule = lookup.find('rule', setup['rule'], setup['rule_kw'])
+  rule = plugins.find('rule', setup['rule'], setup['rule_kw'])
   try:
     rule('1 + x', '<think></think>\\boxed{x + 1}')  # Imports sympy.
   except Exception as error:  # Whatever the rule makes of its settings.

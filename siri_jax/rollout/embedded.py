@@ -7,11 +7,11 @@ import jax
 import numpy as np
 
 from siri_jax import types
-from siri_jax.rollout import decode
+from siri_jax.models import decode
 
 
 class Embedded:
-  """A sampler (sampler.Sampler) over the trainer's own devices.
+  """A sampler (engines.Sampler) over the trainer's own devices.
 
   Attributes:
     counts: nothing befalls its samples.
@@ -32,7 +32,7 @@ class Embedded:
     self._version = version
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see sampler.Sampler."""
+    """Yields groups as they are finished; see engines.Sampler."""
     capacity = self._engine.requests
     if sampling.n > capacity:
       raise ValueError(

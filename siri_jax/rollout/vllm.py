@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siri_jax import types
-from siri_jax.rollout import fleet, wire
+from siri_jax.rollout import http_client, server_pool
 
 LOOK_SECS = 1.0  # Between two looks for answers, and for signals.
 TRIES = 5  # Of a prompt whose samples will not do.
@@ -43,7 +43,7 @@ class Rules(NamedTuple):
 
 
 class Vllm:
-  """A sampler (sampler.Sampler) over HTTP.
+  """A sampler (engines.Sampler) over HTTP.
 
   Attributes:
     counts: since the start, how many 'rejected' samples there were.
@@ -54,14 +54,15 @@ class Vllm:
 
     Args:
       hosts: addresses of the servers.
-      publisher: push.Publisher, or None where servers keep what they have.
+      publisher: weight_sync.Publisher, or None where servers keep what they
+        have.
       rules: Rules.
-      patience_secs: see fleet.Fleet.
+      patience_secs: see server_pool.Fleet.
       say: hears what is worth knowing, as text.
     """
     self.counts = collections.Counter(rejected=0)
     self._publisher, self._rules, self._say = publisher, rules, say
-    self._fleet = fleet.Fleet(
+    self._fleet = server_pool.Fleet(
       hosts, patience_secs=patience_secs, refresh=self._refresh, say=say
     )
     self._routes = {}  # Address -> the route that it has.
@@ -70,13 +71,13 @@ class Vllm:
     self._ended = threading.Event()
 
   def push(self, params, version):
-    """Has all servers serve these parameters; see sampler.Sampler.
+    """Has all servers serve these parameters; see engines.Sampler.
 
     A server that cannot take them now is brought up to date before it is
     asked for anything.
 
     Raises:
-      wire.ServerError: none of them takes them.
+      http_client.ServerError: none of them takes them.
     """
     self._pushed = self._publisher.write(params, version)
     for host in self._fleet.hosts:
@@ -84,10 +85,10 @@ class Vllm:
     self._fleet.each(self._refresh)
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see sampler.Sampler.
+    """Yields groups as they are finished; see engines.Sampler.
 
     Raises:
-      wire.ServerError: no server gives what it is asked for; names it.
+      http_client.ServerError: no server gives what it is asked for; names it.
     """
     left, answers = queue.SimpleQueue(), queue.SimpleQueue()
     for number, prompt in enumerate(prompts):
@@ -125,12 +126,12 @@ class Vllm:
 
   def _work(self, left, answers, sampling, ended):
     """Asks prompt after prompt, till there is none."""
-    with contextlib.suppress(queue.Empty, fleet.EndedError):
+    with contextlib.suppress(queue.Empty, server_pool.EndedError):
       while True:
         prompt, body = left.get_nowait()
         try:
           answers.put(self._group(prompt, body, sampling, ended))
-        except fleet.EndedError:
+        except server_pool.EndedError:
           raise
         except Exception as error:  # For the caller's thread to raise.
           answers.put(error)
@@ -152,7 +153,7 @@ class Vllm:
       told = ', '.join(f'{count} {what}' for what, count in wrong.items())
       self._say(f'{host.line.url} gave samples that cannot be used: {told}')
       host.current = False
-    raise wire.ServerError(
+    raise http_client.ServerError(
       f'{host.line.url} gave samples of {prompt.problem_id} that cannot be '
       f'used, {TRIES} times: {told}. Does another run push to it? Is it a '
       'vLLM of the pinned version, with the model and tokenizer of this run?'
@@ -209,7 +210,7 @@ class Vllm:
       try:
         answer = line.post(GENERATE, body, secs=None, own=ended)
         return _choices(line, answer)
-      except wire.AbsentError:
+      except http_client.AbsentError:
         self._routes[line.url] = COMPLETIONS
     answer = line.post(COMPLETIONS, _plain(line, body), secs=None, own=ended)
     choices = _choices(line, answer)
@@ -281,12 +282,12 @@ def model_of(url):
   """The server's first model, as it tells of it: {"id", "root", ...}.
 
   Raises:
-    wire.ServerError: it tells of none, or cannot be reached.
+    http_client.ServerError: it tells of none, or cannot be reached.
   """
-  models = wire.Line(url).get('/v1/models').get('data')
+  models = http_client.Line(url).get('/v1/models').get('data')
   first = models[0] if isinstance(models, list) and models else None
   if not isinstance(first, dict) or not isinstance(first.get('id'), str):
-    raise wire.PassingError(f'{url}/v1/models tells of no model')
+    raise http_client.PassingError(f'{url}/v1/models tells of no model')
   return first
 
 
@@ -296,7 +297,7 @@ def _choices(line, answer):
   if not isinstance(choices, list) or not all(
     isinstance(choice, dict) for choice in choices
   ):
-    raise wire.PassingError(f'{line.url} answers without choices')
+    raise http_client.PassingError(f'{line.url} answers without choices')
   return choices
 
 

@@ -124,10 +124,10 @@ def _run(folder, terminal, arguments, harm, hours, devices):
   import jax
 
   from siri_jax import main
-  from siri_jax.analysis import picture
+  from siri_jax.analysis.figures import overview
 
   jax.config.update('jax_num_cpu_devices', devices)
-  picture.save = lambda path: None  # A view that takes half of the time.
+  overview.save = lambda path: None  # A view that takes half of the time.
   if harm:
     _prepare(harm, folder)
   sys.exit(main.main(['siri_jax', *arguments]))

@@ -18,10 +18,11 @@ import pytest
 import tiny_tokenizer
 from hypothesis import strategies as st
 
-from siri_jax import main, run_folder
+from siri_jax import main
 from siri_jax.data import problems
-from siri_jax.models import hf_config
-from siri_jax.rollout import fleet, vllm
+from siri_jax.models.hf import config as hf_config
+from siri_jax.rollout import server_pool, vllm
+from siri_jax.runtime import run_folder
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -205,7 +206,7 @@ REPLIES = st.one_of(
 def served(tmp_path_factory):
   """A server, its client, and what comes of it where nothing fails."""
   with pytest.MonkeyPatch.context() as patch, fake_vllm.serving() as fake:
-    for module, name in ((fleet, 'REST_SECS'), (vllm, 'LOOK_SECS')):
+    for module, name in ((server_pool, 'REST_SECS'), (vllm, 'LOOK_SECS')):
       patch.setattr(module, name, 0.001)
     with fake_vllm.client(tmp_path_factory.mktemp('push'), fake) as client:
       yield fake, client, fake_vllm.sampled(client, count=1)

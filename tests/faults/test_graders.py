@@ -12,11 +12,11 @@ import builders
 import hostile
 import pytest
 
-from siri_jax.grading import pool, process
+from siri_jax.grading import pool, worker_process
 from siri_jax.grading.verdict import Verdict
 
 pytestmark = pytest.mark.faults
-DIED, TIMEOUT = process.DIED, process.TIMEOUT
+DIED, TIMEOUT = worker_process.DIED, worker_process.TIMEOUT
 
 
 @pytest.fixture(scope='module')
@@ -123,7 +123,7 @@ def test_a_rule_that_fails_as_it_is_set_is_refused_at_the_start():
 
 def test_workers_that_cannot_be_replaced_cost_answers_only(monkeypatch):
   with hostile.graders() as graders:
-    monkeypatch.setattr(process.sys, 'executable', '/no/such/python')
+    monkeypatch.setattr(worker_process.sys, 'executable', '/no/such/python')
     texts = ['a', 'exit', 'b', 'c']
     verdicts = graders.grade(texts, texts)
     assert [v.correct for v in verdicts] == [True, False, False, False]

@@ -6,7 +6,8 @@ import time
 import launch
 import pytest
 
-from siri_jax import hosts, main
+from siri_jax import main
+from siri_jax.runtime import distributed
 
 pytestmark = [
   pytest.mark.faults,
@@ -34,7 +35,7 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(
     began = time.monotonic()
     assert first.wait() == -signal.SIGABRT, first.said.read_text()
     secs = time.monotonic() - began
-  assert secs < 3 * hosts.HEARTBEAT_SECS
+  assert secs < 3 * distributed.HEARTBEAT_SECS
   assert launch.here(run, cache, *SETTINGS) == main.DONE
   found = [record['step'] for record in launch.records(run, 'metrics')]
   assert found == list(range(STEPS))

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import real_vllm
 
-from siri_jax import checkpoint, main
-from siri_jax.rollout import vllm, wire
+from siri_jax import main
+from siri_jax.rollout import http_client, vllm
+from siri_jax.runtime import checkpoint
 
 pytestmark = [
   *real_vllm.NEEDED,
@@ -47,7 +48,7 @@ class Moments:
     """
     self._left, self._pushes, self._began = list(moments), 0, {}
     self._lock, self.secs = threading.RLock(), {}
-    ask = wire.Line.ask
+    ask = http_client.Line.ask
 
     def asked(line, method, path, body=None, *rest):
       with self._lock:  # Whatever else is asked waits.
@@ -60,7 +61,7 @@ class Moments:
         self._began = {}
       return answer
 
-    monkeypatch.setattr(wire.Line, 'ask', asked)
+    monkeypatch.setattr(http_client.Line, 'ask', asked)
 
   def _before(self, line, path, body):
     if not self._left:
@@ -94,7 +95,7 @@ def restarted_unseen(line):
   """When it is asked next, the server is another, without any push."""
   real_vllm.kill(line)
   while True:
-    with contextlib.suppress(wire.ServerError):
+    with contextlib.suppress(http_client.ServerError):
       if line.get('/weight_info') == {'weight_version': 'default'}:
         return
     time.sleep(0.2)

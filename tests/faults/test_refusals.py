@@ -11,7 +11,8 @@ import launch
 import pytest
 import tiny_tokenizer
 
-from siri_jax import checkpoint, main, run_folder
+from siri_jax import main
+from siri_jax.runtime import checkpoint, run_folder
 
 pytestmark = [
   pytest.mark.faults,
@@ -170,7 +171,7 @@ BAD = [
   (('--config.schedule_kw.perod=4',), 'schedule_kw.perod'),
   (('--config.schedule=cosin',), "mean 'cosine'"),
   (('--config.schedule=no.such:one',), 'import'),
-  (('--config.reward=siri_jax.rewards',), 'reward'),
+  (('--config.reward=siri_jax.algorithm.rewards',), 'reward'),
   (('--config.loss_kw.low=nan',), 'loss_kw.low=nan'),
   (('--config.policy=pretrained',), 'needs model_path'),
   (('--config.model_kw.heads=3', '--config.model_kw.kv_heads=2'), 'multiple'),

@@ -16,7 +16,7 @@ from fake_vllm import (
 
 from siri_jax import main
 from siri_jax.data import arithmetic
-from siri_jax.rollout import fleet, sampler, vllm, wire
+from siri_jax.rollout import engines, http_client, server_pool, vllm
 
 pytestmark = pytest.mark.faults
 
@@ -24,9 +24,9 @@ pytestmark = pytest.mark.faults
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
   """Seconds become hundredths."""
-  monkeypatch.setattr(fleet, 'REST_SECS', 0.01)
-  monkeypatch.setattr(fleet, 'LONGEST_REST_SECS', 0.05)
-  monkeypatch.setattr(fleet, 'LOOK_SECS', 0.05)
+  monkeypatch.setattr(server_pool, 'REST_SECS', 0.01)
+  monkeypatch.setattr(server_pool, 'LONGEST_REST_SECS', 0.05)
+  monkeypatch.setattr(server_pool, 'LOOK_SECS', 0.05)
   monkeypatch.setattr(vllm, 'LOOK_SECS', 0.02)
 
 
@@ -96,7 +96,7 @@ def test_a_fault_that_stays_ends_the_run_and_names_the_server(
     client(tmp_path, fake, patience_secs=0.2) as engine,
   ):
     fake.faults[GENERATE].extend([PASSING[fault]] * 1000)
-    with pytest.raises(wire.ServerError, match=fake.url) as caught:
+    with pytest.raises(http_client.ServerError, match=fake.url) as caught:
       sampled(engine, count=1)
   told = str(caught.value)
   assert 'start it again' in told or 'Does another run push to it?' in told
@@ -173,7 +173,9 @@ def test_a_push_that_never_succeeds_ends_the_run_and_old_weights_serve(
     client(tmp_path, fake, patience_secs=0.2) as engine,
   ):
     fake.faults[UPDATE].extend([500] * 1000)
-    with pytest.raises(wire.ServerError, match=f'{fake.url}{UPDATE}.*on order'):
+    with pytest.raises(
+      http_client.ServerError, match=f'{fake.url}{UPDATE}.*on order'
+    ):
       engine.push(PARAMS, 8)
     assert fake.label.endswith(':7')
     assert not fake.paused
@@ -193,7 +195,7 @@ def test_a_server_that_another_run_pushes_to_ends_the_run(tmp_path, tell):
 
     fake.faults['/finish_weight_update'].extend([taken] * 1000)
     told = f'{fake.url} serves weights other-run:3 after it was given run-'
-    with pytest.raises(wire.ServerError, match=told):
+    with pytest.raises(http_client.ServerError, match=told):
       engine.push(PARAMS, 8)
   tell(20, "another run's server", 'ends, told apart by its weights')
 
@@ -245,19 +247,21 @@ def test_a_run_that_goes_on_from_before_its_last_push_is_served(tmp_path):
 def test_a_wrong_key_ends_the_run_at_once(tmp_path):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     fake.faults[GENERATE].extend([401] * 3)
-    with pytest.raises(wire.ServerError, match=f'401.*{wire.KEY}'):
+    with pytest.raises(
+      http_client.ServerError, match=f'401.*{http_client.KEY}'
+    ):
       sampled(engine)
 
 
 def test_an_address_that_is_none_is_named():
   with pytest.raises(ValueError, match="'localhost:8000' is no address"):
-    wire.Line('localhost:8000')
+    http_client.Line('localhost:8000')
 
 
 def test_an_end_asked_for_breaks_off_what_is_under_way(tmp_path):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     fake.faults[GENERATE].extend([fake_vllm.silent] * 3)
-    asked = sampler.Sampling(2, 9, 1.0, 1.0, 0, (0, 0, 7))
+    asked = engines.Sampling(2, 9, 1.0, 1.0, 0, (0, 0, 7))
 
     def stop(*_):
       if GENERATE in fake.paths():

@@ -11,7 +11,8 @@ import attempt
 import launch
 import pytest
 
-from siri_jax import main, watchdog
+from siri_jax import main
+from siri_jax.runtime import watchdog
 from tools import soak
 
 pytestmark = pytest.mark.faults
@@ -79,7 +80,9 @@ def test_a_supervised_run_ends_as_an_unbroken_one(whole, tmp_path, cache, tell):
 def test_a_term_ends_a_run_that_cannot_save(tmp_path, cache, tell):
   run = tmp_path / 'run'
   hang(run, 0)
-  harm = attempt.Harm('TERM', 'siri_jax.run_folder:RunFolder.write_rollouts')
+  harm = attempt.Harm(
+    'TERM', 'siri_jax.runtime.run_folder:RunFolder.write_rollouts'
+  )
   ended = attempt.make(run, cache, '--config.stop_secs=3', harm=harm)
   assert ended.status == 128 + signal.SIGTERM
   assert 'not saved within 3 s' in ended.said

@@ -8,7 +8,9 @@ import sys
 import launch
 import pytest
 
-from siri_jax import disk, keys, main, run_folder
+from siri_jax import main
+from siri_jax.runtime import credentials, run_folder
+from siri_jax.runtime import files as disk
 
 # ml_collections loads a config in an old way.
 pytestmark = [
@@ -51,7 +53,7 @@ def test_what_looks_like_a_key_is_refused_and_not_shown(
   ],
 )
 def test_what_only_resembles_one_may_be_written(value):
-  assert keys.faults({'name': value}) == []
+  assert credentials.faults({'name': value}) == []
 
 
 def test_a_key_on_the_command_line_is_refused(tmp_path, monkeypatch):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from siri_jax import disk, train
+from siri_jax import trainer
+from siri_jax.runtime import files
 from tests import tiny
 from tools import soak
 
@@ -15,13 +16,13 @@ pytestmark = [
 
 
 def records(world, name='metrics'):
-  return disk.read_records(world.folder.path / f'{name}.jsonl')
+  return files.read_records(world.folder.path / f'{name}.jsonl')
 
 
 def batch_of(world, state):
   """The samples of step 0 and advantages for them."""
   world.push(state.params, 0)
-  groups = train.collect(world, 0, 8, train.Watch())
+  groups = trainer.collect(world, 0, 8, trainer.Watch())
   samples = [s for g in groups for s in g.samples]
   return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
 
@@ -32,13 +33,13 @@ def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
   with tiny.opened(tmp_path, cache) as (world, state, _):
     samples, advantages = batch_of(world, state)
     advantages[0] = np.nan  # In the first of two optimiser steps.
-    state, totals = train.learn(world, state, samples, advantages)
+    state, totals = trainer.learn(world, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (1, 1)
     assert int(state.skipped_in_row) == 0
     assert np.isnan(totals['loss'])
     before = soak.digest((state.params, state.opt_state))
     advantages[-1] = np.nan  # In the second too.
-    state, _ = train.learn(world, state, samples, advantages)
+    state, _ = trainer.learn(world, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (2, 3)
     assert int(state.skipped_in_row) == 2
     assert soak.digest((state.params, state.opt_state)) == before
@@ -55,7 +56,7 @@ def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
 ):
   with tiny.opened(tmp_path, cache) as (world, state, _):
     samples, advantages = batch_of(world, state)
-    _, totals = train.learn(world, state, samples, 0 * advantages)
+    _, totals = trainer.learn(world, state, samples, 0 * advantages)
   assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
   tell(
     26, 'a batch of equal rewards', 'no gradient, nothing learned from', lost=0
@@ -74,8 +75,10 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
   changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
   with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
     start = soak.digest(state.params)
-    with pytest.raises(train.DivergedError, match='4 optimiser steps in a row'):
-      train.train(world, state, tokens)
+    with pytest.raises(
+      trainer.DivergedError, match='4 optimiser steps in a row'
+    ):
+      trainer.train(world, state, tokens)
     assert [r['skipped'] for r in records(world)] == [2, 4]
     assert [r['loss'] for r in records(world)] == [None, None]
     assert [e['in_row'] for e in records(world, 'events')] == [2, 4]
@@ -93,7 +96,7 @@ def test_a_cap_that_cuts_nearly_everything_raises_one_alarm(
 ):
   limits = tiny.get_config().alarms_kw.to_dict() | dict(cut=0.01, window=2)
   with tiny.opened(tmp_path, cache, alarms_kw=limits, total_steps=4) as parts:
-    train.train(*parts)
+    trainer.train(*parts)
     raised = [e for e in records(parts[0], 'events') if e['kind'] == 'alarm']
     assert [(e['name'], e['step']) for e in raised] == [('cut', 0)]
     assert 'raise the cap' in raised[0]['told']

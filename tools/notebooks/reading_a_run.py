@@ -9,8 +9,8 @@ own into `RUNS`, finished or still going on, and run the page again.
 
 All of it is one command, too:
 
-    python -m siri_jax.analysis.figures RUN [RUN ...] --out=figures
-    python -m tools.report RUN [RUN ...] --follow
+    python -m siri_jax.analysis.figures.catalog RUN [RUN ...] --out=figures
+    python -m siri_jax.commands.report RUN [RUN ...] --follow
 """
 
 # %%
@@ -43,16 +43,14 @@ if AGAIN:
 import matplotlib
 import pandas as pd
 
-from siri_jax.analysis import (
-  caps,
+from siri_jax.analysis import dataframes, runs, seeds
+from siri_jax.analysis.figures import (
+  accuracy_by_cap,
+  catalog,
   curves,
-  figures,
-  groups,
   lag,
   pareto,
-  runs,
   style,
-  tables,
   words,
 )
 
@@ -85,7 +83,7 @@ pd.DataFrame(
     'seeds': len(group.runs),
     'updates done': group.longest.last,
   }
-  for group in groups.of(read)
+  for group in seeds.of(read)
 )
 
 # %% [markdown]
@@ -96,11 +94,11 @@ One row a step, an evaluation or a sample, of all runs: pandas does the rest.
 """
 
 # %%
-steps = tables.steps(read)
+steps = dataframes.steps(read)
 steps[['setting', 'seed', 'step', 'cap', 'length_mean', 'accuracy']].head()
 
 # %%
-evaluations = tables.evaluations(read)
+evaluations = dataframes.evaluations(read)
 ends = evaluations[evaluations.step == evaluations.step.max()]
 ends.assign(**{'accuracy, %': 100 * ends.accuracy}).groupby('setting')[
   ['accuracy, %', 'length']
@@ -115,10 +113,10 @@ caps that these runs had. Grey is compression.
 """
 
 # %%
-show(figures.shapes, read)
+show(catalog.shapes, read)
 
 # %%
-show(figures.own_shapes, read)
+show(catalog.own_shapes, read)
 
 # %% [markdown]
 """
@@ -220,7 +218,7 @@ cap counts as wrong under it.
 """
 
 # %%
-show(caps.of_runs, read)
+show(accuracy_by_cap.of_runs, read)
 
 # %% [markdown]
 """

@@ -27,11 +27,16 @@ import numpy as np
 import tabulate
 from IPython.display import Markdown
 
-from configs import cosine640, quickstart, schedules
-from siri_jax import budget, costs, lookup, plan, task_files
-from siri_jax.analysis import groups, runs, schedule, style
-from siri_jax.models import flops, policies
-from tools import full_size
+from configs import cosine640, quickstart
+from siri_jax import plugins
+from siri_jax.algorithm import schedule_presets
+from siri_jax.analysis import runs, seeds
+from siri_jax.analysis.figures import schedule, style
+from siri_jax.config import cost_model, cost_table, plan
+from siri_jax.data import load
+from siri_jax.models import flops
+from siri_jax.models.hf import initial
+from tools.benchmarks import full_size
 
 matplotlib.rcParams['figure.dpi'] = 160
 
@@ -39,20 +44,20 @@ matplotlib.rcParams['figure.dpi'] = 160
 """
 ## What there is
 
-A schedule is a function of the step in `siri_jax/schedules.py`. Its settings
-for a pair of caps and a cycle stand in `configs/schedules.py`, a line each;
-nothing else lists it.
+A schedule is a function of the step in `siri_jax/algorithm/schedules.py`. Its
+settings for a pair of caps and a cycle stand in
+`siri_jax/algorithm/schedule_presets.py`, a line each; nothing else lists it.
 """
 
 
 # %%
 def summary(name):
   """The first line of a schedule's docstring."""
-  return lookup.function('schedule', name).__doc__.splitlines()[0]
+  return plugins.function('schedule', name).__doc__.splitlines()[0]
 
 
 LOW, HIGH, PERIOD = 8192, 16_384, 640  # The paper's 1.5B.
-lines = schedules.lines(LOW, HIGH, PERIOD)
+lines = schedule_presets.lines(LOW, HIGH, PERIOD)
 rows = [(name, summary(name), f'`{kw}`') for name, kw in lines.items()]
 Markdown(tabulate.tabulate(rows, ('schedule', 'it is', 'settings'), 'github'))
 
@@ -83,8 +88,9 @@ def sawtooth(step, *, low, high, period):
 
 # %% [markdown]
 """
-In `siri_jax/schedules.py`, with a line in `configs/schedules.py`, it is in
-the figures, the ablations, the plans and the tests, and
+In `siri_jax/algorithm/schedules.py`, with a line in
+`siri_jax/algorithm/schedule_presets.py`, it is in the figures, the
+ablations, the plans and the tests, and
 `configs/quickstart.py:sawtooth` trains with it. From a module of your own it
 is named in a config, `c.schedule = 'my_module:sawtooth'`; here that module
 is this notebook:
@@ -114,15 +120,15 @@ settings:
 PAPER, SMALL = "the paper's 1.5B", 'the built-in task'
 paper = cosine640.get_config()
 small = plan.make(quickstart.get_config())
-task, _ = task_files.checked(small.c)
+task, _ = load.checked(small.c)
 
 CYCLES = {
   PAPER: (LOW, HIGH, PERIOD),
   SMALL: (quickstart.LOW, quickstart.HIGH, quickstart.PERIOD),
 }
 LENGTHS = {
-  PAPER: costs.lognormal(**paper.natural_kw),
-  SMALL: costs.lognormal(**small.c.natural_kw),
+  PAPER: cost_model.lognormal(**paper.natural_kw),
+  SMALL: cost_model.lognormal(**small.c.natural_kw),
 }
 SETTINGS = {
   PAPER: dict(
@@ -131,7 +137,7 @@ SETTINGS = {
     forward=flops.forward(full_size.SHAPES['1.5b']),
     epochs=paper.epochs,
   ),
-  SMALL: budget.setting(small, task, policies.shape_of(small.c, task.vocab)),
+  SMALL: cost_table.setting(small, task, initial.shape_of(small.c, task.vocab)),
 }
 
 fig, axes = style.sheet(2, 2, width=style.PAGE, heights=(1.5, 1.1))
@@ -139,13 +145,13 @@ for (ax, below), name in zip(axes.T, CYCLES, strict=True):
   low, high, _ = CYCLES[name]
   caps = np.unique(np.linspace(1, 1.25 * high, 400).round())
   lengths = LENGTHS[name]
-  longest = costs.longest(lengths, SETTINGS[name]['samples'])
+  longest = cost_model.longest(lengths, SETTINGS[name]['samples'])
   for label, of, colour in (
     ('longest of a step', longest, style.BLACK),
     ('mean response', lengths, style.BLUE),
   ):
-    ax.plot(caps, costs.capped(of, caps), color=colour, label=label)
-  below.plot(caps, 100 * costs.share_cut(lengths, caps), color=style.BLUE)
+    ax.plot(caps, cost_model.capped(of, caps), color=colour, label=label)
+  below.plot(caps, 100 * cost_model.share_cut(lengths, caps), color=style.BLUE)
   for panel in (ax, below):
     panel.axvspan(low, high, color=style.SHADE, linewidth=0, zorder=0)
     panel.set_xlim(0, caps[-1])
@@ -179,11 +185,11 @@ The wait is in decoding steps, each sample having a slot of its own.
 def shares(name):
   """What a cycle of each schedule costs, % of the highest cap throughout."""
   low, high, period = CYCLES[name]
-  shapes = schedule.every(schedules.lines(low, high, period), period)
-  whole = costs.of(LENGTHS[name], np.full(period, high), **SETTINGS[name])
+  shapes = schedule.every(schedule_presets.lines(low, high, period), period)
+  whole = cost_model.of(LENGTHS[name], np.full(period, high), **SETTINGS[name])
   return {
     label: 100
-    * np.divide(costs.of(LENGTHS[name], caps, **SETTINGS[name]), whole)
+    * np.divide(cost_model.of(LENGTHS[name], caps, **SETTINGS[name]), whole)
     for label, caps in shapes.items()
   }
 
@@ -239,13 +245,15 @@ scales = np.geomspace(0.25, 4, 25)
 shapes = schedule.every(lines, PERIOD)
 shapes = {label: caps for label, caps in shapes.items() if np.ptp(caps)}
 scaled = [
-  costs.lognormal(mean=x * natural.mean, median=x * natural.median)
+  cost_model.lognormal(mean=x * natural.mean, median=x * natural.median)
   for x in scales
 ]
-whole = [costs.of(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER]) for x in scaled]
+whole = [
+  cost_model.of(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER]) for x in scaled
+]
 fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.8, sharey=True)
 for i, ((label, caps), drawn) in enumerate(style.cycled(shapes.items())):
-  own = [costs.of(x, caps, **SETTINGS[PAPER]) for x in scaled]
+  own = [cost_model.of(x, caps, **SETTINGS[PAPER]) for x in scaled]
   percent = 100 * np.divide(own, whole)
   wide = 3.2 - 0.6 * i  # Some lie on one another.
   for ax, values in zip(axes[0], percent.T[:2], strict=True):
@@ -276,13 +284,13 @@ of 144 steps on the built-in task: a dot a seed.
 
 # %%
 folders = pathlib.Path('tools/notebooks/section53').glob('schedule=*')
-arms = groups.of(runs.read_all(sorted(folders)))
+arms = seeds.of(runs.read_all(sorted(folders)))
 fig, axes = style.sheet(1, width=style.PAGE, heights=1.9)
 ax = axes[0, 0]
 rows = []
 for arm in arms:
   caps = arm.longest.column('cap')
-  planned = costs.of(LENGTHS[SMALL], caps, **SETTINGS[SMALL]).tokens
+  planned = cost_model.of(LENGTHS[SMALL], caps, **SETTINGS[SMALL]).tokens
   taken = [run.column('tokens').sum() for run in arm.runs]
   rows.append((arm.label, planned / 1e6, np.mean(taken) / 1e6))
   dots = np.divide(taken, 1e6), [arm.label] * len(taken)

@@ -38,18 +38,17 @@ import pandas as pd
 import tabulate
 from IPython.display import Markdown
 
-from siri_jax import grid
-from siri_jax.ablate import ablate
-from siri_jax.analysis import (
-  caps,
-  comparison,
+from siri_jax.analysis import ablation_table, runs
+from siri_jax.analysis.figures import (
+  accuracy_by_cap,
   curves,
   lag,
   pareto,
-  runs,
   schedule,
   words,
 )
+from siri_jax.experiments import grid
+from siri_jax.experiments.ablate import ablate
 
 matplotlib.rcParams['figure.dpi'] = 160
 
@@ -58,8 +57,9 @@ matplotlib.rcParams['figure.dpi'] = 160
 ## The runs
 
 21 runs: 7 arms, 3 seeds. They are shipped small (settings, metrics,
-evaluations, no checkpoints; `tools/keep_small.py`). `AGAIN = True` runs all of
-it anew: about 40 minutes on 2 cores, and it goes on where it was interrupted.
+evaluations, no checkpoints; `tools/notebooks/keep_small.py`). `AGAIN = True`
+runs all of it anew: about 40 minutes on 2 cores, and it goes on where it was
+interrupted.
 """
 
 # %%
@@ -81,7 +81,7 @@ if AGAIN:
       'writers': (),
     },
   )
-arms = comparison.read(OUT)
+arms = ablation_table.read(OUT)
 read = {
   arm: [runs.read(folder) for folder in folders.values()]
   for arm, folders in arms.items()
@@ -114,7 +114,7 @@ trained on: compute, up to the length of prompts.
 """
 
 # %%
-Markdown(comparison.text(comparison.compared(arms), 'github'))
+Markdown(ablation_table.text(ablation_table.compared(arms), 'github'))
 
 # %% [markdown]
 """
@@ -128,7 +128,9 @@ BASELINE = 'short then long'
 def against(first, *others):
   """A table of these arms, with differences from the first."""
   chosen = {name: arms[name] for name in (first, *others)}
-  return Markdown(comparison.text(comparison.compared(chosen), 'github'))
+  return Markdown(
+    ablation_table.text(ablation_table.compared(chosen), 'github')
+  )
 
 
 COSINES = ('cosine 24', 'cosine 36', 'cosine 48')
@@ -196,10 +198,13 @@ pareto.draw(of('constant', BASELINE, 'cosine 48'))
 def change(arm, name, early, late):
   """Paired change of an arm's measure between two points, with its interval."""
   ends = [
-    [comparison.by_problem(run, step, run.sets[0])[name] for run in read[arm]]
+    [
+      ablation_table.by_problem(run, step, run.sets[0])[name]
+      for run in read[arm]
+    ]
     for step in (early, late)
   ]
-  drawn = comparison.paired_bootstrap(*ends, draws=comparison.DRAWS)
+  drawn = ablation_table.paired_bootstrap(*ends, draws=ablation_table.DRAWS)
   low, high = np.percentile(drawn, [2.5, 97.5])
   middle = np.mean(ends[1]) - np.mean(ends[0])
   return f'{middle:+.1f} [{low:+.1f}, {high:+.1f}]'
@@ -231,7 +236,7 @@ arm answers next to nothing.
 """
 
 # %%
-caps.of_runs(of('constant', BASELINE, 'cosine 48'))
+accuracy_by_cap.of_runs(of('constant', BASELINE, 'cosine 48'))
 
 # %% [markdown]
 """

@@ -11,5 +11,5 @@ def register():
   )
 
   WeightTransferEngineFactory.register_engine(
-    BACKEND, 'siri_jax.rollout.vllm_plugin.engine', 'OrbaxEngine'
+    BACKEND, 'siri_jax.rollout.vllm_plugin.weight_transfer', 'OrbaxEngine'
   )

@@ -1,0 +1,318 @@
+"""One optimiser step, as a pure function of the state and packed rows."""
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from siri_jax import shapes
+from siri_jax.models import logprobs, qwen2, sharding
+
+# When parameters are made whole: a layer at a time and micro-batch by
+# micro-batch (full sharding), or all of them once an update, their gradients
+# added up on every device and shared out at its end (sharded state alone).
+GATHER = ('layer', 'update')
+# First token of each stretch whose agreement with the sampler is told apart.
+BUCKETS = (0, 1024, 4096, 8192)
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+  """What an update is made of; none of it changes during a run.
+
+  Attributes:
+    shape: the policy's qwen2.Shape.
+    loss: bound plug-in of siri_jax/algorithm/losses.py.
+    extra: names of losses.EXTRA that the loss takes.
+    tx: optax transformation.
+    attend: implementation of siri_jax/models/attention.py.
+    dtype: what the forward and backward passes compute in.
+    remat: a key of qwen2.REMAT.
+    gather: one of GATHER.
+    temperature: of the sampling that the log-probabilities belong to.
+    chunk: tokens of a device whose logits exist at one time.
+  """
+
+  shape: qwen2.Shape
+  loss: Callable
+  extra: tuple[str, ...]
+  tx: optax.GradientTransformation
+  attend: Callable
+  dtype: Any
+  remat: str
+  gather: str
+  temperature: float
+  chunk: int
+
+
+def held(params, recipe):
+  """What a device holds while it reads micro-batches.
+
+  Args:
+    params: this device's parts of the parameters.
+    recipe: Recipe.
+  Returns:
+    A tree of parameters, and what makes a part of it whole.
+  """
+  gather = functools.partial(sharding.gather, dtype=recipe.dtype)
+  if recipe.gather == 'layer':
+    return params, gather
+  return gather(params), lambda part: part
+
+
+def token_logprobs(params, fetch, recipe, rows):
+  """Log-probability of each target and entropy there, float32 [M, R] each.
+
+  Args:
+    params: tree of parameters, and
+    fetch: what makes a part of it whole: both of `held`.
+    recipe: Recipe.
+    rows: types.Rows [M, R]; tokens of mask 0 get 0.
+  """
+  outside = fetch({k: v for k, v in params.items() if k != 'layers'})
+  hidden = qwen2.forward(
+    {**outside, 'layers': params['layers']},
+    recipe.shape,
+    rows.tokens,
+    rows.positions,
+    rows.segments,
+    fetch=fetch,
+    attend=sharding.each_head(recipe.attend),
+    remat=recipe.remat,
+  )
+  logp, entropy = logprobs.logp_and_entropy(
+    hidden.reshape(-1, hidden.shape[-1]),
+    qwen2.head(outside),
+    rows.targets.reshape(-1),
+    rows.mask.reshape(-1) > 0,
+    jnp.float32(recipe.temperature),
+    recipe.chunk,
+    sharding.parts('tensor'),
+  )
+  return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
+
+
+def all_logprobs(params, rows, count, *, recipe, layout):
+  """Log-probabilities of the targets of the first `count` micro-batches.
+
+  Args:
+    params: the policy's parameters, float32.
+    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    count: int32 [], how many of them are in use.
+    recipe: Recipe.
+    layout: sharding.Layout.
+  Returns:
+    float32 [U, M, R], nats; 0 where the mask is, and in the micro-batches
+    that are not in use.
+  """
+
+  def local(params, rows, count):
+    own, fetch = held(params, recipe)
+
+    def micro(i, out):
+      logp, _ = token_logprobs(own, fetch, recipe, _micro_batch(rows, i))
+      return out.at[i].set(logp)
+
+    zeros = jnp.zeros(rows.tokens.shape, jnp.float32)
+    return jax.lax.fori_loop(0, count, micro, zeros)
+
+  inputs = (layout.state.params, layout.rows, layout.whole)
+  run = sharding.each_device(local, layout.mesh, inputs, layout.rows)
+  return run(params, rows, count)
+
+
+def entropy(params, rows, count, *, recipe, layout):
+  """The entropy of the policy over rows that it does not learn from.
+
+  Args:
+    params: the policy's parameters, float32.
+    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    count: int32 [], how many of them are in use.
+    recipe: Recipe.
+    layout: sharding.Layout.
+  Returns:
+    float32 [] sums over response tokens, nats and tokens: entropy_sum,
+    tokens_sum, and those of _agreement where the rows carry 'sampler_logp'.
+  """
+
+  def local(params, rows, count):
+    own, fetch = held(params, recipe)
+
+    def micro(i, sums):
+      part = _micro_batch(rows, i)
+      logp, found = token_logprobs(own, fetch, recipe, part)
+      return added(sums, _totals(part, found, logp))
+
+    first = _micro_batch(rows, 0)
+    names = jax.eval_shape(_totals, first, first.mask, first.mask)
+    nothing = dict.fromkeys(names, jnp.float32(0))
+    return _over_devices(jax.lax.fori_loop(0, count, micro, nothing))
+
+  inputs = (layout.state.params, layout.rows, layout.whole)
+  run = sharding.each_device(local, layout.mesh, inputs, layout.whole)
+  return run(params, rows, count)
+
+
+def update(state, rows, count, denom, own_old, last, *, recipe, layout):
+  """One optimiser step over the micro-batches of a mini-batch.
+
+  A loss or gradient that is not finite leaves parameters and optimiser state
+  as they are, bit for bit, and is counted.
+
+  Args:
+    state: types.TrainState.
+    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    count: int32 [], how many micro-batches are in use.
+    denom: float32 [], the mini-batch's denominator.
+    own_old: bool [], whether the rows' old log-probabilities are this very
+      pass's own (the first optimiser step after a rollout).
+    last: bool [], whether this ends the GRPO step.
+    recipe: Recipe.
+    layout: sharding.Layout.
+  Returns:
+    The new types.TrainState, and metrics: float32 scalars named as in
+    siri_jax/algorithm/losses.py, with tokens_sum, entropy_sum, loss, grad_norm.
+  """
+  shapes.check('U M R, ., .', rows.tokens, count, denom)
+  params, whole = layout.state.params, layout.whole
+  run = sharding.each_device(
+    functools.partial(_gradients, recipe=recipe),
+    layout.mesh,
+    (params, layout.rows, whole, whole, whole),
+    (params, whole),
+  )
+  grads, metrics = run(state.params, rows, count, denom, own_old)
+  grads = jax.lax.with_sharding_constraint(grads, params)
+  return _apply(state, grads, metrics, last, recipe.tx)
+
+
+def merge(metrics):
+  """The metrics of several optimiser steps as one: sums, maxima, means."""
+  total = metrics[0]
+  for more in metrics[1:]:
+    total = added(total, more)
+  for name in ('loss', 'grad_norm'):
+    total[name] = total[name] / len(metrics)
+  return total
+
+
+def added(a, b):
+  """The metrics that `a` has, with those of `b`: sums, and maxima by name.
+
+  Args:
+    a: dict of float32 [].
+    b: the same, of as many names or more.
+  Returns:
+    dict of float32 [], of a's names.
+  """
+  return {
+    name: jnp.maximum(a[name], b[name])
+    if name.endswith('_max')
+    else a[name] + b[name]
+    for name in a
+  }
+
+
+def _gradients(params, rows, count, denom, own_old, *, recipe):
+  """This device's share of the gradient, and the metrics, over all rows."""
+  own, fetch = held(params, recipe)
+
+  def loss_of(own, part):
+    logp, entropy = token_logprobs(own, fetch, recipe, part)
+    old = jnp.where(own_old, jax.lax.stop_gradient(logp), part.old_logp)
+    given = {**part.extra, 'entropy': entropy}
+    extra = {name: given[name] for name in recipe.extra}
+    loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
+    return loss, {**metrics, **_totals(part, entropy, old), 'loss': loss}
+
+  def micro(i, carry):
+    part = _micro_batch(rows, i)
+    grads, metrics = jax.grad(loss_of, has_aux=True)(own, part)
+    return jax.tree.map(jnp.add, carry[0], grads), added(carry[1], metrics)
+
+  blank = jax.eval_shape(loss_of, own, _micro_batch(rows, 0))[1]
+  zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), (own, blank))
+  grads, metrics = jax.lax.fori_loop(0, count, micro, zeros)
+  if recipe.gather == 'update':
+    grads = sharding.scatter(grads)
+  return sharding.add_up(grads), _over_devices(metrics)
+
+
+def _micro_batch(rows, i):
+  return jax.tree.map(lambda x: x[i], rows)
+
+
+def _totals(part, entropy, old):
+  """Sums over a micro-batch's response tokens: what there is to know of them.
+
+  `old` are the trainer's log-probabilities at rollout.
+  """
+  live = part.mask > 0
+  sums = {'entropy_sum': _sum(entropy, live), 'tokens_sum': _sum(1.0, live)}
+  if 'sampler_logp' in part.extra:
+    return {**sums, **_agreement(part, old, live)}
+  return sums
+
+
+def _agreement(part, old, live):
+  """How far the sampler's log-probabilities lie from the trainer's.
+
+  Sums over the tokens of which the sampler has told, counted in
+  `sampler_told`: |difference| in nats (`gap`), the k3 estimate of
+  KL(sampler || trainer), tokens whose ratio is outside [1/2, 2] (`far`); and
+  the differences by the token's place in its sequence, in tokens.
+  """
+  told = live & ~jnp.isnan(part.extra['sampler_logp'])
+  apart = jnp.where(told, old - part.extra['sampler_logp'], 0.0)
+  gap = jnp.abs(apart)
+  found = {
+    'sampler_told_sum': _sum(1.0, told),
+    'sampler_gap_sum': _sum(gap, told),
+    'sampler_gap_max': jnp.max(gap),
+    'sampler_kl_sum': _sum(jnp.expm1(apart) - apart, told),
+    'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
+  }
+  for first, last in itertools.pairwise((*BUCKETS, 2**30)):
+    within = told & (part.positions >= first) & (part.positions < last)
+    found[f'sampler_told_from_{first}_sum'] = _sum(1.0, within)
+    found[f'sampler_gap_from_{first}_sum'] = _sum(gap, within)
+  return found
+
+
+def _sum(values, live):
+  return jnp.sum(jnp.where(live, values, 0.0))
+
+
+def _over_devices(metrics):
+  """Metrics over all devices: sums, and maxima by their name."""
+  return {
+    name: jax.lax.pmax(x, sharding.ROW_AXES)
+    if name.endswith('_max')
+    else jax.lax.psum(x, sharding.ROW_AXES)
+    for name, x in metrics.items()
+  }
+
+
+def _apply(state, grads, metrics, last, tx):
+  """The optimiser's step, taken where loss and gradient are finite."""
+  grad_norm = optax.tree.norm(grads)
+  fine = jnp.isfinite(metrics['loss']) & jnp.isfinite(grad_norm)
+  deltas, opt_state = tx.update(grads, state.opt_state, state.params)
+  params = optax.apply_updates(state.params, deltas)
+  old = (state.params, state.opt_state)
+  params, opt_state = jax.tree.map(
+    lambda new, old: jnp.where(fine, new, old), (params, opt_state), old
+  )
+  state = state.replace(
+    params=params,
+    opt_state=opt_state,
+    step=state.step + last.astype(jnp.int32),
+    skipped=state.skipped + ~fine,
+    skipped_in_row=jnp.where(fine, 0, state.skipped_in_row + 1),
+  )
+  return state, {**metrics, 'grad_norm': grad_norm}

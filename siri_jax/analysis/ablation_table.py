@@ -1,0 +1,254 @@
+"""Arms of an ablation beside one another: means over seeds, and intervals.
+
+python -m siri_jax.analysis.ablation_table RUNS/ABLATION [--at=STEP]
+"""
+
+import argparse
+import functools
+import json
+import math
+import pathlib
+import sys
+
+import numpy as np
+import pandas as pd
+import tabulate
+
+from siri_jax.analysis import run_table
+from siri_jax.analysis import runs as run_folders
+
+DRAWS, LEVEL = 4000, 95  # Of the bootstrap; per cent of an interval.
+NOTES = f"""\
+Accuracy in %, length in tokens a response, tokens trained on, each the mean
+over seeds ± its standard error (deviation over seeds / sqrt(seeds)). Against
+the first arm: the difference and its {LEVEL} % interval by a paired bootstrap,
+which draws seeds and problems anew and takes the same ones in both arms. With
+three seeds it draws from three: take an interval as a lower bound on what a
+fourth might show."""
+
+
+def read(out):
+  """An ablation's runs, as its folder lists them.
+
+  Returns:
+    dict arm -> dict seed's label -> path of a run's folder.
+  Raises:
+    ValueError: it is not an ablation's folder.
+  """
+  out = pathlib.Path(out)
+  try:
+    listed = json.loads((out / 'ablation.json').read_text())['runs']
+  except (OSError, ValueError, KeyError) as error:
+    raise ValueError(f'{out} is not an ablation: {error}') from error
+  arms = {}
+  for run in listed:
+    folders = arms.setdefault(run['arm'], {})
+    folders[run['labels'].get('seed', '')] = out / run['name']
+  return arms
+
+
+def compared(arms, at=None, set_name=None, draws=DRAWS):
+  """Arms at one point, each against the first.
+
+  Args:
+    arms: dict arm -> dict seed -> folder of a run.
+    at: updates done; by default the end, to which a run that is still going
+      on does not count.
+    set_name: held-out set; by default the first one.
+    draws: of the bootstrap.
+  Returns:
+    DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
+    tokens, efficiency (dAcc/CR against each run's own start), and for all but
+    the first accuracy_diff, length_diff with _low and _high. Accuracies and
+    their differences in per cent. An arm without such an evaluation in any
+    run has no row.
+  """
+  points = {
+    arm: {
+      seed: point
+      for seed, folder in folders.items()
+      if (point := _point(folder, at, set_name)) is not None
+    }
+    for arm, folders in arms.items()
+  }
+  points = {arm: found for arm, found in points.items() if found}
+  first = next(iter(points.values()), None)
+  rows = []
+  for arm, found in points.items():
+    row = {'arm': arm, 'runs': len(found)}
+    for name in ('accuracy', 'length', 'tokens', 'efficiency'):
+      row |= _mean(name, [point[name] for point in found.values()])
+    if found is not first:
+      for name in ('accuracy', 'length'):
+        row |= _difference(name, first, found, draws)
+    rows.append(row)
+  return pd.DataFrame(rows)
+
+
+def paired_bootstrap(one, other, draws, seed=0):
+  """Differences of means, other - one, over draws of seeds and problems.
+
+  Args:
+    one: float [S, P], of an arm: S seeds on P problems.
+    other: float [S, P], of another arm: the same seeds and problems.
+    draws: how many.
+    seed: of the draws.
+  Returns:
+    float [draws], in the arrays' unit.
+  Source: Davison and Hinkley, Bootstrap Methods and their Application (1997),
+    section 2.4, on the pairs; both factors of the design are drawn anew.
+  """
+  gap = np.asarray(other, float) - np.asarray(one, float)
+  by_seed, by_problem = _weights(*gap.shape, draws, seed)
+  return np.sum((by_seed @ gap) * by_problem, axis=1)
+
+
+@functools.lru_cache(maxsize=2)  # All measures and arms take the same draws.
+def _weights(seeds, problems, draws, seed):
+  """Share of each seed [draws, seeds] and problem [draws, problems]."""
+  draw = np.random.default_rng(seed)
+  return [
+    draw.multinomial(count, np.full(count, 1 / count), draws) / count
+    for count in (seeds, problems)
+  ]
+
+
+def text(frame, style='simple'):
+  """A table of `compared` for people; failed runs are told below it."""
+  why = frame['why'] if 'why' in frame else pd.Series(index=frame.index)
+  failed, frame = frame[why.notna()], frame[why.isna()]
+  told = [f'{row.arm}: {row.why}' for row in failed.itertuples()]
+  if not len(frame):
+    return '\n'.join(told or ['No run has been evaluated yet.'])
+  shown = {
+    'arm': frame['arm'],
+    'runs': frame['runs'],
+    'accuracy': _with_error(frame, 'accuracy', 1),
+    'length': _with_error(frame, 'length', 1),
+    'tokens': [run_table.short(tokens) for tokens in frame['tokens']],
+    'dAcc/CR': _with_error(frame, 'efficiency', 2),
+    'accuracy, difference': _with_interval(frame, 'accuracy'),
+    'length, difference': _with_interval(frame, 'length'),
+  }
+  align = ('left', *['right'] * (len(shown) - 1))
+  grid = tabulate.tabulate(
+    shown, 'keys', style, disable_numparse=True, colalign=align
+  )
+  return '\n'.join([grid, *told])
+
+
+def by_problem(run, step, set_name):
+  """What a run came to on each problem of an evaluation.
+
+  Args:
+    run: runs.Run.
+    step: updates done.
+    set_name: held-out set.
+  Returns:
+    dict of Series by problem id, sorted: accuracy in %, length in tokens, both
+    means over a problem's samples.
+  Raises:
+    ValueError: the samples of that evaluation cannot be read; names the file.
+  """
+  path = run.path / f'eval/{step:06d}/{set_name}.jsonl.gz'
+  rows = pd.DataFrame(run_folders.read_rows(path))
+  rows['accuracy'] = 100.0 * rows['correct'].astype(float)
+  means = rows.groupby('problem_id')[['accuracy', 'length']].mean()
+  return {name: means[name] for name in means}
+
+
+def _point(folder, at, set_name):
+  """What one run came to: numbers, and arrays by problem; None if nothing."""
+  try:
+    run = run_folders.read(folder)
+  except FileNotFoundError:
+    return None
+  if not run.sets:
+    return None
+  name = set_name or run.sets[0]
+  records = run_table.evaluations(run, name)
+  step = run.config['total_steps'] if at is None else at
+  if step not in records:
+    return None
+  record = records[step]
+  return {
+    'accuracy': 100 * record['accuracy'],
+    'length': record['length'],
+    'tokens': record['tokens'],
+    'efficiency': record['efficiency'],
+    'by_problem': by_problem(run, step, name),
+  }
+
+
+def _mean(name, values):
+  """The mean over seeds and its standard error, nan with one seed."""
+  error = math.nan
+  if len(values) > 1:
+    error = np.std(values, ddof=1) / math.sqrt(len(values))
+  return {name: float(np.mean(values)), f'{name}_se': float(error)}
+
+
+def _difference(name, first, other, draws):
+  """The mean difference and its interval, over the seeds that both have."""
+  seeds = [seed for seed in first if seed in other]
+  if not seeds:
+    return {}
+  pairs = [
+    pd.concat(
+      [p[seed]['by_problem'][name] for p in (first, other)],
+      axis=1,
+      join='inner',
+    ).to_numpy()
+    for seed in seeds
+  ]
+  one, two = np.stack(pairs).transpose(2, 0, 1)
+  edge = (100 - LEVEL) / 2
+  drawn = paired_bootstrap(one, two, draws)
+  low, high = np.percentile(drawn, [edge, 100 - edge])
+  difference = float(np.mean(two - one))
+  return {
+    f'{name}_diff': difference,
+    f'{name}_low': float(low),
+    f'{name}_high': float(high),
+  }
+
+
+def _with_error(frame, name, digits):
+  pairs = zip(frame[name], frame[f'{name}_se'], strict=True)
+  return [
+    f'{value:.{digits}f}'
+    + ('' if math.isnan(error) else f' ± {error:.{digits}f}')
+    for value, error in pairs
+  ]
+
+
+def _with_interval(frame, name):
+  if f'{name}_diff' not in frame:
+    return [''] * len(frame)
+  columns = [frame[f'{name}_{part}'] for part in ('diff', 'low', 'high')]
+  return [
+    '' if math.isnan(diff) else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]'
+    for diff, low, high in zip(*columns, strict=True)
+  ]
+
+
+def main(argv):
+  """Prints the table of the ablation that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('out', help="an ablation's folder")
+  parser.add_argument('--at', type=int, help='updates done; default: the end')
+  parser.add_argument('--set', help='held-out set; default: the first')
+  parser.add_argument(
+    '--style', default='simple', help="'github', 'latex', ..."
+  )
+  args = parser.parse_args(argv)
+  try:
+    frame = compared(read(args.out), args.at, args.set)
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
+  print(text(frame, args.style))
+  print(f'\n{NOTES}')
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

@@ -1,0 +1,89 @@
+"""Run folders as tidy tables: one row a step, an evaluation or a sample."""
+
+import pandas as pd
+
+from siri_jax.analysis import runs, seeds
+
+NAMES = ['run', 'setting', 'seed']  # The first columns of every table.
+SAMPLE = (
+  *('step', 'problem_id', 'index', 'length', 'finish_reason', 'correct'),
+  *('extracted', 'why', 'reward', 'advantage', 'answer', 'problem', 'response'),
+)
+
+
+def steps(read):
+  """Every step of every run: metrics.jsonl, and the length of cut samples.
+
+  Args:
+    read: list of runs.Run.
+  Returns:
+    DataFrame: run, setting (the group's label), seed, then the columns of
+    metrics.jsonl as the workspace file explains them; `length_cut` is in
+    tokens, nan where no sample was cut.
+  """
+  return _stacked(
+    read, lambda run: {**run.metrics, 'length_cut': runs.length_cut(run)}
+  )
+
+
+def evaluations(read):
+  """Every measure of every run: eval.jsonl.
+
+  Args:
+    read: list of runs.Run.
+  Returns:
+    DataFrame: run, setting, seed, then the columns of eval.jsonl: `step` is
+    updates done, accuracy a share, length tokens a response.
+  """
+  return _stacked(read, lambda run: runs.columns(run.evals))
+
+
+def samples(read, kind='eval', steps=None):
+  """The samples that the runs kept.
+
+  Args:
+    read: list of runs.Run.
+    kind: 'eval', those of evaluations in training (`step` is updates done),
+      or 'rollouts', those trained on (`step` is the one sampled).
+    steps: those to read; None for all.
+  Returns:
+    DataFrame: run, setting, seed, `set` for evaluations, then the columns of
+    SAMPLE, token ids left out; length in tokens.
+  Raises:
+    ValueError: a file is damaged; names it.
+  """
+
+  def own(run):
+    rows = [
+      {**row, 'set': path.name.removesuffix('.jsonl.gz')}
+      for step, paths in run.sample_files(kind).items()
+      if steps is None or step in steps
+      for path in paths
+      for row in runs.read_samples(path)
+    ]
+    kept = SAMPLE if kind == 'rollouts' else ('set', *SAMPLE)
+    kept = [n for n in kept if any(n in row for row in rows)]
+    return {name: [_whole(row.get(name)) for row in rows] for name in kept}
+
+  return _stacked(read, own)
+
+
+def _whole(value):
+  """A value; a text without half characters, which pandas cannot hold."""
+  if isinstance(value, str):
+    return value.encode('utf-8', 'replace').decode()
+  return value
+
+
+def _stacked(read, columns):
+  """The tables of all runs, one under another."""
+  parts = []
+  for group in seeds.of(read):
+    for run in group.runs:
+      names = [run.name, group.label, run.config['seed']]
+      frame = pd.DataFrame(columns(run))
+      for place, pair in enumerate(zip(NAMES, names, strict=True)):
+        frame.insert(place, *pair)
+      parts.append(frame)
+  full = [part for part in parts if len(part)]
+  return pd.concat(full or parts, ignore_index=True) if parts else None

@@ -1,0 +1,205 @@
+"""Accuracy as a function of the cap, drawn from evaluations and from runs.
+
+python -m siri_jax.analysis.figures.accuracy_by_cap FOLDER [...] --out=FOLDER
+"""
+
+import argparse
+import pathlib
+
+import numpy as np
+
+from siri_jax.analysis import paper_table, runs, seeds
+from siri_jax.analysis.figures import style
+from siri_jax.grading import pass_at_k
+from siri_jax.runtime import files
+
+POINTS = 64  # Caps at which samples are read.
+LOOKS = {  # The newest evaluation of each kind, drawn in a run's panel.
+  'start': {'color': '0.55', 'linestyle': '-'},
+  'compressed': {'color': style.SET_COLOURS[0], 'linestyle': '--'},
+  'expanded': {'color': style.BLUE, 'linestyle': '-'},
+  'end': {'color': style.BLACK, 'linestyle': ':'},
+}
+
+
+def draw(folders):
+  """One panel a set, one curve a policy; a mark at 95 % of its accuracy.
+
+  Args:
+    folders: of policies that siri_jax.evaluation.evaluate measured, which reads
+      every prefix anew.
+  Returns:
+    matplotlib Figure, bound to no window and no global state.
+  """
+  own = dict(
+    zip(
+      paper_table.labels(folders), map(paper_table.read, folders), strict=True
+    )
+  )
+  names = list(dict.fromkeys(n for found in own.values() for n in found))
+  fig, axes = style.sheet(len(names), heights=2.0)
+  for ax, name in zip(axes[:, 0], names, strict=True):
+    for (label, found), look in style.cycled(own.items()):
+      if name in found:
+        record = found[name]
+        columns = (
+          record['caps'],
+          record['accuracy_at'],
+          record['accuracy_at_se'],
+        )
+        _curve(ax, *columns, label, look)
+        _mark(ax, record['cap_for_95'], *columns[:2], look['color'])
+    _name(ax, paper_table.SETS.get(name, name))
+  style.legend(fig, axes[:, 0])
+  return fig
+
+
+def of_runs(read):
+  """Accuracy at every cap of runs, from the samples of their evaluations.
+
+  A sample longer than a cap counts as wrong under it, which is what the
+  reward makes of one that the cap cuts; an answer that stood before the cut
+  would be found by siri_jax.evaluation.evaluate. Over several seeds the curve
+  is their mean, the band from the lowest to the highest; of one run, one
+  standard error over problems to either side.
+
+  Args:
+    read: list of runs.Run.
+  Returns:
+    matplotlib Figure, a panel for each setting and set: its start and its
+    newest compressed and expanded point, or its end.
+  Raises:
+    NothingToDrawError: no run kept samples of an evaluation.
+    ValueError: a file of samples is damaged; names it.
+  """
+  found = seeds.of(read)
+  several = len({name for group in found for name in group.sets}) > 1
+  parts = {}
+  for group in found:
+    for name in group.sets:
+      curves = _newest(group, name)
+      title = f'{group.label}, {name}' if several else group.label
+      parts |= {title: curves} if curves else {}
+  style.need(parts, 'no run kept the samples of an evaluation (eval/)')
+  fig, blocks = style.grid(list(parts), 1, height=1.6)
+  for (ax,), curves in zip(blocks, parts.values(), strict=True):
+    for kind, (caps, spans) in curves.items():
+      _curve(ax, caps, spans[0], None, None, LOOKS[kind])
+      style.band(
+        ax, [0, *caps], *_from_nothing(spans[1:]), LOOKS[kind]['color']
+      )
+    _name(ax, '')
+    ax.set_ylim(0, 103)
+  for kind in LOOKS:  # In their order, whichever a panel has.
+    if any(kind in curves for curves in parts.values()):
+      blocks[0][0].plot([], [], label=kind, **LOOKS[kind])
+  style.even(blocks)
+  style.legend(fig, [ax for (ax,) in blocks], columns=4)
+  style.note(
+    fig,
+    'A sample longer than the cap counts as wrong.',
+    seeds.spread(found, 'bands'),
+    seeds.missing(found),
+  )
+  return fig
+
+
+def right_within(rows, caps):
+  """Mean accuracy over problems when what is longer than a cap is wrong.
+
+  Args:
+    rows: samples with problem_id, correct and length (tokens).
+    caps: int [K], tokens.
+  Returns:
+    accuracy float [K] from 0 to 1, and its standard error over problems.
+  """
+  by_problem = {}
+  for row in rows:
+    right = bool(row['correct']) & (row['length'] <= np.asarray(caps))
+    by_problem.setdefault(row['problem_id'], []).append(right)
+  means = np.array([np.mean(own, axis=0) for own in by_problem.values()])
+  pairs = [pass_at_k.with_error(column) for column in means.T]
+  return tuple(np.array(part) for part in zip(*pairs, strict=True))
+
+
+def save(out, folders):
+  """Draws evaluations into a folder, and returns the path of its caps.png."""
+  path = pathlib.Path(out) / 'caps.png'
+  files.write_atomically(path, style.png(draw(folders)))
+  return path
+
+
+def _newest(group, name):
+  """kind -> caps, (mean, low, high): of the last points that all runs have."""
+  latest = {p.kind: p.step for p in group.points(name) if p.kind in LOOKS}
+  found = {}
+  for kind, step in latest.items():
+    rows = [_samples(run, step, name) for run in group.runs]
+    if not all(rows):
+      continue
+    most = max(row['length'] for own in rows for row in own)
+    highest = group.longest.config['eval_cap']
+    caps = pass_at_k.caps(max(most, highest), POINTS)
+    found[kind] = caps, _span([right_within(own, caps) for own in rows])
+  return found
+
+
+def _samples(run, step, name):
+  """An evaluation's samples; [] where they were not kept."""
+  paths = run.sample_files('eval').get(step, [])
+  named = [path for path in paths if path.name == f'{name}.jsonl.gz']
+  return [row for path in named for row in runs.read_samples(path)]
+
+
+def _span(pairs):
+  """(mean, low, high) of the seeds' curves, in per cent."""
+  curves = 100 * np.array([accuracy for accuracy, _ in pairs])
+  mean, low, high = curves.mean(0), curves.min(0), curves.max(0)
+  if len(pairs) == 1:
+    error = 100 * np.nan_to_num(pairs[0][1])
+    low, high = mean - error, mean + error
+  return mean, low, high
+
+
+def _curve(ax, caps, accuracy, errors, label, look):
+  """Accuracy from a cap of nothing on, with its standard error."""
+  scale = 1 if errors is None else 100  # Records hold shares.
+  (values,) = _from_nothing([scale * np.array(accuracy)])
+  ax.plot([0, *caps], values, linewidth=1.2, label=label, **look)
+  if errors is not None:
+    error = np.array([100 * (e or 0) for e in (0, *errors)])
+    style.band(ax, [0, *caps], values - error, values + error, look['color'])
+
+
+def _from_nothing(curves):
+  """Curves that begin with the cap 0, where nothing is right."""
+  return [np.concatenate([[0.0], curve]) for curve in curves]
+
+
+def _mark(ax, at, caps, accuracy, colour):
+  """A dot at the cap that reaches 95 % of the accuracy."""
+  if at is not None:
+    height = 100 * np.interp(at, [0, *caps], [0, *accuracy])
+    ax.plot(at, height, 'o', color=colour, markersize=4)
+
+
+def _name(ax, name):
+  ax.set_ylabel(f'{name}\naccuracy, %'.strip())
+  ax.set_xlabel('cap, tokens')
+  ax.set_xlim(left=0)
+  ax.set_ylim(bottom=0)
+
+
+def main(argv=None):
+  """Draws the evaluations that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('folders', nargs='+', metavar='FOLDER')
+  parser.add_argument('--out', default='.', help='where caps.png goes')
+  args = parser.parse_args(argv)
+  if wrong := paper_table.faults(args.folders):
+    parser.error('; '.join(wrong))
+  print(save(args.out, args.folders))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,55 @@
+"""A run's picture: cap, length, accuracy and entropy against the step.
+
+python -m siri_jax.analysis.figures.overview runs/quickstart [...]
+"""
+
+import argparse
+import pathlib
+
+from siri_jax.analysis import runs, seeds
+from siri_jax.analysis.figures import panels, style
+from siri_jax.runtime import files
+
+
+def draw(run):
+  """Draws a run, finished or going on.
+
+  Args:
+    run: Run.
+  Returns:
+    matplotlib Figure, bound to no window and no global state.
+  """
+  fig, axes = style.sheet(3, heights=(1.5, 1.5, 1.0), sharex=True)
+  axes, (group,) = axes[:, 0], seeds.of([run])
+  title = f'{run.name}: {run.config["schedule"]} cap'
+  axes[0].set_title(title, fontsize=style.TEXT)
+  panels.lengths(axes[0], group)
+  panels.accuracy(axes[1], group)
+  panels.entropy(axes[2], group)
+  style.legend(fig, axes)
+  style.steps_axis(axes[-1], run.last)
+  style.note(fig, seeds.missing([group]))
+  fig.align_ylabels()
+  return fig
+
+
+def save(folder):
+  """Draws the run in a folder, and returns the path of its picture.png."""
+  path = pathlib.Path(folder) / 'picture.png'
+  files.write_atomically(path, style.png(draw(runs.read(folder))))
+  return path
+
+
+def main(argv=None):
+  """Draws the runs that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('folders', nargs='+', metavar='RUN')
+  try:
+    for folder in parser.parse_args(argv).folders:
+      print(save(folder))
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
+
+
+if __name__ == '__main__':
+  main()

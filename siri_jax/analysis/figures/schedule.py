@@ -1,0 +1,90 @@
+"""The cap against the step: of every schedule, or of runs."""
+
+import numpy as np
+
+from siri_jax import plugins
+from siri_jax.algorithm import phases
+from siri_jax.analysis import seeds
+from siri_jax.analysis.figures import style
+
+
+def draw(caps):
+  """Caps over their steps, compression shaded, as the paper's Figure 3.
+
+  Args:
+    caps: dict label -> int [steps], tokens.
+  Returns:
+    matplotlib Figure, a panel each, all of them to one scale.
+  Raises:
+    NothingToDrawError: there is none.
+  """
+  style.need(caps, 'no run has a step in its metrics.jsonl yet')
+  wide = min(len(caps), 2)
+  deep = -(-len(caps) // wide)
+  fig, axes = style.sheet(deep, wide, heights=0.95, sharex=True, sharey=True)
+  for ax in axes.flat[len(caps) :]:
+    ax.set_axis_off()
+  for place, (label, values) in enumerate(caps.items()):
+    ax = axes.flat[place]
+    _panel(ax, np.asarray(values))
+    ax.set_title(label, fontsize=style.TEXT)
+    if place % wide == 0:
+      ax.set_ylabel('cap, tokens')
+    if place + wide >= len(caps):
+      ax.set_xlabel('step')
+      ax.tick_params(labelbottom=True)
+  top = max(np.max(values) for values in caps.values())
+  last = max(len(values) for values in caps.values())
+  axes[0, 0].set_ylim(0, 1.1 * top)
+  axes[0, 0].set_xlim(-0.02 * last, 1.02 * last)
+  style.legend(fig, axes.flat)
+  return fig
+
+
+def every(lines, steps):
+  """The caps of every schedule that there is.
+
+  Args:
+    lines: dict schedule -> its settings.
+    steps: how many, from 0.
+  Returns:
+    dict schedule -> int [steps], tokens, in the order of the schedules' file.
+  Raises:
+    ValueError: a schedule has no line, or settings that it does not take;
+      all at once.
+  """
+  import jax  # Takes a second and a device, which no other figure needs.
+
+  names = plugins.names('schedule')
+  wrong = [
+    f'schedule {n} has no line in siri_jax/algorithm/schedule_presets.py'
+    for n in names
+    if n not in lines
+  ]
+  for name in lines:
+    wrong += plugins.faults('schedule', name, lines[name])
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  at = np.arange(steps, dtype=np.int32)
+  return {
+    name: np.asarray(jax.vmap(plugins.find('schedule', name, lines[name]))(at))
+    for name in dict.fromkeys([*names, *lines])
+  }
+
+
+def of_runs(runs):
+  """The caps that runs had so far, by the label of their settings.
+
+  Args:
+    runs: list of runs.Run.
+  Returns:
+    dict label -> int [steps], tokens.
+  """
+  caps = {g.label: g.longest.column('cap') for g in seeds.of(runs)}
+  return {label: values for label, values in caps.items() if len(values)}
+
+
+def _panel(ax, caps):
+  words = phases.phases(caps, phases.turns(caps))
+  style.shade(ax, phases.compressions(caps, words))
+  style.cap(ax, np.arange(len(caps)), caps, color=style.BLACK)

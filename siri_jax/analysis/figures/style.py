@@ -1,0 +1,223 @@
+"""What the figures share: colours, sheets at column width, legends, files."""
+
+import io
+import itertools
+import math
+import pathlib
+import textwrap
+
+import matplotlib
+import numpy as np
+from matplotlib import figure, ticker
+from matplotlib.backends import backend_agg
+
+from siri_jax.runtime import files as disk
+
+# Okabe and Ito's colours, which colour-blind people tell apart.
+BLACK, BLUE, SKY = '#000000', '#0072B2', '#56B4E9'
+SET_COLOURS = ('#D55E00', '#009E73', '#CC79A7', '#E69F00')
+COLOURS = (BLACK, BLUE, *SET_COLOURS, SKY)
+RIGHT, WRONG, CUT = BLUE, '#D55E00', '0.45'
+MARKERS = {'compressed': 'v', 'expanded': '^'}  # Others are dots.
+SHADE, GREY = '0.9', '0.4'
+COLUMN, PAGE = 3.3, 6.9  # Inches: a column of a paper, and its two columns.
+TEXT, SMALL = 8, 7  # Points.
+LETTERS = 20  # Of SMALL points that an inch has room for, about.
+HANDLE = 6  # Letters that an entry of a legend takes beside its name.
+DPI = 300
+# TrueType in a PDF, which publishers ask for and people can search.
+TYPE = {
+  'font.size': TEXT,
+  'axes.labelsize': TEXT,
+  'axes.titlesize': TEXT,
+  'pdf.fonttype': 42,
+  'text.parse_math': False,  # A dollar in a name is a dollar.
+}
+
+
+class NothingToDrawError(ValueError):
+  """The runs hold nothing of what a figure shows; says what is missing."""
+
+
+def sheet(rows, columns=1, *, width=COLUMN, heights=1.5, **shared):
+  """A figure of panels without window or global state.
+
+  Args:
+    rows: panels, from top to bottom.
+    columns: and from left to right.
+    width: inches.
+    heights: inches of each row, or of all of them.
+    **shared: sharex and sharey, as for Figure.subplots.
+  Returns:
+    matplotlib Figure, and its Axes as an array [rows, columns].
+  """
+  heights = np.broadcast_to(heights, rows)
+  with matplotlib.rc_context(TYPE):
+    fig = figure.Figure((width, heights.sum() + 0.7), layout='constrained')
+    backend_agg.FigureCanvasAgg(fig)
+    axes = fig.subplots(
+      rows, columns, squeeze=False, height_ratios=heights, **shared
+    )
+  fig.get_layout_engine().set(w_pad=0.03, h_pad=0.03)
+  for ax in axes.flat:
+    ax.tick_params(labelsize=SMALL)
+    ax.grid(axis='y', color='0.85', linewidth=0.5)
+    ax.set_axisbelow(True)
+    ax.spines[['top', 'right']].set_visible(False)
+  return fig, axes
+
+
+def grid(titles, rows, *, height=1.35):
+  """One column of panels a title, at most three of them side by side.
+
+  Args:
+    titles: of the columns; after three they go on below.
+    rows: panels of each title, from top to bottom.
+    height: inches of a panel.
+  Returns:
+    matplotlib Figure, and for each title its Axes from top to bottom.
+  """
+  wide = min(len(titles), 3)
+  deep = math.ceil(len(titles) / wide)
+  fig, axes = sheet(
+    rows * deep,
+    wide,
+    width=COLUMN if wide == 1 else PAGE,
+    heights=height,
+  )
+  blocks = axes.reshape(deep, rows, wide).transpose(0, 2, 1).reshape(-1, rows)
+  for panels in blocks[len(titles) :]:
+    for ax in panels:
+      ax.set_axis_off()
+  for title, panels in zip(titles, blocks, strict=False):
+    panels[0].set_title(title, fontsize=TEXT)
+    for ax in panels[:-1]:
+      ax.sharex(panels[-1])
+      ax.tick_params(labelbottom=False)
+  return fig, blocks[: len(titles)]
+
+
+def even(blocks):
+  """Lets panels of a kind reach equally far, the leftmost name the unit."""
+  for row in zip(*blocks, strict=True):
+    low, high = zip(*(ax.get_ylim() for ax in row), strict=True)
+    for place, ax in enumerate(row):
+      ax.set_ylim(min(low), max(high))
+      if place % 3:
+        ax.set_ylabel('')
+        ax.tick_params(labelleft=False)
+
+
+def cycled(items):
+  """Each item with a colour and a line style that no other one has."""
+  styles = itertools.product(('-', '--', ':', '-.'), COLOURS)
+  for item, (line, colour) in zip(items, itertools.cycle(styles), strict=False):
+    yield item, {'color': colour, 'linestyle': line}
+
+
+def legend(fig, axes, columns=2):
+  """One legend above all panels, where it hides no data; a name once.
+
+  It has at most so many columns, and fewer where they are too wide.
+  """
+  entries = {}
+  for ax in axes:
+    for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+      entries.setdefault(label, handle)
+  if entries:
+    widest = HANDLE + max(map(len, entries))
+    room = int(fig.get_figwidth() * LETTERS / widest)
+    with matplotlib.rc_context(TYPE):
+      fig.legend(
+        entries.values(),
+        entries,
+        loc='outside upper center',
+        ncols=max(min(columns, room, len(entries)), 1),
+        frameon=False,
+        fontsize=SMALL,
+        columnspacing=1.2,
+        handlelength=1.8,
+      )
+
+
+def note(fig, *sentences):
+  """Words below a figure: what its bands are, and what is missing."""
+  told = ' '.join(s for s in sentences if s)
+  if told:
+    lines = textwrap.wrap(told, int(fig.get_figwidth() * LETTERS))
+    with matplotlib.rc_context(TYPE):
+      fig.supxlabel('\n'.join(lines), fontsize=SMALL, color=GREY)
+
+
+def line(ax, steps, values, **style):
+  """A curve: dotted while it is too short to be seen, thin when it is long."""
+  marker = 'o' if len(steps) < 3 else ''
+  style = {'linewidth': 1.2 if len(steps) < 400 else 0.7, **style}
+  ax.plot(steps, values, marker=marker, markersize=3, **style)
+
+
+def cap(ax, steps, caps, **style):
+  """A cap, which holds from its step to the next one."""
+  ends = np.append(steps, np.add(steps[-1:], 1)), np.append(caps, caps[-1:])
+  line(ax, *ends, drawstyle='steps-post', **style)
+
+
+def shade(ax, spans):
+  """Grey over spans of steps: where the cap is on its way down."""
+  for begin, end in spans:
+    ax.axvspan(begin, end, color=SHADE, linewidth=0, zorder=0)
+  if spans:
+    ax.fill_between([], [], color=SHADE, label='compression')
+
+
+def band(ax, steps, low, high, colour, **more):
+  """A light band round a curve."""
+  light = {'color': colour, 'alpha': 0.22, 'linewidth': 0, **more}
+  ax.fill_between(steps, low, high, **light)
+
+
+def from_zero(ax):
+  """Has the vertical axis begin at 0, with room above the highest point."""
+  ax.margins(y=0.08)
+  ax.set_ylim(0, 1.08 * ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) else 1)
+
+
+def steps_axis(ax, last):
+  """The horizontal axis of what is drawn against the step."""
+  ax.set_xlim(-0.02 * last, 1.02 * last)
+  ax.set_xlabel('step')
+  ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+
+
+def png(fig, dpi=DPI):
+  """A figure's PNG as bytes."""
+  data = io.BytesIO()
+  fig.savefig(data, format='png', dpi=dpi)
+  return data.getvalue()
+
+
+def save(fig, out, name):
+  """Writes a figure as NAME.png and NAME.pdf into a folder, whole.
+
+  Returns:
+    list of their paths.
+  """
+  out, pdf = pathlib.Path(out), io.BytesIO()
+  out.mkdir(parents=True, exist_ok=True)
+  with matplotlib.rc_context(TYPE):
+    # Without a date, so that the same runs give the same file.
+    fig.savefig(pdf, format='pdf', metadata={'CreationDate': None})
+  files = {'png': png(fig), 'pdf': pdf.getvalue()}
+  for suffix, data in files.items():
+    disk.write_atomically(out / f'{name}.{suffix}', data)
+  return [out / f'{name}.{suffix}' for suffix in files]
+
+
+def need(found, what):
+  """Refuses to draw from nothing.
+
+  Raises:
+    NothingToDrawError: nothing was found; says what.
+  """
+  if not found:
+    raise NothingToDrawError(what)

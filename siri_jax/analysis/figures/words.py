@@ -1,0 +1,224 @@
+"""How often chosen words stand in responses before and after compression."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from siri_jax.analysis import dataframes, seeds
+from siri_jax.analysis.figures import panels, style
+from siri_jax.grading import pass_at_k
+
+# The paper's, of reflection, of other ways, and of going on.
+PAPER = ('wait', 'hold on', 'alternatively', 'so', 'compute')
+BUILT_IN = ('wait',)  # All that the built-in task's vocabulary has of them.
+ANSWERS = {True: 'right', False: 'wrong'}
+COLUMNS = (
+  *('cycle', 'point', 'step', 'answers', 'word'),
+  *('samples', 'a_response', 'a_response_se', 'per_1000_tokens'),
+)
+POINTS = {'before': style.SKY, 'after': style.BLUE}
+
+
+def pattern(word):
+  """A regular expression for a word or phrase: whole, in either case."""
+  inner = r'\s+'.join(map(re.escape, word.split()))
+  return re.compile(rf'(?<!\w){inner}(?!\w)', re.IGNORECASE)
+
+
+def count(text, words):
+  """How often each word stands in a text.
+
+  Args:
+    text: str.
+    words: list of words or phrases.
+  Returns:
+    int [words].
+  """
+  return np.array([len(pattern(word).findall(text)) for word in words])
+
+
+def segments(text, words):
+  """A text in parts, those that are words of interest apart.
+
+  Returns:
+    list of (part, whether it is one of the words); together they are the text.
+  """
+  either = '|'.join(pattern(word).pattern for word in words)
+  parts = re.split(f'({either})', text, flags=re.IGNORECASE)
+  return [(part, bool(i % 2)) for i, part in enumerate(parts) if part]
+
+
+def usual(runs):
+  """The words of interest of these runs' tasks: the paper's, or `wait`."""
+  built_in = all(run.config['task'] == 'arithmetic' for run in runs)
+  return BUILT_IN if built_in else PAPER
+
+
+def compressions(run):
+  """(updates before, updates after) of each compression that came to its end.
+
+  Args:
+    run: runs.Run.
+  """
+  total = run.config['total_steps']
+  return [
+    (int(begin), int(end))
+    for begin, end in panels.compressed_spans(run)
+    if end < run.last or end >= total
+  ]
+
+
+def table(runs, words=None):
+  """Word frequencies before and after each compression.
+
+  Counted in the samples of evaluations (`eval/`), or of training
+  (`rollouts/`) where those were not kept there.
+
+  Args:
+    runs: list of runs.Run.
+    words: words or phrases; None for those of `usual`.
+  Returns:
+    DataFrame: run, setting, seed, cycle (from 1), point ('before', 'after'),
+    step (updates done), answers ('right', 'wrong'), word, samples,
+    a_response (mean count), a_response_se (over problems), per_1000_tokens.
+  Raises:
+    ValueError: a file of samples is damaged; names it.
+  """
+  words, rows = words or usual(runs), []
+  for group in seeds.of(runs):
+    for run in group.runs:
+      own = dict(zip(dataframes.NAMES, _names(group, run), strict=True))
+      for cycle, ends in enumerate(compressions(run), 1):
+        for point, done in zip(POINTS, ends, strict=True):
+          place = {**own, 'cycle': cycle, 'point': point, 'step': done}
+          samples = samples_at(run, done)
+          rows += [{**place, **row} for row in _counted(samples, words)]
+  return pd.DataFrame(rows, columns=[*dataframes.NAMES, *COLUMNS])
+
+
+def draw(runs, words=None, cycle=1):
+  """Words before and after compression, right and wrong answers apart.
+
+  As the paper's Figure 6. One setting: a pair of bars a word; several: a row
+  of panels a word, a pair of bars a setting. Bars on top: one standard error
+  over problems of one run, or from the lowest to the highest seed.
+
+  Args:
+    runs: list of runs.Run.
+    words: words or phrases; None for those of `usual`.
+    cycle: which compression, from 1.
+  Returns:
+    matplotlib Figure.
+  Raises:
+    NothingToDrawError: no run kept samples from both ends of it.
+  """
+  found = table(runs, words)
+  found = found[found.cycle == cycle]
+  pairs = found.groupby('setting').point.nunique() == 2
+  style.need(
+    pairs.any(),
+    f'no run kept samples with text, in eval/ or rollouts/, from both ends of '
+    f'its compression {cycle}',
+  )
+  found = found[found.setting.isin(pairs[pairs].index)]
+  several = found.setting.nunique() > 1
+  rows = list(dict.fromkeys(found.word)) if several else ['']
+  fig, axes = style.sheet(len(rows), 2, heights=1.5, sharey='row')
+  for line, word in zip(axes, rows, strict=True):
+    part = found[found.word == word] if several else found
+    for ax, answers in zip(line, ANSWERS.values(), strict=True):
+      _bars(ax, part[part.answers == answers], 'setting' if several else 'word')
+    line[0].set_ylim(0, 1.08 * max(ax.dataLim.y1 for ax in line))
+    line[0].set_ylabel(f'{word}\na response'.strip())
+  for ax, answers in zip(axes[0], ANSWERS.values(), strict=True):
+    ax.set_title(f'{answers} answers', fontsize=style.TEXT)
+  style.legend(fig, axes[:1, 0])
+  shown = [g for g in seeds.of(runs) if g.label in set(found.setting)]
+  left = [g.label for g in seeds.of(runs) if g not in shown]
+  none = f'Without compression {cycle} or its samples: {", ".join(left)}.'
+  kept = f'Counted in {_ends(found)}.'
+  style.note(
+    fig,
+    kept,
+    seeds.spread(shown, 'lines'),
+    none if left else '',
+  )
+  return fig
+
+
+def samples_at(run, done):
+  """The samples of a policy after so many updates, as `tables.samples`.
+
+  Those of the evaluation there; or those that the step before or after it
+  trained on; else, or where they were kept without their texts, none.
+  """
+  if done in run.sample_files('eval'):
+    found = dataframes.samples([run], 'eval', [done])
+  else:
+    near = [s for s in (done, done - 1) if s in run.sample_files('rollouts')]
+    found = dataframes.samples([run], 'rollouts', near[:1])
+  return found if 'response' in found else found.head(0)
+
+
+def _names(group, run):
+  return run.name, group.label, run.config['seed']
+
+
+def _counted(samples, words):
+  """A record for each word and each of right and wrong answers."""
+  for right, answers in ANSWERS.items():
+    part = samples[samples.correct == right] if len(samples) else samples
+    if not len(part):
+      continue
+    counts = np.stack([count(text, words) for text in part.response])
+    for word, column in zip(words, counts.T, strict=True):
+      by_problem = pd.Series(column).groupby(part.problem_id.to_numpy()).mean()
+      yield {
+        'answers': answers,
+        'word': word,
+        'samples': len(part),
+        'a_response': column.mean(),
+        'a_response_se': pass_at_k.with_error(by_problem)[1],
+        'per_1000_tokens': 1000 * column.sum() / part.length.sum(),
+      }
+
+
+def _bars(ax, part, name):
+  """A pair of bars, before and after, for each of a column's values."""
+  labels = list(dict.fromkeys(part[name]))
+  for shift, (point, colour) in zip((-0.2, 0.2), POINTS.items(), strict=True):
+    spans = [
+      _span(part[(part[name] == label) & (part.point == point)])
+      for label in labels
+    ]
+    mean, low, high = np.transpose(spans) if spans else ([], [], [])
+    places = np.arange(len(labels)) + shift
+    ax.bar(places, mean, 0.38, color=colour, label=f'{point} compression')
+    bars = [np.subtract(mean, low), np.subtract(high, mean)]
+    ax.errorbar(places, mean, bars, fmt='none', ecolor='black', elinewidth=0.8)
+  ax.set_xticks(range(len(labels)), labels, parse_math=False)
+  ax.set_xlim(-0.6, max(len(labels), 1) - 0.4)
+  if sum(map(len, labels)) > 12:
+    ax.tick_params('x', rotation=40)
+    for text in ax.get_xticklabels():
+      text.set(ha='right', rotation_mode='anchor')
+
+
+def _span(part):
+  """(mean, low, high) over seeds, or with one's standard error; nan if none."""
+  if not len(part):
+    return np.nan, np.nan, np.nan
+  mean = part.a_response.mean()
+  if len(part) > 1:
+    return mean, part.a_response.min(), part.a_response.max()
+  error = np.nan_to_num(part.a_response_se.iloc[0])
+  return mean, mean - error, mean + error
+
+
+def _ends(found):
+  """'112 to 912 samples, after 0 and 27 updates'."""
+  steps = [sorted(set(found[found.point == p].step)) for p in POINTS]
+  told = ' and '.join('/'.join(map(str, own)) for own in steps)
+  few, many = found.samples.min(), found.samples.max()
+  return f'{few} to {many} responses a bar and run, after {told} updates'

@@ -1,0 +1,302 @@
+"""The paper's table for evaluations, with the paper's own rows if wanted.
+
+python -m siri_jax.analysis.paper_table FOLDER [FOLDER ...] [--paper=1.5B]
+
+A folder is what siri_jax.evaluation.evaluate makes of one policy; the first one
+is the original that the others are compared with.
+"""
+
+import argparse
+import json
+import math
+import pathlib
+
+import tabulate
+
+from siri_jax.analysis import run_table
+from siri_jax.runtime import files
+
+RESULTS = 'results.json'
+STYLES = {'txt': 'simple', 'md': 'github', 'tex': 'latex_booktabs'}
+SETS = {
+  'aime24': 'AIME24',
+  'aime25': 'AIME25',
+  'amc': 'AMC',
+  'math500': 'MATH500',
+}
+# SIRI, Table 1, arxiv.org/abs/2509.25176: accuracy in % and mean tokens on
+# each of SETS, then dAcc/CR as printed. The first row is the original.
+ROWS = {
+  '1.5B': {
+    'Original': (28.2, 12333, 21.5, 12264, 61.8, 8449, 82.4, 4745, 0.00),
+    'DeepScaleR': (41.1, 8585, 29.0, 8348, 73.9, 5515, 87.6, 3054, 0.39),
+    'DAPO-16K': (42.8, 10453, 30.9, 10352, 74.6, 7339, 88.1, 4223, 0.36),
+    'AdaptThink': (31.0, 6679, 22.3, 6800, 63.3, 3498, 82.0, 1782, 0.08),
+    'SIRI-low': (40.4, 7093, 29.6, 6509, 74.6, 4700, 87.7, 2881, 0.47),
+    'SIRI-high': (43.6, 10049, 32.2, 9739, 75.9, 7396, 88.4, 4633, 0.38),
+  },
+  '7B': {
+    'Original': (53.5, 10306, 38.3, 11114, 79.4, 6740, 90.2, 3674, 0.00),
+    'DAPO-16K': (57.6, 9983, 40.8, 10705, 84.5, 6508, 92.5, 3658, 0.06),
+    'AdaptThink': (55.6, 8546, 37.0, 9556, 80.1, 4778, 90.6, 1868, 0.02),
+    'SIRI-low': (56.1, 6122, 41.5, 6386, 85.8, 4015, 93.5, 2452, 0.10),
+    'SIRI-high': (57.1, 8585, 45.4, 9106, 86.7, 5773, 93.7, 3378, 0.11),
+  },
+}
+NOTES = """\
+Accuracy is the mean over samples and problems in %, tokens the mean length of
+a response; ± is one standard error over problems. dAcc/CR is the relative
+gain in accuracy over the relative length, against the first row: for each set
+its own, and their mean (mean of ratios). The ratio of means takes the means
+of gain and length first. pass@k is the chance that k of the samples hold a
+right answer, maj@k that their most frequent answer is right. A cap's accuracy
+is that of the responses cut there; area is its mean over all caps, and the
+cap for 95 % the lowest looked at with so much of the highest one's accuracy."""
+
+
+def faults(folders):
+  """A message for each of the folders that is not that of an evaluation."""
+  return [
+    f'{folder}: no evaluation: there is no */{RESULTS}'
+    for folder in folders
+    if not any(pathlib.Path(folder).glob(f'*/{RESULTS}'))
+  ]
+
+
+def read(folder):
+  """The results of an evaluated policy by set."""
+  paths = sorted(pathlib.Path(folder).glob(f'*/{RESULTS}'))
+  return {path.parent.name: json.loads(path.read_text()) for path in paths}
+
+
+def printed(size):
+  """The paper's rows as results: policy -> set -> accuracy and length."""
+  return {
+    name: {
+      key: {'accuracy': row[2 * i] / 100, 'length': row[2 * i + 1]}
+      for i, key in enumerate(SETS)
+    }
+    for name, row in ROWS[size].items()
+  }
+
+
+def efficiencies(found, original):
+  """dAcc/CR by set: of what is in both, against the original."""
+  return {
+    name: run_table.efficiency(
+      record['accuracy'],
+      record['length'],
+      original[name]['accuracy'],
+      original[name]['length'],
+    )
+    for name, record in found.items()
+    if name in original
+  }
+
+
+def mean_of_ratios(found, original):
+  """The mean of the sets' dAcc/CR."""
+  return _mean(list(efficiencies(found, original).values()))
+
+
+def ratio_of_means(found, original):
+  """The mean of the sets' dAcc over the mean of their CR."""
+  names = [name for name in found if name in original]
+  if not names or any(not original[name]['accuracy'] for name in names):
+    return math.nan
+  gains = [
+    max(found[n]['accuracy'] / original[n]['accuracy'] - 1, 0) for n in names
+  ]
+  lengths = [found[n]['length'] / original[n]['length'] for n in names]
+  return _mean(gains) / _mean(lengths)
+
+
+def text(folders, size=None, style='simple'):
+  """The tables of evaluations.
+
+  Args:
+    folders: of evaluated policies, the original first.
+    size: a key of ROWS, or None for none of the paper's rows.
+    style: a format of tabulate.
+  Returns:
+    str: the paper's table, dAcc/CR by set, errors, pass@k and maj@k, notes.
+  """
+  own = dict(zip(labels(folders), map(read, folders), strict=True))
+  parts = [own]
+  if size:
+    parts.insert(0, {f'paper: {k}': v for k, v in printed(size).items()})
+  names = dict.fromkeys(n for found in own.values() for n in found)
+  names = [
+    *(n for n in SETS if n in names),
+    *(n for n in names if n not in SETS),
+  ]
+  blocks = [
+    _paper_table(parts, names, style),
+    _efficiency_table(parts, names, style),
+    _error_table(own, names, style),
+    _choice_table(own, names, style),
+    NOTES,
+  ]
+  return '\n\n'.join(blocks)
+
+
+def save(out, folders, size):
+  """Writes table.txt, .md and .tex into a folder, and returns the text."""
+  for suffix, style in STYLES.items():
+    told = text(folders, size, style)
+    if suffix == 'tex':
+      notes = ''.join(f'% {line}\n' for line in NOTES.splitlines())
+      told = told.removesuffix(NOTES) + notes
+    files.write_atomically(pathlib.Path(out) / f'table.{suffix}', told.encode())
+  return text(folders, size)
+
+
+def labels(folders):
+  """The folders' own names, with that of their run where two are the same."""
+  folders = [pathlib.Path(folder).resolve() for folder in folders]
+  short = [folder.name for folder in folders]
+  return [
+    name if short.count(name) == 1 else f'{folder.parents[1].name}/{name}'
+    for name, folder in zip(short, folders, strict=True)
+  ]
+
+
+def _paper_table(parts, names, style):
+  """The paper's Table 1, each part compared with its own first row."""
+  rows = []
+  for part in parts:
+    original = next(iter(part.values()))
+    for label, found in part.items():
+      cells = [cell for name in names for cell in _pair(found.get(name))]
+      score = mean_of_ratios(_only(found, names), original)
+      rows.append([label, *cells, _number(score, 2)])
+  headers = [
+    '',
+    *(h for name in names for h in (f'{_shown(name)} %', 'tokens')),
+  ]
+  return _grid(rows, [*headers, 'dAcc/CR'], style)
+
+
+def _efficiency_table(parts, names, style):
+  rows = []
+  for part in parts:
+    original = next(iter(part.values()))
+    for label, found in part.items():
+      found = _only(found, names)
+      by_set = efficiencies(found, original)
+      scores = [by_set.get(name, math.nan) for name in names]
+      scores += [
+        mean_of_ratios(found, original),
+        ratio_of_means(found, original),
+      ]
+      rows.append([label, *(_number(score, 3) for score in scores)])
+  headers = ['dAcc/CR', *map(_shown, names), 'mean of ratios', 'ratio of means']
+  return _grid(rows, headers, style)
+
+
+def _error_table(own, names, style):
+  """Each set's accuracy, length, share cut and accuracy by cap."""
+  rows = []
+  for name, label, record in _records(own, names):
+    rows.append(
+      [
+        _shown(name),
+        label,
+        _with_error(record, 'accuracy', 100),
+        _with_error(record, 'length', 1),
+        _with_error(record, 'truncated_frac', 100),
+        _number(100 * record['area'], 1),
+        _number(record['cap_for_95'], 0),
+      ]
+    )
+  headers = ['set', '', 'accuracy, %', 'tokens', 'cut, %', 'area, %']
+  return _grid(rows, [*headers, 'cap for 95 %'], style, words=2)
+
+
+def _choice_table(own, names, style):
+  """pass@k and maj@k of each set."""
+  records = list(_records(own, names))
+  ks = sorted({k for _, _, record in records for k in _powers(record)})
+  rows = [
+    [
+      _shown(name),
+      label,
+      kind,
+      *(_with_error(record, f'{kind}@{k}', 100) for k in ks),
+    ]
+    for name, label, record in records
+    for kind in ('pass', 'maj')
+    if ks
+  ]
+  return _grid(rows, ['set', '', '%', *(f'@{k}' for k in ks)], style, words=3)
+
+
+def _records(own, names):
+  for name in names:
+    for label, found in own.items():
+      if name in found:
+        yield name, label, found[name]
+
+
+def _powers(record):
+  found = (key.partition('pass@')[2] for key in record)
+  return [int(k) for k in found if k.isdigit()]
+
+
+def _only(found, names):
+  return {name: found[name] for name in names if name in found}
+
+
+def _shown(name):
+  return SETS.get(name, name)
+
+
+def _mean(values):
+  return sum(values) / len(values) if values else math.nan
+
+
+def _pair(record):
+  if record is None:
+    return '', ''
+  return _number(100 * record['accuracy'], 1), _number(record['length'], 0)
+
+
+def _number(value, digits):
+  """A number as text, '' for what is not known."""
+  known = value is not None and not math.isnan(value)
+  return f'{value:.{digits}f}' if known else ''
+
+
+def _with_error(record, name, scale):
+  if name not in record:
+    return ''
+  value, error = record[name], record[f'{name}_se']
+  digits = 0 if (error or 0) * scale >= 10 else 1
+  told = _number(scale * value, digits)
+  return told if error is None else f'{told} ± {scale * error:.{digits}f}'
+
+
+def _grid(rows, headers, style, words=1):
+  """A table whose first columns are words and the others numbers."""
+  align = ['left'] * words + ['right'] * (len(headers) - words)
+  return tabulate.tabulate(
+    rows, headers, style, disable_numparse=True, colalign=align
+  )
+
+
+def main(argv=None):
+  """Prints the tables of the evaluations that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('folders', nargs='+', metavar='FOLDER')
+  parser.add_argument('--paper', choices=ROWS, help="the paper's rows beside")
+  parser.add_argument(
+    '--style', default='simple', help="'github', 'latex', ..."
+  )
+  args = parser.parse_args(argv)
+  if wrong := faults(args.folders):
+    parser.error('; '.join(wrong))
+  print(text(args.folders, args.paper, args.style))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,258 @@
+"""A run's table: accuracy and length at each point, beside other runs.
+
+python -m siri_jax.analysis.run_table runs/quickstart [runs/other ...]
+"""
+
+import argparse
+import contextlib
+import math
+import pathlib
+
+import tabulate
+
+from siri_jax.analysis import runs as run_folders
+from siri_jax.runtime import run_folder
+
+POINTS = ('start', 'compressed', 'expanded', 'end')  # Not those by cadence.
+NOTES = """\
+Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
+is the relative gain in accuracy over the relative length, both against the
+run's start. ± is one standard error over problems, differences take the two
+evaluations as independent, and ~ marks those within two standard errors. One
+run of each tells nothing of the spread between seeds."""
+
+
+def efficiency(accuracy, length, first_accuracy, first_length):
+  """The paper's efficiency score dAcc/CR of a point against the start.
+
+  dAcc = max(accuracy / first_accuracy - 1, 0), CR = length / first_length.
+
+  Args:
+    accuracy: share of right answers at the point, 0..1 or per cent.
+    length: its mean response length, tokens.
+    first_accuracy: the start's accuracy, in the same unit.
+    first_length: the start's length, tokens.
+  Returns:
+    float without unit; nan where the start has no right answer.
+  Source: SIRI, arxiv.org/abs/2509.25176, section 5.1.
+  """
+  if not first_accuracy or not length:
+    return math.nan
+  gain = max(accuracy / first_accuracy - 1, 0.0)
+  return gain / (length / first_length)
+
+
+def evaluations(run, set_name):
+  """A set's records by step, each with its `efficiency`.
+
+  Where a step was evaluated twice, the named point goes before the cadence's.
+  """
+  records = [r for r in run.evals if r['set'] == set_name]
+  named_last = sorted(records, key=lambda r: r['kind'] in POINTS)
+  by_step = {r['step']: r for r in named_last}
+  first = next((r for r in records if r['kind'] == 'start'), None)
+  scored = {}
+  for step, record in sorted(by_step.items()):
+    score = math.nan
+    if first:
+      then = first['accuracy'], first['length']
+      score = efficiency(record['accuracy'], record['length'], *then)
+    scored[step] = {**record, 'efficiency': score}
+  return scored
+
+
+def mean_over_sets(by_set):
+  """The mean of several sets' evaluations, at the steps that all have.
+
+  Args:
+    by_set: what `evaluations` gives, for each set.
+  """
+  means = {}
+  for step, record in by_set[0].items():
+    if all(step in records for records in by_set):
+      means[step] = {**record, **_mean([r[step] for r in by_set])}
+  return means
+
+
+def text(folders, style='simple'):
+  """Runs step by step, one under another, and what their numbers show.
+
+  Args:
+    folders: the runs' folders; the first run is compared with the others.
+    style: a format of tabulate: 'simple' for a terminal, 'github', ...
+  Returns:
+    str: for each evaluated set, and for their mean where there are several,
+    a table and the differences; then notes.
+  """
+  runs = [run_folders.read(folder) for folder in folders]
+  if not runs[0].evals:
+    return f'{folders[0]} holds no evaluation yet.'
+  names = labels(runs)
+  sets = {
+    name: [evaluations(run, name) for run in runs] for name in runs[0].sets
+  }
+  if len(sets) > 1:
+    by_run = zip(*sets.values(), strict=True)
+    title = 'Mean of the sets, dAcc/CR as the mean of ratios'
+    sets[title] = [mean_over_sets(by_set) for by_set in by_run]
+  blocks = []
+  for title, by_run in sets.items():
+    blocks += [title, _grid(names, by_run, style)]
+    blocks += [_differences(names, by_run, style)]
+  return '\n\n'.join(b for b in [*blocks, _settings(runs, names), NOTES] if b)
+
+
+def labels(runs):
+  """A short name for each run: what its ablation or config calls it, if one."""
+  short = [run.arm or run.short for run in runs]
+  return [
+    name if short.count(name) == 1 else run.name
+    for name, run in zip(short, runs, strict=True)
+  ]
+
+
+def beside(folder):
+  """Folders beside this one of evaluated runs from the same config file."""
+  folder = pathlib.Path(folder).resolve()
+  config = pathlib.Path(run_folders.read(folder).info['config']).name
+  siblings = []
+  for path in sorted(folder.parent.glob('*/RUN.json')):
+    # A neighbour that is damaged or of another kind is not this run's trouble.
+    with contextlib.suppress(OSError, ValueError, KeyError):
+      run = run_folders.read(path.parent)
+      same = pathlib.Path(run.info['config']).name == config
+      if same and run.evals and path.parent != folder:
+        siblings.append(path.parent)
+  return siblings
+
+
+def _mean(records):
+  """Means and their standard errors over the sets' records."""
+  count = len(records)
+  mean = {
+    name: sum(r[name] for r in records) / count
+    for name in ('accuracy', 'length', 'truncated_frac', 'efficiency')
+  }
+  for name in ('accuracy_se', 'length_se'):
+    squares = sum(_number(r[name]) ** 2 for r in records)
+    mean[name] = math.sqrt(squares) / count
+  return mean
+
+
+def _grid(names, by_run, style):
+  """The table of one set: a row for each named step and run that has it."""
+  kinds = {}  # What the first run that names a step calls it.
+  for records in by_run:
+    for step, record in records.items():
+      if record['kind'] in POINTS:
+        kinds.setdefault(step, record['kind'])
+  rows = [
+    (step, kind, name, *_cells(records[step]))
+    for step, kind in sorted(kinds.items())
+    for name, records in zip(names, by_run, strict=True)
+    if step in records
+  ]
+  headers = ('step', 'point', 'run', 'accuracy', 'length', 'tokens', 'dAcc/CR')
+  return _format(rows, headers, style)
+
+
+def _cells(record):
+  """A record's numbers as texts."""
+  score = record['efficiency']
+  return (
+    _with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
+    _with_error(record['length'], _number(record['length_se'])),
+    short(record['tokens']),
+    '' if record['kind'] == 'start' or math.isnan(score) else f'{score:.2f}',
+  )
+
+
+def _differences(names, by_run, style):
+  """The first run's last points against its start and the other runs."""
+  own = by_run[0]
+  start = {s: r for s in own for r in own.values() if r['kind'] == 'start'}
+  rows = []
+  for kind in POINTS[1:]:
+    steps = [step for step in own if own[step]['kind'] == kind]
+    others = zip(('its start', *names[1:]), (start, *by_run[1:]), strict=True)
+    for name, records in others:
+      step = max((step for step in steps if step in records), default=None)
+      if step is not None:
+        rows.append((step, kind, name, *_against(own[step], records[step])))
+  headers = ('step', 'point', f'{names[0]} against', 'accuracy', 'length')
+  return _format(rows, headers, style) if rows else ''
+
+
+def _against(one, other):
+  """How two evaluations differ, marked where their noise may be the reason."""
+  for name, scale in (('accuracy', 100), ('length', 1)):
+    difference = scale * (one[name] - other[name])
+    errors = [_number(record[f'{name}_se']) for record in (one, other)]
+    error = scale * math.hypot(*errors)
+    mark = '~ ' if abs(difference) <= 2 * error else ''
+    yield mark + _with_error(difference, error, '+')
+
+
+def _format(rows, headers, style):
+  """Rows that begin with step, point and run, each step named once."""
+  shown, before = [], None
+  for step, point, *rest in rows:
+    again = (step, point) == before
+    shown.append(['', '', *rest] if again else [step, point, *rest])
+    before = step, point
+  align = ('right', 'left', 'left', *['right'] * (len(headers) - 3))
+  return tabulate.tabulate(
+    shown, headers, style, disable_numparse=True, colalign=align
+  )
+
+
+def _settings(runs, names):
+  """What the other runs were set to otherwise than the first."""
+  lines = []
+  for name, run in zip(names[1:], runs[1:], strict=True):
+    changes = run_folder.differences(runs[0].config, run.config)
+    differing = dict.fromkeys(key.partition('.')[0] for key, _, _ in changes)
+    listed = ', '.join(differing) or 'nothing'
+    lines.append(f'{name} differs from {names[0]} in: {listed}.')
+  return '\n'.join(lines)
+
+
+def _number(value):
+  """nan for what the record could not tell."""
+  return math.nan if value is None else value
+
+
+def _with_error(value, error, sign=''):
+  digits = 0 if error >= 10 else 1
+  text = f'{value:{sign}.{digits}f}'
+  return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'
+
+
+def short(count):
+  """A number for people, to three digits: '1.68M'."""
+  count = float(f'{count:.3g}')
+  for letter, size in zip('ZEPTGMk', range(21, 0, -3), strict=True):
+    if count >= 10**size:
+      return f'{count / 10**size:.3g}{letter}'
+  return f'{count:g}'
+
+
+def main(argv=None):
+  """Prints the table of the runs that the command line names."""
+  parser = argparse.ArgumentParser(description=__doc__)
+  parser.add_argument('folders', nargs='+', metavar='RUN')
+  parser.add_argument(
+    '--style', default='simple', help="'github', 'latex', ..."
+  )
+  args = parser.parse_args(argv)
+  folders = args.folders
+  try:
+    if len(folders) == 1:
+      folders += beside(folders[0])
+    print(text(folders, args.style))
+  except (OSError, ValueError) as error:
+    parser.error(str(error))
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,287 @@
+"""Opens a run: policy, engine, and the state to go on from."""
+
+import contextlib
+import functools
+import pathlib
+
+import jax
+
+from siri_jax import compiled, free, sft
+from siri_jax.config import recipe as blueprint
+from siri_jax.context import Bench, World
+from siri_jax.data import shuffling
+from siri_jax.grading import pool
+from siri_jax.models import attention, sharding
+from siri_jax.models.hf import initial
+from siri_jax.rollout import engines as samplers
+from siri_jax.runtime import checkpoint, distributed, run_folder, writers
+from siri_jax.runtime.stopwatch import Signals
+from siri_jax.runtime.watchdog import Watchdog
+
+
+def open_folder(path, c, *, source, overrides, allow_change):
+  """The run's folder, locked; see run_folder.RunFolder."""
+  return run_folder.RunFolder(
+    path,
+    c.to_dict(),
+    source=source,
+    overrides=overrides,
+    free=free.SETTINGS,
+    allow_change=allow_change,
+  )
+
+
+@contextlib.contextmanager
+def opened(plan, task, folder, screen, team):
+  """A run ready to go on, closed at the end in reverse order.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    folder: run_folder.RunFolder.
+    screen: terminal.Terminal.
+    team: distributed.Alone or distributed.First.
+  Yields:
+    (context.World, types.TrainState, response tokens trained on so far).
+  """
+  c = plan.c
+  with contextlib.ExitStack() as stack:
+    signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
+    watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
+    stack.enter_context(team.listening(signals.relay))
+    bench = Bench(task, folder, screen, signals)
+    resume = functools.partial(resumed, folder=folder, screen=screen)
+    world, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
+    first = int(state.step)
+    folder.start(first)
+    world.views = writers.open_writers(
+      c.writers, folder.path, folder.info, first
+    )
+    stack.callback(world.views.close)
+    world.graders = graders = stack.enter_context(graders_of(c))
+    world.order = shuffling.shuffled(task.train, seed=c.seed, prompts=c.prompts)
+    watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
+    yield world, state, tokens
+
+
+@contextlib.contextmanager
+def followed(plan, task, path, screen, team):
+  """The same in another process than the first, as far as that is told.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    path: the run's folder, which the first process holds.
+    screen: terminal.Terminal.
+    team: distributed.Other.
+  Yields:
+    (context.World, types.TrainState).
+  """
+
+  def resume(checkpoints, like, _):
+    return checkpoints.restore(like, screen.say) or (None, {})
+
+  with contextlib.ExitStack() as stack:
+    signals = Signals(team.pass_on, secs=plan.c.stop_secs)
+    bench = Bench(task, None, screen, stack.enter_context(signals))
+    world, state, _ = _made(stack, bench, plan, path, team, resume)
+    yield world, state
+
+
+def _made(stack, bench, plan, path, team, resume):
+  """What each of a run's processes has: (World, types.TrainState, tokens)."""
+  c, task, screen = plan.c, bench.task, bench.screen
+  shape = initial.shape_of(c, task.vocab)
+  initial.refuse_unfit(c, shape)
+  recipe = _recipe(plan, shape, screen)
+  blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
+  prints = {**task.fingerprints, 'model': initial.fingerprint(c)}
+  team.meet(distributed.READY, prints)
+  checkpoints = _checkpoints(plan, path, team)
+  stack.callback(checkpoints.close)
+  like = checkpoint.abstract(blank, layout.state)
+  state, tokens = resume(checkpoints, like, prints)
+  start = None
+  if state is None or 'ref_logp' in plan.extra:
+    start = start_of(c, task, shape, layout, screen, bench.signals)
+  if state is None:
+    state = compiled.started(start, recipe.tx, layout)
+  bench.engine = engine_of(
+    plan,
+    programs,
+    task,
+    requests=plan.samples,
+    prompt_tokens=c.max_prompt,
+    run=team.agree(lambda: bench.folder.info['id']),
+    say=screen.say,
+  )
+  stack.callback(bench.engine.close)
+  world = World(
+    **vars(bench),
+    plan=plan,
+    steps=programs,
+    checkpoints=checkpoints,
+    fit=blueprint.fit_of(plan, shape),
+    place=functools.partial(sharding.put, shardings=layout.rows),
+    team=team,
+    fingerprints=prints,
+    # It is as large as the policy.
+    start=start if 'ref_logp' in plan.extra else None,
+  )
+  return world, state, tokens
+
+
+def _recipe(plan, shape, screen):
+  """The update, one that can run here; warns where it may not fit."""
+  recipe = blueprint.recipe_of(plan, shape)
+  refuse_wrong_attention(recipe)
+  if warning := blueprint.misfit(plan, shape):
+    screen.say(warning)
+  return recipe
+
+
+def _checkpoints(plan, path, team):
+  """The run's checkpoints; in all processes at a time."""
+  return checkpoint.Checkpoints(
+    pathlib.Path(path, 'checkpoints'),
+    keep=plan.c.keep_checkpoints,
+    every=plan.c.keep_every,
+    always=plan.turns,
+    agree=team.agree,
+  )
+
+
+def laid_out(plan, task, recipe, *, longest):
+  """What is compiled and where it lies; neither takes time or memory yet.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    recipe: update.Recipe.
+    longest: tokens of the longest response that is ever sampled.
+  Returns:
+    (blank types.TrainState, sharding.Layout, compiled.Steps).
+  """
+  c, blank = plan.c, blueprint.blank(recipe)
+  layout = sharding.layout(
+    sharding.make_mesh(jax.devices(), **c.mesh_kw), blank
+  )
+  programs = compiled.build(
+    plan.find['schedule'],
+    recipe,
+    layout,
+    eos_ids=task.eos_ids,
+    columns=longest,
+    **c.sampler_kw,
+  )
+  return blank, layout, programs
+
+
+def refuse_wrong_attention(recipe):
+  """Raises where cuDNN's attention cannot run here, or runs wrong.
+
+  Some versions of JAX read other sequences' keys where several queries share
+  one, and say nothing.
+
+  Raises:
+    ValueError: telling which, and what to take instead.
+  """
+  if recipe.attend is not attention.cudnn:
+    return
+  shape, instead = recipe.shape, "; attention='blocked' runs everywhere, slower"
+  try:
+    found = attention.distance(
+      recipe.attend,
+      heads=shape.heads,
+      kv_heads=shape.kv_heads,
+      width=shape.head_dim,
+      dtype=recipe.dtype,
+    )
+  except (NotImplementedError, RuntimeError) as error:
+    why = str(error).partition('\n')[0]
+    raise ValueError(
+      f"attention='cudnn' cannot run here: {why}{instead}"
+    ) from error
+  if not found < attention.TOLERANCE:
+    raise ValueError(
+      f"attention='cudnn' is wrong with jax {jax.__version__} here: it is "
+      f'{float(found):.2g} from the reference, relative; at most '
+      f'{attention.TOLERANCE} is rounding. Take jax 0.11.2 or later{instead}'
+    )
+
+
+def engine_of(plan, programs, task, *, requests, prompt_tokens, run, say):
+  """The config's engine; see engines.Engine."""
+  return plan.find['sampler'](
+    samplers.Engine(
+      export=programs.export,
+      start=programs.start,
+      advance=programs.advance,
+      publish=programs.publish,
+      requests=requests,
+      prompt_tokens=prompt_tokens,
+      task=task,
+      server=plan.c.server_kw,
+      told=told(plan),
+      run=run,
+      say=say,
+    )
+  )
+
+
+def told(plan):
+  """Share of the prompts whose samples come with log-probabilities."""
+  needed = plan.c.ahead or 'sampler_logp' in plan.extra
+  return 1.0 if needed else plan.c.server_kw.told
+
+
+def graders_of(c):
+  """The config's graders, to be entered."""
+  return pool.Graders(
+    c.rule,
+    c.rule_kw.to_dict(),
+    workers=c.grader_workers,
+    secs=c.grader_secs,
+    memory_gb=c.grader_memory_gb,
+  )
+
+
+def resumed(checkpoints, like, prints, folder, screen):
+  """The newest whole checkpoint's state, and the records cut back to it.
+
+  Returns:
+    (types.TrainState, response tokens so far), or (None, 0).
+  Raises:
+    run_folder.RefusedError: the checkpoint is of other problems, another
+      tokenizer or model, see World.fingerprints.
+    ValueError: its arrays are another model's, or no checkpoint is whole.
+  """
+
+  def tell(why):
+    folder.event('checkpoint_passed_over', why=why)
+    screen.say(why)
+
+  found = checkpoints.restore(like, tell)
+  if not found:
+    folder.rewind('metrics', -1)
+    folder.rewind('eval', -1)
+    return None, 0
+  state, facts = found
+  if 'config' in facts:  # A checkpoint of an earlier version has none.
+    folder.refuse_settings(facts['config'], 'has checkpoints of')
+  folder.refuse_change(facts['fingerprints'], prints)
+  done = int(state.step)
+  folder.rewind('metrics', done - 1)
+  folder.rewind('eval', done)
+  folder.event('resumed', step=done)
+  screen.say(f'going on after {done} updates from {folder.path}')
+  return state, facts['tokens']
+
+
+def start_of(c, task, shape, layout, screen, signals):
+  """The parameters that a run starts from, on the devices."""
+  params = initial.parameters(c, shape, layout.state.params)
+  if c.policy == 'warm_started':
+    params = sft.parameters(c, task, shape, params, screen, signals)
+    params = sharding.put(params, layout.state.params)
+  return params

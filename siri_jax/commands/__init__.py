@@ -1,0 +1,1 @@
+"""The commands of siri-jax; thin."""

@@ -1,0 +1,276 @@
+"""Goes on with training samples that the cap cut: would they have been right?
+
+  python -m siri_jax.commands.continue_cut --config=configs/quickstart.py
+    [--workdir=RUN] [--samples=64] [--config.KEY=VALUE ...]
+
+Takes so many of the samples in RUN/rollouts that the cap cut and the grader
+gave nothing, as many of each step as can be, and has the config's engine go
+on with them up to the highest cap of the schedule, under the weights of the
+nearest checkpoint. Every sample is kept in RUN/continued; the same command
+goes on where it was ended. Exit status as siri_jax.main's.
+"""
+
+import contextlib
+import dataclasses
+import pathlib
+import sys
+
+import numpy as np
+import tabulate
+from absl import flags
+
+from siri_jax import build, context, types
+from siri_jax.analysis import runs
+from siri_jax.config import command_line
+from siri_jax.config import plan as plans
+from siri_jax.data import load
+from siri_jax.evaluation import weights
+from siri_jax.grading import pass_at_k
+from siri_jax.main import DONE, refuse
+from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import graded
+from siri_jax.runtime import (
+  checkpoint,
+  files,
+  run_folder,
+  stopwatch,
+  terminal,
+  xla_flags,
+)
+
+
+class Continuing:
+  """A sampler that goes on with responses of one length, begun before."""
+
+  def __init__(self, engine, begun):
+    """Begun: problem id -> int32 response ids so far."""
+    self._engine, self._begun = engine, begun
+
+  def sample(self, prompts, sampling, progress):
+    """Yields groups whose responses are whole; see engines.Sampler."""
+    begun = [self._begun[prompt.problem_id] for prompt in prompts]
+    longer = [
+      types.Prompt(prompt.problem_id, np.concatenate([prompt.ids, ids]))
+      for prompt, ids in zip(prompts, begun, strict=True)
+    ]
+    left = dataclasses.replace(sampling, cap=sampling.cap - begun[0].size)
+    for samples in self._engine.sample(longer, left, progress):
+      yield [self._whole(sample) for sample in samples]
+
+  def _whole(self, sample):
+    begun = self._begun[sample.problem_id]
+    return dataclasses.replace(
+      sample,
+      prompt_ids=sample.prompt_ids[: -begun.size],
+      response_ids=np.concatenate([begun, sample.response_ids]),
+    )
+
+
+def define(values):
+  """This program's own flags."""
+  flags.DEFINE_integer(
+    'samples', 64, 'to go on with, of all steps', flag_values=values
+  )
+
+
+def main(argv):
+  """Does what the command line asks for and returns the exit status."""
+  asked = command_line.parse(argv, define)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  c, workdir = asked.config, pathlib.Path(asked.workdir)
+  try:
+    plan = plans.make(c)
+    cut = cut_samples(workdir, highest=int(plan.caps.max()))
+    task, _ = load.read(c)
+    if asked.faults:
+      raise ValueError('\n'.join(asked.faults))
+    folder = open_folder(workdir / 'continued', asked)
+  except (ValueError, OSError, run_folder.RefusedError) as error:
+    return refuse(str(error).splitlines(), asked.source)
+  xla_flags.set_up(c.cache_dir)
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(folder)
+    screen = stack.enter_context(terminal.Terminal(0))
+    signals = stack.enter_context(
+      stopwatch.Signals(screen.say, secs=c.stop_secs)
+    )
+    try:
+      graders = stack.enter_context(build.graders_of(c))
+      bench = context.Bench(task, folder, screen, signals, graders=graders)
+      folder.start(0)
+      share = -(-asked.flags.samples // len(cut))
+      for step, rows in cut.items():
+        if not samples_of(folder, step).exists():
+          signals.heed()
+          found = nearest(c, workdir, step)
+          go_on(bench, plan, found, step, chosen(c, step, rows, share))
+    except stopwatch.StopAsked as stop:
+      screen.say('every finished step is kept; the same command goes on')
+      return 128 + stop.args[0]
+    except (ValueError, OSError) as error:
+      return refuse(str(error).splitlines(), workdir)
+    screen.say(told(folder, cut))
+  return DONE
+
+
+def cut_samples(workdir, highest):
+  """Step -> the rows of samples that a cap below the highest cut to nothing.
+
+  Raises:
+    ValueError: there are none, or they were kept without their tokens.
+  """
+  found = {}
+  for path in sorted((workdir / 'rollouts').glob('*.jsonl.gz')):
+    rows = [
+      row
+      for row in runs.read_rows(path)
+      if row['finish_reason'] == 'length'
+      and not row['correct']
+      and row['length'] < highest
+    ]
+    if rows:
+      found[rows[0]['step']] = rows
+    if any('response_ids' not in row for row in rows):
+      raise ValueError(f'{path} has no response_ids: it is of an older run')
+  if not found:
+    raise ValueError(
+      f'{workdir / "rollouts"}: no sample that a cap below {highest} tokens cut'
+    )
+  return found
+
+
+def open_folder(path, asked):
+  """The folder of what comes of it, bound to all that decides it."""
+  c = asked.config
+  settings = {
+    'samples': asked.flags.samples,
+    'schedule_kw': c.schedule_kw.to_dict(),
+    'temperature': c.temperature,
+    'top_p': c.top_p,
+    'top_k': c.top_k,
+    'seed': c.seed,
+    'rule': c.rule,
+    'rule_kw': c.rule_kw.to_dict(),
+  }
+  return run_folder.RunFolder(
+    path,
+    settings,
+    source=asked.source,
+    overrides=asked.overrides,
+    allow_change=None,
+  )
+
+
+def samples_of(folder, step):
+  """Path of what became of a step's samples."""
+  return folder.path / f'{step:06d}.jsonl.gz'
+
+
+def chosen(c, step, rows, share):
+  """So many of a step's samples, drawn by the run's seed."""
+  draw = np.random.default_rng([c.seed, samplers.CONTINUING, step])
+  return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
+
+
+def go_on(bench, plan, found, step, rows):
+  """Goes on with samples of a step, and keeps what becomes of them.
+
+  Args:
+    bench: context.Bench without an engine.
+    plan: plan.Plan.
+    found: weights.Weights to go on with.
+    step: that the samples are of.
+    rows: their records, all of one length.
+  """
+  c, highest = plan.c, int(plan.caps.max())
+  begun, problems = {}, []
+  for row in rows:
+    key = f'{step:06d}/{row["problem_id"]}/{row["index"]}'
+    begun[key] = np.asarray(row['response_ids'], np.int32)
+    problems.append(types.Problem(key, row['problem'], row['answer'], ''))
+  sampling = samplers.Sampling(
+    n=1,
+    cap=highest,
+    temperature=c.temperature,
+    top_p=c.top_p,
+    top_k=c.top_k,
+    seeds=(c.seed, samplers.CONTINUING, step),
+  )
+  with weights.engine(
+    found,
+    bench.task,
+    bench.screen,
+    bench.signals,
+    requests=len(problems),
+    prompt_tokens=c.max_prompt + highest,
+    longest=highest,
+  ) as engine:
+    bench = dataclasses.replace(bench, engine=Continuing(engine, begun))
+    word, watched = f'going on with step {step}', stopwatch.Watch()
+    groups = graded.gather(
+      bench, problems, sampling, word, cap=highest, watch=watched
+    )
+  kept = []
+  for group in groups:
+    columns = {
+      'cut_at': [begun[group.problem.id].size],
+      'weights': [found.done],
+      'response_ids': [group.samples[0].response_ids],
+    }
+    kept += graded.rows(group, bench.task, step, **columns)
+  bench.folder.write_rows(f'{step:06d}', kept)
+
+
+def nearest(c, workdir, step):
+  """The checkpoint nearest to the weights that sampled a step.
+
+  Raises:
+    ValueError: the run has none.
+  """
+  folder = workdir / 'checkpoints'
+  there = checkpoint.finished(folder)
+  if not there:
+    raise ValueError(f'{folder} has no checkpoint')
+  done = min(there, key=lambda at: (abs(at - step), at))
+  return weights.Weights(f'{done:06d}', c, done, str(folder))
+
+
+def told(folder, cut):
+  """What came of it, step by step; written to results.json too."""
+  records = []
+  for step, rows in cut.items():
+    found = runs.read_rows(samples_of(folder, step))
+    right, error = pass_at_k.with_error([row['correct'] for row in found])
+    records.append(
+      {
+        'step': step,
+        'cap': rows[0]['length'],
+        'cut': len(rows),
+        'continued': len(found),
+        'right': sum(row['correct'] for row in found),
+        'right_frac': right,
+        'right_frac_se': error,
+        'tokens': float(np.mean([row['length'] for row in found])),
+        'weights': found[0]['weights'],
+      }
+    )
+  files.write_json(folder.path / 'results.json', {'steps': records})
+  headers = [key for key in records[0] if key != 'right_frac_se']
+  table = [[row[key] for key in headers] for row in files.plain(records)]
+  continued = sum(record['continued'] for record in records)
+  right = sum(record['right'] for record in records)
+  cuts = [record['cut'] for record in records]
+  share = np.average([r['right_frac'] for r in records], weights=cuts)
+  return '\n'.join(
+    [
+      tabulate.tabulate(table, headers, floatfmt='.3g'),
+      f'\n{right} of {continued} samples that were cut to nothing would have '
+      f'been right under the highest cap; weighted by how many each step cut, '
+      f'{100 * share:.1f} %. The weights are those of the nearest checkpoint.',
+    ]
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

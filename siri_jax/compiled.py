@@ -1,0 +1,137 @@
+"""The only jax.jit: every compiled program of a run, built once."""
+
+import functools
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from siri_jax import types
+from siri_jax.algorithm import update
+from siri_jax.models import decode, hf_names, qwen2, sharding
+
+
+class Steps(NamedTuple):
+  """The compiled programs of a run.
+
+  Attributes:
+    cap: step -> int32 [], the step's cap.
+    update: one optimiser step, see update.update; gives the state away.
+    logprobs: log-probabilities of rows, see update.all_logprobs.
+    entropy: entropy over rows, see update.entropy.
+    export: parameters -> their copy for decoding, whole on every device.
+    publish: parameters -> Hugging Face's name -> array, cut over all devices.
+    start: decode.start.
+    advance: decode.advance; gives the progress away.
+  """
+
+  cap: Callable
+  update: Callable
+  logprobs: Callable
+  entropy: Callable
+  export: Callable
+  publish: Callable
+  start: Callable
+  advance: Callable
+
+
+def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
+  """Builds the programs; nothing is compiled before its first call.
+
+  Args:
+    schedule: bound plug-in of siri_jax/algorithm/schedules.py.
+    recipe: update.Recipe.
+    layout: sharding.Layout.
+    eos_ids: ids that end a response.
+    slots: sequences that the embedded engine decodes at a time.
+    columns: tokens of the longest response it may be asked for.
+    stretch: decoding steps between two looks of the host.
+  Returns:
+    Steps.
+  """
+  shape = recipe.shape
+  start = functools.partial(
+    decode.start, shape=shape, slots=slots, columns=columns
+  )
+  advance = functools.partial(
+    decode.advance, shape=shape, eos_ids=eos_ids, stretch=stretch
+  )
+  params, whole = layout.state.params, layout.whole
+  return Steps(
+    cap=jax.jit(schedule),
+    update=learner(recipe, layout),
+    logprobs=reader(recipe, layout),
+    entropy=jax.jit(
+      functools.partial(update.entropy, recipe=recipe, layout=layout),
+      in_shardings=(params, layout.rows, whole),
+      out_shardings=whole,
+    ),
+    export=jax.jit(
+      functools.partial(_copy, dtype=recipe.dtype),
+      in_shardings=(params,),
+      out_shardings=whole,
+    ),
+    publish=jax.jit(
+      functools.partial(hf_names.exported, dtype=recipe.dtype),
+      in_shardings=(params,),
+      out_shardings={
+        name: sharding.spread(layout.mesh, source.size)
+        for name, source in hf_names.sources(shape).items()
+      },
+    ),
+    start=jax.jit(start),
+    advance=jax.jit(advance, donate_argnums=2),
+  )
+
+
+def learner(recipe, layout):
+  """The update alone, for the warm start as for GRPO."""
+  whole = layout.whole
+  return jax.jit(
+    functools.partial(update.update, recipe=recipe, layout=layout),
+    in_shardings=(layout.state, layout.rows, whole, whole, whole, whole),
+    out_shardings=(layout.state, whole),
+    donate_argnums=0,
+  )
+
+
+def reader(recipe, layout):
+  """The log-probabilities of rows alone."""
+  return jax.jit(
+    functools.partial(update.all_logprobs, recipe=recipe, layout=layout),
+    in_shardings=(layout.state.params, layout.rows, layout.whole),
+    out_shardings=layout.rows,
+  )
+
+
+def new_state(params, tx):
+  """types.TrainState at step 0."""
+  zeros = [jnp.zeros((), jnp.int32) for _ in range(3)]
+  return types.TrainState(params, jax.jit(tx.init)(params), *zeros)
+
+
+def started(params, tx, layout):
+  """types.TrainState at step 0, each part made where it belongs.
+
+  Args:
+    params: the parameters, as they lie in the layout; a copy is taken.
+    tx: optax transformation.
+    layout: sharding.Layout.
+  """
+
+  def start(params):
+    return new_state(jax.tree.map(jnp.copy, params), tx)
+
+  return jax.jit(start, out_shardings=layout.state)(params)
+
+
+def compile_count(steps):
+  """How many programs the steps hold by now; one that does not rise is good."""
+  return sum(program._cache_size() for program in steps)
+
+
+def _copy(params, *, dtype):
+  # A copy even where the dtype is the same: the update gives its input away.
+  copy = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
+  return qwen2.unstacked(copy)

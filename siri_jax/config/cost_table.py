@@ -1,0 +1,177 @@
+"""What a run would cost under each schedule, beside a cap that never moves."""
+
+import jax
+import numpy as np
+import tabulate
+import tqdm
+
+from siri_jax.algorithm import schedule_presets
+from siri_jax.analysis import run_table as tables
+from siri_jax.analysis import runs
+from siri_jax.analysis.figures import schedule
+from siri_jax.config import cost_model
+from siri_jax.models import flops
+
+PROMPTS = 256  # That are encoded, to know how long prompts are.
+HEADS = ('schedule', 'mean cap', 'tokens', '%', 'FLOPs', '%', 'wait', '%')
+NOTES = """\
+%: of the same steps at the highest cap. FLOPs: of sampling and training, causal
+attention by half. Wait: decoding steps until the longest response of a step is
+done, each having a slot, summed over steps. All for a policy that stays as it
+is: one in training adapts to its cap. Evaluations are not counted."""
+
+
+def text(plan, task, shape, run=''):
+  """The section of --dry_run: a cycle, and the whole run.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    shape: the policy's qwen2.Shape.
+    run: folder of a run whose samples tell the natural lengths; '': the
+      config's natural_kw does.
+  Raises:
+    ValueError, OSError: the run has no samples that can be read.
+  """
+  c, period = plan.c, _period(plan)
+  at = np.arange(max(period, c.total_steps), dtype=np.int32)
+  caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
+  low, high = int(caps.min()), int(caps.max())
+  lengths, source = natural(c.natural_kw, run)
+  given = setting(plan, task, shape)
+  cuts = 100 * cost_model.share_cut(lengths, [low, high])
+  parts = [
+    f'Cost, estimated for {source}.',
+    f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
+    f'one of {high:,} {cuts[1]:.0f} %.',
+  ]
+  for words, steps in (('A cycle', period), ('The run', c.total_steps)):
+    found = marked(c.schedule, caps[:steps], low, high, period)
+    if c.cap_at == 'reward':
+      found = {name: np.full(steps, high) for name in found}
+    parts += ['', f'{words}, {steps:,} steps (* as configured)']
+    parts += [table(found, lengths, high, **given)]
+  if c.cap_at == 'reward':
+    parts += ["cap_at='reward' samples all responses to the highest cap."]
+  return '\n'.join([*parts, '', NOTES])
+
+
+def marked(name, own, low, high, period):
+  """The run's caps with a star, among those of the schedules beside it.
+
+  Args:
+    name: of the run's schedule.
+    own: int [steps], its caps.
+    low: lowest cap, tokens.
+    high: highest cap, tokens; where it is the lowest, nothing is beside.
+    period: steps of a cycle, even.
+  Returns:
+    dict from name to int [steps], tokens.
+  """
+  lines = schedule_presets.lines(low, high, period)
+  beside = schedule.every(lines, len(own)) if low < high else {}
+  if name in beside and np.array_equal(beside[name], own):
+    return {n + ' *' * (n == name): caps for n, caps in beside.items()}
+  return {f'{name} *': own, **beside}
+
+
+def setting(plan, task, shape):
+  """What costs.of asks for besides lengths and caps.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task; of its training prompts some are encoded, that lie evenly.
+    shape: the policy's qwen2.Shape.
+  """
+  some = task.train[:: -(-len(task.train) // PROMPTS)]
+  return dict(
+    samples=plan.samples,
+    prompt=float(np.mean([len(task.encode(problem)) for problem in some])),
+    forward=flops.forward(shape),
+    epochs=plan.c.epochs,
+  )
+
+
+def natural(given, run=''):
+  """Natural lengths, and in words where they are from.
+
+  Args:
+    given: the config's natural_kw.
+    run: the folder of a run, or ''.
+  Returns:
+    (cost_model.Lengths, str).
+  Raises:
+    ValueError, OSError: the run has no samples that can be read.
+  """
+  if not run:
+    return cost_model.lognormal(**given), (
+      f'a lognormal of natural lengths, mean {given.mean:,g}\nand median '
+      f'{given.median:,g} tokens (natural_kw, whose origin the config names)'
+    )
+  lengths, cut = sampled(run)
+  found = cost_model.observed(lengths, cut)
+  return found, (
+    f'the natural lengths of {len(lengths):,} samples in\n{run}: '
+    f'{100 * np.mean(cut):.1f} % were cut there and count as longer, '
+    f'{100 * found.share[-1]:.1f} % as endless'
+  )
+
+
+def sampled(run):
+  """The lengths of a run's samples, and whether a cap cut them.
+
+  Args:
+    run: the run's folder.
+  Returns:
+    int64 [n] tokens, bool [n].
+  Raises:
+    ValueError, OSError: there are none, or a file of them is damaged.
+  """
+  files = runs.read(run).sample_files('rollouts')
+  paths = [path for own in files.values() for path in own]
+  rows = []
+  for path in tqdm.tqdm(paths, 'reading samples', leave=False, disable=None):
+    try:
+      rows += [
+        (int(row['length']), row['finish_reason'] == 'length')
+        for row in runs.read_rows(path)
+      ]
+    except (KeyError, TypeError) as error:
+      raise ValueError(f'{path} is not of samples: {error!r}') from error
+  if not rows:
+    raise ValueError(f'{run}/rollouts has no samples to read lengths from')
+  lengths, cut = zip(*rows, strict=True)
+  return np.array(lengths), np.array(cut)
+
+
+def table(caps, lengths, high, style='simple', **setting):
+  """What caps cost, each against the same steps at the highest cap.
+
+  Args:
+    caps: name -> int [steps], tokens.
+    lengths: cost_model.Lengths.
+    high: the highest cap, tokens.
+    style: a format of tabulate.
+    **setting: the other arguments of costs.of.
+  """
+  rows = []
+  for name, own in caps.items():
+    whole = cost_model.of(lengths, np.full(len(own), high), **setting)
+    parts = cost_model.of(lengths, own, **setting)
+    cells = [
+      cell
+      for part, most in zip(parts, whole, strict=True)
+      for cell in (tables.short(part), f'{100 * part / most:.1f}')
+    ]
+    rows.append([name, f'{own.mean():,.0f}', *cells])
+  align = ('left', *['right'] * (len(HEADS) - 1))
+  return tabulate.tabulate(
+    rows, HEADS, style, disable_numparse=True, colalign=align
+  )
+
+
+def _period(plan):
+  """Steps of a cycle: the schedule's own, or else the whole run; even."""
+  kw = plan.c.schedule_kw
+  period = kw.period if 'period' in kw else plan.c.total_steps
+  return int(period) + int(period) % 2

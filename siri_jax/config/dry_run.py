@@ -1,0 +1,132 @@
+"""What a run would be: its settings, what follows from them, its schedule."""
+
+import numpy as np
+import tabulate
+
+from siri_jax.config import cost_table, memory, recipe
+from siri_jax.runtime import run_folder
+
+WIDTH, HEIGHT = 64, 12  # Characters of the plot.
+
+
+def text(plan, task, dropped, shape, natural=''):
+  """The whole report of --dry_run.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task, without the prompts that were dropped.
+    dropped: how many those were.
+    shape: the policy's qwen2.Shape.
+    natural: a run whose samples tell the natural lengths; '': natural_kw.
+  Raises:
+    ValueError, OSError: an array of the policy does not divide over the mesh,
+      or that run's samples cannot be read.
+  """
+  settings = run_folder.flatten(plan.c.to_dict())
+  wide = max(map(len, settings))
+  lines = [f'  {key:{wide}}  {value!r}' for key, value in settings.items()]
+  follows = [
+    f'  {key:{wide}}  {value}'
+    for key, value in derived(plan, task, dropped).items()
+  ]
+  parts = ['Settings', *lines], ['What follows', *follows]
+  parts = ['\n'.join(part) for part in parts]
+  cost = cost_table.text(plan, task, shape, natural)
+  return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
+
+
+def derived(plan, task, dropped):
+  """What follows from the settings, as words by name."""
+  c = plan.c
+  epoch = len(task.train) // c.prompts
+  most = plan.samples * int(plan.caps.max())
+  return {
+    'training problems': f'{len(task.train):,} ({dropped:,} too long)',
+    'held-out problems': ', '.join(
+      f'{name} {len(held):,}' for name, held in task.evals.items()
+    )
+    or 'none',
+    'steps an epoch': f'{epoch:,} ({c.total_steps / max(epoch, 1):.2f} epochs)',
+    'samples a step': f'{plan.samples:,} ({c.prompts:,} prompts * {c.group})',
+    'samples an optimiser step': f'{plan.minibatch:,}',
+    'optimiser steps': f'{c.total_steps * c.minibatches * c.epochs:,}',
+    'response tokens, at most': f'{most:,} a step, '
+    f'{plan.samples * int(plan.caps.sum()):,} in all',
+    'cap': f'{plan.caps.min():,} to {plan.caps.max():,}, '
+    f'mean {plan.caps.mean():,.1f} tokens',
+    'row': f'{plan.row_tokens:,} tokens',
+    'turns': _listed(f'{at} {kind}' for at, kind in plan.turns.items()),
+    'evaluations': _listed(plan.evals),
+    'checkpoints': _listed(sorted(plan.checkpoints)),
+  }
+
+
+def needed(plan, shape):
+  """What an update needs of a device's memory, by remat policy.
+
+  Args:
+    plan: plan.Plan.
+    shape: the policy's qwen2.Shape.
+  """
+  c, found = plan.c, recipe.estimates(plan, shape)
+  taken = c.remat or recipe.chosen(plan, shape)
+  always = {
+    name: size
+    for name, size in found[taken].items()
+    if name not in ('kept', 'block')
+  }
+  rows = [
+    [
+      name + ' *' * (name == taken),
+      *(parts[key] / 1e9 for key in ('kept', 'block')),
+      memory.total(parts) / 1e9,
+      'yes' if memory.fits(parts, c.device_gb) else 'no',
+    ]
+    for name, parts in found.items()
+  ]
+  heads = ['remat', 'kept', 'a block', 'in all', f'fits {c.device_gb:g} GB']
+  mesh = ' * '.join(f'{name} {n}' for name, n in c.mesh_kw.items())
+  share = c.micro_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
+  verdict = 'fits' if memory.fits(found[taken], c.device_gb) else 'does NOT fit'
+  return '\n'.join(
+    [
+      'Memory of one device in an update, estimated, GB',
+      f'({mesh}; {share} * {plan.row_tokens:,} tokens at a time)',
+      *(f'  {name:18}  {size / 1e9:7.2f}' for name, size in always.items()),
+      *tabulate.tabulate(rows, heads, floatfmt='.2f').splitlines(),
+      f'With remat={taken!r} it {verdict}.',
+    ]
+  )
+
+
+def plot(plan):
+  """The cap against the step, in characters; v compressed, ^ expanded."""
+  caps = plan.caps
+  low, high = int(caps.min()), int(caps.max())
+  wide = min(WIDTH, len(caps))
+  columns = np.linspace(0, len(caps) - 1, wide).round().astype(int)
+  span = max(high - low, 1)
+  level = np.round((caps[columns] - low) / span * (HEIGHT - 1)).astype(int)
+  margin = len(f'{high:,}')
+  rows = []
+  for y in range(HEIGHT - 1, -1, -1):
+    value = {HEIGHT - 1: f'{high:,}', 0: f'{low:,}'}.get(y, '')
+    dots = ''.join('•' if at == y else ' ' for at in level)
+    rows.append(f'{value:>{margin}} │{dots}'.rstrip())
+  marks = [' '] * wide
+  for at, kind in plan.turns.items():
+    place = round(at / max(len(caps) - 1, 1) * (wide - 1))
+    marks[min(place, wide - 1)] = 'v' if kind == 'compressed' else '^'
+  axis = f'{"":{margin}} └' + '─' * wide
+  end = f' {len(caps):,}'
+  last = f'{"":{margin}}  0{end:>{wide - 1}} steps'
+  title = 'Cap, tokens (v: end of compression, ^: end of expansion)'
+  return '\n'.join(
+    [title, *rows, axis, f'{"":{margin}}  {"".join(marks)}'.rstrip(), last]
+  )
+
+
+def _listed(items, most=12):
+  items = [str(item) for item in items]
+  more = f', ... {len(items) - most} more' if len(items) > most else ''
+  return ', '.join(items[:most]) + more or 'none'

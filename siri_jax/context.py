@@ -1,0 +1,138 @@
+"""What the loop talks to, in one record."""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from siri_jax import compiled
+from siri_jax.algorithm import metrics
+from siri_jax.analysis.figures import overview
+from siri_jax.runtime import files
+
+
+@dataclasses.dataclass
+class Bench:
+  """What it takes to sample and grade problems.
+
+  Attributes:
+    task: types.Task, without the prompts that are too long.
+    folder: run_folder.RunFolder.
+    screen: terminal.Terminal.
+    signals: stopwatch.Signals.
+    engine: engines.Sampler.
+    graders: pool.Graders.
+  """
+
+  task: Any
+  folder: Any
+  screen: Any
+  signals: Any
+  engine: Any = None
+  graders: Any = None
+
+  def note_disagreements(self):
+    """Texts that two grading rules were of two minds about, kept to be read."""
+    while self.graders.disagreements:
+      self.folder.append('disagreements', self.graders.disagreements.popleft())
+
+
+@dataclasses.dataclass(kw_only=True)
+class World(Bench):
+  """All that the loop talks to.
+
+  Attributes:
+    plan: plan.Plan.
+    steps: compiled.Steps, the compiled programs.
+    checkpoints: checkpoint.Checkpoints.
+    fit: packing.Fit of the update's rows.
+    place: packed rows of numpy -> the same on the devices.
+    team: of distributed.py; where it is not the first, there is no folder,
+      graders, order or views.
+    fingerprints: sha256 of data, held-out sets, tokenizer and model.
+    start: the parameters that the run started from, where the loss wants
+      their log-probabilities.
+    order: shuffling.Order of the training problems.
+    views: writers.Writers.
+    version: of the weights that were pushed last.
+  """
+
+  plan: Any
+  steps: Any
+  checkpoints: Any
+  fit: Any
+  place: Callable
+  team: Any
+  fingerprints: Mapping[str, str]
+  start: Any = None
+  order: Any = None
+  views: Any = None
+  version: int = -1
+
+  def push(self, params, version):
+    """Has the engine sample with these parameters from now on."""
+    self.screen.working('push')
+    self.team.tell('push', version=version)
+    self.engine.push(params, version)
+    self.version = version
+
+  def counts(self):
+    """What befell answers and samples since the start, by name."""
+    seen = {'grader': self.graders.counts, 'sampler': self.engine.counts}
+    return {
+      f'{who}_{name}': count
+      for who, counts in seen.items()
+      for name, count in counts.items()
+    }
+
+  def write_step(self, record):
+    """A step's record: into the folder first, then to who looks on."""
+    record = {
+      **record,
+      'phase': self.plan.phases[record['step']],
+      # Of programs by now; the cap must not raise it.
+      'compile_count': compiled.compile_count(self.steps),
+    }
+    self.folder.append('metrics', metrics.ordered(record))
+    self.views.write(record['step'], record)
+    self.screen.step(record)
+
+  def tell_evaluation(self, record):
+    """An evaluation's line on the terminal and its points in the views."""
+    name, done = record['set'], record['step']
+    scalars = {
+      f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
+    }
+    self.views.write(done, scalars)
+    self.screen.say(
+      f'after {done} updates ({record["kind"]}): {name} '
+      f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
+      f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
+    )
+
+  def measured(self, done):
+    """Whether all that is to be measured after so many updates has been."""
+    records = files.read_records(self.folder.path / 'eval.jsonl')
+    seen = {r['set'] for r in records if r['step'] == done}
+    return done not in self.plan.evals or seen >= set(self.task.evals)
+
+  def writes_rollouts(self, step):
+    """Whether a step's samples are kept with their text."""
+    every = self.plan.c.rollouts_every
+    return bool(every and step % every == 0) or step + 1 in self.plan.turns
+
+  def save(self, state, tokens):
+    """A checkpoint of everything that the run needs to go on."""
+    self.team.tell('save', tokens=tokens)
+    facts = {
+      'tokens': tokens,
+      'version': self.version,
+      'fingerprints': self.fingerprints,
+      'config': self.plan.c.to_dict(),
+    }
+    self.checkpoints.save(state, facts)
+
+  def draw(self, done):
+    """The picture, every so many steps and wherever the run was measured."""
+    every = self.plan.c.picture_every
+    if (every and done % every == 0) or done in self.plan.evals:
+      overview.save(self.folder.path)

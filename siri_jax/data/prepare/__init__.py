@@ -1,0 +1,1 @@
+"""Makes problem files: columns, answers, cleaning, the card."""

@@ -1,0 +1,1 @@
+"""Accuracy and length of policies."""

@@ -1,0 +1,46 @@
+"""What responses would have been worth under every lower cap: their prefixes.
+
+A prefix is read by the same rule as a whole response, so that one evaluation
+under a high cap tells the accuracy under all lower ones.
+"""
+
+import numpy as np
+
+from siri_jax.grading.verdict import UNFINISHED
+
+
+def right_at(bench, rows, caps):
+  """Which of a problem's samples would have been right under each cap.
+
+  From the longest prefix down to the first that ends within the thought: all
+  shorter ones do so too.
+
+  Args:
+    bench: context.Bench.
+    rows: records of samples with their `response_ids`, none longer than the
+      highest cap.
+    caps: int [K], tokens, rising.
+  Returns:
+    bool [samples, K].
+  """
+  right = np.zeros((len(rows), len(caps)), bool)
+  shorter = np.searchsorted(caps, [row['length'] for row in rows])
+  for i, row in enumerate(rows):
+    right[i, shorter[i] :] = row['correct']
+  looks = [(i, place - 1) for i, place in enumerate(shorter) if place]
+  while looks:
+    golds = [rows[i]['answer'] for i, _ in looks]
+    texts = [
+      bench.task.decode(rows[i]['response_ids'][: caps[place]])
+      for i, place in looks
+    ]
+    verdicts = bench.graders.grade(golds, texts)
+    for (i, place), verdict in zip(looks, verdicts, strict=True):
+      right[i, place] = verdict.correct
+    looks = [
+      (i, place - 1)
+      for (i, place), verdict in zip(looks, verdicts, strict=True)
+      if place and verdict.why != UNFINISHED
+    ]
+  bench.graders.disagreements.clear()  # Those of whole responses are known.
+  return right

@@ -1,0 +1,166 @@
+"""Weights to be measured: a checkpoint, a start, a model folder, a server."""
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import pathlib
+import urllib.parse
+from typing import Any
+
+from siri_jax import build
+from siri_jax.config import plan as plans
+from siri_jax.config import recipe as blueprint
+from siri_jax.models.hf import initial
+from siri_jax.rollout import vllm
+from siri_jax.runtime import checkpoint
+
+
+@dataclasses.dataclass(frozen=True)
+class Weights:
+  """Weights to be measured, not read yet.
+
+  Attributes:
+    name: of the folder with what is measured of them.
+    c: the config of their policy.
+    done: updates done.
+    checkpoints: folder of the checkpoints that they are in, '' for those that
+      the config's policy starts from.
+    url: of the running server that has them, '' for those that are read.
+  """
+
+  name: str
+  c: Any
+  done: int
+  checkpoints: str
+  url: str = ''
+
+
+def find(c, word, workdir):
+  """The weights that a word of the command line means.
+
+  Args:
+    c: the config; not changed.
+    word: 'newest' or the updates done of a checkpoint of the run, 'start',
+      the path of a Hugging Face folder, or the URL of a running server.
+    workdir: the run's folder.
+  Returns:
+    Weights.
+  Raises:
+    ValueError: there are none; says which there are.
+  """
+  if word == 'start':
+    return Weights(word, c, 0, '')
+  if word == 'newest' or word.isdigit():
+    return _checkpoint(c, word, pathlib.Path(workdir, 'checkpoints'))
+  if word.startswith(('http://', 'https://')):
+    c = c.copy_and_resolve_references()
+    c.policy, c.model_path = 'fresh', ''  # No policy of ours is made.
+    name = urllib.parse.urlsplit(word).netloc.replace(':', '-')
+    return Weights(name, c, 0, '', word)
+  folder = pathlib.Path(word).resolve()
+  if not folder.is_dir():
+    raise ValueError(
+      f'--weights={word} is none of: newest, start, the updates done of a '
+      'checkpoint, the path of a Hugging Face folder, the URL of a server'
+    )
+  c = c.copy_and_resolve_references()
+  c.policy, c.model_path = 'pretrained', str(folder)
+  if 'tokenizer' in c.task_kw and not c.task_kw.tokenizer:
+    c.task_kw.tokenizer = str(folder)
+  return Weights(folder.name, c, 0, '')
+
+
+def identity(weights):
+  """Plain values that tell weights from others."""
+  if weights.url:
+    model = vllm.model_of(weights.url)
+    return {'served': model['id'], 'root': model.get('root') or ''}
+  if weights.checkpoints:
+    path = checkpoint.manifest(weights.checkpoints, weights.done)
+    return {'manifest': hashlib.sha256(path.read_bytes()).hexdigest()}
+  return {'policy': initial.fingerprint(weights.c)}
+
+
+@contextlib.contextmanager
+def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
+  """The config's engine, sampling with these weights.
+
+  Args:
+    weights: Weights.
+    task: types.Task of its config.
+    screen: terminal.Terminal.
+    signals: stopwatch.Signals.
+    requests: most samples that the engine holds at a time.
+    prompt_tokens: tokens of the longest prompt.
+    longest: tokens of the longest response.
+  Yields:
+    engines.Sampler.
+  Raises:
+    ValueError: the weights are damaged, or of another model.
+  """
+  if weights.url:
+    with contextlib.closing(served(weights, task, screen)) as made:
+      yield made
+    return
+  plan = plans.make(weights.c)
+  shape = initial.shape_of(weights.c, task.vocab)
+  recipe = blueprint.recipe_of(plan, shape)
+  blank, layout, programs = build.laid_out(plan, task, recipe, longest=longest)
+  screen.working(f'reading {weights.name}')
+  if weights.checkpoints:
+    like = checkpoint.abstract(blank.params, layout.state.params)
+    where = weights.checkpoints, weights.done
+    params = checkpoint.read_parameters(*where, like)
+    if task.train and _is_of_others(where, task):
+      screen.say(
+        f'note: {weights.name} was trained on other problems, or with another '
+        'tokenizer or template, than those of this config'
+      )
+  else:
+    params = build.start_of(weights.c, task, shape, layout, screen, signals)
+  made = build.engine_of(
+    plan,
+    programs,
+    task,
+    requests=requests,
+    prompt_tokens=prompt_tokens,
+    run=f'evaluation-{os.getpid()}',
+    say=screen.say,
+  )
+  with contextlib.closing(made):
+    made.push(params, weights.done)
+    del params
+    yield made
+
+
+def served(weights, task, screen):
+  """A running server as an engine: it keeps the weights that it has."""
+  c = weights.c
+  rules = vllm.Rules(task.eos_ids, task.vocab, c.sampler_kw.slots, told=0.0)
+  return vllm.Vllm(
+    [weights.url],
+    None,
+    rules,
+    patience_secs=c.server_kw.patience_secs,
+    say=screen.say,
+  )
+
+
+def _is_of_others(where, task):
+  """Whether a checkpoint saw other problems, or read them otherwise."""
+  # A checkpoint of an earlier version has none.
+  then = checkpoint.read_facts(*where).get('fingerprints', {})
+  now = task.fingerprints
+  return any(then.get(name) != now[name] for name in ('data', 'tokenizer'))
+
+
+def _checkpoint(c, word, folder):
+  steps = checkpoint.finished(folder)
+  done = max(steps, default=0) if word == 'newest' else int(word)
+  if done not in steps:
+    there = ', '.join(map(str, steps)) or 'none'
+    raise ValueError(
+      f'--weights={word}: no such checkpoint in {folder} (there: {there})'
+    )
+  return Weights(f'{done:0{checkpoint.DIGITS}d}', c, done, str(folder))

@@ -1,0 +1,197 @@
+"""Where the runs of an ablation run: on this machine, or by submitit.
+
+An executor takes attempts and yields (run, exit status) as they end, and
+(None, None) about once a second while they do not. Closing it asks those that
+go on to save and to stop. A run that could not even be started has the status
+None and a file of output that says why.
+"""
+
+import collections
+import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+from siri_jax.experiments import grid
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+RUN_GB = 1.5  # Memory of a run on a CPU: the quickstart's peak is 1.0 GB.
+LOOK_SECS = 1.0
+
+
+@dataclasses.dataclass
+class Attempt:
+  """One process of a run; submitit takes it to another machine and back.
+
+  Attributes:
+    run: grid.Run.
+    said: path of the file that what it says is added to.
+    env: environment variables of its own.
+    cores: numbers of the cores that it is bound to; empty: none.
+  """
+
+  run: grid.Run
+  said: pathlib.Path
+  env: dict = dataclasses.field(default_factory=dict)
+  cores: tuple = ()
+  process: object = None
+
+  def start(self):
+    """Starts the process, and returns this attempt."""
+    self.said.parent.mkdir(parents=True, exist_ok=True)
+    paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
+    path = os.pathsep.join(filter(None, paths))
+    with open(self.said, 'ab') as said:
+      self.process = subprocess.Popen(
+        [sys.executable, '-m', 'siri_jax.main', *self.run.arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=said,
+        stderr=subprocess.STDOUT,
+        env={**os.environ, 'PYTHONPATH': path, **self.env},
+        # A Ctrl-C is for us, who pass it on once; a second one kills.
+        start_new_session=True,
+      )
+    if self.cores:
+      os.sched_setaffinity(self.process.pid, self.cores)
+    return self
+
+  def stop(self):
+    """Has the run save and stop, and waits for it."""
+    if self.process.poll() is None:
+      self.process.terminate()
+    return self.process.wait()
+
+  def __call__(self):
+    """What submitit calls: the run from start to end; its exit status."""
+    return self.start().process.wait()
+
+  def checkpoint(self):
+    """What submitit calls before a job's time is over: it is queued again."""
+    import submitit
+
+    self.stop()
+    return submitit.helpers.DelayedSubmission(Attempt(self.run, self.said))
+
+
+def here(attempts, *, jobs=0):
+  """Processes of this machine, each with cores or GPUs of its own.
+
+  Args:
+    attempts: list of Attempt.
+    jobs: at once; 0: as many as the machine has room for.
+  """
+  shared = shares(attempts[0].run.config, jobs) if attempts else ()
+  free = collections.deque(shared)
+  waiting, active = collections.deque(attempts), []
+  try:
+    while waiting or active:
+      while waiting and free:
+        attempt = waiting.popleft()
+        attempt.env, attempt.cores = share = free.popleft()
+        active.append((attempt.start(), share))
+      for entry in [e for e in active if e[0].process.poll() is not None]:
+        active.remove(entry)
+        free.append(entry[1])
+        yield entry[0].run, entry[0].process.returncode
+      yield None, None
+      time.sleep(LOOK_SECS)
+  finally:
+    for attempt, _ in active:
+      attempt.process.terminate()
+    for attempt, _ in active:
+      attempt.process.wait()
+
+
+def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
+  """Jobs of a cluster, one a run, through submitit.
+
+  Args:
+    attempts: list of Attempt.
+    cluster: 'slurm'; 'local' or 'debug' try it without one.
+    folder: where submitit keeps its own files, which it pickles.
+    partition: of Slurm, '' for its default.
+    gpus: of a job; a job is a run on one node.
+    cpus: of a job.
+    hours: of a job; one that takes longer is queued again and goes on.
+  """
+  import submitit  # It takes a while, and few have a cluster.
+
+  if not attempts:
+    return
+  executor = submitit.AutoExecutor(folder, cluster=cluster)
+  executor.update_parameters(
+    name='siri_jax',
+    timeout_min=max(1, round(60 * hours)),
+    gpus_per_node=gpus,
+    cpus_per_task=cpus,
+    slurm_array_parallelism=len(attempts),
+    # So long before the end a job is told of it: a run needs it to save.
+    slurm_signal_delay_s=round(attempts[0].run.config.stop_secs) + 20,
+    **({'slurm_partition': partition} if partition else {}),
+  )
+  with executor.batch():
+    jobs = [executor.submit(attempt) for attempt in attempts]
+  active = list(zip(attempts, jobs, strict=True))
+  try:
+    while active:
+      for entry in [e for e in active if e[1].done()]:
+        active.remove(entry)
+        yield entry[0].run, _status(*entry)
+      yield None, None
+      time.sleep(LOOK_SECS)
+  finally:
+    for _, job in active:
+      job.cancel()
+
+
+def _status(attempt, job):
+  """A job's exit status, None with a reason in its output if it has none."""
+  error = job.exception()
+  if error is None:
+    return job.result()
+  with open(attempt.said, 'a') as said:
+    said.write(f'{" ".join(str(error).split())[-2000:]}\n')
+  return None
+
+
+def shares(config, jobs):
+  """(environment, cores) of each run that this machine has room for."""
+  gpus = _gpus()
+  if gpus:
+    need = config.mesh_kw.data * config.mesh_kw.fsdp * config.mesh_kw.tensor
+    count = min(jobs or len(gpus), len(gpus) // need) or 1
+    parts = [gpus[i * need : (i + 1) * need] for i in range(count)]
+    return [({'CUDA_VISIBLE_DEVICES': ','.join(part)}, ()) for part in parts]
+  if not hasattr(os, 'sched_getaffinity'):  # macOS binds no process to cores.
+    return [({}, ())] * (jobs or _room(os.cpu_count()))
+  cores = sorted(os.sched_getaffinity(0))
+  count = jobs or _room(len(cores))
+  parts = [tuple(cores[i::count]) for i in range(min(count, len(cores)))]
+  return [({}, parts[i % len(parts)]) for i in range(count)]
+
+
+def _room(cores):
+  """How many runs the memory that is free has room for, at most `cores`."""
+  try:
+    lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
+    free = {line.split()[0]: int(line.split()[1]) for line in lines}
+    room = free['MemAvailable:'] * 1024
+  except OSError:
+    room = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2
+  return max(1, min(cores, int(room / (RUN_GB * 1e9))))
+
+
+def _gpus():
+  """Numbers of this machine's NVIDIA GPUs, as text; those that are ours."""
+  if 'CUDA_VISIBLE_DEVICES' in os.environ:
+    return [n for n in os.environ['CUDA_VISIBLE_DEVICES'].split(',') if n]
+  try:
+    listed = subprocess.run(
+      ['nvidia-smi', '-L'], capture_output=True, text=True, timeout=60
+    )
+  except (OSError, subprocess.TimeoutExpired):
+    return []
+  lines = listed.stdout.splitlines() if not listed.returncode else []
+  return [str(i) for i, line in enumerate(lines) if line.startswith('GPU ')]

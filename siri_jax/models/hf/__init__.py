@@ -1,0 +1,1 @@
+"""The policy's way in and out: Hugging Face folders."""

@@ -1,0 +1,165 @@
+"""Hugging Face folders out: parameters beside a base model's own files.
+
+A tensor is written in the dtype that it has in the base model, so that what
+was read comes back bit for bit. The base's config and tokenizer are copied
+byte for byte: newer libraries write files that older ones misread.
+"""
+
+import json
+import math
+import pathlib
+import shutil
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import safetensors.numpy
+
+from siri_jax.models import hf_names
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import load
+
+SHARD_BYTES = 5 * 10**9  # Most bytes of one file, as the Hub's tools split.
+COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
+
+
+class Frame(NamedTuple):
+  """All of a model folder but the numbers.
+
+  Attributes:
+    shape: qwen2.Shape.
+    dtypes: tensor name -> numpy dtype to write it in.
+    files: file name -> bytes.
+  """
+
+  shape: object
+  dtypes: Mapping[str, np.dtype]
+  files: Mapping[str, bytes]
+
+
+def frame_of(base, shape):
+  """The Frame of a base model's folder.
+
+  Raises:
+    config.FolderError: its tensors are not those of the shape.
+  """
+  with load.opened(base, shape) as tensors:
+    dtypes = {
+      name: np.dtype(load.DTYPES[tensors[name].get_dtype()])
+      for name in hf_names.sources(shape)
+    }
+  return Frame(shape, dtypes, small_files(base))
+
+
+def frame_without_base(shape, tokenizer):
+  """The Frame of a policy that began from fresh parameters, in float32.
+
+  Args:
+    shape: qwen2.Shape.
+    tokenizer: path of a tokenizer folder, or '' where the task has none.
+  """
+  files = small_files(tokenizer) if tokenizer else {}
+  config = _json(hf_config.config_of(shape)).encode()
+  dtypes = dict.fromkeys(hf_names.sources(shape), np.dtype(np.float32))
+  return Frame(shape, dtypes, {**files, 'config.json': config})
+
+
+def small_files(folder):
+  """A folder's config, tokenizer and licence: file name -> bytes."""
+  return {
+    path.name: path.read_bytes()
+    for pattern in COPIED
+    for path in sorted(pathlib.Path(folder).glob(pattern))
+    if not path.name.endswith('.index.json')
+  }
+
+
+def write_folder(folder, params, frame, about, *, shard_bytes, tell):
+  """Writes a model folder, whole or not at all.
+
+  Args:
+    folder: path of the new folder.
+    params: tree of qwen2.array_shapes, numpy or on this process's devices.
+    frame: Frame.
+    about: dict for siri_jax.json: where the parameters come from.
+    shard_bytes: most bytes of one file of tensors.
+    tell: hears how many tensors each file held.
+  Raises:
+    FileExistsError: the folder exists.
+    OSError: it cannot be written; what there was of it is gone.
+  """
+  folder = pathlib.Path(folder)
+  if folder.exists():
+    raise FileExistsError(f'{folder} exists: delete it, or name another folder')
+  draft = folder.with_name(f'.{folder.name}.draft')
+  shutil.rmtree(draft, ignore_errors=True)
+  try:
+    draft.mkdir(parents=True)
+    _fill(draft, params, frame, about, shard_bytes, tell)
+    draft.rename(folder)
+  except safetensors.SafetensorError as error:
+    raise OSError(f'{folder} cannot be written: {error}') from error
+  finally:
+    shutil.rmtree(draft, ignore_errors=True)  # A full disk has its room back.
+
+
+def _fill(draft, params, frame, about, shard_bytes, tell):
+  """Writes the files of a model folder; see `write_folder`."""
+  for name, data in frame.files.items():
+    (draft / name).write_bytes(data)
+  described = draft / 'siri_jax.json'
+  described.write_text(_json(about))
+  files = split(frame, shard_bytes)
+  for name, tensors in files.items():
+    held = {tensor: _read(params, frame, tensor) for tensor in tensors}
+    safetensors.numpy.save_file(held, draft / name, metadata={'format': 'pt'})
+    # safetensors writes what nobody else may read, a server for one.
+    (draft / name).chmod(described.stat().st_mode)
+    tell(len(held))
+  if len(files) > 1:
+    total = sum(_bytes(frame, tensor) for tensor in frame.dtypes)
+    where = {tensor: name for name in files for tensor in files[name]}
+    index = {'metadata': {'total_size': total}, 'weight_map': where}
+    (draft / load.INDEX).write_text(_json(index))
+
+
+def split(frame, shard_bytes):
+  """File name -> names of its tensors, no file larger than it may be.
+
+  Args:
+    frame: Frame.
+    shard_bytes: most bytes of one file, unless one tensor has more.
+  """
+  shards, room = [], 0
+  for tensor in frame.dtypes:
+    if _bytes(frame, tensor) > room:
+      shards.append([])
+      room = shard_bytes
+    shards[-1].append(tensor)
+    room -= _bytes(frame, tensor)
+  if len(shards) == 1:
+    return {load.WHOLE: shards[0]}
+  return {
+    f'model-{i:05d}-of-{len(shards):05d}.safetensors': shard
+    for i, shard in enumerate(shards, 1)
+  }
+
+
+def _bytes(frame, tensor):
+  """Bytes of a tensor as it is written."""
+  size = hf_names.sources(frame.shape)[tensor].size
+  return math.prod(size) * frame.dtypes[tensor].itemsize
+
+
+def _read(params, frame, tensor):
+  """A tensor as it is written, from our tree."""
+  ours, layer, _ = hf_names.sources(frame.shape)[tensor]
+  array = params[ours] if layer is None else params['layers'][ours][layer]
+  array = hf_names.to_theirs(ours, np.asarray(array)).astype(
+    frame.dtypes[tensor]
+  )
+  return np.ascontiguousarray(array)  # save_file writes memory as it lies.
+
+
+def _json(value):
+  return json.dumps(value, indent=2) + '\n'

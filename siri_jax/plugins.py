@@ -1,0 +1,100 @@
+"""Finds a plug-in function by its name in a config and binds its settings.
+
+A plug-in is a public function of its family's module; naming it in a config
+is all it takes. `my_package.module:function` names one from elsewhere.
+"""
+
+import difflib
+import functools
+import importlib
+import inspect
+
+FAMILIES = {
+  'schedule': 'siri_jax.algorithm.schedules',
+  'reward': 'siri_jax.algorithm.rewards',
+  'advantage': 'siri_jax.algorithm.advantages',
+  'aggregation': 'siri_jax.algorithm.aggregations',
+  'loss': 'siri_jax.algorithm.losses',
+  'task': 'siri_jax.data.tasks',
+  'sampler': 'siri_jax.rollout.engines',
+  'collect': 'siri_jax.rollout.collect',
+  'rule': 'siri_jax.grading.rules',
+}
+
+
+def names(family):
+  """Public functions that a family's module defines, in source order."""
+  module = importlib.import_module(FAMILIES[family])
+  return [
+    name
+    for name, value in vars(module).items()
+    if inspect.isfunction(value)
+    and value.__module__ == module.__name__
+    and not name.startswith('_')
+  ]
+
+
+def function(family, name):
+  """The plug-in function called `name`, settings unbound.
+
+  Raises:
+    ValueError: no such function; names the nearest ones.
+  """
+  if ':' in name:
+    module, _, attribute = name.partition(':')
+    try:
+      found = getattr(importlib.import_module(module), attribute)
+      inspect.signature(found)
+    except Exception as error:  # A module is a program: anything goes.
+      raise ValueError(
+        f'{family}={name!r} cannot be imported: {error}'
+      ) from error
+    return found
+  if name not in names(family):
+    near = difflib.get_close_matches(name, names(family), n=1)
+    hint = f'; did you mean {near[0]!r}?' if near else ''
+    raise ValueError(
+      f'{family}={name!r} is none of {", ".join(names(family))}{hint}'
+    )
+  return getattr(importlib.import_module(FAMILIES[family]), name)
+
+
+def settings_of(plugin):
+  """Names of a plug-in's settings: its keyword-only arguments."""
+  parameters = inspect.signature(plugin).parameters.values()
+  return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+
+def faults(family, name, settings, supplied=()):
+  """Everything wrong with a plug-in's name and settings, as messages.
+
+  Args:
+    family: a key of FAMILIES.
+    name: the function's name, or 'module:function'.
+    settings: mapping of the settings that the config gives.
+    supplied: keyword-only arguments that the caller gives at each call.
+  """
+  try:
+    wanted = settings_of(function(family, name))
+  except ValueError as error:
+    return [str(error)]
+  wanted = [w for w in wanted if w not in supplied]
+  missing = [w for w in wanted if w not in settings]
+  unknown = [s for s in settings if s not in wanted]
+  listed = ', '.join(wanted) or 'none'
+  return [f'{family}_kw.{s} is missing: {name} needs it' for s in missing] + [
+    f'{family}_kw.{s} is not a setting of {name} (it takes: {listed})'
+    for s in unknown
+  ]
+
+
+def find(family, name, settings, supplied=()):
+  """The plug-in function with its settings bound.
+
+  Raises:
+    ValueError: no such function, or settings missing or unknown; all at once.
+  """
+  wrong = faults(family, name, settings, supplied)
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  return functools.partial(function(family, name), **dict(settings))

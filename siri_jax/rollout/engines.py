@@ -1,0 +1,157 @@
+"""PLUG-IN family: samplers; and the interface that each one offers.
+
+`(engine: Engine, *, settings) -> Sampler`. A sampler takes the newest
+parameters with their version and answers prompts with groups of samples, each
+tagged with the version of the weights that wrote it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+
+from siri_jax import types
+
+TRAINING, MEASURING, CONTINUING = range(3)  # What samples are for, in seeds.
+
+
+@dataclasses.dataclass(frozen=True)
+class Sampling:
+  """How to sample: everything a server needs to be told.
+
+  Attributes:
+    n: samples of each prompt, G.
+    cap: most new tokens, the end-of-sequence id included.
+    temperature: 0 takes the most likely token.
+    top_p: share of the probability kept; 1.0 keeps all.
+    top_k: most tokens kept; 0 keeps all.
+    seeds: whole numbers of 0 or more, (run's seed, what it is for, step);
+      with the problem and the index they decide a sample.
+  """
+
+  n: int
+  cap: int
+  temperature: float
+  top_p: float
+  top_k: int
+  seeds: tuple[int, ...]
+
+
+class Sampler(Protocol):
+  """What the loop knows of an engine.
+
+  Of a run of several processes each has one: all of them push, for each has
+  its part of the parameters, and the first alone samples.
+
+  Attributes:
+    counts: since the start, what befell samples, by name; whole numbers.
+  """
+
+  counts: Mapping[str, int]
+
+  def push(self, params: Any, version: int) -> None:
+    """Takes the parameters that are sampled from now on."""
+
+  def sample(
+    self,
+    prompts: list[types.Prompt],
+    sampling: Sampling,
+    progress: Callable[[int, int], None],
+  ) -> Iterator[list[types.Sample]]:
+    """Yields each prompt's group of n samples as soon as it is complete.
+
+    `progress` hears (samples done, samples in all) whenever something has
+    come of the policy, and only then: the watchdog goes by it. An engine
+    that sees by itself that nothing comes may call it when it likes.
+    """
+
+  def pending(self) -> list[str]:
+    """Ids of the problems that were asked for and are not complete."""
+
+  def close(self) -> None:
+    """Ends the engine."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Engine:
+  """What a sampler is built from.
+
+  Attributes:
+    export: jitted; parameters -> a copy in the dtype to sample in, whole on
+      every device.
+    start: jitted `decode.start`.
+    advance: jitted `decode.advance`.
+    publish: jitted; parameters -> Hugging Face's name -> array, in the dtype
+      to sample in.
+    requests: Q, most samples of one call of `start`.
+    prompt_tokens: P, longest prompt.
+    task: types.Task whose ids are sampled.
+    server: the config's server_kw.
+    told: share of the prompts whose samples come with log-probabilities.
+    run: name of the run.
+    say: hears what is worth knowing, as text.
+  """
+
+  export: Callable
+  start: Callable
+  advance: Callable
+  publish: Callable
+  requests: int
+  prompt_tokens: int
+  task: types.Task
+  server: Any
+  told: float
+  run: str
+  say: Callable[[str], None]
+
+
+def embedded(engine, *, slots, stretch):
+  """Decoding in JAX, in this process: the default and the reference.
+
+  Args:
+    engine: Engine, its functions built for `slots` and `stretch`.
+    slots: sequences decoded at a time.
+    stretch: decoding steps between two looks of the host.
+  """
+  from siri_jax.rollout import embedded as module
+
+  del slots, stretch  # They are compiled into the engine's functions.
+  return module.Embedded(engine)
+
+
+def vllm(engine, *, slots, stretch):
+  """vLLM servers over HTTP, each of which gets every version pushed.
+
+  Args:
+    engine: Engine.
+    slots: samples under way at a time, over all servers.
+    stretch: the embedded engine's.
+  """
+  from siri_jax.rollout import vllm as module
+  from siri_jax.rollout import weight_sync
+
+  del stretch
+  server = engine.server
+  publisher = weight_sync.Publisher(
+    server.folder,
+    engine.run,
+    engine.publish,
+    push_secs=server.push_secs,
+    sleeps=bool(server.sleep),
+  )
+  if jax.process_index() != 0:
+    return weight_sync.Hand(publisher)
+  rules = module.Rules(
+    eos_ids=engine.task.eos_ids,
+    vocab=engine.task.vocab,
+    slots=slots,
+    told=engine.told,
+  )
+  return module.Vllm(
+    server.urls,
+    publisher,
+    rules,
+    patience_secs=server.patience_secs,
+    say=engine.say,
+  )

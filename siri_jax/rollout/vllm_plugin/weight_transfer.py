@@ -1,0 +1,130 @@
+"""vLLM's weight-transfer backend that reads pushes; runs in each worker."""
+
+import dataclasses
+import os
+
+import numpy as np
+import torch
+from vllm.distributed import (
+  get_tensor_model_parallel_rank,
+  get_tensor_model_parallel_world_size,
+)
+from vllm.distributed.weight_transfer.base import (
+  WeightTransferEngine,
+  WeightTransferInitInfo,
+  WeightTransferUpdateInfo,
+)
+from vllm.model_executor.model_loader.reload import (
+  finalize_layerwise_reload,
+  initialize_layerwise_reload,
+)
+
+from siri_jax.rollout.vllm_plugin import PUSHES
+
+
+@dataclasses.dataclass
+class InitInfo(WeightTransferInitInfo):
+  """Nothing is to be agreed on."""
+
+
+@dataclasses.dataclass
+class UpdateInfo(WeightTransferUpdateInfo):
+  """A push, by its name and the sha256 of its manifest.
+
+  The same update is sent twice: first every rank checks it, then, where all
+  have taken it, every rank loads it.
+  """
+
+  name: str
+  digest: str
+  load: bool
+
+
+class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
+  """Loads a push whole, or refuses it and leaves the model as it is."""
+
+  init_info_cls = InitInfo
+  update_info_cls = UpdateInfo
+
+  def __init__(self, *args, **kwargs):
+    """As vLLM calls it."""
+    super().__init__(*args, **kwargs)
+    self._checked = None  # Digest and arrays of a push that has passed.
+
+  def init_transfer_engine(self, init_info):
+    """Nothing to do."""
+
+  def start_weight_update(self):
+    """Forgets what an update that was broken off has left."""
+    self._checked = None
+
+  def update_weights(self, update_info):
+    """vLLM's own, but for a synchronisation that a CPU has not."""
+    self.receive_weights(self.parse_update_info(update_info))
+    if self.device.type != 'cpu':
+      torch.accelerator.synchronize()
+
+  def receive_weights(self, update_info):
+    """Checks a push, or loads the one that was checked."""
+    if update_info.load:
+      self._load(update_info.digest)
+      return
+    # Before Orbax, which imports JAX: the GPU is vLLM's.
+    os.environ['JAX_PLATFORMS'] = 'cpu'
+    from siri_jax.rollout.vllm_plugin import weight_reader
+
+    arrays = weight_reader.read(
+      os.environ[PUSHES],
+      update_info.name,
+      update_info.digest,
+      self._wanted(),
+      *_place(),
+    )
+    self._checked = update_info.digest, arrays
+
+  def finish_weight_update(self):
+    """Nothing to do."""
+
+  def shutdown(self):
+    """Nothing to do."""
+
+  def _load(self, digest):
+    """Gives the model the arrays that were checked."""
+    checked, self._checked = self._checked, None
+    if checked is None or checked[0] != digest:
+      raise ValueError('this push was not checked: start the update anew')
+    initialize_layerwise_reload(self.model)
+    try:
+      self.model.load_weights((k, _tensor(x)) for k, x in checked[1].items())
+    finally:
+      finalize_layerwise_reload(self.model, self.model_config)
+
+  def _wanted(self):
+    """What this rank takes of the model, by the names of Hugging Face."""
+    from siri_jax.models import hf_names
+    from siri_jax.models.hf import config as hf_config
+    from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
+
+    dtype = str(self.model_config.dtype).removeprefix('torch.')
+    shape = hf_config.read_shape(self.model_config.model)
+    return {
+      name: weight_reader.Wanted(
+        source.size, dtype, tensor_parallel.part_of(source, shape, *_place())
+      )
+      for name, source in hf_names.sources(shape).items()
+    }
+
+
+def _place():
+  """This rank's index, and how many share the model."""
+  return (
+    get_tensor_model_parallel_rank(),
+    get_tensor_model_parallel_world_size(),
+  )
+
+
+def _tensor(array):
+  """A numpy array as a tensor over the same memory."""
+  if array.dtype.name == 'bfloat16':  # torch knows numpy's own dtypes alone.
+    return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
+  return torch.from_numpy(array)

@@ -1,0 +1,193 @@
+"""Hands parameters to servers: files that they check, then four requests.
+
+The files of a push are written under a folder that servers read too; a server
+is told no more than a push's name and the sha256 of its manifest.
+"""
+
+import contextlib
+import hashlib
+import json
+import pathlib
+import secrets
+import shutil
+import time
+import types
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import orbax.checkpoint as ocp
+
+from siri_jax.rollout import http_client
+from siri_jax.rollout.vllm_plugin import weight_reader
+from siri_jax.runtime import checkpoint, files
+
+KEPT = 2  # Newest pushes.
+ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
+
+
+class Pushed(NamedTuple):
+  """A push that lies there to be taken.
+
+  Attributes:
+    version: of the parameters.
+    name: of its folder.
+    digest: sha256 of its manifest.
+    label: what a server calls these weights once it serves them.
+  """
+
+  version: int
+  name: str
+  digest: str
+  label: str
+
+
+class Publisher:
+  """Writes pushes and has servers take them.
+
+  Attributes:
+    sleeps: whether servers are to sleep while nothing is asked of them.
+    seconds: of each stage of the newest push, by name.
+  """
+
+  def __init__(self, folder, run, export: Callable, *, push_secs, sleeps):
+    """Makes the folder where there is none.
+
+    Args:
+      folder: path; the servers' own or a shared one.
+      run: the run's name.
+      export: jitted; parameters -> Hugging Face's name -> array, in the dtype
+        to sample in.
+      push_secs: of silence, until a server's update is given up.
+      sleeps: see Attributes.
+    Raises:
+      OSError: the folder cannot be made.
+    """
+    self._folder = pathlib.Path(folder).resolve()
+    self._folder.mkdir(parents=True, exist_ok=True)
+    self._run, self._export, self._secs = run, export, push_secs
+    self.sleeps = sleeps
+    # Two attempts of a run, or two runs of a name, are told apart by it.
+    self._label = f'{run}-{secrets.token_hex(4)}'
+    checkpoint.hush()
+    self._writer = ocp.Checkpointer(
+      # Uncompressed files of their own: weights do not compress.
+      ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False)
+    )
+    self.seconds = {}
+
+  def write(self, params, version):
+    """Writes the files of a push; older ones but for KEPT go.
+
+    Every process of a run writes its part of the arrays.
+
+    Args:
+      params: tree of qwen2.array_shapes.
+      version: of the parameters.
+    Returns:
+      Pushed; None in the processes that are not the first.
+    Raises:
+      OSError: they could not be written.
+    """
+    name = f'{self._run}-{version:06d}'
+    folder = self._folder / name
+    with self._timed('export'):
+      arrays = {
+        k: x.block_until_ready() for k, x in self._export(params).items()
+      }
+    with self._timed('write'):
+      if jax.process_index() == 0:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+      self._writer.save(folder / ARRAYS, args=ocp.args.PyTreeSave(arrays))
+    if jax.process_index() != 0:
+      return None
+    with self._timed('digest'):
+      manifest = {
+        'version': version,
+        'arrays': {k: [x.shape, str(x.dtype)] for k, x in arrays.items()},
+        'files': checkpoint.file_digests(folder / ARRAYS),
+      }
+      data = json.dumps(manifest).encode()
+      files.write_atomically(folder / MANIFEST, data)
+    self._forget(folder)
+    digest = hashlib.sha256(data).hexdigest()
+    return Pushed(version, name, digest, f'{self._label}:{version}')
+
+  def _forget(self, newest):
+    """Deletes this run's pushes but the newest and those right before it."""
+    found = sorted(self._folder.glob(f'{self._run}-' + '[0-9]' * 6))
+    place = found.index(newest)
+    # Those of higher versions are of an attempt that was killed.
+    for old in found[: max(0, place + 1 - KEPT)] + found[place + 1 :]:
+      shutil.rmtree(old, ignore_errors=True)
+
+  def bring(self, line, pushed):
+    """Leaves a server serving a push, whatever state it was in.
+
+    Args:
+      line: http_client.Line to it.
+      pushed: Pushed.
+    Raises:
+      http_client.PassingError: it does not take it, or cannot be reached.
+    """
+    if self.sleeps:
+      line.post('/wake_up', secs=self._secs)
+    if version_of(line) == pushed.label:
+      return
+    with self._timed('update'):
+      line.post('/init_weight_transfer_engine', {'init_info': {}})
+      try:
+        line.post('/pause?mode=wait', secs=self._secs)
+        # An update that a trainer's death broke off has been started.
+        with contextlib.suppress(http_client.PassingError):
+          line.post('/start_weight_update', {}, secs=self._secs)
+        for load in (False, True):  # All ranks check it, then all load it.
+          told = {'name': pushed.name, 'digest': pushed.digest, 'load': load}
+          line.post('/update_weights', {'update_info': told}, secs=self._secs)
+        label = {'weight_version': pushed.label}
+        line.post('/finish_weight_update', label, secs=self._secs)
+      finally:
+        line.post('/resume')
+    if (found := version_of(line)) != pushed.label:
+      raise http_client.PassingError(
+        f'{line.url} serves weights {found} after it was given {pushed.label}'
+      )
+
+  def put_to_sleep(self, line):
+    """Has a server give up its devices' memory, but keep its weights.
+
+    Raises:
+      http_client.PassingError: it cannot be reached, or not do so.
+    """
+    line.post('/sleep?level=1', secs=self._secs)
+
+  @contextlib.contextmanager
+  def _timed(self, stage):
+    began = time.monotonic()
+    yield
+    self.seconds[stage] = time.monotonic() - began
+
+
+class Hand:
+  """The engine of a process that is not the first: it knows no server."""
+
+  counts = types.MappingProxyType({})
+
+  def __init__(self, publisher):
+    self._publisher = publisher
+
+  def push(self, params, version):
+    """Writes this process's part of a push."""
+    self._publisher.write(params, version)
+
+  def pending(self):
+    return []
+
+  def close(self):
+    pass
+
+
+def version_of(line):
+  """What a server calls the weights that it serves."""
+  return line.get('/weight_info').get('weight_version')

@@ -1,0 +1,1 @@
+"""Process, files, devices and screen."""

@@ -1,0 +1,379 @@
+"""Everything a run needs to go on, through Orbax, with a manifest of its own.
+
+Orbax cannot tell a flipped bit in every layout, so each checkpoint has a
+manifest of sha256 beside it, written last: one without is not complete. All
+but the copy to the host happens while the run goes on.
+"""
+
+import concurrent.futures
+import contextlib
+import errno
+import hashlib
+import json
+import logging
+import pathlib
+import shutil
+
+import jax
+import orbax.checkpoint as ocp
+
+from siri_jax.runtime import files
+
+DIGITS = 6  # Of a step in a folder's name: 000640.
+NONE = -1  # In place of a step.
+THREADS = 8  # Files read at a time for their sha256.
+
+
+class DamagedError(ValueError):
+  """A checkpoint whose files are not those that were written."""
+
+
+def _by_itself(decide):
+  return decide()
+
+
+class Checkpoints:
+  """The checkpoints of a run, by updates done."""
+
+  def __init__(self, folder, *, keep, every=0, always=(), agree=_by_itself):
+    """Opens <folder>, made where there is none.
+
+    Args:
+      folder: path.
+      keep: newest ones to keep.
+      every: multiples of it are kept too; 0: none.
+      always: further steps that are kept.
+      agree: a function that returns a whole number -> what it returns in the
+        first of the run's processes.
+    """
+    self._folder = pathlib.Path(folder).resolve()
+    self._folder.mkdir(parents=True, exist_ok=True)
+    self._agree = agree
+    self._keep, self._every, self._always = keep, every, frozenset(always)
+    # With the processes named, they wait for each other on their hosts; else
+    # on their devices, which may be at work for the update meanwhile.
+    together = ocp.options.MultiprocessingOptions(
+      active_processes=set(range(jax.process_count()))
+    )
+    self._manager = ocp.CheckpointManager(
+      self._folder,
+      # Without them a state's metadata would read as empty.
+      item_handlers={
+        'state': ocp.StandardCheckpointHandler(
+          multiprocessing_options=together
+        ),
+        'facts': ocp.JsonCheckpointHandler(multiprocessing_options=together),
+      },
+      options=ocp.CheckpointManagerOptions(
+        step_format_fixed_length=DIGITS,
+        cleanup_tmp_directories=True,
+        create=False,  # It is there.
+        multiprocessing_options=together,
+      ),
+    )
+    hush()
+    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
+    self._unfinished = None
+
+  def save(self, state, facts):
+    """Begins to save a types.TrainState with what else a run needs to know.
+
+    The state may be changed or given away as soon as this returns.
+
+    Args:
+      state: the state; its `step` names the checkpoint.
+      facts: dict that JSON can hold.
+    Raises:
+      OSError: there is no room, or the one before could not be written.
+    """
+    self.finish()
+    step = int(state.step)
+    if step in self._manager.all_steps():
+      return  # The end of a run may be a turn as well, or a resumed end.
+    self._refuse_full_disk(state)
+    args = ocp.args.Composite(
+      state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)
+    )
+    with self._naming(step):
+      self._manager.save(step, args=args, force=True)
+    self._unfinished = self._thread.submit(self._complete, step)
+
+  def check(self):
+    """Raises OSError if the newest one could not be written; never waits."""
+    if self._unfinished and self._unfinished.done():
+      self.finish()
+
+  def finish(self):
+    """Waits till the newest one is complete.
+
+    Raises:
+      OSError: it could not be written; those before are as they were.
+    """
+    unfinished, self._unfinished = self._unfinished, None
+    if unfinished:
+      unfinished.result()
+
+  def restore(self, like, tell):
+    """The newest whole checkpoint.
+
+    A damaged or unfinished one is named, and the one before it is taken.
+
+    Args:
+      like: a TrainState of jax.ShapeDtypeStruct with shardings.
+      tell: hears of each one that is passed over, as text.
+    Returns:
+      (state, facts), or None where there is no checkpoint.
+    Raises:
+      DamagedError: there are checkpoints, and none is whole.
+      ValueError: a whole one is of another model.
+    """
+    newest = self._agree(lambda: self._newest_whole(tell))
+    restored = self._read(newest, like) if newest != NONE else None
+    self._delete(s for s in self._manager.all_steps() if s > newest)
+    return restored
+
+  def close(self):
+    """Waits for what is being written, and ends the threads."""
+    try:
+      self.finish()
+    finally:
+      self._thread.shutdown()
+      with contextlib.suppress(ValueError, OSError):  # Told by finish.
+        self._manager.close()
+
+  def _complete(self, step):
+    """Makes a checkpoint count, and older ones go, once it is all written."""
+    with self._naming(step):
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    if jax.process_index() == 0:
+      _seal(self._folder, step)
+    # Only now: else a kill before the manifest might leave none whole.
+    older = sorted(self._manager.all_steps())[: -self._keep]
+    self._delete(s for s in older if not self._stays(s))
+
+  def _newest_whole(self, tell):
+    """Step of the newest whole checkpoint, NONE where there is none at all."""
+    damaged = []
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      if not self._manifest(step).exists():
+        tell(f'checkpoint {_name(step)} was not finished')
+      elif wrong := self._damage(step):
+        tell(f'checkpoint {_name(step)} is damaged: {wrong}')
+        damaged.append(step)
+      else:
+        return step
+    if damaged:
+      raise DamagedError(
+        f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
+        'back from a copy, or delete the folder to start anew.'
+      )
+    return NONE
+
+  def _stays(self, step):
+    """Whether a checkpoint is kept however old it is."""
+    return step in self._always or (self._every and step % self._every == 0)
+
+  def _refuse_full_disk(self, state):
+    """Raises OSError where a state has no room; Orbax would tell at length."""
+    need = sum(x.nbytes for x in jax.tree.leaves(state))
+    free = shutil.disk_usage(self._folder).free
+    if free < need:
+      why = f'{need / 2**30:.1f} GiB are needed, {free / 2**30:.1f} are free'
+      raise OSError(errno.ENOSPC, why, str(self._folder))
+
+  @contextlib.contextmanager
+  def _naming(self, step):
+    """Makes an OSError with the path in it of whatever Orbax raises."""
+    path = str(self._path(step))
+    try:
+      yield
+    except OSError as error:
+      error.filename = error.filename or path
+      raise
+    except Exception as error:  # A ValueError of tensorstore's, for one.
+      why = str(error).partition('\n')[0]
+      raise OSError(errno.EIO, why, path) from error
+
+  def _read(self, step, like):
+    """State and facts of one whole checkpoint."""
+    saved = self._manager.item_metadata(step).state
+    _refuse_other(self._path(step), saved, like)
+    args = ocp.args.Composite(
+      state=ocp.args.StandardRestore(like), facts=ocp.args.JsonRestore()
+    )
+    restored = self._manager.restore(step, args=args)
+    return restored.state, restored.facts
+
+  def _damage(self, step):
+    """What differs from the manifest, '' where nothing does."""
+    return _damage(self._folder, step)
+
+  def _delete(self, steps):
+    """Deletes checkpoints; the step of one that is there cannot be saved."""
+    for step in list(steps):
+      self._manifest(step).unlink(missing_ok=True)
+      self._manager.delete(step)
+
+  def _path(self, step):
+    return self._folder / _name(step)
+
+  def _manifest(self, step):
+    return manifest(self._folder, step)
+
+
+def finished(folder):
+  """Steps of the finished checkpoints in a folder, ascending; reads only."""
+  manifests = pathlib.Path(folder).glob('[0-9]*.manifest.json')
+  return sorted(int(path.name.split('.')[0]) for path in manifests)
+
+
+def read_parameters(folder, step, like=None):
+  """The parameters of one checkpoint, and nothing else of it.
+
+  Nothing in the folder is touched: a run may be writing there.
+
+  Args:
+    folder: path of a run's checkpoints.
+    step: updates done.
+    like: the model's own tree of jax.ShapeDtypeStruct with shardings; by
+      default what was saved, on this process's first device.
+  Returns:
+    The tree of qwen2.array_shapes.
+  Raises:
+    ValueError: there is no such checkpoint, or it is of another model.
+    DamagedError: its files are not those that were written.
+  """
+  folder = pathlib.Path(folder).resolve()
+  _refuse_damaged(folder, step)
+  path = folder / _name(step) / 'state'
+  reader = ocp.PyTreeCheckpointHandler()
+  saved = reader.metadata(path).tree['params']
+  if like is None:
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    like = abstract(saved, jax.tree.map(lambda _: device, saved))
+  _refuse_other(folder / _name(step), saved, like)
+  wanted = {'params': like}
+  how = ocp.checkpoint_utils.construct_restore_args(wanted)
+  args = ocp.args.PyTreeRestore(wanted, partial_restore=True, restore_args=how)
+  restored = reader.restore(path, args=args)
+  reader.close()
+  return restored['params']
+
+
+def copy(folder, step, to, changes):
+  """Copies one whole checkpoint to another folder, with some facts changed.
+
+  Args:
+    folder: path of a run's checkpoints; nothing in it is touched.
+    step: updates done.
+    to: path of the other run's checkpoints, made where there is none.
+    changes: dict of facts that are other ones there.
+  Raises:
+    ValueError: there is no such checkpoint.
+    DamagedError: its files are not those that were written.
+  """
+  folder, to = pathlib.Path(folder).resolve(), pathlib.Path(to)
+  _refuse_damaged(folder, step)
+  shutil.copytree(folder / _name(step), to / _name(step))
+  facts = read_facts(folder, step) | changes
+  files.write_atomically(
+    to / _name(step) / 'facts' / 'metadata', files.to_json(facts).encode()
+  )
+  _seal(to, step)
+
+
+def read_facts(folder, step):
+  """What was saved with a checkpoint's state, as plain values."""
+  path = pathlib.Path(folder, _name(step), 'facts', 'metadata')
+  return json.loads(path.read_text())
+
+
+def _refuse_damaged(folder, step):
+  """Raises where a folder has no such checkpoint, or not as it was written."""
+  if step not in (there := finished(folder)):
+    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
+  if wrong := _damage(folder, step):
+    raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
+
+
+def manifest(folder, step):
+  """Path of a checkpoint's manifest."""
+  return pathlib.Path(folder) / f'{_name(step)}.manifest.json'
+
+
+def _seal(folder, step):
+  """Writes the manifest of a checkpoint, which counts from then on."""
+  files.write_json(manifest(folder, step), file_digests(folder / _name(step)))
+
+
+def _name(step):
+  return f'{step:0{DIGITS}d}'
+
+
+def _damage(folder, step):
+  """What differs from the manifest, '' where nothing does."""
+  written, found = manifest(folder, step), file_digests(folder / _name(step))
+  try:
+    digests = json.loads(written.read_text())
+  except ValueError:
+    return written.name
+  names = sorted({*digests, *found})
+  return ', '.join(n for n in names if digests.get(n) != found.get(n))
+
+
+def _refuse_other(path, saved, like):
+  """Raises where a checkpoint's arrays are not those of the model."""
+  saved, wanted = dict(_leaves(saved)), dict(_leaves(like))
+  wrong = [
+    f'{name} {saved.get(name)} where the model has {wanted.get(name)}'
+    for name in {**wanted, **saved}
+    if wanted.get(name) != saved.get(name)
+  ]
+  if wrong:  # Orbax would cast a dtype silently.
+    listed = '; '.join(wrong[:5])
+    raise ValueError(f'{path} is of another model: {listed}')
+
+
+def abstract(state, shardings):
+  """A state's shapes, dtypes and shardings, as `restore` takes them."""
+  return jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    state,
+    shardings,
+  )
+
+
+def _leaves(tree):
+  """(path, (shape, dtype)) of each array of a state or of its metadata."""
+  for path, x in jax.tree_util.tree_leaves_with_path(tree):
+    keys = [getattr(k, 'name', getattr(k, 'key', None)) for k in path]
+    keys = [
+      str(getattr(k, 'idx', name)) for k, name in zip(path, keys, strict=True)
+    ]
+    yield '/'.join(keys), (tuple(x.shape), str(x.dtype))
+
+
+def hush():
+  """Keeps Orbax from logging at length what it raises as well."""
+  logging.getLogger('absl').addFilter(_is_not_of_orbax)
+
+
+def _is_not_of_orbax(record):
+  return 'orbax' not in pathlib.Path(record.pathname).parts
+
+
+def file_digests(folder, share=slice(None)):
+  """sha256 of every file below a folder, or a share, by relative path."""
+  paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
+  with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
+    found = pool.map(_digest, paths)
+    return {
+      str(path.relative_to(folder)): digest
+      for path, digest in zip(paths, found, strict=True)
+    }
+
+
+def _digest(path):
+  with open(path, 'rb') as file:  # A file may be larger than the memory.
+    return hashlib.file_digest(file, 'sha256').hexdigest()

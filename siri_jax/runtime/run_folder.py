@@ -1,0 +1,305 @@
+"""A run is a folder: who holds it, what it was started with, what it records.
+
+Records are JSON lines, written whole and in order of steps. Times of day are
+written down for the reader and never read back: no decision depends on them.
+"""
+
+import contextlib
+import datetime
+import fcntl
+import gzip
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import re
+import secrets
+import shlex
+import socket
+import subprocess
+import sys
+
+from siri_jax.runtime import credentials, files
+
+PACKAGES = (
+  'siri_jax',
+  'jax',
+  'jaxlib',
+  'flax',
+  'optax',
+  'orbax-checkpoint',
+  'grain',
+  'ml-collections',
+  'numpy',
+  'transformers',
+  'math-verify',
+  'vllm',
+)
+ABSENT = '(absent)'
+
+
+class RefusedError(Exception):
+  """The folder may not be used so; the message says why and what to do."""
+
+
+class RunFolder:
+  """One run's folder, open in one process at a time.
+
+  Attributes:
+    path: the folder.
+    info: what RUN.json holds.
+  """
+
+  def __init__(
+    self, path, config, *, source, overrides, free=(), allow_change=()
+  ):
+    """Opens the folder, made where there is none, and locks it.
+
+    Args:
+      path: the folder.
+      config: nested dict of every setting, as ConfigDict.to_dict() gives it.
+      source: the config's file as on the command line, 'file.py:argument'.
+      overrides: dict of the settings that the command line changed.
+      free: settings that may differ from those the run was started with; a
+        name stands for everything below it too. total_steps may grow anyway.
+      allow_change: more such settings, which the user named for this once;
+        None where the command has no way to name them.
+    Raises:
+      RefusedError: another process holds it, it was started with other
+        settings, or a key would be written into it.
+    """
+    written = {**flatten(config), 'the command line': sys.orig_argv}
+    if wrong := credentials.faults(written):
+      raise RefusedError('\n'.join(wrong))
+    self.path = pathlib.Path(path)
+    self.path.mkdir(parents=True, exist_ok=True)
+    self._lock = _take_lock(self.path)
+    try:
+      self._config, self._allow_change = config, allow_change
+      self._free = (*free, *(allow_change or ()))
+      settings = self.path / 'config.json'
+      written = (
+        json.loads(settings.read_text()) if settings.exists() else config
+      )
+      self._changed = self.refuse_settings(written, 'was started with')
+      for records in self.path.glob('*.jsonl'):
+        files.cut_torn_end(records)
+      self.info = _run_info(self.path)
+      self._about = _about(config, source, overrides)
+    except BaseException:
+      self.close()
+      raise
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+  def close(self):
+    """Frees the folder for other processes."""
+    self._lock.close()
+
+  def refuse_settings(self, written, how):
+    """Refuses to go on from other settings, unless free or allowed to change.
+
+    Args:
+      written: dict of settings, as they were.
+      how: words for the message between the folder and 'other settings'.
+    Returns:
+      list of what differs, as `differences` gives it.
+    Raises:
+      RefusedError: naming each that may not differ.
+    """
+    changes = differences(written, self._config)
+    refused = [c for c in changes if not _may_change(*c, self._free)]
+    if refused:
+      listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+      way_out = ', or let them change by --allow_change=' + ','.join(
+        name for name, _, _ in refused
+      )
+      raise RefusedError(
+        f'{self.path} {how} other settings:{listed}\nTake another folder'
+        + ('' if self._allow_change is None else way_out)
+      )
+    return changes
+
+  def refuse_change(self, written, now):
+    """Refuses to go on from what has other fingerprints, unless allowed to.
+
+    Args:
+      written: dict of them by name, of the checkpoint.
+      now: the same, of this attempt.
+    Raises:
+      RefusedError: naming each that differs.
+    """
+    wrong = [name for name, value in now.items() if written.get(name) != value]
+    wrong = [name for name in wrong if name not in self._allow_change]
+    if wrong:
+      raise RefusedError(
+        f'{self.path}: its checkpoints were trained with other contents of '
+        f'{", ".join(wrong)}. Take another folder, or let that change by '
+        f'--allow_change={",".join(wrong)}'
+      )
+
+  def start(self, step):
+    """Notes in RUN.json and config.json that an attempt starts from `step`.
+
+    RUN.json describes the first attempt; a later one lists what differs. An
+    attempt that is refused before it starts binds the folder to nothing.
+    """
+    files.write_json(self.path / 'config.json', self._config)
+    if self._changed:
+      self.event('settings_changed', changes=self._changed)
+    for key, value in self._about.items():
+      self.info.setdefault(key, value)
+    differs = {k: v for k, v in self._about.items() if v != self.info[k]}
+    attempt = {'started': _time_of_day(), 'step': step, **differs}
+    self.info.setdefault('attempts', []).append(attempt)
+    files.write_json(self.path / 'RUN.json', self.info)
+
+  def append(self, name, record):
+    """Adds one record to <name>.jsonl, keys in the order given."""
+    files.append(self.path / f'{name}.jsonl', record)
+
+  def rewind(self, name, step):
+    """Drops the records of <name>.jsonl beyond `step`, all or none."""
+    files.rewind(self.path / f'{name}.jsonl', step)
+
+  def event(self, kind, **details):
+    """Adds a happening to events.jsonl, with the time of day."""
+    self.append('events', {'kind': kind, 'time': _time_of_day(), **details})
+
+  def write_rollouts(self, step, rows):
+    """Writes a step's samples."""
+    self.write_rows(f'rollouts/{step:06d}', rows)
+
+  def write_evaluation(self, step, name, rows):
+    """Writes every sample of a held-out set, measured after `step` updates."""
+    self.write_rows(f'eval/{step:06d}/{name}', rows)
+
+  def write_rows(self, name, rows):
+    """Writes <name>.jsonl.gz whole; the same rows give the same bytes."""
+    path = self.path / f'{name}.jsonl.gz'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = ''.join(files.to_json(row) + '\n' for row in rows)
+    # A time of writing in the header would make every copy another file.
+    files.write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
+
+
+def flatten(config, prefix=''):
+  """Settings by dotted name: {'schedule_kw.low': 46, ...}."""
+  flat = {}
+  for key, value in config.items():
+    if isinstance(value, dict):
+      flat.update(flatten(value, f'{prefix}{key}.'))
+    else:
+      flat[f'{prefix}{key}'] = value
+  return flat
+
+
+def differences(old, new):
+  """(name, old value, new value) of every setting that two configs differ in.
+
+  A setting that one of them lacks has the value ABSENT there.
+  """
+  old, new = flatten(files.plain(old)), flatten(files.plain(new))
+  return [
+    (name, old.get(name, ABSENT), new.get(name, ABSENT))
+    for name in dict.fromkeys([*old, *new])
+    if old.get(name, ABSENT) != new.get(name, ABSENT)
+  ]
+
+
+def _take_lock(folder):
+  """The open, locked .lock file; the lock goes with the process, however."""
+  # Never deleted: two processes could then hold locks on two files. Python
+  # closes it in programs it starts; only a plain os.fork would share it.
+  file = open(folder / '.lock', 'a+')  # noqa: SIM115
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    file.seek(0)
+    holder = file.read().strip() or 'a process that has just started'
+    file.close()
+    raise RefusedError(
+      f'{folder} is in use by {holder}. Wait for it or end it, or take '
+      'another folder.'
+    ) from None
+  file.truncate(0)
+  command = shlex.join(sys.orig_argv)
+  file.write(f'pid {os.getpid()} on {socket.gethostname()} ({command})\n')
+  file.flush()
+  return file
+
+
+def _may_change(name, old, new, names):
+  """Whether a run may go on with another value of this setting."""
+  if name == 'total_steps' and ABSENT not in (old, new) and new > old:
+    return True
+  return any(name == n or name.startswith(f'{n}.') for n in names)
+
+
+def _run_info(folder):
+  """RUN.json as it stands, or what a new run's begins with.
+
+  The id names pushed weights too, so it has no other letters than they may.
+  """
+  path = folder / 'RUN.json'
+  name = re.sub('[^A-Za-z0-9_]+', '-', folder.resolve().name).strip('-')
+  new = {'id': f'{name or "run"}-{secrets.token_hex(4)}'}
+  return new | (json.loads(path.read_text()) if path.exists() else {})
+
+
+def _about(config, source, overrides):
+  """What this attempt is: its settings, program, versions and machine."""
+  file, _, argument = source.partition(':')
+  about = {
+    'config': file,
+    'arg': argument,
+    'overrides': overrides,
+    'seed': config['seed'],
+    'argv': sys.orig_argv,
+    'git': _git(pathlib.Path(__file__).resolve().parents[2]),
+    'versions': _versions(),
+    'host': socket.gethostname(),
+  }
+  return files.plain(about)
+
+
+def _versions():
+  """Versions of Python and of those main packages that are installed."""
+  versions = {'python': platform.python_version()}
+  for name in PACKAGES:
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+      versions[name] = importlib.metadata.version(name)
+  return versions
+
+
+def _git(checkout):
+  """Commit of the checkout and whether it was changed; {} outside of one."""
+
+  def ask(*words):
+    return subprocess.run(
+      ['git', '-C', str(checkout), *words],
+      capture_output=True,
+      text=True,
+      check=True,
+      timeout=20,
+    ).stdout.strip()
+
+  try:
+    # An installed package may lie within somebody else's repository.
+    if pathlib.Path(ask('rev-parse', '--show-toplevel')) != checkout:
+      return {}
+    dirty = bool(ask('status', '--porcelain'))
+    return {'sha': ask('rev-parse', 'HEAD'), 'dirty': dirty}
+  except (OSError, subprocess.SubprocessError):
+    return {}
+
+
+def _time_of_day():
+  """Now, for people: UTC to the second."""
+  now = datetime.datetime.now(datetime.UTC)
+  return now.isoformat(timespec='seconds')

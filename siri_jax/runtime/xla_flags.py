@@ -1,0 +1,83 @@
+"""What has to be set before JAX meets a device: flags of XLA, and caches."""
+
+import contextlib
+import importlib.util
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import jax
+
+from siri_jax.runtime import files
+
+# For GPUs: let communication run beside computation. Source: MaxText's and
+# JAX-Toolbox's settings for H100s, but for their thresholds below which
+# transfers are combined: those make one of all that a layer needs, which in
+# the programs compiled for H100s nothing is left to run beside. Not timed yet.
+GPU_FLAGS = (
+  '--xla_gpu_enable_latency_hiding_scheduler=true',
+  '--xla_gpu_enable_triton_gemm=false',
+  '--xla_gpu_enable_while_loop_double_buffering=true',
+  '--xla_gpu_enable_pipelined_all_gather=true',
+  '--xla_gpu_enable_pipelined_reduce_scatter=true',
+)
+PLUGINS = ('jax_cuda12_plugin', 'jax_cuda13_plugin')
+
+
+def set_up(cache_dir):
+  """Sets flags and the folder of compiled programs.
+
+  Args:
+    cache_dir: the config's.
+  """
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
+  cache = pathlib.Path(cache_dir).resolve()
+  jax.config.update('jax_compilation_cache_dir', str(cache / 'compiled'))
+  # A start compiles some eighty programs that each take less than 0.1 s.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  wants_gpu = jax.config.jax_platforms in (None, '') or (
+    'cuda' in jax.config.jax_platforms
+  )
+  if wants_gpu and any(map(importlib.util.find_spec, PLUGINS)):
+    os.environ.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', '0.92')
+    own = os.environ.get('XLA_FLAGS', '')
+    # The user's own come last, and count.
+    os.environ['XLA_FLAGS'] = ' '.join([*accepted(GPU_FLAGS, cache), own])
+
+
+def accepted(flags, cache):
+  """Those of the flags that the installed XLA knows.
+
+  At one that it does not know it ends the process, so a child asks; the
+  answer is kept with the version that gave it.
+
+  Args:
+    flags: of XLA_FLAGS.
+    cache: folder.
+  """
+  path = pathlib.Path(cache, 'xla_flags.json')
+  question = [jax.lib.__version__, *flags]
+  # A file that is damaged, or none, is no answer.
+  with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+    kept = json.loads(path.read_text())
+    if kept['question'] == question:
+      return kept['answer']
+  child = subprocess.run(
+    [sys.executable, '-c', 'import jax; jax.devices()'],
+    env={**os.environ, 'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ' '.join(flags)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  unknown = re.findall(r'Unknown flags? in XLA_FLAGS: (.*)', child.stderr)
+  if child.returncode and not unknown:
+    return []  # It cannot tell, so none is tried.
+  refused = set(' '.join(unknown).split())
+  answer = [flag for flag in flags if flag not in refused]
+  path.parent.mkdir(parents=True, exist_ok=True)
+  kept = {'question': question, 'answer': answer}
+  files.write_atomically(path, json.dumps(kept).encode())
+  return answer

@@ -1,0 +1,55 @@
+"""What the benchmarks share: the models' shapes, and an update of them."""
+
+import functools
+
+import jax.numpy as jnp
+
+from siri_jax.algorithm import losses, optimizers, update
+from siri_jax.models import qwen2
+
+_LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
+# DeepSeek-R1-Distill-Qwen's, and one that a laptop computes.
+SHAPES = {
+  '1.5b': qwen2.Shape(
+    vocab=151_936, dim=1536, heads=12, kv_heads=2, mlp=8960, **_LIKE
+  ),
+  '7b': qwen2.Shape(
+    vocab=152_064, dim=3584, heads=28, kv_heads=4, mlp=18_944, **_LIKE
+  ),
+  'tiny': qwen2.Shape(
+    vocab=4096,
+    dim=256,
+    heads=8,
+    kv_heads=2,
+    mlp=1024,
+    **{**_LIKE, 'head_dim': 32, 'layers': 4},
+  ),
+}
+# Devices, as the configs of the paper's runs lay them out.
+MESHES = {
+  '1.5b': dict(data=1, fsdp=8, tensor=1),
+  '7b': dict(data=2, fsdp=8, tensor=1),
+}
+
+
+def recipe_of(c, shape, **changes):
+  """The update of configs/base.py for a shape, but for changes."""
+  given = dict(
+    shape=shape,
+    loss=functools.partial(losses.clip_higher, **c.loss_kw.to_dict()),
+    extra=(),
+    tx=optimizers.adamw(
+      learning_rate=c.learning_rate,
+      warmup_steps=c.warmup_steps,
+      b1=c.adam_b1,
+      b2=c.adam_b2,
+      eps=c.adam_eps,
+      weight_decay=c.weight_decay,
+      clip_norm=c.clip_norm,
+    ),
+    dtype=jnp.dtype(c.compute_dtype),
+    gather=c.gather,
+    temperature=c.temperature,
+    chunk=c.head_chunk,
+  )
+  return update.Recipe(**{**given, **changes})

@@ -1,0 +1,167 @@
+r"""Measures the graders: python -m tools.benchmarks.grading
+
+Grades a second and the time of one answer (p50, p99) for the rules in their
+worker processes, beside plain math-verify in one process, on two sets: the
+grading cases of other systems (*.jsonl files of a folder, --cases) and made-up
+replies of 16K tokens with the usual kinds of answers. A set's time is that of
+all its answers handed over at once, in workers that are warm but have seen
+none of them; an answer's is that of its round trip alone, over the first
+answers of the set (--singly), which is all that plain math-verify gets.
+"""
+
+import argparse
+import json
+import logging
+import os
+import pathlib
+import random
+import sys
+import time
+from typing import NamedTuple
+
+import numpy as np
+import tabulate
+
+from configs import base
+from siri_jax.grading.pool import Graders
+
+DATA = pathlib.Path(
+  os.environ.get('SIRI_DATA', pathlib.Path(__file__).parents[3] / 'shared/data')
+)
+RULES = ('deepscaler', 'math_verify', 'either')
+REPLY_CHARACTERS = 64_000  # 16K tokens of four characters.
+GROUP = 8  # Replies to one problem.
+# What a thought is full of: formulas, guesses and boxes that do not count.
+THOUGHT = (
+  'Wait, let me check that again. If $x^2 - 5x + 6 = 0$ then $x = 2$ or '
+  '$x = 3$, so the sum is \\boxed{5}, but the problem asks for the product. '
+  'Hmm, \\[ \\frac{1}{2} + \\frac{1}{3} = \\frac{5}{6}. \\] '
+)
+# (weight, right answer, other spellings of it, wrong answers): about the mix
+# of the DeepScaleR set, where three in five answers are integers.
+ANSWERS = (
+  (58, '{n}', ('{n}', '{n}.0', 'x = {n}'), ('{m}', '-{n}')),
+  (13, '\\frac{{{n}}}{{97}}', ('\\dfrac{{{n}}}{{97}}', '{n}/97'), ('{m}/97',)),
+  (16, '{n}\\sqrt{{2}}', ('\\sqrt{{2}} \\cdot {n}',), ('{m}\\sqrt{{2}}',)),
+  (5, '({n}, {m})', ('\\left({n},{m}\\right)',), ('({m}, {n})',)),
+  (4, '[{n}, \\infty)', ('x \\ge {n}',), ('({n}, \\infty)',)),
+  (4, 'x^2 + {n}x', ('x(x + {n})', '{n}x + x^2'), ('x^2 - {n}x',)),
+)
+
+
+class Case(NamedTuple):
+  """An answer to grade."""
+
+  gold: str | list[str]
+  text: str
+  kind: str
+
+
+def main(argv=None):
+  logging.disable(logging.CRITICAL)  # math-verify's, of every timeout.
+  flags = _flags(argv)
+  sets = {
+    'cases': cases(flags.cases),
+    '16K tokens': replies(flags.replies, random.Random(0)),
+  }
+  if not sets['cases']:
+    print(f'No cases: no *.jsonl in {flags.cases} (--cases).', file=sys.stderr)
+    del sets['cases']
+  table = []
+  for name, rows in sets.items():
+    print(f'{name}: {len(rows)} answers ...', file=sys.stderr)
+    table.append([name, 'math-verify, plain', 1, *plain(rows[: flags.singly])])
+    for rule in RULES:
+      numbers = pooled(rule, rows, flags)
+      table.append([name, rule, flags.workers, *numbers])
+  headers = ['set', 'grader', 'processes', 'answers', 'grades/s', 'all, s']
+  headers += ['p50, ms', 'p99, ms']
+  print(tabulate.tabulate(table, headers, 'github', floatfmt='.4g'))
+
+
+def cases(folder):
+  """The grading cases of a folder's *.jsonl files; none if there are none."""
+  rows = [
+    json.loads(line)
+    for path in sorted(folder.glob('*.jsonl'))
+    for line in path.read_text().splitlines()
+  ]
+  return [Case(row['gold'], row['pred'], row['kind']) for row in rows]
+
+
+def replies(count, draws):
+  """Replies of 16K tokens, GROUP to a problem, about half of them right."""
+  weights = [weight for weight, *_ in ANSWERS]
+  made = []
+  while len(made) < count:
+    _, gold, right, wrong = draws.choices(ANSWERS, weights)[0]
+    n, m = draws.sample(range(1, 97), 2)
+    for _ in range(GROUP):
+      answer = draws.choice(draws.choice((right, wrong))).format(n=n, m=m)
+      thought = THOUGHT * (REPLY_CHARACTERS // len(THOUGHT))
+      text = f'{thought}{len(made)}</think> Thus \\boxed{{{answer}}}.'
+      made.append(Case(gold.format(n=n, m=m), text, 'continuation'))
+  return made[:count]
+
+
+def plain(rows):
+  """math-verify with its defaults, called in this process, one by one."""
+  import math_verify
+
+  def grade(row):
+    golds = [row.gold] if isinstance(row.gold, str) else row.gold
+    parsed = math_verify.parse(row.text)
+    return any(math_verify.verify(math_verify.parse(g), parsed) for g in golds)
+
+  grade(Case('1 + x', '\\boxed{x + 1}', 'response'))
+  secs = [_timed(grade, row) for row in rows]
+  return _numbers(len(rows), sum(secs), secs)
+
+
+def pooled(rule, rows, flags):
+  """A rule in its worker processes: all at once, then one by one."""
+  spare = dict(kind='response', verify_kw={})
+  settings = dict(workers=flags.workers, secs=flags.secs, memory_gb=4.0)
+
+  def grade(some):
+    kinds = [{'kind': row.kind} for row in some]
+    golds, texts = [row.gold for row in some], [row.text for row in some]
+    return graders.grade(golds, texts, kinds)
+
+  with Graders(rule, spare, **settings) as graders:
+    total = _timed(grade, rows)
+  with Graders(rule, spare, **settings) as graders:
+    secs = [_timed(grade, [row]) for row in rows[: flags.singly]]
+  return _numbers(len(rows), total, secs)
+
+
+def _timed(work, rows):
+  start = time.perf_counter()
+  work(rows)
+  return time.perf_counter() - start
+
+
+def _numbers(count, total, secs):
+  """Answers, grades a second, seconds in all, p50 and p99 in milliseconds."""
+  p50, p99 = 1000 * np.percentile(secs, [50, 99])
+  return count, count / total, total, p50, p99
+
+
+def _flags(argv):
+  parser = argparse.ArgumentParser(
+    prog='python -m tools.benchmarks.grading',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  c = base.get_config()
+  add = parser.add_argument
+  add('--cases', default=DATA / 'graders', type=pathlib.Path, help='a folder')
+  add('--replies', type=int, default=1024, help='replies of 16K tokens')
+  add('--singly', type=int, default=320, help='of a set, graded one by one')
+  add('--workers', type=int, default=c.grader_workers, help='processes')
+  add('--secs', type=float, default=c.grader_secs, help='for one answer')
+  return parser.parse_args(argv)
+
+
+if __name__ == '__main__':
+  main()

@@ -1,0 +1,250 @@
+"""siri_jax, TRL and Tunix on the same small GRPO job, on two cores.
+
+python tools/benchmarks/laptop.py [--systems siri_jax trl tunix]
+  [--sizes 0.14M 4.2M] [--timed 12]
+
+The job is tools/benchmarks/peers/job.py; how each of them runs it stands beside
+it. Each gets an environment of its own under .bench (gigabytes, made once) and
+starts cold, one after the other. One that fails becomes a row that says why.
+Prints a table and writes .bench/results.json; .bench/logs has what the systems said.
+Wants Python 3.11 or 3.12 and a machine that does nothing else meanwhile.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import platform
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+HOME = pathlib.Path('.bench')
+OURS = 'siri_jax'
+REQUIREMENTS = {
+  OURS: 'requirements-cpu.txt',
+  'trl': 'tools/benchmarks/peers/requirements-trl.txt',
+  'tunix': 'tools/benchmarks/peers/requirements-tunix.txt',
+}
+SCRIPTS = {
+  OURS: 'tools/benchmarks/peers/siri_peer.py',
+  'trl': 'tools/benchmarks/peers/trl_peer.py',
+  'tunix': 'tools/benchmarks/peers/tunix_peer.py',
+}
+SIZES = ('0.14M', '4.2M')  # Of tools/benchmarks/peers/job.py.
+CORES = 2
+WARM_UP = 3  # Steps that are not timed: they compile.
+COLUMNS = {  # Key of a row: heading, format.
+  'steps_per_sec': ('steps/s', '{:.2f}'),
+  'tokens_per_sec': ('tokens/s', '{:,.0f}'),
+  'first_step_secs': ('first step', '{:.1f} s'),
+  'peak_mib': ('peak memory', '{:,.0f} MiB'),
+}
+
+
+def say(text):
+  print(text, flush=True)
+
+
+def main(argv):
+  """Makes environments, runs all, prints the table; returns 0 if all ran."""
+  asked = parse(argv)
+  os.chdir(ROOT)
+  (HOME / 'logs').mkdir(parents=True, exist_ok=True)
+  two_cores()
+  ready = {
+    s: make_environment(s) for s in {OURS: 0} | dict.fromkeys(asked.systems)
+  }
+  if not ready[OURS]:
+    return f'{OURS} is not installed, which writes the policies for all'
+  rows = []
+  for size in asked.sizes:
+    folder = prepare(size, WARM_UP + asked.timed)
+    for system in asked.systems:
+      row = dict(size=size, system=system)
+      if ready[system]:
+        row |= measure(system, size, WARM_UP + asked.timed, folder)
+      else:
+        row['failed'] = f'{REQUIREMENTS[system]} could not be installed'
+      rows.append(row)
+  write(rows)
+  say(f'\n{table(rows)}')
+  return int(any('failed' in row for row in rows))
+
+
+def parse(argv):
+  """The command line."""
+  parser = argparse.ArgumentParser(
+    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+  )
+  parser.add_argument(
+    '--systems', nargs='+', choices=SCRIPTS, default=[*SCRIPTS]
+  )
+  parser.add_argument('--sizes', nargs='+', choices=SIZES, default=[*SIZES])
+  parser.add_argument('--timed', type=int, default=12, help='steps')
+  return parser.parse_args(argv)
+
+
+def two_cores():
+  """Holds this process and its children to two cores, where that can be."""
+  if hasattr(os, 'sched_setaffinity'):
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
+  os.environ |= {
+    'OMP_NUM_THREADS': str(CORES),
+    'CUDA_VISIBLE_DEVICES': '',
+    'JAX_PLATFORMS': 'cpu',
+    'HF_HUB_OFFLINE': '1',
+  }
+  # Programs that an earlier run compiled would hide what a first start costs.
+  for name in ('PYTHONPATH', 'JAX_COMPILATION_CACHE_DIR'):
+    os.environ.pop(name, None)
+
+
+def python_of(system):
+  """The interpreter of a system's own environment."""
+  return str(HOME / system / 'bin/python')
+
+
+def make_environment(system):
+  """Makes a system's environment or finds it ready; returns whether it is."""
+  command = [sys.executable, 'tools/environment.py', str(HOME / system)]
+  made = subprocess.run([*command, REQUIREMENTS[system]], check=False)
+  return made.returncode == 0
+
+
+def prepare(size, steps):
+  """Writes a size's policy and problems and returns their folder."""
+  folder = str(HOME / f'policy-{size}')
+  command = [python_of(OURS), 'tools/benchmarks/peers/prepare.py']
+  subprocess.run([*command, size, str(steps), folder], check=True)
+  return folder
+
+
+def measure(system, size, steps, folder):
+  """Runs the job on a system, saying each step; returns its figures."""
+  log = HOME / 'logs' / f'{system}-{size}.txt'
+  command = [python_of(system), SCRIPTS[system], size, str(steps), folder]
+  records, found = [], {}
+  start, others = time.perf_counter(), others_secs()
+  with (
+    log.open('w', buffering=1) as heard,
+    subprocess.Popen(
+      command, stdout=subprocess.PIPE, stderr=heard, text=True
+    ) as child,
+  ):
+    for line in child.stdout:
+      if not line.startswith('{"step"'):
+        heard.write(line)
+        continue
+      found.setdefault('first_step_secs', time.perf_counter() - start)
+      records.append(json.loads(line))
+      tell(system, size, records[-1])
+      if len(records) in (WARM_UP, steps):  # A look costs milliseconds.
+        found['peak_mib'] = peak_mib(child.pid)
+  spent = others_secs() - others
+  found['others_cores'] = spent / (time.perf_counter() - start)
+  if child.returncode or len(records) < steps:
+    return dict(failed=f'{last_line(log)} (status {child.returncode}, {log})')
+  return found | figures(records[WARM_UP:])
+
+
+def tell(system, size, record):
+  step, secs, tokens = (record[key] for key in ('step', 'secs', 'tokens'))
+  say(f'{system:8} {size:>5} step {step:2}: {secs:6.2f} s {tokens:6,} tokens')
+
+
+def last_line(log):
+  lines = [line for line in log.read_text().splitlines() if line.strip()]
+  return lines[-1].strip() if lines else 'it said nothing'
+
+
+def figures(records):
+  """Medians over the timed steps, and the steps themselves."""
+  return dict(
+    steps_per_sec=statistics.median(1 / r['secs'] for r in records),
+    tokens_per_sec=statistics.median(r['tokens'] / r['secs'] for r in records),
+    steps=records,
+  )
+
+
+def peak_mib(root):
+  """Peak resident memory of a process and all below it; -1 without /proc."""
+  if not os.path.isdir('/proc'):
+    return -1.0
+  family, total = {root}, 0
+  # A child's number is above its parent's, until numbers start over.
+  for number in sorted(map(int, filter(str.isdigit, os.listdir('/proc')))):
+    try:
+      text = pathlib.Path(f'/proc/{number}/status').read_text()
+    except OSError:
+      continue  # It has ended meanwhile.
+    status = dict(line.split(':', 1) for line in text.splitlines())
+    if number == root or int(status['PPid']) in family:
+      family.add(number)
+      total += int(status.get('VmHWM', '0 kB').split()[0])
+  return total / 1024
+
+
+def others_secs():
+  """CPU seconds of our cores that others have had; 0 where none can tell."""
+  if not os.path.isdir('/proc'):
+    return 0.0
+  ticks = 0
+  for line in pathlib.Path('/proc/stat').read_text().splitlines():
+    name, *counts = line.split()
+    if name in {f'cpu{core}' for core in os.sched_getaffinity(0)}:
+      user, nice, system, _, _, irq, softirq, steal = map(int, counts[:8])
+      ticks += user + nice + system + irq + softirq + steal
+  ours = sum(os.times()[:4])  # With all children that have ended.
+  return ticks / os.sysconf('SC_CLK_TCK') - ours
+
+
+def table(rows):
+  """Rows as text; under each peer, siri_jax's figures over its own."""
+  heads = [head for head, _ in COLUMNS.values()]
+  lines = [['size', 'system', *heads, 'others']]
+  ours = {row['size']: row for row in rows if row['system'] == OURS}
+  for row in rows:
+    name = [row['size'], row['system']]
+    if 'failed' in row:
+      lines.append([*name, f'failed: {row["failed"]}'])
+      continue
+    cells = [text.format(row[key]) for key, (_, text) in COLUMNS.items()]
+    lines.append([*name, *cells, f'{row["others_cores"]:.2f}'])
+    base = ours.get(row['size'], row)
+    if base is not row and 'failed' not in base:
+      ratios = (f'{base[key] / row[key]:.2f} x' for key in COLUMNS)
+      lines.append(['', f'{OURS} / {row["system"]}', *ratios])
+  layout = ['{:5}', '{:16}', '{:>9}', '{:>9}', '{:>10}', '{:>11}', '{:>6}']
+  note = 'others: cores that others used meanwhile; 0.1 spoils the figures.'
+  return '\n'.join(
+    ['  '.join(map(str.format, layout, line)) for line in lines] + [note]
+  )
+
+
+def write(rows):
+  """Leaves everything in .bench/results.json."""
+  result = dict(
+    machine=dict(
+      platform=platform.platform(),
+      processor=processor(),
+      python=platform.python_version(),
+      cores=CORES,
+    ),
+    rows=rows,
+  )
+  (HOME / 'results.json').write_text(json.dumps(result, indent=1))
+
+
+def processor():
+  """The processor's name."""
+  cpuinfo = pathlib.Path('/proc/cpuinfo')
+  text = cpuinfo.read_text() if cpuinfo.exists() else ''
+  names = [line for line in text.splitlines() if line.startswith('model name')]
+  return names[0].partition(': ')[2] if names else platform.processor()
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,48 @@
+"""The job as a config of siri_jax, and its grading rule.
+
+python -m siri_jax.main --config=tools/benchmarks/peers/siri_job.py:STEPS
+  --config.model_path=FOLDER --config.task_kw.train=FOLDER/problems.jsonl
+  --config.task_kw.tokenizer=FOLDER/tokenizer
+"""
+
+from ml_collections import config_dict
+
+from configs import base
+from siri_jax.grading.verdict import Verdict
+from tools.benchmarks.peers import job
+
+
+def parity(gold, response):
+  """Grading rule: the job's reward as a verdict."""
+  return Verdict(bool(job.reward(response, gold)), response[-3:], 'parity')
+
+
+def get_config(steps):
+  c = base.get_config()
+  c.total_steps = int(steps)
+  c.task_kw = config_dict.create(
+    train='', evals={}, tokenizer='', instruction='{problem}'
+  )
+  c.max_prompt = job.MAX_PROMPT
+  c.rule = 'tools.benchmarks.peers.siri_job:parity'
+  c.rule_kw = config_dict.ConfigDict()
+  c.grader_workers = 1
+  c.compute_dtype = 'float32'
+  c.remat = 'nothing'
+  c.schedule = 'constant'
+  c.schedule_kw = config_dict.create(cap=job.CAP)
+  c.prompts, c.group, c.minibatches = job.PROMPTS, job.GROUP, 1
+  c.loss_kw = config_dict.create(low=job.CLIP_LOW, high=job.CLIP_HIGH)
+  c.learning_rate = job.LEARNING_RATE
+  c.weight_decay = job.WEIGHT_DECAY
+  c.clip_norm = job.CLIP_NORM
+  # Found best on two cores: half of the samples have a slot, the others follow
+  # as slots fall free; a row just holds the longest sequence.
+  c.sampler_kw.slots = job.PROMPTS * job.GROUP // 2
+  c.row_tokens, c.micro_rows = 160, 4
+  # Nothing that the peers do not do: no view, evaluation, checkpoint, text.
+  c.writers = ()
+  c.eval_cap = job.CAP  # The engine is built for the longest response.
+  c.eval_every = c.checkpoint_every = 0
+  c.rollouts_every = c.picture_every = 0
+  return c

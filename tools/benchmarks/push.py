@@ -1,0 +1,162 @@
+"""From parameters to "the server serves them", stage by stage, and the floor.
+
+  bash tools/serve_policy.sh --config=configs/quickstart.py    # elsewhere
+  python -m tools.benchmarks.push --config=configs/quickstart.py [--pushes=5]
+    [--noserver] [--config.KEY=VALUE ...]
+
+Makes random parameters of the config's model_kw and pushes them to the first
+server of its server_kw. The floor is a plain write and read of as many bytes
+in the same folder, in the same call. For a model of the 1.5B's shape, 3.55 GB
+in bfloat16, give both commands --config.policy=fresh and its model_kw. With
+--noserver this process reads and checks each push, as a rank of a server does
+before it loads it.
+"""
+
+import os
+import pathlib
+import statistics
+import sys
+import time
+
+import jax
+import jax.numpy as jnp
+import tabulate
+from absl import flags
+
+from siri_jax.config import command_line
+from siri_jax.config import plan as plans
+from siri_jax.data import load
+from siri_jax.main import DONE, refuse
+from siri_jax.models import hf_names, qwen2
+from siri_jax.models.hf import initial
+from siri_jax.rollout import http_client, weight_sync
+from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
+
+WRITTEN = ('export', 'write', 'digest')  # What a Publisher times of itself.
+CHUNK = 2**24  # Bytes of a plain write or read.
+
+
+def main(argv):
+  """Prints the table; returns the exit status."""
+  asked = command_line.parse(argv, define)
+  if asked.config is None:
+    return refuse(asked.faults, 'the command line')
+  faults = [*asked.faults, *plans.faults(asked.config)]
+  if faults:
+    return refuse(faults, asked.source)
+  c = asked.config
+  shape = initial.shape_of(c, load.read(c)[0].vocab)
+  params = random(shape, jnp.dtype(c.compute_dtype))
+  size = sum(x.nbytes for x in jax.tree.leaves(params))
+  take = by_a_server(c) if asked.flags.server else by_its_reader(c, shape)
+  found = [measured(c, params, take, asked.flags.pushes), floor(c, size)]
+  print(table(size, *found))
+  return DONE
+
+
+def define(values):
+  """This program's own flags."""
+  flags.DEFINE_integer(
+    'pushes', 5, 'after one that is not counted', flag_values=values
+  )
+  flags.DEFINE_boolean('server', True, 'who takes them', flag_values=values)
+
+
+def random(shape, dtype):
+  """Parameters of a shape, in the dtype that is pushed: memory is short."""
+  keys = iter(jax.random.split(jax.random.key(0), 32))
+  return jax.tree.map(
+    lambda size: 0.02 * jax.random.normal(next(keys), size, dtype),
+    qwen2.array_shapes(shape),
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+
+
+def by_a_server(c):
+  """Has the first server take a push; the name of that stage is its own."""
+  line = http_client.Line(c.server_kw.urls[0])
+
+  def server(publisher, pushed):
+    publisher.bring(line, pushed)
+
+  return server
+
+
+def by_its_reader(c, shape):
+  """Reads and checks a push as a rank of a server does."""
+  wanted = {
+    name: weight_reader.Wanted(
+      source.size, c.compute_dtype, tensor_parallel.part_of(source, shape, 0, 1)
+    )
+    for name, source in hf_names.sources(shape).items()
+  }
+
+  def read_and_check(publisher, pushed):
+    del publisher
+    told = pushed.name, pushed.digest
+    weight_reader.read(c.server_kw.folder, *told, wanted, 0, 1)
+
+  return read_and_check
+
+
+def measured(c, params, take, pushes):
+  """Median seconds of each stage, over pushes after a first one."""
+  export = jax.jit(lambda p: hf_names.exported(p, jnp.dtype(c.compute_dtype)))
+  publisher = weight_sync.Publisher(
+    c.server_kw.folder,
+    'bench',
+    export,
+    push_secs=c.server_kw.push_secs,
+    sleeps=False,
+  )
+  seen = []
+  for version in range(1 + pushes):
+    pushed = publisher.write(params, version)
+    began = time.monotonic()
+    take(publisher, pushed)
+    took = {take.__name__.replace('_', ' '): time.monotonic() - began}
+    seen.append({k: publisher.seconds[k] for k in WRITTEN} | took)
+    print(f'push {version}: {sum(seen[-1].values()):.2f} s', flush=True)
+  return {
+    stage: statistics.median(s[stage] for s in seen[1:]) for stage in seen[0]
+  }
+
+
+def floor(c, size):
+  """Seconds of a plain write and a plain read of so many bytes."""
+  path = pathlib.Path(c.server_kw.folder) / 'floor'
+  block, found = os.urandom(CHUNK), {}
+  try:
+    began = time.monotonic()
+    with open(path, 'wb') as file:
+      for _ in range(-(-size // CHUNK)):
+        file.write(block)
+      file.flush()
+      os.fsync(file.fileno())
+    found['plain write'] = time.monotonic() - began
+    began, memory = time.monotonic(), bytearray(CHUNK)
+    with open(path, 'rb', buffering=0) as file:
+      while file.readinto(memory):
+        pass
+    found['plain read'] = time.monotonic() - began
+  finally:
+    path.unlink(missing_ok=True)
+  return found
+
+
+def table(size, stages, plain):
+  """What was measured, as text."""
+  total, least = sum(stages.values()), sum(plain.values())
+  rows = [
+    *stages.items(),
+    ('the whole push', total),
+    *plain.items(),
+    ('the floor', least),
+  ]
+  rows = [(name, secs, size / secs / 1e9) for name, secs in rows]
+  told = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.3f')
+  return f'{size / 1e9:.3f} GB; {total / least:.2f} times the floor\n\n{told}'
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv))

@@ -1,0 +1,303 @@
+"""One GRPO update at packed lengths: speed, memory, and where the time goes.
+
+  python -m tools.benchmarks.update --model=1.5b|7b|tiny [--remat=qkv]
+    [--attention=cudnn] [--rows=1] [--layers=14] [--updates=3] [--no_torch]
+
+Response lengths are drawn as those of a policy whose mean is half the cap: 8K
+under 16K, and 128 under 256 for `tiny`, which a laptop computes. One process
+makes our update over all devices, then one makes torch's over the same lengths
+on one (tools/benchmarks/peers/torch_update.py), where torch is there. On the
+CPU both compute in float32, on a GPU in bfloat16 over float32 parameters.
+
+Model FLOP utilisation counts causal attention by half and nothing twice
+(siri_jax/models/flops.py), against the speed of a large matrix product that is
+timed in the same process. Of several updates the fastest counts, for all that
+is timed: a machine may do something else meanwhile. `--layers` takes a part of
+a model that does not fit.
+"""
+
+import argparse
+import dataclasses
+import functools
+import json
+import pathlib
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+
+import numpy as np
+import tabulate
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+# Mean and cap of the responses, tokens of a prompt, how many there are.
+LENGTHS = {
+  '1.5b': (8192, 16_384, 150, 32),
+  '7b': (8192, 16_384, 150, 32),
+  'tiny': (128, 256, 16, 64),
+}
+SPREAD = 0.7  # Deviation of the logarithm of a length.
+
+
+def main(argv=None):
+  """Prints the tables; returns 0 if all ran."""
+  flags = parse(argv)
+  if flags.child:
+    from siri_jax.runtime import xla_flags
+
+    with tempfile.TemporaryDirectory() as cache:
+      xla_flags.set_up(cache)  # As a run does; nothing is compiled beforehand.
+      print(json.dumps(ours(flags)))
+    return 0
+  rest = sys.argv[1:] if argv is None else argv
+  found = [child('tools.benchmarks.update', '--child', *rest)]
+  if flags.torch and 'failed' not in found[0]:
+    settings = json.dumps(found[0]['settings'])
+    for more in ('--checkpointing', '--no-checkpointing'):
+      found.append(child('tools.benchmarks.peers.torch_update', settings, more))
+  print(report(flags, found))
+  return int(any('failed' in row for row in found))
+
+
+def parse(argv):
+  """The command line."""
+  parser = argparse.ArgumentParser(
+    prog='python -m tools.benchmarks.update',
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+  )
+  add = parser.add_argument
+  add('--model', choices=LENGTHS, default='tiny')
+  add('--remat', default='', help='of qwen2.REMAT; by default what fits')
+  add('--attention', default='', help='by default cudnn, or reference')
+  add('--gather', default='layer', choices=('layer', 'update'))
+  add('--rows', type=int, default=1, help='of a device in a micro-batch')
+  add('--layers', type=int, default=0, help='0: all of the model')
+  add('--sequences', type=int, default=0, help="0: the model's default")
+  add('--updates', type=int, default=3, help='that are timed')
+  add('--no_torch', dest='torch', action='store_false')
+  add('--child', action='store_true', help=argparse.SUPPRESS)
+  return parser.parse_args(argv)
+
+
+def child(module, *words):
+  """What a process of its own has measured, or why it failed."""
+  went = subprocess.run(
+    [sys.executable, '-m', module, *words],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  if went.returncode:
+    said = went.stderr.strip().splitlines() or [f'status {went.returncode}']
+    return {'system': module, 'failed': said[-1]}
+  return json.loads(went.stdout.splitlines()[-1])
+
+
+def ours(flags):
+  """Measures our update over all devices of this process."""
+  import jax
+
+  from siri_jax import compiled as steps
+  from siri_jax.models import flops, qwen2
+  from tools.benchmarks import update_parts
+
+  settings, recipe, layout, fit, samples = prepared(flags)
+  rows, count = packed(samples, fit, layout)
+  shape = recipe.shape
+  make = functools.partial(qwen2.init, shape=shape)
+  params = jax.jit(make, out_shardings=layout.state.params)(jax.random.key(0))
+  state = steps.started(params, recipe.tx, layout)
+  del params
+  scalars = (count, np.float32(len(samples)), np.bool_(True), np.bool_(True))
+  began = time.monotonic()
+  update = steps.learner(recipe, layout).lower(state, rows, *scalars).compile()
+  compiled = time.monotonic() - began
+  secs, cpu = [], []
+  for _ in range(flags.updates + 1):
+    began, worked = time.monotonic(), time.process_time()
+    state, metrics = update(state, rows, *scalars)
+    jax.block_until_ready((state, metrics))
+    secs.append(time.monotonic() - began)
+    cpu.append(time.process_time() - worked)
+  peak = peak_memory()
+  parts = update_parts.seconds(recipe, layout, state, rows, int(count))
+  lengths = settings['lengths']
+  return {
+    'system': 'siri_jax',
+    'settings': settings,
+    'secs': min(secs[1:]),
+    'cpu_secs': min(cpu[1:]),
+    'compile_secs': compiled,
+    'peak_gb': peak,
+    'parts': parts,
+    'fill': sum(lengths) / (int(count) * fit.micro_rows * fit.row_tokens),
+    'flops': flops.update(shape, lengths),
+    'devices': layout.mesh.size,
+    'matmul_flops': update_parts.matmul_flops(recipe.dtype),
+    'device': jax.devices()[0].device_kind,
+  }
+
+
+def prepared(flags):
+  """(settings, update.Recipe, sharding.Layout, packing.Fit, samples)."""
+  import jax
+  import jax.numpy as jnp
+
+  from configs import base
+  from siri_jax.algorithm import packing
+  from siri_jax.config import plan
+  from siri_jax.config import recipe as blueprint
+  from siri_jax.models import attention, flops, sharding
+  from tools.benchmarks import full_size
+
+  gpu = jax.default_backend() == 'gpu'
+  shape = full_size.SHAPES[flags.model]
+  shape = dataclasses.replace(shape, layers=flags.layers or shape.layers)
+  _, cap, prompt, _ = LENGTHS[flags.model]
+  samples = draw(flags, shape.vocab)
+  devices = jax.devices()
+  fit = packing.Fit(
+    row_tokens=-(-(cap + prompt) // plan.ROW_MULTIPLE) * plan.ROW_MULTIPLE,
+    sequences=attention.SEQUENCES,
+    micro_rows=flags.rows * len(devices),
+    devices=len(devices),
+    cost=flops.forward(shape),
+  )
+  attend = flags.attention or ('cudnn' if gpu else 'reference')
+  recipe = full_size.recipe_of(
+    base.get_config(),
+    shape,
+    attend=attention.IMPLEMENTATIONS[attend],
+    dtype=jnp.dtype('bfloat16' if gpu else 'float32'),
+    remat=flags.remat or 'full',
+    gather=flags.gather,
+  )
+  mesh = sharding.make_mesh(devices, data=1, fsdp=len(devices), tensor=1)
+  layout = sharding.layout(mesh, blueprint.blank(recipe))
+  if not flags.remat:
+    recipe = roomiest(recipe, layout, fit, len(samples), device_gb(devices[0]))
+  settings = {
+    'shape': dataclasses.asdict(shape),
+    'lengths': [s.prompt_ids.size + s.response_ids.size for s in samples],
+    'prompt': prompt,
+    'remat': recipe.remat,
+    'attention': attend,
+    'updates': flags.updates,
+    'learning_rate': base.get_config().learning_rate,
+    'chunk': recipe.chunk,
+  }
+  return settings, recipe, layout, fit, samples
+
+
+def roomiest(recipe, layout, fit, micro_batches, room):
+  """The recipe that works out least again and fits so many GB of a device."""
+  from siri_jax.config import memory
+  from siri_jax.config import recipe as blueprint
+
+  state = blueprint.blank(recipe)
+  needs = memory.estimates(recipe, layout, state, fit, micro_batches)
+  return dataclasses.replace(recipe, remat=memory.best(needs, room))
+
+
+def draw(flags, vocab):
+  """Samples of random tokens whose lengths are a policy's."""
+  from siri_jax import types
+
+  mean, cap, prompt, count = LENGTHS[flags.model]
+  rng = np.random.default_rng(0)
+  median = mean / np.exp(SPREAD**2 / 2)
+  drawn = rng.lognormal(np.log(median), SPREAD, flags.sequences or count)
+  return [
+    types.Sample(
+      problem_id=str(index),
+      index=0,
+      prompt_ids=rng.integers(0, vocab, prompt, np.int32),
+      response_ids=rng.integers(0, vocab, length, np.int32),
+      finish_reason='stop',
+      spans=(),
+    )
+    for index, length in enumerate(np.clip(drawn, 1, cap).astype(int))
+  ]
+
+
+def packed(samples, fit, layout):
+  """The samples as rows on the devices, and the micro-batches in use."""
+  from siri_jax.algorithm import packing
+  from siri_jax.models import sharding
+
+  rows, count = packing.pack(
+    samples,
+    [1 / s.response_ids.size for s in samples],
+    np.linspace(-1, 1, len(samples), dtype=np.float32),
+    fit,
+  )
+  return sharding.put(rows, layout.rows), np.int32(count)
+
+
+def device_gb(device):
+  """Memory of a device, GB; of a CPU, what a laptop can spare."""
+  stats = device.memory_stats() or {}
+  return stats.get('bytes_limit', 8e9) / 1e9
+
+
+def peak_memory():
+  """GB at the peak: a GPU's own count, else the whole process's."""
+  import jax
+
+  stats = jax.devices()[0].memory_stats() or {}
+  usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  return stats.get('peak_bytes_in_use', usage) / 1e9
+
+
+def report(flags, found):
+  """The tables, as text."""
+  first, *_ = found
+  if 'failed' in first:
+    return f'siri_jax failed: {first["failed"]}'
+  given, tokens = first['settings'], sum(first['settings']['lengths'])
+  rows = []
+  for row in found:
+    if 'failed' in row:
+      rows.append([row['system'], row['failed']])
+      continue
+    rate = first['flops'] / row['secs'] / row.get('devices', 1)
+    share = rate / first['matmul_flops']
+    rows.append(
+      [
+        row['system'],
+        f'{row["secs"]:.2f}',
+        f'{row["cpu_secs"]:.2f}',
+        f'{tokens / row["secs"]:,.0f}',
+        f'{rate / 1e12:,.3f}',
+        f'{100 * share:.1f} %',
+        f'{row["peak_gb"]:.2f}',
+        f'{row["compile_secs"]:.1f}',
+      ]
+    )
+  heads = ['system', 's', 'CPU s', 'tokens/s', 'TFLOP/s', 'MFU', 'peak GB']
+  heads.append('compile s')
+  parts = first['parts']
+  parts['matrix products and the rest'] = first['secs'] - sum(parts.values())
+  shares = [
+    [name, f'{secs:.3f}', f'{100 * secs / first["secs"]:.0f} %']
+    for name, secs in parts.items()
+  ]
+  return '\n'.join(
+    [
+      f'{flags.model}, {given["shape"]["layers"]} layers, {first["devices"]} * '
+      f'{first["device"]}, a large product {first["matmul_flops"] / 1e12:,.3f} '
+      'TFLOP/s a device',
+      f'{len(given["lengths"])} sequences, {tokens:,} tokens, rows '
+      f'{100 * first["fill"]:.0f} % full; remat {given["remat"]!r}, attention '
+      f'{given["attention"]!r}',
+      tabulate.tabulate(rows, heads, stralign='right'),
+      tabulate.tabulate(shares, ['of siri_jax', 's', 'share']),
+    ]
+  )
+
+
+if __name__ == '__main__':
+  sys.exit(main())
