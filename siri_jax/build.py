@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 
-from siri_jax import compiled, free, sft
+from siri_jax import compiled, sft
 from siri_jax.config import recipe as blueprint
 from siri_jax.context import Bench, World
 from siri_jax.data import shuffling
@@ -26,7 +26,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
     c.to_dict(),
     source=source,
     overrides=overrides,
-    free=free.SETTINGS,
+    free=run_folder.RESUMABLE_SETTINGS,
     allow_change=allow_change,
   )
 

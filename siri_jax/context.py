@@ -6,7 +6,6 @@ from typing import Any
 
 from siri_jax import compiled
 from siri_jax.algorithm import metrics
-from siri_jax.analysis.figures import overview
 from siri_jax.runtime import files
 
 
@@ -135,4 +134,7 @@ class World(Bench):
     """The picture, every so many steps and wherever the run was measured."""
     every = self.plan.c.picture_every
     if (every and done % every == 0) or done in self.plan.evals:
+      # Here, because a dry run must not wait for matplotlib.
+      from siri_jax.analysis.figures import overview
+
       overview.save(self.folder.path)

@@ -15,10 +15,9 @@ import os
 import sys
 
 import jax
-from absl import flags
 
 from siri_jax import build, trainer
-from siri_jax.analysis import run_table
+from siri_jax.analysis import run_table, runs
 from siri_jax.config import command_line, dry_run, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
@@ -32,13 +31,18 @@ from siri_jax.runtime import (
   terminal,
   xla_flags,
 )
-
-DONE, REFUSED, DIVERGED, UNWRITTEN, UNSERVED = 0, 2, 3, 5, 6
+from siri_jax.runtime.exit_status import (
+  DIVERGED,
+  DONE,
+  UNSERVED,
+  UNWRITTEN,
+  refuse,
+)
 
 
 def main(argv):
   """Runs what the command line asks for and returns the exit status."""
-  asked = command_line.parse(argv, define)
+  asked = command_line.parse(argv, command_line.define_run, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   c = asked.config
@@ -56,28 +60,6 @@ def main(argv):
     return refuse([str(error)], asked.source)
   with team:
     return team.end(lead(asked, team) if team.first else follow(asked, team))
-
-
-def define(values):
-  """This program's own flags."""
-  flags.DEFINE_bool(
-    'dry_run',
-    False,
-    'Print the settings and all that follows from them, and stop.',
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    'natural_lengths',
-    '',
-    'A run from whose samples --dry_run takes the lengths without a cap.',
-    flag_values=values,
-  )
-  flags.DEFINE_list(
-    'allow_change',
-    [],
-    'Settings that may differ from those the folder was started with.',
-    flag_values=values,
-  )
 
 
 def prepared(c):
@@ -99,8 +81,9 @@ def show(asked):
   try:
     plan, task, dropped = prepared(asked.config)
     shape = initial.shape_of(plan.c, task.vocab)
-    natural = asked.flags.natural_lengths
-    print(dry_run.text(plan, task, dropped, shape, natural))
+    run = asked.flags.natural_lengths
+    sampled = runs.sampled_lengths(run) if run else None
+    print(dry_run.text(plan, task, dropped, shape, sampled))
     try:
       initial.refuse_unfit(plan.c, shape)
     except hf_config.FolderError as error:  # A plan needs the shape alone.
@@ -197,14 +180,6 @@ def run(plan, task, folder, screen, team):
     'delete the folder or name another by --workdir.'
   )
   return DONE
-
-
-def refuse(faults, source):
-  """Prints all faults and returns the status of a refused command."""
-  print(f'refused: {source}', file=sys.stderr)
-  for fault in faults:
-    print(f'  {fault}', file=sys.stderr)
-  return REFUSED
 
 
 if __name__ == '__main__':

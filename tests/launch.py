@@ -9,7 +9,7 @@ import sys
 import time
 
 from siri_jax import main
-from siri_jax.runtime import files
+from siri_jax.runtime import exit_status, files
 
 ROOT = pathlib.Path(__file__).parents[1]
 STEPS, PERIOD = 12, 8
@@ -87,7 +87,7 @@ def two_processes(run, cache, *more):
 def finish(folder, cache, *more):
   """Runs the program in a process of its own to its end."""
   with process_of(folder, cache, *more) as process:
-    assert process.wait() == main.DONE, process.said.read_text()
+    assert process.wait() == exit_status.DONE, process.said.read_text()
 
 
 def wait_for(process, happens):

@@ -14,7 +14,10 @@ import pandas as pd
 import pytest
 
 from siri_jax.analysis import ablation_table, runs
+from siri_jax.commands import ablate as ablate_command
+from siri_jax.commands import table
 from siri_jax.experiments import ablate, executors, grid
+from siri_jax.runtime import exit_status
 
 pytestmark = [
   # ml_collections loads a config in an old way.
@@ -42,7 +45,7 @@ def command(out, cache):
   return [
     sys.executable,
     '-m',
-    'siri_jax.experiments.ablate',
+    'siri_jax.commands.ablate',
     *places,
     *axes,
     *words,
@@ -199,10 +202,11 @@ def test_runs_share_the_machine_without_sharing_cores(monkeypatch):
 
 
 def test_a_table_is_not_asked_of_what_is_no_ablation(tmp_path, capsys):
-  with pytest.raises(SystemExit):
-    ablation_table.main([str(tmp_path)])
-  assert 'is not an ablation' in capsys.readouterr().err
-  status = ablate.main(
+  with pytest.raises(ValueError, match='is not an ablation'):
+    ablation_table.read(tmp_path)
+  assert table.main([str(tmp_path)]) == exit_status.REFUSED
+  assert str(tmp_path) in capsys.readouterr().err
+  status = ablate_command.main(
     [
       '--config=tests/tiny.py',
       f'--out={tmp_path / "o"}',

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from configs import base
+from siri_jax.config import base
 from siri_jax.runtime import alarms
 
 KW = dict(

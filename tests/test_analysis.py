@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from made_runs import COSINE, POINTS, evaluation, make
 
-from siri_jax.analysis import ablation_table, paper_table, run_table, runs
-from siri_jax.analysis.figures import accuracy_by_cap, overview, panels
+from siri_jax.analysis import run_table, runs
+from siri_jax.analysis.figures import overview, panels
+from siri_jax.commands import figures, table
+from siri_jax.runtime import exit_status
 
 # Reading.
 
@@ -103,8 +105,8 @@ def test_saving_puts_a_png_into_the_folder_and_touches_no_window(tmp_path):
   path = make(tmp_path)
   code = (
     'import sys\n'
-    'from siri_jax.analysis import picture\n'
-    'picture.save(sys.argv[1])\n'
+    'from siri_jax.analysis.figures import overview\n'
+    'overview.save(sys.argv[1])\n'
     'assert "matplotlib.pyplot" not in sys.modules\n'
   )
   subprocess.run([sys.executable, '-c', code, str(path)], check=True)
@@ -260,12 +262,10 @@ def test_beside_a_run_stand_the_evaluated_ones_of_its_config(tmp_path):
   assert run_table.beside(other) == [own]
 
 
-@pytest.mark.parametrize(
-  'command', [accuracy_by_cap, ablation_table, paper_table, overview, run_table]
-)
+@pytest.mark.parametrize('command', [figures, table])
 def test_a_command_names_a_folder_that_it_cannot_read(
   command, tmp_path, capsys
 ):
-  with pytest.raises(SystemExit):
-    command.main([str(tmp_path / 'absent')])
+  status = command.main([str(tmp_path / 'absent')])
+  assert status == exit_status.REFUSED
   assert 'absent' in capsys.readouterr().err

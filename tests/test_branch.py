@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from siri_jax.analysis import runs
+from siri_jax.commands import branch as command
 from siri_jax.experiments import branch
 from siri_jax.runtime import checkpoint
 
@@ -85,6 +86,6 @@ def test_what_cannot_be_branched_off_from_is_refused_and_leaves_nothing(
   with pytest.raises(ValueError, match='is no branch of'):
     branch.branch(whole, launch.STEPS, {}, made[0])
   assert list(tmp_path.iterdir()) == []
-  status = branch.main([str(whole), f'--step={STEP}', f'--out={out}', 'stray'])
+  status = command.main([str(whole), f'--step={STEP}', f'--out={out}', 'stray'])
   assert status == 2
   assert 'stray is not --config.KEY=VALUE' in capsys.readouterr().err

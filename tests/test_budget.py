@@ -10,11 +10,10 @@ from ml_collections import ConfigDict
 
 from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets
-from siri_jax.analysis import run_table as tables
 from siri_jax.analysis import runs
 from siri_jax.config import cost_model, cost_table, plan
 from siri_jax.data import load
-from siri_jax.runtime import files
+from siri_jax.runtime import files, terminal
 from tests import tiny
 
 SETTING = dict(samples=16, prompt=5.0, forward=(100.0, 1.0), epochs=1)
@@ -40,8 +39,9 @@ def rows_of(text):
 
 
 def text_of(made, run=''):
+  sampled = runs.sampled_lengths(run) if run else None
   task, _ = load.checked(made.c)
-  return cost_table.text(made, task, builders.tiny_shape(), run)
+  return cost_table.text(made, task, builders.tiny_shape(), sampled)
 
 
 def test_every_schedule_of_the_family_is_in_the_table():
@@ -119,7 +119,7 @@ def test_the_cells_are_the_costs_by_hand():
 
 
 def test_numbers_are_told_to_three_digits():
-  told = [tables.short(x) for x in (0, 7, 999.4, 999.6, 1_756_000, 8.95e19)]
+  told = [terminal.short(x) for x in (0, 7, 999.4, 999.6, 1_756_000, 8.95e19)]
   assert told == ['0', '7', '999', '1k', '1.76M', '89.5E']
 
 
@@ -147,7 +147,7 @@ def folder_of(path, rows):
 
 def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
   run = folder_of(tmp_path, [(3, 'stop'), (8, 'length'), (5, 'stop')])
-  lengths, words = cost_table.natural(None, run)
+  lengths, words = cost_table.natural(None, runs.sampled_lengths(run))
   np.testing.assert_array_equal(lengths.tokens, [3, 5, np.inf])
   np.testing.assert_allclose(lengths.share, 1 / 3)
   assert '3 samples' in words
@@ -156,9 +156,9 @@ def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
 
 def test_a_run_without_samples_is_refused_by_its_name(tmp_path):
   with pytest.raises(FileNotFoundError, match=f'{tmp_path} is not a run'):
-    cost_table.sampled(tmp_path)
+    runs.sampled_lengths(tmp_path)
   with pytest.raises(ValueError, match='run/rollouts has no samples'):
-    cost_table.sampled(folder_of(tmp_path, []))
+    runs.sampled_lengths(folder_of(tmp_path, []))
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
   path = run / 'rollouts/000000.jsonl.gz'
   path.write_bytes(damage(path.read_bytes()))
   with pytest.raises(ValueError, match=f'{path} {says}'):
-    cost_table.sampled(run)
+    runs.sampled_lengths(run)
 
 
 def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
-  lengths = cost_model.observed(*cost_table.sampled(whole))
+  lengths = cost_model.observed(*runs.sampled_lengths(whole)[:2])
   records = files.read_records(whole / 'metrics.jsonl')
   caps = [record['cap'] for record in records]
   taken = sum(record['tokens'] for record in records)

@@ -8,7 +8,7 @@ import sys
 import pytest
 import tiny_tokenizer
 
-from configs import base
+from siri_jax.config import base
 from siri_jax.data import chat
 
 INSTRUCTION = base.get_config().task_kw.instruction

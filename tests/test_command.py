@@ -12,7 +12,9 @@ TINY = 'tests/tiny.py'
 
 
 def parse(*arguments):
-  return command_line.parse(['siri_jax', *arguments], main.define)
+  return command_line.parse(
+    ['siri_jax', *arguments], command_line.define_run, main.__doc__
+  )
 
 
 def test_a_config_alone_asks_for_its_own_folder():

@@ -8,11 +8,11 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import main, types
+from siri_jax import types
 from siri_jax.analysis import runs
 from siri_jax.commands import continue_cut
 from siri_jax.rollout import engines
-from siri_jax.runtime import checkpoint
+from siri_jax.runtime import checkpoint, exit_status
 
 # ml_collections loads a config in an old way.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
@@ -55,7 +55,7 @@ def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
 ):
   words = ['x', *launch.arguments(run, cache, '--samples=6')]
   cut = continue_cut.cut_samples(run, highest=8)
-  assert continue_cut.main(words) == main.DONE
+  assert continue_cut.main(words) == exit_status.DONE
   assert 'would have been right' in capsys.readouterr().out
   found = json.loads((run / 'continued/results.json').read_text())['steps']
   assert [record['step'] for record in found] == list(cut)
@@ -73,12 +73,12 @@ def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
       assert row['response_ids'][: row['cut_at']] == begun
       assert row['cut_at'] < row['length'] <= 8
   first = (run / 'continued/results.json').read_bytes()
-  assert continue_cut.main(words) == main.DONE  # All of it is there.
+  assert continue_cut.main(words) == exit_status.DONE  # All of it is there.
   assert (run / 'continued/results.json').read_bytes() == first
 
 
 def test_a_run_without_cut_samples_is_refused(run, cache, capsys):
   shutil.rmtree(run / 'rollouts')
   words = ['x', *launch.arguments(run, cache)]
-  assert continue_cut.main(words) == main.REFUSED
+  assert continue_cut.main(words) == exit_status.REFUSED
   assert 'no sample that a cap below 8 tokens cut' in capsys.readouterr().err

@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 import tiny_tokenizer
 
-from siri_jax import main
 from siri_jax.analysis import runs
-from siri_jax.evaluation import evaluate
-from siri_jax.runtime import run_folder
+from siri_jax.commands import evaluate as evaluate_command
+from siri_jax.runtime import exit_status, run_folder
 from tests import scripted
 
 # ml_collections loads a config in an old way.
@@ -28,7 +27,7 @@ def forget():
 
 def run(folder, cache, *more, config='tests/scripted.py'):
   """The exit status of a command that measures what a policy starts from."""
-  return evaluate.main(
+  return evaluate_command.main(
     [
       'evaluate',
       f'--config={config}',
@@ -73,7 +72,7 @@ def told(record, name):
 @pytest.fixture(scope='module')
 def measured(tmp_path_factory, cache):
   folder = tmp_path_factory.mktemp('measured') / 'run'
-  assert run(folder, cache) == main.DONE
+  assert run(folder, cache) == exit_status.DONE
   return folder
 
 
@@ -183,14 +182,14 @@ def test_a_killed_evaluation_goes_on_and_comes_out_the_same(
     with pytest.raises(KilledError):
       run(tmp_path / 'run', cache)
   scripted.asked.clear()
-  assert run(tmp_path / 'run', cache) == main.DONE
+  assert run(tmp_path / 'run', cache) == exit_status.DONE
   assert len(scripted.asked) == 8 - (call - 1)
   assert contents(tmp_path / 'run') == contents(measured)
 
 
 def test_what_is_finished_is_shown_and_not_asked_again(measured, cache, capsys):
   before = contents(measured)
-  assert run(measured, cache) == main.DONE
+  assert run(measured, cache) == exit_status.DONE
   assert scripted.asked == []
   assert contents(measured) == before
   assert 'dAcc/CR' in capsys.readouterr().out
@@ -209,7 +208,7 @@ def test_a_signal_ends_it_after_a_problem_and_the_command_goes_on(
     patch.setattr(run_folder.RunFolder, 'write_rows', interrupted)
     assert run(tmp_path / 'run', cache) == 128 + signal.SIGINT
   assert len(contents(tmp_path / 'run')) == 1
-  assert run(tmp_path / 'run', cache) == main.DONE
+  assert run(tmp_path / 'run', cache) == exit_status.DONE
   assert contents(tmp_path / 'run') == contents(measured)
 
 
@@ -217,32 +216,32 @@ def test_a_signal_ends_it_after_a_problem_and_the_command_goes_on(
 
 
 def test_sets_may_be_chosen_and_added_later(tmp_path, cache):
-  assert run(tmp_path / 'run', cache, '--sets=hard') == main.DONE
+  assert run(tmp_path / 'run', cache, '--sets=hard') == exit_status.DONE
   assert {name.partition('-')[0] for name in scripted.asked} == {'hard'}
   scripted.asked.clear()
-  assert run(tmp_path / 'run', cache, '--sets=easy,hard') == main.DONE
+  assert run(tmp_path / 'run', cache, '--sets=easy,hard') == exit_status.DONE
   assert {name.partition('-')[0] for name in scripted.asked} == {'easy'}
 
 
 def test_a_folder_is_bound_to_what_decides_its_numbers(measured, cache, capsys):
-  assert run(measured, cache, '--samples=2') == main.REFUSED
+  assert run(measured, cache, '--samples=2') == exit_status.REFUSED
   assert 'samples: 4 -> 2' in capsys.readouterr().err
-  assert run(measured, cache, '--config.grader_workers=2') == main.DONE
+  assert run(measured, cache, '--config.grader_workers=2') == exit_status.DONE
 
 
 def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
   words = ['--weights=start,27,nowhere', '--against=no/folder']
   words += ['--config.eval_cap=0', '--frobnicate=1']
-  assert run(tmp_path / 'run', cache, *words[:2]) == main.REFUSED
+  assert run(tmp_path / 'run', cache, *words[:2]) == exit_status.REFUSED
   error = capsys.readouterr().err
   assert '--weights=27: no such checkpoint in' in error
   assert '--weights=nowhere is none of: newest, start' in error
   assert '--against=no/folder: no evaluation' in error
-  assert run(tmp_path / 'run', cache, *words[2:]) == main.REFUSED
+  assert run(tmp_path / 'run', cache, *words[2:]) == exit_status.REFUSED
   error = capsys.readouterr().err
   assert 'eval_cap=0 is not a whole number' in error
   assert 'frobnicate' in error
-  assert run(tmp_path / 'run', cache, '--sets=easy,amc') == main.REFUSED
+  assert run(tmp_path / 'run', cache, '--sets=easy,amc') == exit_status.REFUSED
   assert '--sets=amc: the config has files for easy, hard' in (
     capsys.readouterr().err
   )
@@ -257,9 +256,11 @@ def test_the_command_measures_what_training_measured(whole, tmp_path, cache):
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
   words = launch.arguments(folder, cache, '--weights=0,4,newest', '--samples=1')
-  assert evaluate.main(['evaluate', *words]) == main.REFUSED  # None at 0.
+  assert (
+    evaluate_command.main(['evaluate', *words]) == exit_status.REFUSED
+  )  # None at 0.
   words[-2] = '--weights=4,newest'
-  assert evaluate.main(['evaluate', *words]) == main.DONE
+  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
   for done in (4, launch.STEPS):
     found = results(folder, 'held_out', f'{done:06d}')
     (record,) = [r for r in launch.records(whole, 'eval') if r['step'] == done]
@@ -283,7 +284,7 @@ def test_a_run_that_is_measured_is_left_as_it_was(whole, tmp_path, cache):
 
   before = files()
   words = launch.arguments(folder, cache, '--samples=1')
-  assert evaluate.main(['evaluate', *words]) == main.DONE
+  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
   assert torn.exists()
   assert files() == before
 
@@ -294,7 +295,7 @@ def test_a_damaged_checkpoint_is_named(whole, tmp_path, cache, capsys):
   (path,) = (folder / 'checkpoints/000004').rglob('_METADATA')
   path.write_bytes(b'')
   words = launch.arguments(folder, cache, '--weights=4', '--samples=1')
-  assert evaluate.main(['evaluate', *words]) == main.REFUSED
+  assert evaluate_command.main(['evaluate', *words]) == exit_status.REFUSED
   assert 'checkpoints/000004 is damaged: ' in capsys.readouterr().err
 
 
@@ -329,8 +330,10 @@ def test_a_model_folder_is_measured_with_its_own_tokenizer(tmp_path, cache):
   file = tmp_path / 'config.py'
   file.write_text(CONFIG.format(one=str(tmp_path / 'one.jsonl')))
   words = dict(config=file, folder=tmp_path / 'run', cache=cache)
-  assert run(**words) == main.REFUSED  # A fresh policy, but no tokenizer.
+  assert (
+    run(**words) == exit_status.REFUSED
+  )  # A fresh policy, but no tokenizer.
   words = [f'--config={file}', f'--weights={model}']
   words += [f'--workdir={tmp_path / "run"}', f'--config.cache_dir={cache}']
-  assert evaluate.main(['evaluate', *words]) == main.DONE
+  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
   assert results(tmp_path / 'run', 'one', 'model')['samples'] == 2

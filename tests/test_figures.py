@@ -20,6 +20,8 @@ from siri_jax.analysis.figures import (
   style,
   words,
 )
+from siri_jax.commands import figures
+from siri_jax.config import cost_table
 from siri_jax.runtime import files
 
 
@@ -86,7 +88,7 @@ def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
   some = {k: catalog.every()[k] for k in ('training', 'pareto', 'words', 'lag')}
   monkeypatch.setattr(catalog, 'every', lambda chosen: some)
   run = make(tmp_path / 'run', steps=3, evals=[])
-  assert catalog.main([str(run), f'--out={tmp_path}/out']) == 0
+  assert figures.main([str(run), f'--out={tmp_path}/out']) == 0
   told = capsys.readouterr().out
   assert 'pareto: not drawn: no run has an evaluation' in told
   assert 'words: not drawn: no run kept samples with text' in told
@@ -97,7 +99,7 @@ def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
 
 
 def test_the_command_refuses_folders_that_are_no_runs(tmp_path, capsys):
-  assert catalog.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
+  assert figures.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
   told = capsys.readouterr().err
   assert f'{tmp_path}/a is not' in told
   assert f'{tmp_path}/b is not' in told
@@ -127,7 +129,7 @@ def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
 
 def test_every_schedule_that_there_is_is_drawn():
   lines = shapes.lines(46, 92, 8)
-  fig = schedule.draw(schedule.every(lines, 8))
+  fig = schedule.draw(cost_table.every(lines, 8))
   titles = [ax.get_title() for ax in fig.axes if ax.axison]
   assert titles == plugins.names('schedule')
 
@@ -136,8 +138,10 @@ def test_a_schedule_without_a_settings_line_is_named():
   lines = shapes.lines(46, 92, 8)
   del lines['stair']
   lines['cosine'] = {'low': 46}
-  with pytest.raises(ValueError, match='stair has no line in configs') as error:
-    schedule.every(lines, 8)
+  with pytest.raises(
+    ValueError, match='stair has no line in siri_jax'
+  ) as error:
+    cost_table.every(lines, 8)
   assert 'schedule_kw.high is missing' in str(error.value)
 
 

@@ -19,9 +19,9 @@ import sys
 import pytest
 from ml_collections import config_dict
 
-from configs import base
-from siri_jax import free, plugins
-from siri_jax.config import plan
+from siri_jax import plugins
+from siri_jax.config import base, plan
+from siri_jax.runtime import run_folder
 
 ROOT = pathlib.Path(__file__).parents[1]
 HOUSE = ('siri_jax', 'configs', 'tools', 'tests')
@@ -158,6 +158,63 @@ def test_jit_appears_in_compiled_alone():
   assert jitting == {'siri_jax/compiled.py'}
 
 
+# The top of the house first: a module imports from lower lines, or from its own
+# folder.
+LAYERS = """
+main commands
+trainer
+evaluation experiments
+build
+context sft
+analysis data
+config
+rollout compiled
+runtime algorithm
+types
+grading models
+plugins shapes
+"""
+LAYER = {
+  room: -height
+  for height, line in enumerate(LAYERS.split('\n'))
+  for room in line.split()
+}
+
+
+def room_of(name):
+  """The folder or the file directly in siri_jax that a module is in."""
+  return name.split('.')[1]
+
+
+@pytest.mark.parametrize(
+  'path',
+  [p for p in modules_of('siri_jax') if name_of(p) != 'siri_jax'],
+  ids=str,
+)
+def test_every_import_runs_downward(path):
+  own = room_of(name_of(path))
+  rooms = {room_of(i) for i in imports_of(path) if i.startswith('siri_jax.')}
+  upward = {r for r in rooms - {own} if LAYER[r] >= LAYER[own]}
+  assert upward == set()
+
+
+def test_the_package_needs_nothing_of_the_checkout():
+  outside = {'configs', 'tools', 'tests'}
+  found = {
+    path.as_posix(): {i.split('.')[0] for i in imports_of(path)} & outside
+    for path in modules_of('siri_jax')
+  }
+  assert {path: names for path, names in found.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+  ('module', 'absent'), [('siri_jax', 'jax'), ('siri_jax.main', 'matplotlib')]
+)
+def test_what_a_command_does_not_use_is_not_imported(module, absent):
+  code = f'import {module}, sys; sys.exit("{absent}" in sys.modules)'
+  subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
+
+
 @pytest.mark.parametrize('folder', ['siri_jax/grading', 'siri_jax/analysis'])
 def test_a_room_without_jax_starts_without_it(folder):
   names = [name_of(path) for path in modules_of(folder)]
@@ -207,7 +264,7 @@ def test_every_setting_is_read():
 
 
 def test_a_setting_that_changes_nothing_learned_is_one():
-  assert set(free.SETTINGS) - set(base.get_config()) == set()
+  assert set(run_folder.RESUMABLE_SETTINGS) - set(base.get_config()) == set()
 
 
 def test_no_setting_is_read_that_base_lacks():

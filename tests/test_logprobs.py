@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from configs import base
+from siri_jax.config import base
 from siri_jax.models import logprobs
 from tools.benchmarks import full_size, memory
 

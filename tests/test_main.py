@@ -9,6 +9,7 @@ import pytest
 
 from siri_jax import main
 from siri_jax.algorithm import metrics
+from siri_jax.runtime import exit_status
 from tools import soak
 
 # ml_collections loads a config in an old way.
@@ -105,7 +106,7 @@ def test_the_newest_checkpoints_stay_and_those_of_turns(whole):
 
 def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
   before = soak.outcome(whole)
-  assert launch.here(whole, cache) == main.DONE
+  assert launch.here(whole, cache) == exit_status.DONE
   assert 'is complete' in capsys.readouterr().out
   assert soak.outcome(whole) == before
 
@@ -117,7 +118,7 @@ def test_a_bad_command_is_refused_before_anything_is_touched(
   tmp_path, cache, capsys
 ):
   bad = ('--config.seed=-1', '--config.group=two', '--bogus', '--config.lr=1')
-  assert launch.here(tmp_path / 'run', cache, *bad) == main.REFUSED
+  assert launch.here(tmp_path / 'run', cache, *bad) == exit_status.REFUSED
   said = capsys.readouterr().err
   for part in ('seed=-1', 'group=two', 'bogus', 'lr is not a setting'):
     assert part in said
@@ -125,12 +126,12 @@ def test_a_bad_command_is_refused_before_anything_is_touched(
 
 
 def test_without_a_config_it_says_what_to_type(capsys):
-  assert main.main(['siri_jax']) == main.REFUSED
+  assert main.main(['siri_jax']) == exit_status.REFUSED
   assert '--config=configs/quickstart.py' in capsys.readouterr().err
 
 
 def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, cache, capsys):
-  assert launch.here(tmp_path / 'run', cache, '--dry_run') == main.DONE
+  assert launch.here(tmp_path / 'run', cache, '--dry_run') == exit_status.DONE
   said = capsys.readouterr().out
   assert 'schedule_kw.period' in said
   assert '4 compressed, 8 expanded' in said
@@ -140,11 +141,14 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, cache, capsys):
 
 def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
   run = f'--natural_lengths={whole}'
-  assert launch.here('none', cache, run, '--dry_run') == main.DONE
+  assert launch.here('none', cache, run, '--dry_run') == exit_status.DONE
   assert f'samples in\n{whole}' in capsys.readouterr().out
-  assert launch.here('none', cache, f'{run}/eval', '--dry_run') == main.REFUSED
+  assert (
+    launch.here('none', cache, f'{run}/eval', '--dry_run')
+    == exit_status.REFUSED
+  )
   assert "eval is not a run's folder" in capsys.readouterr().err
-  assert launch.here('none', cache, run) == main.REFUSED
+  assert launch.here('none', cache, run) == exit_status.REFUSED
   assert '--natural_lengths is for --dry_run' in capsys.readouterr().err
 
 
@@ -155,7 +159,9 @@ def test_files_that_are_not_there_are_all_named(tmp_path, cache, capsys, dry):
     f"--config.task_kw={{'train': '{tmp_path}/none.jsonl', 'evals': {{}}, "
     f"'tokenizer': '{tmp_path}/none', 'instruction': '{{problem}}'}}",
   )
-  assert launch.here(tmp_path / 'run', cache, *files, *dry) == main.REFUSED
+  assert (
+    launch.here(tmp_path / 'run', cache, *files, *dry) == exit_status.REFUSED
+  )
   said = capsys.readouterr().err
   assert 'none.jsonl' in said
   assert 'task_kw.tokenizer' in said
@@ -164,7 +170,7 @@ def test_files_that_are_not_there_are_all_named(tmp_path, cache, capsys, dry):
 
 def test_more_prompts_than_problems_are_refused(tmp_path, cache, capsys):
   more = ('--config.task_kw.problems=3', '--dry_run')
-  assert launch.here(tmp_path / 'run', cache, *more) == main.REFUSED
+  assert launch.here(tmp_path / 'run', cache, *more) == exit_status.REFUSED
   assert 'prompts=4' in capsys.readouterr().err
 
 
@@ -173,28 +179,28 @@ def test_a_mesh_that_the_machine_lacks_does_not_bind_the_folder(
   tmp_path, cache, capsys
 ):
   wide = ('--config.mesh_kw.data=16', '--config.micro_rows=16')
-  assert launch.here(tmp_path / 'run', cache, *wide) == main.REFUSED
+  assert launch.here(tmp_path / 'run', cache, *wide) == exit_status.REFUSED
   assert '16 devices' in capsys.readouterr().err
   # The same folder with the slip put right, or any other settings.
   mended = ('--config.total_steps=1', '--config.seed=5')
-  assert launch.here(tmp_path / 'run', cache, *mended) == main.DONE
+  assert launch.here(tmp_path / 'run', cache, *mended) == exit_status.DONE
 
 
 def test_other_settings_are_refused_until_they_are_allowed(
   whole, cache, capsys
 ):
   other = '--config.temperature=0.5'
-  assert launch.here(whole, cache, other) == main.REFUSED
+  assert launch.here(whole, cache, other) == exit_status.REFUSED
   assert 'temperature: 1.0 -> 0.5' in capsys.readouterr().err
   free = '--config.keep_checkpoints=9'
-  assert launch.here(whole, cache, free) == main.DONE
+  assert launch.here(whole, cache, free) == exit_status.DONE
 
 
 def test_other_problems_under_the_same_settings_are_refused(
   whole, cache, capsys, monkeypatch
 ):
   monkeypatch.setattr('siri_jax.data.arithmetic.CARRY', np.zeros((10, 8), int))
-  assert launch.here(whole, cache) == main.REFUSED
+  assert launch.here(whole, cache) == exit_status.REFUSED
   said = capsys.readouterr().err
   assert 'other contents of data' in said
   assert '--allow_change=data' in said
@@ -206,7 +212,7 @@ def test_a_run_that_diverges_ends_with_a_status_of_its_own(
 ):
   more = ('--config.advantage=tests.test_main:broken',)
   more += ('--config.advantage_kw={}', '--config.max_skipped=3')
-  assert launch.here(tmp_path / 'run', cache, *more) == main.DIVERGED
+  assert launch.here(tmp_path / 'run', cache, *more) == exit_status.DIVERGED
   said = capsys.readouterr().out
   assert 'max_skipped=3' in said
   assert launch.lines(tmp_path / 'run', 'metrics') == 2  # Of two updates each.

@@ -20,7 +20,7 @@ from siri_jax.config import command_line
 from siri_jax.models import hf_names
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
-from siri_jax.runtime import checkpoint, distributed
+from siri_jax.runtime import checkpoint, distributed, exit_status
 
 pytestmark = [
   pytest.mark.filterwarnings('ignore:.*load_module'),
@@ -74,7 +74,7 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
 
   def alike(*more):
     words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
-    return main.alike(command_line.parse(words, main.define))
+    return main.alike(command_line.parse(words, command_line.define_run, ''))
 
   ours = alike()
   distributed.Other(1).meet(
@@ -96,9 +96,10 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
 
 WAITING = """
 from ml_collections import config_dict
-from siri_jax import hosts
+from siri_jax.runtime import distributed
 distributed.NOTICE_SECS, distributed.JOIN_SECS = 1, 2
-hosts.join(config_dict.create(count=2, coordinator='localhost:{}', index={}))
+where = {{"coordinator": "localhost:{}", "index": {}}}
+distributed.join(config_dict.create(count=2, **where))
 """
 
 
@@ -111,7 +112,7 @@ def test_a_process_whose_others_do_not_come_says_so_and_ends(index):
     text=True,
     check=False,
   )
-  assert went.returncode == main.REFUSED, went.stderr
+  assert went.returncode == exit_status.REFUSED, went.stderr
   waiting, refused = went.stderr.splitlines()
   assert waiting.startswith('waiting for 2 processes at localhost:')
   assert 'hosts_kw.count=2: after 2 s not all of them had come' in refused
@@ -140,12 +141,12 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
     statuses = first.wait(), other.wait()
     secs = time.monotonic() - began
   assert statuses == (143, 143), first.said.read_text()
-  assert launch.here(one, cache, *SETTINGS) == main.DONE
-  assert launch.here(eight, cache, *SETTINGS, *EIGHT) == main.DONE
+  assert launch.here(one, cache, *SETTINGS) == exit_status.DONE
+  assert launch.here(eight, cache, *SETTINGS, *EIGHT) == exit_status.DONE
   saved = checkpoint.finished(both / 'checkpoints')
   assert saved[-1] in range(3, STEPS)
   allowed = '--allow_change=sampler'
-  assert launch.here(both, cache, *SETTINGS, allowed) == main.DONE
+  assert launch.here(both, cache, *SETTINGS, allowed) == exit_status.DONE
   near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
   refuse_push(tmp_path / 'pushed', saved[-1], parameters(both, saved[-1]))
   for step in (*saved, STEPS):
@@ -230,5 +231,5 @@ def test_by_slurm_a_refusal_in_the_first_process_ends_all(tmp_path, cache):
     text=True,
     check=False,
   )
-  assert went.returncode == main.REFUSED, went.stderr
+  assert went.returncode == exit_status.REFUSED, went.stderr
   assert went.stderr.count('was started with other settings') == 1

@@ -6,7 +6,7 @@ import re
 import nbformat
 import pytest
 
-from tools.notebooks import make_notebooks
+from tools import make_notebooks
 
 pytestmark = pytest.mark.parametrize('name', make_notebooks.names())
 # Where files lie on some machine is nothing to show.
@@ -46,7 +46,7 @@ def test_the_file_in_the_repository_is_of_its_script(name):
 
 def test_it_carries_its_outputs_and_no_error(name):
   kinds = [output.output_type for _, output in outputs(committed(name))]
-  assert kinds, f'run: python -m tools.notebooks.make_notebooks {name}'
+  assert kinds, f'run: python -m tools.make_notebooks {name}'
   assert 'error' not in kinds
   pictures = [
     o for _, o in outputs(committed(name)) if 'image/png' in o.get('data', {})

@@ -51,7 +51,7 @@ def test_the_order_is_what_it_was():
 @pytest.mark.slow
 def test_another_process_takes_the_same_problems():
   program = (
-    'from siri_jax.data import order;'
+    'from siri_jax.data import shuffling as order;'
     'made = order.shuffled(range(50), seed=5, prompts=4);'
     'print(order.step_problems(made, 100), order.extra_problems(made, 7, 2))'
   )

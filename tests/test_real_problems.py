@@ -12,8 +12,8 @@ import sys
 import launch
 import pytest
 
-from siri_jax import main
 from siri_jax.grading import extract
+from siri_jax.runtime import exit_status
 from tools import soak
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def run(data, cache, folder):
     capture_output=True,
     text=True,
   )
-  assert done.returncode == main.DONE, done.stdout + done.stderr
+  assert done.returncode == exit_status.DONE, done.stdout + done.stderr
   return done.stdout
 
 

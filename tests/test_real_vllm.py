@@ -14,17 +14,17 @@ import pytest
 import real_vllm
 import tiny_tokenizer
 
-from siri_jax import build, main, types
+from siri_jax import build, types
 from siri_jax.analysis import runs
+from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.commands import export
 from siri_jax.config import plan
 from siri_jax.config import recipe as blueprint
 from siri_jax.data import chat, load
-from siri_jax.evaluation import evaluate
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines as sampler
 from siri_jax.rollout import http_client
-from siri_jax.runtime import xla_flags
+from siri_jax.runtime import exit_status, xla_flags
 from tests import tiny
 
 pytestmark = real_vllm.NEEDED
@@ -154,7 +154,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
     '--config.server_kw.told=1.0',
     '--config.server_kw.sleep=1',  # On a CPU it has nothing to give up.
   )
-  assert launch.here(run, cache, *told) == main.DONE
+  assert launch.here(run, cache, *told) == exit_status.DONE
   records = launch.records(run, 'metrics')
   assert [r['weight_version'] for r in records] == [0, 1, 2, 3]
   assert [r['sampler_rejected'] for r in records] == [0] * 4
@@ -166,7 +166,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
 def test_term_ends_the_server_cleanly(served):
   _, process, line = served
   process.send_signal(signal.SIGTERM)
-  assert process.wait() == main.DONE
+  assert process.wait() == exit_status.DONE
   with pytest.raises(http_client.PassingError, match='cannot be reached'):
     line.ask('GET', '/health')
 
@@ -207,12 +207,12 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
   torch = pytest.importorskip('torch')
   run, folder = tmp_path / 'run', tmp_path / 'export'
   told = (*questions, '--config.total_steps=2')
-  assert launch.here(run, cache, *told) == main.DONE
+  assert launch.here(run, cache, *told) == exit_status.DONE
   assert export.main([f'--run={run}', f'--to={folder}']) == export.DONE
   with real_vllm.opened(tmp_path, folder) as line:
     words = launch.arguments(run, cache, *told, '--samples=1')
     words.append(f'--weights=newest,{line.url}')
-    assert evaluate.main(['evaluate', *words]) == main.DONE
+    assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
     text = {'messages': [{'role': 'user', 'content': '1 + 3?'}]}
     asked = line.post('/tokenize', text)['tokens']
   own, theirs = (

@@ -6,8 +6,8 @@ import pytest
 import tiny_tokenizer
 from ml_collections import config_dict
 
-from configs import base
 from siri_jax import plugins, types
+from siri_jax.config import base
 from siri_jax.data import chat, load, problems, tasks
 
 SETTINGS = {

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from fake_vllm import GENERATE, PARAMS, client, make_prompts, sampled
 
-from siri_jax import main
-from siri_jax.evaluation import evaluate
+from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.rollout import engines, vllm
+from siri_jax.runtime import exit_status
 from tests import scripted
 
 
@@ -103,7 +103,7 @@ def test_a_server_is_measured_as_an_engine_is(tmp_path, cache):
     words = ['evaluate', '--config=tests/scripted.py']
     words += [f'--weights={fake.url},start', f'--config.cache_dir={cache}']
     words += [f'--workdir={tmp_path / "run"}']
-    assert evaluate.main(words) == main.DONE
+    assert evaluate_command.main(words) == exit_status.DONE
   name = fake.url.removeprefix('http://').replace(':', '-')
   served, own = (
     json.loads(

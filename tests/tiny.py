@@ -6,9 +6,8 @@ import io
 import jax.numpy as jnp
 from ml_collections import config_dict
 
-from configs import base
 from siri_jax import build
-from siri_jax.config import plan
+from siri_jax.config import base, plan
 from siri_jax.data import load
 from siri_jax.rollout import engines as samplers
 from siri_jax.rollout import weight_sync

@@ -1,14 +1,9 @@
-"""Arms of an ablation beside one another: means over seeds, and intervals.
+"""Arms of an ablation beside one another: means over seeds, and intervals."""
 
-python -m siri_jax.analysis.ablation_table RUNS/ABLATION [--at=STEP]
-"""
-
-import argparse
 import functools
 import json
 import math
 import pathlib
-import sys
 
 import numpy as np
 import pandas as pd
@@ -16,6 +11,7 @@ import tabulate
 
 from siri_jax.analysis import run_table
 from siri_jax.analysis import runs as run_folders
+from siri_jax.runtime import terminal
 
 DRAWS, LEVEL = 4000, 95  # Of the bootstrap; per cent of an interval.
 NOTES = f"""\
@@ -125,7 +121,7 @@ def text(frame, style='simple'):
     'runs': frame['runs'],
     'accuracy': _with_error(frame, 'accuracy', 1),
     'length': _with_error(frame, 'length', 1),
-    'tokens': [run_table.short(tokens) for tokens in frame['tokens']],
+    'tokens': [terminal.short(tokens) for tokens in frame['tokens']],
     'dAcc/CR': _with_error(frame, 'efficiency', 2),
     'accuracy, difference': _with_interval(frame, 'accuracy'),
     'length, difference': _with_interval(frame, 'length'),
@@ -230,25 +226,3 @@ def _with_interval(frame, name):
     '' if math.isnan(diff) else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]'
     for diff, low, high in zip(*columns, strict=True)
   ]
-
-
-def main(argv):
-  """Prints the table of the ablation that the command line names."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('out', help="an ablation's folder")
-  parser.add_argument('--at', type=int, help='updates done; default: the end')
-  parser.add_argument('--set', help='held-out set; default: the first')
-  parser.add_argument(
-    '--style', default='simple', help="'github', 'latex', ..."
-  )
-  args = parser.parse_args(argv)
-  try:
-    frame = compared(read(args.out), args.at, args.set)
-  except (OSError, ValueError) as error:
-    parser.error(str(error))
-  print(text(frame, args.style))
-  print(f'\n{NOTES}')
-
-
-if __name__ == '__main__':
-  main(sys.argv[1:])

@@ -1,12 +1,9 @@
 """The paper's table for evaluations, with the paper's own rows if wanted.
 
-python -m siri_jax.analysis.paper_table FOLDER [FOLDER ...] [--paper=1.5B]
-
 A folder is what siri_jax.evaluation.evaluate makes of one policy; the first one
 is the original that the others are compared with.
 """
 
-import argparse
 import json
 import math
 import pathlib
@@ -282,21 +279,3 @@ def _grid(rows, headers, style, words=1):
   return tabulate.tabulate(
     rows, headers, style, disable_numparse=True, colalign=align
   )
-
-
-def main(argv=None):
-  """Prints the tables of the evaluations that the command line names."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('folders', nargs='+', metavar='FOLDER')
-  parser.add_argument('--paper', choices=ROWS, help="the paper's rows beside")
-  parser.add_argument(
-    '--style', default='simple', help="'github', 'latex', ..."
-  )
-  args = parser.parse_args(argv)
-  if wrong := faults(args.folders):
-    parser.error('; '.join(wrong))
-  print(text(args.folders, args.paper, args.style))
-
-
-if __name__ == '__main__':
-  main()

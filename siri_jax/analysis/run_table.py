@@ -1,9 +1,5 @@
-"""A run's table: accuracy and length at each point, beside other runs.
+"""A run's table: accuracy and length at each point, beside other runs."""
 
-python -m siri_jax.analysis.run_table runs/quickstart [runs/other ...]
-"""
-
-import argparse
 import contextlib
 import math
 import pathlib
@@ -11,7 +7,7 @@ import pathlib
 import tabulate
 
 from siri_jax.analysis import runs as run_folders
-from siri_jax.runtime import run_folder
+from siri_jax.runtime import run_folder, terminal
 
 POINTS = ('start', 'compressed', 'expanded', 'end')  # Not those by cadence.
 NOTES = """\
@@ -162,7 +158,7 @@ def _cells(record):
   return (
     _with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
     _with_error(record['length'], _number(record['length_se'])),
-    short(record['tokens']),
+    terminal.short(record['tokens']),
     '' if record['kind'] == 'start' or math.isnan(score) else f'{score:.2f}',
   )
 
@@ -226,33 +222,3 @@ def _with_error(value, error, sign=''):
   digits = 0 if error >= 10 else 1
   text = f'{value:{sign}.{digits}f}'
   return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'
-
-
-def short(count):
-  """A number for people, to three digits: '1.68M'."""
-  count = float(f'{count:.3g}')
-  for letter, size in zip('ZEPTGMk', range(21, 0, -3), strict=True):
-    if count >= 10**size:
-      return f'{count / 10**size:.3g}{letter}'
-  return f'{count:g}'
-
-
-def main(argv=None):
-  """Prints the table of the runs that the command line names."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('folders', nargs='+', metavar='RUN')
-  parser.add_argument(
-    '--style', default='simple', help="'github', 'latex', ..."
-  )
-  args = parser.parse_args(argv)
-  folders = args.folders
-  try:
-    if len(folders) == 1:
-      folders += beside(folders[0])
-    print(text(folders, args.style))
-  except (OSError, ValueError) as error:
-    parser.error(str(error))
-
-
-if __name__ == '__main__':
-  main()

@@ -5,9 +5,10 @@ import gzip
 import json
 import pathlib
 import zlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import tqdm
 
 from siri_jax.analysis import validate
 from siri_jax.runtime import files
@@ -268,3 +269,44 @@ def _column(values):
   if all(value is None or isinstance(value, (int, float)) for value in values):
     return np.array(values, np.float64)
   return np.array(values, object)
+
+
+class SampledLengths(NamedTuple):
+  """Lengths of a run's samples.
+
+  Attributes:
+    lengths: int64 [n], tokens.
+    cut: bool [n], whether the cap cut the sample.
+    run: the run's folder.
+  """
+
+  lengths: Any
+  cut: Any
+  run: Any
+
+
+def sampled_lengths(run):
+  """The lengths of a run's samples, and whether a cap cut them.
+
+  Args:
+    run: the run's folder.
+  Returns:
+    SampledLengths.
+  Raises:
+    ValueError, OSError: there are none, or a file of them is damaged.
+  """
+  files = read(run).sample_files('rollouts')
+  paths = [path for own in files.values() for path in own]
+  rows = []
+  for path in tqdm.tqdm(paths, 'reading samples', leave=False, disable=None):
+    try:
+      rows += [
+        (int(row['length']), row['finish_reason'] == 'length')
+        for row in read_rows(path)
+      ]
+    except (KeyError, TypeError) as error:
+      raise ValueError(f'{path} is not of samples: {error!r}') from error
+  if not rows:
+    raise ValueError(f'{run}/rollouts has no samples to read lengths from')
+  lengths, cut = zip(*rows, strict=True)
+  return SampledLengths(np.array(lengths), np.array(cut), run)

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax import free
 from siri_jax.analysis import run_table
 from siri_jax.runtime import files, run_folder
 
@@ -140,7 +139,7 @@ def _settings(run):
 
 
 def _deciding(config):
-  aside = ('seed', *free.SETTINGS)
+  aside = ('seed', *run_folder.RESUMABLE_SETTINGS)
   return {name: value for name, value in config.items() if name not in aside}
 
 

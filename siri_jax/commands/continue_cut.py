@@ -26,7 +26,6 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.evaluation import weights
 from siri_jax.grading import pass_at_k
-from siri_jax.main import DONE, refuse
 from siri_jax.rollout import engines as samplers
 from siri_jax.rollout import graded
 from siri_jax.runtime import (
@@ -37,6 +36,7 @@ from siri_jax.runtime import (
   terminal,
   xla_flags,
 )
+from siri_jax.runtime.exit_status import DONE, refuse
 
 
 class Continuing:
@@ -75,7 +75,7 @@ def define(values):
 
 def main(argv):
   """Does what the command line asks for and returns the exit status."""
-  asked = command_line.parse(argv, define)
+  asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   c, workdir = asked.config, pathlib.Path(asked.workdir)

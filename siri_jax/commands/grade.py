@@ -22,8 +22,8 @@ import textwrap
 
 import tqdm
 
-from configs import base
 from siri_jax import plugins
+from siri_jax.config import base
 from siri_jax.data import problems
 from siri_jax.grading import equivalence
 from siri_jax.grading.pool import Graders

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import tqdm
 
-from configs import base
+from siri_jax.config import base
 from siri_jax.data import chat, problems
 from siri_jax.data.prepare import card as cards
 from siri_jax.data.prepare import clean, columns

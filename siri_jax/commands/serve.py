@@ -31,10 +31,10 @@ from absl import flags
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
 from siri_jax.data import load
-from siri_jax.main import DONE, refuse
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, vllm_plugin, weight_sync
+from siri_jax.runtime.exit_status import DONE, refuse
 
 NAME = 'policy'  # Of the model, as clients see it.
 PLUGIN = 'siri'  # Of the entry point.
@@ -45,7 +45,7 @@ DIED = 1  # The status where vLLM has ended and gives none.
 
 def main(argv):
   """Serves until told to end; returns the exit status."""
-  asked = command_line.parse(argv, define)
+  asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   own = asked.flags

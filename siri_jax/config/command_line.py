@@ -31,20 +31,20 @@ class Command:
   faults: list[str]
 
 
-def parse(argv, define):
+def parse(argv, define, about):
   """Reads a command line without stopping at its first fault.
 
   Args:
     argv: the program's name and its arguments.
     define: called with absl's FlagValues, defines the program's own flags.
+    about: the program's description, printed by --help above the flags.
   Returns:
     Command.
   Raises:
     SystemExit: help was asked for, and given.
   """
   if {'-h', '--help'} & {*argv}:
-    # What the program says of itself stands at the top of its module.
-    print(sys.modules[define.__module__].__doc__)
+    print(about)
     print(_flags(argv[0], [], define).get_help(include_special_flags=False))
     sys.exit(0)
   parts = _parts(argv[1:])
@@ -71,6 +71,28 @@ def parse(argv, define):
     workdir=values.workdir or _workdir(source),
     flags=values,
     faults=faults,
+  )
+
+
+def define_run(values):
+  """Defines the flags of a training run, on absl's FlagValues."""
+  flags.DEFINE_bool(
+    'dry_run',
+    False,
+    'Print the settings and all that follows from them, and stop.',
+    flag_values=values,
+  )
+  flags.DEFINE_string(
+    'natural_lengths',
+    '',
+    'A run from whose samples --dry_run takes the lengths without a cap.',
+    flag_values=values,
+  )
+  flags.DEFINE_list(
+    'allow_change',
+    [],
+    'Settings that may differ from those the folder was started with.',
+    flag_values=values,
   )
 
 

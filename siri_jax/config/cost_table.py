@@ -3,14 +3,12 @@
 import jax
 import numpy as np
 import tabulate
-import tqdm
 
+from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets
-from siri_jax.analysis import run_table as tables
-from siri_jax.analysis import runs
-from siri_jax.analysis.figures import schedule
 from siri_jax.config import cost_model
 from siri_jax.models import flops
+from siri_jax.runtime import terminal
 
 PROMPTS = 256  # That are encoded, to know how long prompts are.
 HEADS = ('schedule', 'mean cap', 'tokens', '%', 'FLOPs', '%', 'wait', '%')
@@ -21,23 +19,20 @@ done, each having a slot, summed over steps. All for a policy that stays as it
 is: one in training adapts to its cap. Evaluations are not counted."""
 
 
-def text(plan, task, shape, run=''):
+def text(plan, task, shape, sampled=None):
   """The section of --dry_run: a cycle, and the whole run.
 
   Args:
     plan: plan.Plan.
     task: types.Task.
     shape: the policy's qwen2.Shape.
-    run: folder of a run whose samples tell the natural lengths; '': the
-      config's natural_kw does.
-  Raises:
-    ValueError, OSError: the run has no samples that can be read.
+    sampled: runs.SampledLengths, a run's; None: the config's natural_kw.
   """
   c, period = plan.c, _period(plan)
   at = np.arange(max(period, c.total_steps), dtype=np.int32)
   caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
   low, high = int(caps.min()), int(caps.max())
-  lengths, source = natural(c.natural_kw, run)
+  lengths, source = natural(c.natural_kw, sampled)
   given = setting(plan, task, shape)
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
@@ -69,10 +64,39 @@ def marked(name, own, low, high, period):
     dict from name to int [steps], tokens.
   """
   lines = schedule_presets.lines(low, high, period)
-  beside = schedule.every(lines, len(own)) if low < high else {}
+  beside = every(lines, len(own)) if low < high else {}
   if name in beside and np.array_equal(beside[name], own):
     return {n + ' *' * (n == name): caps for n, caps in beside.items()}
   return {f'{name} *': own, **beside}
+
+
+def every(lines, steps):
+  """The caps of every schedule that there is.
+
+  Args:
+    lines: dict schedule -> its settings.
+    steps: how many, from 0.
+  Returns:
+    dict schedule -> int [steps], tokens, in the order of the schedules' file.
+  Raises:
+    ValueError: a schedule has no line, or settings that it does not take;
+      all at once.
+  """
+  names = plugins.names('schedule')
+  wrong = [
+    f'schedule {n} has no line in siri_jax/algorithm/schedule_presets.py'
+    for n in names
+    if n not in lines
+  ]
+  for name in lines:
+    wrong += plugins.faults('schedule', name, lines[name])
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  at = np.arange(steps, dtype=np.int32)
+  return {
+    name: np.asarray(jax.vmap(plugins.find('schedule', name, lines[name]))(at))
+    for name in dict.fromkeys([*names, *lines])
+  }
 
 
 def setting(plan, task, shape):
@@ -92,56 +116,27 @@ def setting(plan, task, shape):
   )
 
 
-def natural(given, run=''):
+def natural(given, sampled=None):
   """Natural lengths, and in words where they are from.
 
   Args:
     given: the config's natural_kw.
-    run: the folder of a run, or ''.
+    sampled: runs.SampledLengths of a run, or None.
   Returns:
     (cost_model.Lengths, str).
-  Raises:
-    ValueError, OSError: the run has no samples that can be read.
   """
-  if not run:
+  if sampled is None:
     return cost_model.lognormal(**given), (
       f'a lognormal of natural lengths, mean {given.mean:,g}\nand median '
       f'{given.median:,g} tokens (natural_kw, whose origin the config names)'
     )
-  lengths, cut = sampled(run)
+  lengths, cut, run = sampled
   found = cost_model.observed(lengths, cut)
   return found, (
     f'the natural lengths of {len(lengths):,} samples in\n{run}: '
     f'{100 * np.mean(cut):.1f} % were cut there and count as longer, '
     f'{100 * found.share[-1]:.1f} % as endless'
   )
-
-
-def sampled(run):
-  """The lengths of a run's samples, and whether a cap cut them.
-
-  Args:
-    run: the run's folder.
-  Returns:
-    int64 [n] tokens, bool [n].
-  Raises:
-    ValueError, OSError: there are none, or a file of them is damaged.
-  """
-  files = runs.read(run).sample_files('rollouts')
-  paths = [path for own in files.values() for path in own]
-  rows = []
-  for path in tqdm.tqdm(paths, 'reading samples', leave=False, disable=None):
-    try:
-      rows += [
-        (int(row['length']), row['finish_reason'] == 'length')
-        for row in runs.read_rows(path)
-      ]
-    except (KeyError, TypeError) as error:
-      raise ValueError(f'{path} is not of samples: {error!r}') from error
-  if not rows:
-    raise ValueError(f'{run}/rollouts has no samples to read lengths from')
-  lengths, cut = zip(*rows, strict=True)
-  return np.array(lengths), np.array(cut)
 
 
 def table(caps, lengths, high, style='simple', **setting):
@@ -161,7 +156,7 @@ def table(caps, lengths, high, style='simple', **setting):
     cells = [
       cell
       for part, most in zip(parts, whole, strict=True)
-      for cell in (tables.short(part), f'{100 * part / most:.1f}')
+      for cell in (terminal.short(part), f'{100 * part / most:.1f}')
     ]
     rows.append([name, f'{own.mean():,.0f}', *cells])
   align = ('left', *['right'] * (len(HEADS) - 1))

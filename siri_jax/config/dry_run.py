@@ -9,7 +9,7 @@ from siri_jax.runtime import run_folder
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
 
 
-def text(plan, task, dropped, shape, natural=''):
+def text(plan, task, dropped, shape, sampled=None):
   """The whole report of --dry_run.
 
   Args:
@@ -17,10 +17,9 @@ def text(plan, task, dropped, shape, natural=''):
     task: types.Task, without the prompts that were dropped.
     dropped: how many those were.
     shape: the policy's qwen2.Shape.
-    natural: a run whose samples tell the natural lengths; '': natural_kw.
+    sampled: runs.SampledLengths of another run; None: natural_kw.
   Raises:
-    ValueError, OSError: an array of the policy does not divide over the mesh,
-      or that run's samples cannot be read.
+    ValueError: an array of the policy does not divide over the mesh.
   """
   settings = run_folder.flatten(plan.c.to_dict())
   wide = max(map(len, settings))
@@ -31,7 +30,7 @@ def text(plan, task, dropped, shape, natural=''):
   ]
   parts = ['Settings', *lines], ['What follows', *follows]
   parts = ['\n'.join(part) for part in parts]
-  cost = cost_table.text(plan, task, shape, natural)
+  cost = cost_table.text(plan, task, shape, sampled)
   return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
 
 

@@ -1,20 +1,7 @@
-"""Runs a grid of settings, one process a run, and compares what comes out.
+"""Runs a grid of settings, one process a run, and compares what comes out."""
 
-  python -m siri_jax.experiments.ablate --config=configs/quickstart.py \\
-    --out=runs/shapes --axis=schedule=cosine,stair,constant \\
-    --axis=seed=0,1,2 [--jobs=N] [--grid=FILE.json] \\
-    [--config.KEY=VALUE ...] [--past=RUN --step=STEP] \\
-    [--executor=slurm --partition=NAME --gpus=8 --hours=48]
-
-or from Python, which returns the table: ablate(base=..., grid=..., out=...).
-The same command goes on with what is not finished. Exit status 0 when all
-runs are, 1 when some failed, 2 refused, 128 + n ended by signal n.
-"""
-
-import argparse
 import contextlib
 import pathlib
-import sys
 
 import pandas as pd
 
@@ -22,7 +9,6 @@ from siri_jax.analysis import ablation_table
 from siri_jax.analysis import runs as run_folders
 from siri_jax.experiments import branch, executors
 from siri_jax.experiments import grid as grids
-from siri_jax.main import refuse
 from siri_jax.runtime import checkpoint, files, run_folder, stopwatch, terminal
 
 EXECUTORS = ('here', 'slurm', 'local', 'debug')
@@ -156,44 +142,3 @@ def _told(out, failed):
   frame = pd.concat([frame, rows], ignore_index=True)
   files.write_atomically(out / 'table.csv', frame.to_csv(index=False).encode())
   return frame
-
-
-def main(argv):
-  """Ablates as the command line asks, and returns the exit status."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--config', required=True, help='FILE.py or FILE.py:ARG')
-  parser.add_argument('--out', required=True, help='folder of the ablation')
-  parser.add_argument('--axis', action='append', default=[], help='KEY=V,V,...')
-  parser.add_argument('--grid', help='JSON file of axes')
-  parser.add_argument('--past', help='a run that all branch off from')
-  parser.add_argument('--step', type=int, help='... after so many updates')
-  parser.add_argument('--executor', default='here', choices=EXECUTORS)
-  parser.add_argument('--jobs', type=int, default=0, help='at once, here')
-  parser.add_argument('--partition', default='', help="Slurm's")
-  parser.add_argument('--gpus', type=int, default=0, help='of a job')
-  parser.add_argument('--cpus', type=int, default=8, help='of a job')
-  parser.add_argument('--hours', type=float, default=24.0, help='of a job')
-  asked, words = parser.parse_known_args(argv)
-  if (asked.past is None) != (asked.step is None):
-    parser.error('--past=RUN and --step=STEP go together')
-  try:
-    axes = dict(map(grids.axis, asked.axis))
-    frame = ablate(
-      asked.config,
-      {**(grids.read(asked.grid) if asked.grid else {}), **axes},
-      asked.out,
-      overrides=grids.overrides(words),
-      past=(asked.past, asked.step) if asked.past else None,
-      **{name: getattr(asked, name) for name in PLACE},
-    )
-  except ValueError as error:
-    return refuse(str(error).splitlines(), asked.out)
-  except stopwatch.StopAsked as stop:
-    print('saved; the same command goes on')
-    return 128 + stop.args[0]
-  print(ablation_table.text(frame), ablation_table.NOTES, sep='\n\n')
-  return int('why' in frame)
-
-
-if __name__ == '__main__':
-  sys.exit(main(sys.argv[1:]))

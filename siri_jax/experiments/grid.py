@@ -7,7 +7,6 @@ import json
 import pathlib
 import re
 
-from siri_jax import main
 from siri_jax.algorithm import schedule_presets
 from siri_jax.config import command_line, plan
 from siri_jax.data import load
@@ -187,7 +186,7 @@ def _parsed(base, changes, folder):
     ValueError: it cannot be read.
   """
   words = ['siri_jax', *_arguments(base, changes, folder)]
-  asked = command_line.parse(words, main.define)
+  asked = command_line.parse(words, command_line.define_run, __doc__)
   if asked.faults:
     raise ValueError('\n'.join(asked.faults))
   return asked

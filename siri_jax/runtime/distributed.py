@@ -16,6 +16,7 @@ import jax
 import numpy as np
 
 from siri_jax import types
+from siri_jax.runtime import exit_status
 
 WAIT_MS = 1000  # Between two looks at what else there is to do.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
@@ -25,7 +26,6 @@ SHUTDOWN_SECS = 60  # That who has ended waits for the others.
 HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
 STOP = 'siri/stop'
 START, READY = 'start', 'ready'  # Where all meet.
-REFUSED = 2  # main's exit status.
 LESSON = 'learn'  # The word after whose work all have heard all before it.
 
 
@@ -258,7 +258,7 @@ def _patience(kw):
       file=sys.stderr,
       flush=True,
     )
-    os._exit(REFUSED)
+    os._exit(exit_status.REFUSED)
 
   threading.Thread(target=wait, daemon=True).start()
   try:

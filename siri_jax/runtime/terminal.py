@@ -226,3 +226,12 @@ def duration(secs):
   if hours:
     return f'{hours}:{minutes:02}:{secs:02}'
   return f'{minutes}:{secs:02}' if minutes else f'{secs} s'
+
+
+def short(count):
+  """A number for people, to three digits: '1.68M'."""
+  count = float(f'{count:.3g}')
+  for letter, size in zip('ZEPTGMk', range(21, 0, -3), strict=True):
+    if count >= 10**size:
+      return f'{count / 10**size:.3g}{letter}'
+  return f'{count:g}'

@@ -5,7 +5,7 @@ import launch
 import numpy as np
 import pytest
 
-from siri_jax import main
+from siri_jax.runtime import exit_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -29,7 +29,7 @@ def test_a_run_goes_from_eight_devices_to_four_to_one(
       f'--config.gather={gather}',
       devices=devices,
     )
-    assert went.status == main.DONE, went.said
+    assert went.status == exit_status.DONE, went.said
   found, wanted = (
     launch.records(run, 'metrics'),
     launch.records(whole, 'metrics'),

@@ -18,11 +18,10 @@ import pytest
 import tiny_tokenizer
 from hypothesis import strategies as st
 
-from siri_jax import main
 from siri_jax.data import problems
 from siri_jax.models.hf import config as hf_config
 from siri_jax.rollout import server_pool, vllm
-from siri_jax.runtime import run_folder
+from siri_jax.runtime import exit_status, run_folder
 from tests import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -61,9 +60,9 @@ def program(tmp_path_factory):
 def judged(program, *arguments):
   """Whether a command line is accepted, and what is said of it."""
   status, said = program.ask(*arguments, '--dry_run')
-  assert status in (main.DONE, main.REFUSED), said
-  assert ('What follows' if status == main.DONE else 'refused: ') in said
-  return status == main.DONE, said
+  assert status in (exit_status.DONE, exit_status.REFUSED), said
+  assert ('What follows' if status == exit_status.DONE else 'refused: ') in said
+  return status == exit_status.DONE, said
 
 
 @hypothesis.given(

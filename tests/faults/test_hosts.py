@@ -6,8 +6,7 @@ import time
 import launch
 import pytest
 
-from siri_jax import main
-from siri_jax.runtime import distributed
+from siri_jax.runtime import distributed, exit_status
 
 pytestmark = [
   pytest.mark.faults,
@@ -36,7 +35,7 @@ def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(
     assert first.wait() == -signal.SIGABRT, first.said.read_text()
     secs = time.monotonic() - began
   assert secs < 3 * distributed.HEARTBEAT_SECS
-  assert launch.here(run, cache, *SETTINGS) == main.DONE
+  assert launch.here(run, cache, *SETTINGS) == exit_status.DONE
   found = [record['step'] for record in launch.records(run, 'metrics')]
   assert found == list(range(STEPS))
   tell(

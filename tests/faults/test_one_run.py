@@ -11,7 +11,7 @@ from typing import NamedTuple
 import attempt
 import pytest
 
-from siri_jax import main
+from siri_jax.runtime import exit_status
 from tools import soak
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
@@ -22,7 +22,7 @@ STATUSES = {
   'KILL': {-signal.SIGKILL},
   'TERM': {128 + signal.SIGTERM},
   'TERM and INT': {128 + signal.SIGTERM, 128 + signal.SIGINT},
-  'full disk': {main.UNWRITTEN},
+  'full disk': {exit_status.UNWRITTEN},
 }
 
 
@@ -176,8 +176,10 @@ def test_in_the_end_all_is_as_if_nothing_had_happened(
   story, tmp_path, cache, tell
 ):
   run, attempts = story
-  assert attempts[-1].status == main.DONE
-  assert attempt.make(tmp_path / 'run', cache, *STEPS).status == main.DONE
+  assert attempts[-1].status == exit_status.DONE
+  assert (
+    attempt.make(tmp_path / 'run', cache, *STEPS).status == exit_status.DONE
+  )
   assert soak.outcome(run) == soak.outcome(tmp_path / 'run')
   hours = f'clocks up to {len(LINKS)} h wrong, another time zone each'
   tell(28, f'{len(attempts)} attempts, {hours}', 'the same bits as unbroken')

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import real_vllm
 
-from siri_jax import main
 from siri_jax.rollout import http_client, vllm
-from siri_jax.runtime import checkpoint
+from siri_jax.runtime import checkpoint, exit_status
 
 pytestmark = [
   *real_vllm.NEEDED,
@@ -114,14 +113,14 @@ def test_a_run_whose_server_is_killed_three_times_ends_as_if_it_were_not(
   with real_vllm.serving(tmp_path, before=supervised) as (told, _, _):
     told = (*told, *SETTINGS)
     whole, run = tmp_path / 'whole', tmp_path / 'run'
-    assert launch.here(whole, cache, *told) == main.DONE
+    assert launch.here(whole, cache, *told) == exit_status.DONE
     moments = Moments(
       monkeypatch,
       (2, samples, killed_at_work),  # Of step 1, after the pushes 0 and 1.
       (3, loads, killed_in_a_push),
       (5, samples, restarted_unseen),
     )
-    assert launch.here(run, cache, *told) == main.DONE
+    assert launch.here(run, cache, *told) == exit_status.DONE
   assert len(moments.secs) == 3
   assert sum(r['sampler_rejected'] for r in launch.records(run, 'metrics')) > 0
   for step in range(STEPS):

@@ -11,8 +11,7 @@ import launch
 import pytest
 import tiny_tokenizer
 
-from siri_jax import main
-from siri_jax.runtime import checkpoint, run_folder
+from siri_jax.runtime import checkpoint, exit_status, run_folder
 
 pytestmark = [
   pytest.mark.faults,
@@ -26,7 +25,7 @@ pytestmark = [
 
 HOLDER = """
 import sys, time
-from siri_jax import run_folder
+from siri_jax.runtime import run_folder
 about = {'source': 'a.py', 'overrides': {}}
 held = run_folder.RunFolder(sys.argv[1], {'seed': 0}, **about)
 print('held', flush=True)
@@ -42,7 +41,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(
   with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
     assert holder.stdout.readline() == b'held\n'
     for more in ((), ('--config.seed=7',)):
-      assert launch.here(run, cache, *more) == main.REFUSED
+      assert launch.here(run, cache, *more) == exit_status.REFUSED
       assert f'in use by pid {holder.pid} on' in capsys.readouterr().err
     holder.kill()
     holder.wait()
@@ -92,18 +91,20 @@ def test_other_files_under_the_same_settings_are_refused_by_their_kind(
   tmp_path, cache, capsys, tell
 ):
   write_files(tmp_path)
-  assert on_files(tmp_path, cache) == main.DONE
+  assert on_files(tmp_path, cache) == exit_status.DONE
   write_problems(tmp_path / 'train.jsonl', ['take'] * 8)
   write_problems(tmp_path / 'test.jsonl', ['less'] * 2)
   template = tiny_tokenizer.TEMPLATE.replace('<assistant>', '')
   tiny_tokenizer.write(tmp_path / 'tokenizer', template=template)
-  assert on_files(tmp_path, cache) == main.REFUSED
+  assert on_files(tmp_path, cache) == exit_status.REFUSED
   said = capsys.readouterr().err
   assert 'other contents of data, held_out, tokenizer' in said
-  assert on_files(tmp_path, cache, '--config.temperature=0.5') == main.REFUSED
+  assert (
+    on_files(tmp_path, cache, '--config.temperature=0.5') == exit_status.REFUSED
+  )
   assert 'temperature: 1.0 -> 0.5' in capsys.readouterr().err
   allowed = '--allow_change=data,held_out,tokenizer'
-  assert on_files(tmp_path, cache, allowed) == main.DONE
+  assert on_files(tmp_path, cache, allowed) == exit_status.DONE
   tell(8, 'other settings, problems or held-out sets', 'status 2, each named')
   tell(24, 'another tokenizer or chat template', 'status 2, named')
 
@@ -114,7 +115,9 @@ def test_another_runs_checkpoints_are_refused_by_its_settings(
 ):
   run = tmp_path / 'run'
   shutil.copytree(whole / 'checkpoints', run / 'checkpoints')
-  assert launch.here(run, cache, '--config.temperature=0.5') == main.REFUSED
+  assert (
+    launch.here(run, cache, '--config.temperature=0.5') == exit_status.REFUSED
+  )
   said = capsys.readouterr().err
   assert 'has checkpoints of other settings' in said
   assert 'temperature: 1.0 -> 0.5' in said
@@ -126,7 +129,7 @@ def test_another_model_or_dtype_is_refused_and_never_cast(
   whole, cache, capsys, tell
 ):
   wider = ('--config.model_kw.mlp=64', '--allow_change=model_kw,model')
-  assert launch.here(whole, cache, *wider) == main.REFUSED
+  assert launch.here(whole, cache, *wider) == exit_status.REFUSED
   said = capsys.readouterr().err
   assert 'is of another model: params/layers/' in said
   assert "(1, 16, 32), 'float32'" in said
@@ -235,7 +238,7 @@ def test_a_bad_line_of_problems_is_named_by_file_and_line(
   write_files(tmp_path)
   with open(tmp_path / 'train.jsonl', 'ab') as file:
     file.write(text.encode(errors='surrogateescape'))
-  assert on_files(tmp_path, cache, '--dry_run') == main.REFUSED
+  assert on_files(tmp_path, cache, '--dry_run') == exit_status.REFUSED
   assert told in capsys.readouterr().err
   tell(23, f'problems: {fault}', 'status 2, file and line')
 
@@ -245,10 +248,10 @@ def test_a_file_without_problems_and_prompts_that_are_too_long_are_refused(
 ):
   write_files(tmp_path)
   (tmp_path / 'train.jsonl').write_text('')
-  assert on_files(tmp_path, cache, '--dry_run') == main.REFUSED
+  assert on_files(tmp_path, cache, '--dry_run') == exit_status.REFUSED
   assert 'train.jsonl has no problems' in capsys.readouterr().err
   write_problems(tmp_path / 'train.jsonl', ['a' * 100] * 8)
-  assert on_files(tmp_path, cache, '--dry_run') == main.REFUSED
+  assert on_files(tmp_path, cache, '--dry_run') == exit_status.REFUSED
   assert 'no training prompt fits in 24 tokens' in capsys.readouterr().err
   tell(23, 'no problems, or none that fits', 'status 2')
 
@@ -260,5 +263,5 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(
   path = tmp_path / 'train.jsonl'
   text = path.read_bytes().replace(b'\n', b'\r\n')
   path.write_bytes(b'\xef\xbb\xbf' + text)
-  assert on_files(tmp_path, cache, '--dry_run') == main.DONE
+  assert on_files(tmp_path, cache, '--dry_run') == exit_status.DONE
   tell(23, 'problems: byte-order mark, CRLF', 'read as they are')

@@ -14,9 +14,9 @@ from fake_vllm import (
   sampled,
 )
 
-from siri_jax import main
 from siri_jax.data import arithmetic
 from siri_jax.rollout import engines, http_client, server_pool, vllm
+from siri_jax.runtime import exit_status
 
 pytestmark = pytest.mark.faults
 
@@ -294,12 +294,12 @@ def test_a_run_trains_on_servers_and_ends_with_a_status_where_none_is_left(
     )
     run = tmp_path / 'run'
     more = '--config.total_steps=4'
-    assert launch.here(run, cache, *told, more) == main.DONE
+    assert launch.here(run, cache, *told, more) == exit_status.DONE
     assert fake.label.endswith(':4')
   assert len(launch.records(run, 'metrics')) == 4
   capsys.readouterr()
   more = '--config.total_steps=6'
-  assert launch.here(run, cache, *told, more) == main.UNSERVED
+  assert launch.here(run, cache, *told, more) == exit_status.UNSERVED
   said = capsys.readouterr().out
   assert f'{fake.url}/weight_info cannot be reached' in said
   assert 'start it again' in said

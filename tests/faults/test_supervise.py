@@ -11,8 +11,7 @@ import attempt
 import launch
 import pytest
 
-from siri_jax import main
-from siri_jax.runtime import watchdog
+from siri_jax.runtime import exit_status, watchdog
 from tools import soak
 
 pytestmark = pytest.mark.faults
@@ -58,7 +57,7 @@ def test_a_supervised_run_ends_as_an_unbroken_one(whole, tmp_path, cache, tell):
   pipe.unlink()
   assert launch.wait_for(supervisor, lambda: launch.lines(run, 'metrics') >= 8)
   os.kill(holder(run), signal.SIGKILL)
-  assert supervisor.wait() == main.DONE, (tmp_path / 'said').read_text()
+  assert supervisor.wait() == exit_status.DONE, (tmp_path / 'said').read_text()
   told = (tmp_path / 'said').read_text()
   assert 'no progress for 25 s' in told
   assert 'status 4; restart 1 of 2' in told

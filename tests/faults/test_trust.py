@@ -8,8 +8,7 @@ import sys
 import launch
 import pytest
 
-from siri_jax import main
-from siri_jax.runtime import credentials, run_folder
+from siri_jax.runtime import credentials, exit_status, run_folder
 from siri_jax.runtime import files as disk
 
 # ml_collections loads a config in an old way.
@@ -35,7 +34,7 @@ def test_what_looks_like_a_key_is_refused_and_not_shown(
 ):
   run = tmp_path / 'run'
   more = f'--config.cache_dir={tmp_path}/with {key}'
-  assert launch.here(run, cache, more) == main.REFUSED
+  assert launch.here(run, cache, more) == exit_status.REFUSED
   said = capsys.readouterr().err
   assert 'cache_dir holds what looks like a key' in said
   assert key not in said

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import tabulate
 
-from configs import base
+from siri_jax.config import base
 from siri_jax.grading.pool import Graders
 
 DATA = pathlib.Path(

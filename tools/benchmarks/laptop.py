@@ -6,7 +6,8 @@ python tools/benchmarks/laptop.py [--systems siri_jax trl tunix]
 The job is tools/benchmarks/peers/job.py; how each of them runs it stands beside
 it. Each gets an environment of its own under .bench (gigabytes, made once) and
 starts cold, one after the other. One that fails becomes a row that says why.
-Prints a table and writes .bench/results.json; .bench/logs has what the systems said.
+Prints a table and writes .bench/results.json; .bench/logs has what the systems
+said.
 Wants Python 3.11 or 3.12 and a machine that does nothing else meanwhile.
 """
 

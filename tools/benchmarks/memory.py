@@ -28,10 +28,9 @@ import jax
 import jax.numpy as jnp
 import tabulate
 
-from configs import base
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.config import memory
+from siri_jax.config import base, memory
 from siri_jax.config import recipe as blueprint
 from siri_jax.models import attention, flops, logprobs, qwen2, sharding
 from siri_jax.runtime import xla_flags

@@ -26,11 +26,11 @@ from absl import flags
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
 from siri_jax.data import load
-from siri_jax.main import DONE, refuse
 from siri_jax.models import hf_names, qwen2
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
+from siri_jax.runtime.exit_status import DONE, refuse
 
 WRITTEN = ('export', 'write', 'digest')  # What a Publisher times of itself.
 CHUNK = 2**24  # Bytes of a plain write or read.
@@ -38,7 +38,7 @@ CHUNK = 2**24  # Bytes of a plain write or read.
 
 def main(argv):
   """Prints the table; returns the exit status."""
-  asked = command_line.parse(argv, define)
+  asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
   faults = [*asked.faults, *plans.faults(asked.config)]

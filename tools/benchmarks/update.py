@@ -146,9 +146,8 @@ def prepared(flags):
   import jax
   import jax.numpy as jnp
 
-  from configs import base
   from siri_jax.algorithm import packing
-  from siri_jax.config import plan
+  from siri_jax.config import base, plan
   from siri_jax.config import recipe as blueprint
   from siri_jax.models import attention, flops, sharding
   from tools.benchmarks import full_size

@@ -69,7 +69,7 @@ next bottom.
 """
 
 # %%
-schedule.draw(schedule.every(lines, PERIOD))
+schedule.draw(cost_table.every(lines, PERIOD))
 
 # %% [markdown]
 """
@@ -98,7 +98,7 @@ is this notebook:
 
 # %%
 settings = dict(low=LOW, high=HIGH, period=PERIOD)
-shapes = schedule.every({**lines, '__main__:sawtooth': settings}, PERIOD)
+shapes = cost_table.every({**lines, '__main__:sawtooth': settings}, PERIOD)
 schedule.draw({name: shapes[name] for name in ('cosine', '__main__:sawtooth')})
 
 # %% [markdown]
@@ -185,7 +185,7 @@ The wait is in decoding steps, each sample having a slot of its own.
 def shares(name):
   """What a cycle of each schedule costs, % of the highest cap throughout."""
   low, high, period = CYCLES[name]
-  shapes = schedule.every(schedule_presets.lines(low, high, period), period)
+  shapes = cost_table.every(schedule_presets.lines(low, high, period), period)
   whole = cost_model.of(LENGTHS[name], np.full(period, high), **SETTINGS[name])
   return {
     label: 100
@@ -242,7 +242,7 @@ times; the dot is the assumption above.
 # %%
 natural = paper.natural_kw
 scales = np.geomspace(0.25, 4, 25)
-shapes = schedule.every(lines, PERIOD)
+shapes = cost_table.every(lines, PERIOD)
 shapes = {label: caps for label, caps in shapes.items() if np.ptp(caps)}
 scaled = [
   cost_model.lognormal(mean=x * natural.mean, median=x * natural.median)

@@ -57,7 +57,7 @@ matplotlib.rcParams['figure.dpi'] = 160
 ## The runs
 
 21 runs: 7 arms, 3 seeds. They are shipped small (settings, metrics,
-evaluations, no checkpoints; `tools/notebooks/keep_small.py`). `AGAIN = True`
+evaluations, no checkpoints; `tools/keep_small.py`). `AGAIN = True`
 runs all of it anew: about 40 minutes on 2 cores, and it goes on where it was
 interrupted.
 """

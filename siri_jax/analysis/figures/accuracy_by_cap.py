@@ -1,9 +1,5 @@
-"""Accuracy as a function of the cap, drawn from evaluations and from runs.
+"""Accuracy as a function of the cap, drawn from evaluations and from runs."""
 
-python -m siri_jax.analysis.figures.accuracy_by_cap FOLDER [...] --out=FOLDER
-"""
-
-import argparse
 import pathlib
 
 import numpy as np
@@ -188,18 +184,3 @@ def _name(ax, name):
   ax.set_xlabel('cap, tokens')
   ax.set_xlim(left=0)
   ax.set_ylim(bottom=0)
-
-
-def main(argv=None):
-  """Draws the evaluations that the command line names."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('folders', nargs='+', metavar='FOLDER')
-  parser.add_argument('--out', default='.', help='where caps.png goes')
-  args = parser.parse_args(argv)
-  if wrong := paper_table.faults(args.folders):
-    parser.error('; '.join(wrong))
-  print(save(args.out, args.folders))
-
-
-if __name__ == '__main__':
-  main()

@@ -1,9 +1,5 @@
-"""A run's picture: cap, length, accuracy and entropy against the step.
+"""A run's picture: cap, length, accuracy and entropy against the step."""
 
-python -m siri_jax.analysis.figures.overview runs/quickstart [...]
-"""
-
-import argparse
 import pathlib
 
 from siri_jax.analysis import runs, seeds
@@ -38,18 +34,3 @@ def save(folder):
   path = pathlib.Path(folder) / 'picture.png'
   files.write_atomically(path, style.png(draw(runs.read(folder))))
   return path
-
-
-def main(argv=None):
-  """Draws the runs that the command line names."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('folders', nargs='+', metavar='RUN')
-  try:
-    for folder in parser.parse_args(argv).folders:
-      print(save(folder))
-  except (OSError, ValueError) as error:
-    parser.error(str(error))
-
-
-if __name__ == '__main__':
-  main()

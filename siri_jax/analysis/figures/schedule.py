@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from siri_jax import plugins
 from siri_jax.algorithm import phases
 from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import style
@@ -39,37 +38,6 @@ def draw(caps):
   axes[0, 0].set_xlim(-0.02 * last, 1.02 * last)
   style.legend(fig, axes.flat)
   return fig
-
-
-def every(lines, steps):
-  """The caps of every schedule that there is.
-
-  Args:
-    lines: dict schedule -> its settings.
-    steps: how many, from 0.
-  Returns:
-    dict schedule -> int [steps], tokens, in the order of the schedules' file.
-  Raises:
-    ValueError: a schedule has no line, or settings that it does not take;
-      all at once.
-  """
-  import jax  # Takes a second and a device, which no other figure needs.
-
-  names = plugins.names('schedule')
-  wrong = [
-    f'schedule {n} has no line in siri_jax/algorithm/schedule_presets.py'
-    for n in names
-    if n not in lines
-  ]
-  for name in lines:
-    wrong += plugins.faults('schedule', name, lines[name])
-  if wrong:
-    raise ValueError('\n'.join(wrong))
-  at = np.arange(steps, dtype=np.int32)
-  return {
-    name: np.asarray(jax.vmap(plugins.find('schedule', name, lines[name]))(at))
-    for name in dict.fromkeys([*names, *lines])
-  }
 
 
 def of_runs(runs):

@@ -1,6 +1,6 @@
 """Copies an ablation small enough to go with a notebook.
 
-  python -m tools.notebooks.keep_small runs/shapes FOLDER [--texts=ARM]
+  python -m tools.keep_small runs/shapes FOLDER [--texts=ARM]
 
 Kept of each run: settings, evaluations, the metrics that figures read, and by
 problem the samples of four evaluations (start, first and last compressed,

@@ -1,6 +1,6 @@
 """Runs the notebooks' scripts from top to bottom and writes the .ipynb of each.
 
-  python -m tools.notebooks.make_notebooks [NAME ...]
+  python -m tools.make_notebooks [NAME ...]
 
 A notebook's source is the percent script tools/notebooks/NAME.py; its .ipynb
 carries the outputs and is never edited by hand. One that says the same gives
@@ -21,7 +21,7 @@ from traitlets import config
 
 from siri_jax.runtime import files
 
-FOLDER = pathlib.Path(__file__).parent
+FOLDER = pathlib.Path(__file__).parent / 'notebooks'
 CELL_SECS = 600  # That one cell may take.
 METADATA = {
   'kernelspec': {

@@ -1,0 +1,61 @@
+"""Runs a grid of settings, one process a run, and compares what comes out.
+
+  python -m siri_jax.commands.ablate --config=configs/quickstart.py \\
+    --out=runs/shapes --axis=schedule=cosine,stair,constant \\
+    --axis=seed=0,1,2 [--jobs=N] [--grid=FILE.json] \\
+    [--config.KEY=VALUE ...] [--past=RUN --step=STEP] \\
+    [--executor=slurm --partition=NAME --gpus=8 --hours=48]
+
+From Python, siri_jax.experiments.ablate.ablate returns the table.
+The same command goes on with what is not finished. Exit status 0 when all
+runs are, 1 when some failed, 2 refused, 128 + n ended by signal n.
+"""
+
+import argparse
+import sys
+
+from siri_jax.analysis import ablation_table
+from siri_jax.experiments import ablate, grid
+from siri_jax.runtime import stopwatch
+from siri_jax.runtime.exit_status import refuse
+
+
+def main(argv):
+  """Ablates as the command line asks, and returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--config', required=True, help='FILE.py or FILE.py:ARG')
+  parser.add_argument('--out', required=True, help='folder of the ablation')
+  parser.add_argument('--axis', action='append', default=[], help='KEY=V,V,...')
+  parser.add_argument('--grid', help='JSON file of axes')
+  parser.add_argument('--past', help='a run that all branch off from')
+  parser.add_argument('--step', type=int, help='... after so many updates')
+  parser.add_argument('--executor', default='here', choices=ablate.EXECUTORS)
+  parser.add_argument('--jobs', type=int, default=0, help='at once, here')
+  parser.add_argument('--partition', default='', help="Slurm's")
+  parser.add_argument('--gpus', type=int, default=0, help='of a job')
+  parser.add_argument('--cpus', type=int, default=8, help='of a job')
+  parser.add_argument('--hours', type=float, default=24.0, help='of a job')
+  asked, words = parser.parse_known_args(argv)
+  if (asked.past is None) != (asked.step is None):
+    parser.error('--past=RUN and --step=STEP go together')
+  try:
+    axes = dict(map(grid.axis, asked.axis))
+    frame = ablate.ablate(
+      asked.config,
+      {**(grid.read(asked.grid) if asked.grid else {}), **axes},
+      asked.out,
+      overrides=grid.overrides(words),
+      past=(asked.past, asked.step) if asked.past else None,
+      **{name: getattr(asked, name) for name in ablate.PLACE},
+    )
+  except ValueError as error:
+    return refuse(str(error).splitlines(), asked.out)
+  except stopwatch.StopAsked as stop:
+    print('saved; the same command goes on')
+    return 128 + stop.args[0]
+  print(ablation_table.text(frame), ablation_table.NOTES, sep='\n\n')
+  return int('why' in frame)
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

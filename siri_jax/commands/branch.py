@@ -1,0 +1,36 @@
+"""Starts a run from a checkpoint of another, with other settings.
+
+  python -m siri_jax.commands.branch RUN --step=54 --out=runs/branch \\
+    [--config.schedule=stair --config.KEY=VALUE ...]
+
+Makes the new folder and prints the command that goes on in it; RUN may still
+be going on. RUN.json says where it came from, so that figures show both.
+"""
+
+import argparse
+import shlex
+import sys
+
+from siri_jax.experiments import branch, grid
+from siri_jax.runtime.exit_status import refuse
+
+
+def main(argv):
+  """Makes a branch and returns the exit status."""
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('run', help='folder of the run to branch off from')
+  parser.add_argument('--step', type=int, required=True, help='updates done')
+  parser.add_argument('--out', required=True, help='the new folder')
+  asked, words = parser.parse_known_args(argv)
+  try:
+    overrides = grid.overrides(words)
+    arguments = branch.branch(asked.run, asked.step, overrides, asked.out)
+  except ValueError as error:
+    return refuse(str(error).splitlines(), asked.out)
+  print(f'{asked.out} is made; go on with')
+  print('python -m siri_jax.main', shlex.join(arguments))
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""Prints the table of runs, of an ablation, or of evaluations.
+
+  python -m siri_jax.commands.table RUN [RUN ...]
+  python -m siri_jax.commands.table ABLATION [--at=STEP] [--set=NAME]
+  python -m siri_jax.commands.table EVALUATION [...] [--paper=1.5B]
+
+The kind of the folder decides: a run has RUN.json, an ablation ablation.json,
+an evaluation a results.json for each set. Of one run, the table shows the runs
+of the same config beside it.
+"""
+
+import argparse
+import pathlib
+import sys
+
+from siri_jax.analysis import ablation_table, paper_table, run_table
+from siri_jax.runtime.exit_status import DONE, refuse
+
+
+def main(argv):
+  """Prints the table of the folders named and returns the exit status."""
+  parser = argparse.ArgumentParser(
+    prog='siri-jax table', description=__doc__.splitlines()[0]
+  )
+  add = parser.add_argument
+  add('folders', nargs='+', metavar='FOLDER', help='of one kind')
+  add('--style', default='simple', help="of tabulate: 'github', 'latex', ...")
+  add('--at', type=int, help='an ablation: updates done; default: the end')
+  add('--set', help='an ablation: the held-out set; default: the first')
+  add('--paper', choices=paper_table.ROWS, help="the paper's rows beside")
+  args = parser.parse_args(argv)
+  try:
+    print(text(args))
+  except (OSError, ValueError) as error:
+    return refuse(str(error).splitlines(), ' '.join(args.folders))
+  return DONE
+
+
+def text(args):
+  """The table of the folders' kind.
+
+  Raises:
+    ValueError, OSError: a folder is of no known kind or cannot be read.
+  """
+  first = pathlib.Path(args.folders[0])
+  if (first / 'ablation.json').exists():
+    if len(args.folders) > 1:
+      raise ValueError('an ablation is compared by itself: name one folder')
+    arms = ablation_table.read(first)
+    frame = ablation_table.compared(arms, args.at, args.set)
+    return f'{ablation_table.text(frame, args.style)}\n\n{ablation_table.NOTES}'
+  if (first / 'RUN.json').exists():
+    beside = run_table.beside(first) if len(args.folders) == 1 else []
+    return run_table.text([*args.folders, *beside], args.style)
+  if faults := paper_table.faults(args.folders):
+    raise ValueError('\n'.join(faults))
+  return paper_table.text(args.folders, args.paper, args.style)
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,171 @@
+"""Every setting there is, with its unit and where its value comes from.
+
+A run's file derives from this one only and says what differs. The values here
+are the paper's (SIRI, arXiv 2509.25176) where it states one; else those of
+its siblings, named beside the setting: VeRL, on which SIRI is built,
+DeepScaleR (same data), AdaptThink (same laboratory). [open] marks what the
+paper leaves open. Change a value on the command line: --config.group=16.
+"""
+
+from ml_collections import config_dict
+
+
+def get_config():
+  c = config_dict.ConfigDict()
+  # The run.
+  c.seed = 0  # Every draw is a function of it and of the step.
+  c.total_steps = 1920  # GRPO steps: three cycles of 640 (paper, 5.1).
+  c.cache_dir = 'runs/cache'  # Folder of compiled programs and warm starts.
+  c.writers = ('tensorboard',)  # Views of metrics.jsonl; 'wandb' by name.
+  c.stall_secs = 1800.0  # Without progress, until the watchdog ends the run.
+  c.hosts_kw = config_dict.create(
+    count=1,  # Processes, one a host; 1: no others.
+    coordinator='',  # HOST:PORT of the first one; '': Slurm or Open MPI tells.
+    index=-1,  # Of this process, where no cluster tells it: 0 is the first.
+  )
+  c.stop_secs = 100.0  # From TERM to the end at most; some clouds give 120.
+
+  # The problems.
+  c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
+  c.task_kw = config_dict.create(
+    train='',  # Path of the training problems, JSONL.
+    evals=dict(aime24='', aime25='', amc='', math500=''),  # Paths; '': none.
+    tokenizer='',  # Path of a tokenizer folder; the model's own will do.
+    # [open]: DeepScaleR's, scripts/data/deepscaler_dataset.py.
+    instruction=(
+      "{problem} Let's think step by step and output the final answer within "
+      '\\boxed{}.'
+    ),
+  )
+  c.max_prompt = 1024  # Tokens; longer prompts are dropped [open]: siblings.
+  c.rule = 'deepscaler'  # Grading rule [open]: DeepScaleR's, text after the
+  # first </think>, last \boxed{}; an unfinished thought scores 0.
+  c.rule_kw = config_dict.create(
+    kind='continuation',  # Of a thought that the prompt has opened.
+    verify_kw=dict(),  # math-verify's options that differ from its own.
+  )
+  c.grader_workers = 2  # Processes.
+  c.grader_secs = 5.0  # Seconds one answer may take, then the worker dies.
+  c.grader_memory_gb = 4.0  # Address space of one worker, GiB.
+
+  # The policy.
+  c.policy = 'pretrained'  # From model_path; 'fresh' and 'warm_started' take
+  # their shape from model_kw.
+  c.model_path = ''  # Hugging Face folder (config.json, *.safetensors).
+  c.model_kw = config_dict.create(
+    layers=2,  # Blocks.
+    dim=128,  # Width of the residual stream.
+    heads=4,  # Query heads.
+    kv_heads=2,  # Key-value heads.
+    head_dim=32,  # Width of a head; vLLM serves 32 and more on the CPU.
+    mlp=384,  # Width of the SwiGLU.
+    rope_theta=10000.0,  # R1-Distill-Qwen's.
+    norm_eps=1e-6,  # Qwen2's.
+    tied=False,  # Whether the head is the embedding; R1-Distill: untied.
+  )
+  c.warm_kw = config_dict.ConfigDict()  # Settings of the supervised start.
+  c.compute_dtype = 'bfloat16'  # Master parameters are float32 always.
+  c.remat = ''  # What the backward pass works out again, qwen2.REMAT; '': the
+  # least for which an update fits device_gb, products at most being kept.
+  c.device_gb = 80.0  # Memory of a device, GB: an H100's.
+  c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
+
+  # The cap.
+  c.schedule = 'cosine'  # Step -> most new tokens (paper, 4.2).
+  c.schedule_kw = config_dict.create(low=8192, high=16384, period=640, phase=0)
+  c.natural_kw = config_dict.create(  # What --dry_run takes responses for that
+    mean=9498.0,  # have no cap, tokens: lognormal, with 8,449 as their mean at
+    median=7434.0,  # 16,384, as AMC's in Table 1; the deviation 0.7 is ours.
+  )
+  c.cap_at = 'sampler'  # max_tokens = floor(L(t)) [open]: VeRL. 'reward'
+  # samples to the schedule's highest cap and clips for the reward.
+
+  # Sampling.
+  c.sampler = 'embedded'  # Engine, siri_jax/rollout/engines.py.
+  c.sampler_kw = config_dict.create(
+    slots=64,  # Sequences decoded, or asked for, at a time.
+    stretch=128,  # Decoding steps of 'embedded' between two looks of the host.
+  )
+  c.server_kw = config_dict.create(  # Of sampler='vllm' and its servers.
+    urls=('http://127.0.0.1:8000',),  # Their addresses.
+    folder='/dev/shm/siri_jax',  # Pushed weights; every server reads it too.
+    patience_secs=300.0,  # Without a token, until requests are broken off.
+    push_secs=600.0,  # Without an answer, until an update is given up.
+    told=0.05,  # Share of prompts with the sampler's log-probabilities; ours.
+    tensor=1,  # Devices that a model is cut over, and
+    data=1,  # copies of the model, in a server that serve_policy starts.
+    memory=0.9,  # Share of a device that such a server takes; vLLM's.
+    sleep=0,  # 1: servers give up their devices' memory while none samples.
+  )
+  c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
+  c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
+  c.temperature = 1.0  # Paper, 5.1.
+  c.top_p = 1.0  # Off [open]: VeRL.
+  c.top_k = 0  # Off [open]: VeRL.
+  c.ahead = 0  # Steps that sampling runs ahead of training. SIRI is on-policy;
+  # 1 trains on samples one update old, and a resumed run differs from it.
+  c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
+  c.collect_kw = config_dict.ConfigDict()
+
+  # The algorithm.
+  c.reward = 'length_capped'  # Paper, 4.1. Overlong buffer off [open].
+  c.reward_kw = config_dict.ConfigDict()
+  c.advantage = 'mean_std'  # Unbiased deviation [open]: VeRL.
+  c.advantage_kw = config_dict.create(eps=1e-6)  # Reward units [open]: VeRL.
+  c.loss = 'clip_higher'  # No KL, no dual clip, no entropy bonus [open].
+  c.loss_kw = config_dict.create(low=0.2, high=0.28)  # Paper, after DAPO.
+  c.aggregation = 'sequence_mean'  # As printed; VeRL's default: token_mean.
+  c.aggregation_kw = config_dict.ConfigDict()
+  c.minibatches = 2  # Optimiser steps an epoch [open]: DeepScaleR, Laser.
+  c.epochs = 1  # Passes over a batch [open]: 1 everywhere.
+
+  # The optimiser: AdamW [open]: VeRL.
+  c.learning_rate = 1e-6  # Constant; paper, 5.1.
+  c.warmup_steps = 0  # Optimiser steps.
+  c.adam_b1 = 0.9
+  c.adam_b2 = 0.999
+  c.adam_eps = 1e-8
+  c.weight_decay = 0.01
+  c.clip_norm = 1.0  # Global norm of the gradient.
+  c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
+
+  # Alarms, in events.jsonl and on the terminal; none of them ends a run. All
+  # but the window are limits of ours, far from what healthy runs show.
+  c.alarms_kw = config_dict.create(
+    window=10,  # Steps of a mean.
+    cut=0.8,  # Share of responses that the cap cuts.
+    idle=0.95,  # Share of groups of equal rewards.
+    ungraded=0.01,  # Share of answers that a grader did not survive.
+    gap=0.1,  # Mean |sampler's - trainer's log-probability|, nats a token.
+    gap_growth=3.0,  # Times, from one window to the next.
+    entropy=0.01,  # Least, nats a token.
+    ratio=100.0,  # Largest of a token's probabilities within a step.
+    spike=10.0,  # Times the largest loss, gradient or length of the window.
+  )
+
+  # The layout of an update. None of these changes the result.
+  c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
+  c.micro_rows = 1  # Rows of one forward and backward pass.
+  c.head_chunk = 1024  # Tokens of a device whose logits exist at one time.
+  c.mesh_kw = config_dict.create(data=1, fsdp=1, tensor=1)  # Devices an axis.
+  c.gather = 'layer'  # Parameters are made whole a layer at a time (full
+  # sharding), or all of them once an 'update' (sharded optimiser state alone).
+
+  # Cadence: steps; 0 is never. Schedule extrema and the end always count.
+  c.eval_every = 20  # [open]: DeepScaleR 10 to 20.
+  c.checkpoint_every = 20  # [open]: DeepScaleR 10 to 20.
+  c.keep_checkpoints = 3  # Newest ones; those at extrema stay too,
+  c.keep_every = 160  # and those at multiples of so many steps; 0: none.
+  c.rollouts_every = 20  # Steps whose samples are written with their text.
+  c.picture_every = 20  # Steps between two drawings of the run.
+
+  # Evaluation (paper, 5.1).
+  c.eval_samples = 32  # A problem in training.
+  c.table_samples = (
+    64  # A problem for the table of siri_jax.evaluation.evaluate,
+  )
+  c.table_caps = 64  # and points of its accuracy by cap; ours.
+  c.eval_temperature = 0.6
+  c.eval_top_p = 1.0  # [open].
+  c.eval_cap = 16384  # Most new tokens, thinking and answer.
+  return c
