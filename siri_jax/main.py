@@ -16,9 +16,9 @@ import sys
 
 import jax
 
-from siri_jax import build, trainer
-from siri_jax.analysis import run_table, runs
-from siri_jax.config import command_line, dry_run, schema
+from siri_jax import api, build, trainer
+from siri_jax.analysis import run_table
+from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.models.hf import config as hf_config
@@ -62,30 +62,13 @@ def main(argv):
     return team.end(lead(asked, team) if team.first else follow(asked, team))
 
 
-def prepared(c):
-  """(plan, task, prompts that are too long) of a config.
-
-  Raises:
-    ValueError: all that is wrong with the config and its files.
-  """
-  try:
-    plan = plans.make(c)
-  except plans.RefusedError as error:
-    faults = [*error.faults, *load.faults(c)]
-    raise ValueError('\n'.join(faults)) from error
-  return plan, *load.checked(c)
-
-
 def show(asked):
   """Prints what a run would be, and returns the exit status."""
   try:
-    plan, task, dropped = prepared(asked.config)
-    shape = initial.shape_of(plan.c, task.vocab)
-    run = asked.flags.natural_lengths
-    sampled = runs.sampled_lengths(run) if run else None
-    print(dry_run.text(plan, task, dropped, shape, sampled))
+    print(api.dry_run(asked.config, asked.flags.natural_lengths))
+    plan, task, _ = api.prepare(asked.config)
     try:
-      initial.refuse_unfit(plan.c, shape)
+      initial.refuse_unfit(plan.c, initial.shape_of(plan.c, task.vocab))
     except hf_config.FolderError as error:  # A plan needs the shape alone.
       print(f'WARNING: a run would be refused:\n{error}')
   except (ValueError, OSError) as error:
@@ -108,7 +91,7 @@ def lead(asked, team):
   """A run in its only process, or in the first; returns the exit status."""
   try:
     team.meet(distributed.START, alike(asked))
-    plan, task, dropped = prepared(asked.config)
+    plan, task, dropped = api.prepare(asked.config)
     folder = build.open_folder(
       asked.workdir,
       plan.c,
@@ -130,7 +113,7 @@ def follow(asked, team):
     with contextlib.ExitStack() as stack:
       try:
         team.meet(distributed.START, alike(asked))
-        plan, task, _ = prepared(asked.config)
+        plan, task, _ = api.prepare(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)
         parts = build.followed(

@@ -34,7 +34,7 @@ def made(whole, tmp_path_factory):
   """A branch of the undisturbed run, under a constant cap, and its command."""
   folder = tmp_path_factory.mktemp('branch') / 'run'
   before = bytes_of(whole)
-  words = branch.branch(whole, STEP, {'schedule': 'constant'}, folder)
+  words = branch.branch(whole, STEP, {'schedule': 'constant'}, folder).arguments
   assert bytes_of(whole) == before
   return folder, words
 

@@ -162,6 +162,7 @@ def test_jit_appears_in_compiled_alone():
 # folder.
 LAYERS = """
 main commands
+api
 trainer
 evaluation experiments
 build
@@ -188,6 +189,7 @@ def room_of(name):
 
 @pytest.mark.parametrize(
   'path',
+  # siri_jax/__init__.py loads the API on first use.
   [p for p in modules_of('siri_jax') if name_of(p) != 'siri_jax'],
   ids=str,
 )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import html
 import json
 import pathlib
 import zlib
@@ -12,6 +13,9 @@ import tqdm
 
 from siri_jax.analysis import validate
 from siri_jax.runtime import files
+
+# Columns of eval.jsonl that a run shows in a notebook.
+SHOWN = ['set', 'step', 'kind', 'accuracy', 'length', 'truncated_frac']
 
 
 class Past(NamedTuple):
@@ -53,6 +57,20 @@ class Run:
   def name(self):
     """The folder's own name."""
     return self.path.resolve().name
+
+  @property
+  def evaluations(self):
+    """The records of eval.jsonl as a DataFrame, a set and point a row."""
+    import pandas as pd  # Takes as long to import as all the rest.
+
+    return pd.DataFrame(self.evals)
+
+  def _repr_html_(self):
+    """The evaluations as a small table, for notebooks."""
+    shown = self.evaluations.reindex(columns=SHOWN).round(4)
+    done = steps_done(self.path)
+    title = f'{html.escape(self.name)}: {done} steps'
+    return f'<b>{title}</b>{shown.to_html(index=False)}'
 
   @property
   def short(self):

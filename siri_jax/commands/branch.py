@@ -24,11 +24,11 @@ def main(argv):
   asked, words = parser.parse_known_args(argv)
   try:
     overrides = grid.overrides(words)
-    arguments = branch.branch(asked.run, asked.step, overrides, asked.out)
+    made = branch.branch(asked.run, asked.step, overrides, asked.out)
   except ValueError as error:
     return refuse(str(error).splitlines(), asked.out)
   print(f'{asked.out} is made; go on with')
-  print('python -m siri_jax.main', shlex.join(arguments))
+  print('python -m siri_jax.main', shlex.join(made.arguments))
   return 0
 
 

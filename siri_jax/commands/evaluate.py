@@ -13,19 +13,16 @@ command goes on where it was ended, and comes out the same. Exit status as
 siri_jax.main's.
 """
 
-import contextlib
 import pathlib
 import sys
 
 from absl import flags
 
-from siri_jax import build
 from siri_jax.analysis import paper_table
 from siri_jax.analysis.figures import accuracy_by_cap
 from siri_jax.config import command_line
-from siri_jax.config import plan as plans
-from siri_jax.evaluation import evaluate, weights
-from siri_jax.runtime import run_folder, stopwatch, terminal, xla_flags
+from siri_jax.evaluation import evaluate
+from siri_jax.runtime import stopwatch, terminal
 from siri_jax.runtime.exit_status import DONE, refuse
 
 
@@ -61,62 +58,38 @@ def main(argv):
   asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
-  out = pathlib.Path(asked.flags.out or f'{asked.workdir}/evaluations')
-  with contextlib.ExitStack() as stack:
-    jobs, faults = prepared(asked, out, stack)
-    if asked.faults or faults:
-      return refuse([*asked.faults, *faults], asked.source)
-    xla_flags.set_up(asked.config.cache_dir)
-    screen = stack.enter_context(terminal.Terminal(0))
-    signals = stack.enter_context(
-      stopwatch.Signals(screen.say, secs=asked.config.stop_secs)
-    )
+  request, against = request_of(asked), asked.flags.against
+  faults = [f'--against={each}' for each in paper_table.faults(against)]
+  faults = [*asked.faults, *evaluate.find(request)[1], *faults]
+  if faults:
+    return refuse(list(dict.fromkeys(faults)), asked.source)
+  with terminal.Terminal(0) as screen:
     try:
-      graders = stack.enter_context(build.graders_of(asked.config))
-      for job in jobs:
-        evaluate.measure(job, graders, screen, signals)
+      measured = evaluate.evaluate(request, screen)
     except stopwatch.StopAsked as stop:
       screen.say('every finished problem is kept; the same command goes on')
       return 128 + stop.args[0]
     except (ValueError, OSError) as error:
-      return refuse(str(error).splitlines(), out)
-    shown = [*asked.flags.against, *(out / job.weights.name for job in jobs)]
-    screen.say(paper_table.save(out, shown, asked.flags.paper))
-    screen.say(
-      f'{accuracy_by_cap.save(out, shown)} shows accuracy at every cap'
-    )
+      return refuse(str(error).splitlines(), request.out)
+    shown = [*against, *measured]
+    screen.say(paper_table.save(request.out, shown, asked.flags.paper))
+    caps = accuracy_by_cap.save(request.out, shown)
+    screen.say(f'{caps} shows accuracy at every cap')
   return DONE
 
 
-def prepared(asked, out, stack):
-  """(jobs, faults): what is to be measured, checked before it takes time."""
-  c, faults, found = asked.config, [], []
-  if asked.flags.samples:
-    c.table_samples = asked.flags.samples
-  for word in dict.fromkeys(asked.flags.weights):
-    try:
-      each = weights.find(c, word, asked.workdir)
-      plans.make(each.c)
-      found.append((each, evaluate.held_out_task(each.c, asked.flags.sets)))
-    except plans.RefusedError as error:
-      faults += error.faults
-    except (ValueError, OSError) as error:
-      faults += str(error).splitlines()
-  faults += [
-    f'--against={each}' for each in paper_table.faults(asked.flags.against)
-  ]
-  if faults or asked.faults:
-    return [], list(dict.fromkeys(faults))
-  try:
-    jobs = [
-      evaluate.Job(
-        each, task, evaluate.folders_of(out, each, task, asked, stack)
-      )
-      for each, task in found
-    ]
-  except (ValueError, OSError, run_folder.RefusedError) as error:
-    return [], str(error).splitlines()
-  return jobs, []
+def request_of(asked):
+  """The evaluate.Request of a command line."""
+  return evaluate.Request(
+    config=asked.config,
+    source=asked.source,
+    overrides=asked.overrides,
+    workdir=asked.workdir,
+    out=pathlib.Path(asked.flags.out or f'{asked.workdir}/evaluations'),
+    weights=asked.flags.weights,
+    sets=asked.flags.sets,
+    samples=asked.flags.samples,
+  )
 
 
 if __name__ == '__main__':

@@ -1,19 +1,22 @@
 """Measures policies on held-out sets, as the paper does."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
+import pathlib
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from siri_jax import context, types
+from siri_jax import build, context, types
 from siri_jax.analysis import paper_table, runs
+from siri_jax.config import plan as plans
 from siri_jax.data import load, problems
 from siri_jax.evaluation import accuracy_by_cap, weights
 from siri_jax.grading import pass_at_k
 from siri_jax.rollout import graded
-from siri_jax.runtime import files, run_folder, stopwatch
+from siri_jax.runtime import files, run_folder, stopwatch, xla_flags
 
 
 class Job(NamedTuple):
@@ -22,6 +25,86 @@ class Job(NamedTuple):
   weights: weights.Weights
   task: types.Task
   folders: dict[str, Any]  # Set -> its open run_folder.RunFolder.
+
+
+class Request(NamedTuple):
+  """Which policies to measure, on which sets.
+
+  Attributes:
+    config: ConfigDict.
+    source: the config's file, for the record.
+    overrides: settings that differ from the file, for the record.
+    workdir: the run's folder.
+    out: folder of the results.
+    weights: list of words, see weights.find.
+    sets: list of held-out sets; []: all.
+    samples: a problem; 0: table_samples.
+  """
+
+  config: Any
+  source: str
+  overrides: dict
+  workdir: str
+  out: pathlib.Path
+  weights: list
+  sets: list
+  samples: int = 0
+
+
+def evaluate(request, screen):
+  """Measures what is not measured yet; returns the folder of each policy.
+
+  Raises:
+    ValueError: every fault of the request, a line each.
+    OSError: a file cannot be read or written.
+    stopwatch.StopAsked: TERM or INT came; finished problems are kept.
+  """
+  found, faults = find(request)
+  if faults:
+    raise ValueError('\n'.join(faults))
+  c = request.config
+  with contextlib.ExitStack() as stack:
+    jobs = open_jobs(request, found, stack)
+    xla_flags.set_up(c.cache_dir)
+    signals = stack.enter_context(
+      stopwatch.Signals(screen.say, secs=c.stop_secs)
+    )
+    graders = stack.enter_context(build.graders_of(c))
+    for job in jobs:
+      measure(job, graders, screen, signals)
+  return [request.out / job.weights.name for job in jobs]
+
+
+def find(request):
+  """([(weights.Weights, types.Task)], faults) of a request."""
+  c, faults, found = request.config, [], []
+  if request.samples:
+    c.table_samples = request.samples
+  for word in dict.fromkeys(request.weights):
+    try:
+      each = weights.find(c, word, request.workdir)
+      plans.make(each.c)
+      found.append((each, held_out_task(each.c, request.sets)))
+    except plans.RefusedError as error:
+      faults += error.faults
+    except (ValueError, OSError) as error:
+      faults += str(error).splitlines()
+  return found, list(dict.fromkeys(faults))
+
+
+def open_jobs(request, found, stack):
+  """A Job for each policy found, its folders open on the stack.
+
+  Raises:
+    ValueError: a folder holds other results; says which.
+  """
+  try:
+    return [
+      Job(each, task, folders_of(request, each, task, stack))
+      for each, task in found
+    ]
+  except run_folder.RefusedError as error:
+    raise ValueError(str(error)) from error
 
 
 def held_out_task(c, names):
@@ -42,16 +125,16 @@ def held_out_task(c, names):
   )
 
 
-def folders_of(out, found, task, asked, stack):
+def folders_of(request, found, task, stack):
   """The folder of each set, opened on the stack."""
   identity = weights.identity(found)
   return {
     name: stack.enter_context(
       run_folder.RunFolder(
-        out / found.name / name,
+        request.out / found.name / name,
         settings_of(found, identity, task, name),
-        source=asked.source,
-        overrides=asked.overrides,
+        source=request.source,
+        overrides=request.overrides,
         allow_change=None,
       )
     )

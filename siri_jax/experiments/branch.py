@@ -20,15 +20,19 @@ def branch(run, step, overrides, out):
       and period.
     out: the new folder.
   Returns:
-    list: arguments of siri_jax.main that go on with it.
+    grid.Run: its config, and the arguments of siri_jax.main that go on with it.
   Raises:
     ValueError: there is no such checkpoint, it is damaged, the settings
       cannot be, or the folder is another run's; nothing is made then.
   """
   base, changes = origin(run)
-  made = grid.single(base, {**changes, **overrides}, out)
+  start = grid.parsed(base, changes, '').config
+  new = grid.settled(start, overrides)
+  if 'schedule_kw' in new:  # Another schedule: the old one's settings go.
+    changes = {k: v for k, v in changes.items() if 'schedule_kw' not in k}
+  made = grid.single(base, {**changes, **new}, out)
   begin(run, step, made.config.to_dict(), out)
-  return made.arguments
+  return made
 
 
 def origin(run):

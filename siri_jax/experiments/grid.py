@@ -60,7 +60,7 @@ def runs(base, grid, out, overrides):
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(wrong))
   axes = {axis: _labelled(axis, values) for axis, values in grid.items()}
-  start = _parsed(base, {}, '').config
+  start = parsed(base, {}, '').config
   found, wrong = [], []
   for labels in itertools.product(*axes.values()):
     chosen = dict(zip(axes, labels, strict=True))
@@ -70,7 +70,7 @@ def runs(base, grid, out, overrides):
     name = ','.join(f'{axis}={_slug(lb)}' for axis, lb in chosen.items())
     try:
       folder = pathlib.Path(out, name)
-      found.append(_run(base, _settled(start, changes), folder, chosen))
+      found.append(_run(base, settled(start, changes), folder, chosen))
     except ValueError as error:
       wrong += [f'{name}: {fault}' for fault in str(error).splitlines()]
   if wrong := wrong + _faults(found):
@@ -80,8 +80,8 @@ def runs(base, grid, out, overrides):
 
 def single(base, changes, folder):
   """One run by itself, with these settings changed; raises as `runs` does."""
-  start = _parsed(base, {}, '').config
-  run = _run(base, _settled(start, changes), pathlib.Path(folder), {})
+  start = parsed(base, {}, '').config
+  run = _run(base, settled(start, changes), pathlib.Path(folder), {})
   if wrong := _faults([run]):
     raise ValueError('\n'.join(wrong))
   return run
@@ -155,7 +155,7 @@ def _labelled(axis, values):
   return {str(value): {axis: value} for value in values}
 
 
-def _settled(start, changes):
+def settled(start, changes):
   """Changes in which a schedule that is only named has its settings line.
 
   The lowest and highest cap and the period are those of the config `start`,
@@ -179,7 +179,7 @@ def _settled(start, changes):
   return {**kept, 'schedule_kw': {**line, **own}} if line else changes
 
 
-def _parsed(base, changes, folder):
+def parsed(base, changes, folder):
   """A run's command line, as siri_jax.main reads it.
 
   Raises:
@@ -201,7 +201,7 @@ def _arguments(base, changes, folder):
 
 
 def _run(base, changes, folder, labels):
-  config = _parsed(base, changes, folder).config
+  config = parsed(base, changes, folder).config
   return Run(labels, folder, _arguments(base, changes, folder), config)
 
 

@@ -9,7 +9,7 @@ own into `RUNS`, finished or still going on, and run the page again.
 
 All of it is one command, too:
 
-    python -m siri_jax.analysis.figures.catalog RUN [RUN ...] --out=figures
+    python -m siri_jax.commands.figures RUN [RUN ...] --out=figures
     python -m siri_jax.commands.report RUN [RUN ...] --follow
 """
 

@@ -1,0 +1,234 @@
+"""The public API: what the commands do, as functions that raise.
+
+  config = siri_jax.load_config('configs/quickstart.py', schedule='stair')
+  run = siri_jax.train(config, workdir='runs/stair')
+
+Every fault is in the exception's text; nothing here parses a command line or
+returns an exit status.
+"""
+
+import contextlib
+import os
+import pathlib
+
+import pandas as pd
+
+from siri_jax import build, trainer
+from siri_jax.analysis import paper_table, runs
+from siri_jax.config import base
+from siri_jax.config import dry_run as dry_runs
+from siri_jax.config import plan as plans
+from siri_jax.data import load
+from siri_jax.evaluation import evaluate as evaluation
+from siri_jax.experiments import ablate as ablations
+from siri_jax.experiments import branch as branches
+from siri_jax.experiments import grid as grids
+from siri_jax.models.hf import initial
+from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
+
+SOURCE = '_siri_source'  # Attribute of a loaded config: the file it is from.
+
+
+def load_config(path, **settings):
+  """Reads a config file and changes settings.
+
+  Args:
+    path: 'configs/quickstart.py' or 'file.py:argument'.
+    **settings: by name; a nested one as a dict, schedule_kw={'period': 48}. A
+      schedule that is only named gets its settings for the caps at hand.
+  Returns:
+    ml_collections.ConfigDict.
+  Raises:
+    ValueError: every fault of the file and of the settings, a line each.
+  """
+  changes = {}
+  for name, value in settings.items():
+    inner = value.items() if isinstance(value, dict) else ()
+    changes |= {f'{name}.{key}': v for key, v in inner} or {name: value}
+  config = grids.single(path, changes, 'runs').config
+  object.__setattr__(config, SOURCE, path)
+  return config
+
+
+def dry_run(config, natural_lengths=''):
+  """Describes the run that a config asks for, without starting it.
+
+  Args:
+    config: ConfigDict.
+    natural_lengths: folder of a run whose samples give the lengths without a
+      cap; '': the config's natural_kw.
+  Returns:
+    str: settings, derived numbers, memory, cost and schedule.
+  Raises:
+    ValueError: every fault of the config and its files, a line each.
+    OSError: a file cannot be read.
+  """
+  xla_flags.set_up(config.cache_dir)
+  plan, task, dropped = prepare(config)
+  shape = initial.shape_of(plan.c, task.vocab)
+  sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
+  return dry_runs.text(plan, task, dropped, shape, sampled)
+
+
+def train(config, workdir, *, allow_change=()):
+  """Trains in this process; resumes if the folder is a run already.
+
+  Args:
+    config: ConfigDict.
+    workdir: the run's folder.
+    allow_change: names of settings that may differ from the folder's.
+  Returns:
+    runs.Run, the finished run.
+  Raises:
+    ValueError: every fault of the config and its files, a line each.
+    run_folder.RefusedError: the folder belongs to another run.
+    trainer.DivergedError: too many updates in a row were not finite.
+    http_client.ServerError: no server samples.
+    OSError: a file cannot be written.
+    stopwatch.StopAsked: TERM or INT came. The run is saved; the same call
+      resumes it.
+  """
+  xla_flags.set_up(config.cache_dir)
+  plan, task, _ = prepare(config)
+  source, overrides = _origin(config)
+  with contextlib.ExitStack() as stack:
+    folder = stack.enter_context(
+      build.open_folder(
+        workdir,
+        plan.c,
+        source=source,
+        overrides=overrides,
+        allow_change=allow_change,
+      )
+    )
+    screen = stack.enter_context(terminal.Terminal(plan.c.total_steps))
+    team = stack.enter_context(distributed.Alone())
+    parts = build.opened(plan, task, folder, screen, team)
+    world, state, tokens = stack.enter_context(parts)
+    trainer.train(world, state, tokens)
+  if world.signals.asked:
+    raise stopwatch.StopAsked(world.signals.asked)
+  return load_run(workdir)
+
+
+def prepare(config):
+  """Checks a config and its files.
+
+  Returns:
+    (plan.Plan, types.Task, number of prompts dropped as too long).
+  Raises:
+    ValueError: every fault of the config and its files, a line each.
+  """
+  try:
+    plan = plans.make(config)
+  except plans.RefusedError as error:
+    faults = [*error.faults, *load.faults(config)]
+    raise ValueError('\n'.join(faults)) from error
+  return plan, *load.checked(config)
+
+
+def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
+  """Measures policies on held-out sets; resumes what is unfinished.
+
+  Args:
+    config: ConfigDict.
+    workdir: the run's folder; results go to its evaluations/.
+    weights: of 'start', 'newest', a number of updates, a Hugging Face folder
+      or a server's URL.
+    sets: names of held-out sets; (): all.
+    samples: a problem; 0: table_samples.
+  Returns:
+    DataFrame, a row for each policy and set; accuracy as a fraction, length in
+    tokens.
+  Raises:
+    ValueError: every fault, a line each.
+    stopwatch.StopAsked: TERM or INT came; the same call resumes.
+  """
+  source, overrides = _origin(config)
+  request = evaluation.Request(
+    config=config.copy_and_resolve_references(),
+    source=source,
+    overrides=overrides,
+    workdir=str(workdir),
+    out=pathlib.Path(workdir, 'evaluations'),
+    weights=[str(each) for each in weights],
+    sets=list(sets),
+    samples=samples,
+  )
+  with terminal.Terminal(0) as screen:
+    folders = evaluation.evaluate(request, screen)
+  return pd.DataFrame(
+    {'weights': folder.name, 'set': name, **results}
+    for folder in folders
+    for name, results in paper_table.read(folder).items()
+  )
+
+
+def ablate(config, grid, out, **options):
+  """Runs a grid of settings, one process a run, and compares the arms.
+
+  Args:
+    config: config file, 'configs/quickstart.py' or 'file.py:argument'.
+    grid: setting -> list of values, or axis -> {label: {setting: value}}.
+    out: folder of the ablation.
+    **options: of experiments.ablate.ablate: overrides, past, executor, jobs,
+      partition, gpus, cpus, hours.
+  Returns:
+    DataFrame, an arm a row.
+  Raises:
+    ValueError: every fault of the grid, a line each; nothing has run then.
+  """
+  return ablations.ablate(config, grid, out, **options)
+
+
+def branch(run, step, out, **settings):
+  """Makes a folder that goes on from another run's checkpoint.
+
+  Args:
+    run: the other run's folder.
+    step: updates done at the checkpoint.
+    out: the new folder, for `train`.
+    **settings: that differ, as in load_config.
+  Returns:
+    ConfigDict of the new run.
+  Raises:
+    ValueError: no such checkpoint, faulty settings, or another run's folder.
+  """
+  source, _ = branches.origin(run)
+  config = branches.branch(run, step, settings, out).config
+  object.__setattr__(config, SOURCE, source)
+  return config
+
+
+def load_run(workdir):
+  """Reads a run's folder, finished or going on; see analysis.runs.Run.
+
+  Raises:
+    ValueError: it is not the folder of a run, or a file of it is damaged.
+  """
+  return runs.read(pathlib.Path(workdir))
+
+
+def plot(folders, words=None):
+  """Draws every figure that the runs have data for.
+
+  Args:
+    folders: of runs.
+    words: to count in samples; None: the usual ones.
+  Returns:
+    dict name -> matplotlib Figure.
+  Raises:
+    ValueError: a folder is not that of a run.
+  """
+  from siri_jax.analysis.figures import catalog  # It imports matplotlib.
+
+  drawn = catalog.drawn(runs.read_all(folders), words)
+  return {n: found for n, found in drawn if not isinstance(found, str)}
+
+
+def _origin(config):
+  """(config file, settings that differ from it) of a config, for RUN.json."""
+  source = getattr(config, SOURCE, os.path.relpath(base.__file__))
+  start = grids.parsed(source, {}, '').config.to_dict()
+  given = config.to_dict()
+  return source, {k: v for k, v in given.items() if start.get(k) != v}
