@@ -57,8 +57,11 @@ def parameters(c, task, shape, fresh, screen, signals):
   folder = pathlib.Path(c.cache_dir, 'warm_starts', _name(c, task, shape))
   folder.mkdir(parents=True, exist_ok=True)
   with open(folder / '.lock', 'w') as lock:
-    screen.working('waiting for the warm start of another run')
-    fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+      screen.working('waiting for the warm start of another run')
+      fcntl.flock(lock, fcntl.LOCK_EX)
     saves = checkpoint.Checkpoints(folder, keep=1)
     try:
       found = saves.restore(checkpoint.abstract(like, layout.state), screen.say)
