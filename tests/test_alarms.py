@@ -9,6 +9,7 @@ from siri_jax.runtime import alarms
 
 KW = dict(
   window=2,
+  least_steps=2,
   cut=0.5,
   idle=0.9,
   ungraded=0.01,
@@ -17,6 +18,7 @@ KW = dict(
   entropy=0.02,
   ratio=10.0,
   spike=5.0,
+  spike_floor=0.05,
 )
 CALM = dict(
   truncated_frac=0.1,
@@ -80,6 +82,14 @@ def test_a_step_far_above_all_of_the_window_before_is_a_spike():
   # Neither the first step nor the first that teaches anything is one.
   assert raised(dict(grad_norm=3.0)) == {}
   assert raised(dict(grad_norm=0.0), dict(grad_norm=3.0)) == {}
+
+
+def test_a_healthy_first_step_raises_nothing():
+  # On policy, the first loss is rounding, and few of its tokens are right.
+  first = dict(loss=1e-9, truncated_frac=0.9, zero_variance_frac=1.0)
+  assert raised(first) == {}
+  assert raised(dict(loss=1e-9), dict(loss=0.02)) == {}
+  assert set(raised(dict(loss=1e-9), dict(loss=0.2))) == {'spike'}
 
 
 def test_a_difference_that_grows_is_told_before_it_is_large():

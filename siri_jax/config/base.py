@@ -133,6 +133,7 @@ def get_config():
   # but the window are limits of ours, far from what healthy runs show.
   c.alarms_kw = config_dict.create(
     window=10,  # Steps of a mean.
+    least_steps=3,  # Steps before a mean or a spike is judged; ours.
     cut=0.8,  # Share of responses that the cap cuts.
     idle=0.95,  # Share of groups of equal rewards.
     ungraded=0.01,  # Share of answers that a grader did not survive.
@@ -141,6 +142,7 @@ def get_config():
     entropy=0.01,  # Least, nats a token.
     ratio=100.0,  # Largest of a token's probabilities within a step.
     spike=10.0,  # Times the largest loss, gradient or length of the window.
+    spike_floor=0.1,  # Least loss, KL (nats) or gradient norm of a spike; ours.
   )
 
   # The layout of an update. None of these changes the result.
@@ -161,10 +163,8 @@ def get_config():
 
   # Evaluation (paper, 5.1).
   c.eval_samples = 32  # A problem in training.
-  c.table_samples = (
-    64  # A problem for the table of siri_jax.evaluation.evaluate,
-  )
-  c.table_caps = 64  # and points of its accuracy by cap; ours.
+  c.table_samples = 64  # A problem in the table of `siri-jax evaluate`.
+  c.table_caps = 64  # Points of its accuracy by cap; ours.
   c.eval_temperature = 0.6
   c.eval_top_p = 1.0  # [open].
   c.eval_cap = 16384  # Most new tokens, thinking and answer.

@@ -171,9 +171,11 @@ INNER = {
   },
   'alarms_kw': {
     'window': _whole(1),
+    'least_steps': _whole(1),
     **dict.fromkeys(('cut', 'idle', 'ungraded'), _real(0, 1)),
     **dict.fromkeys(
-      ('gap', 'gap_growth', 'entropy', 'ratio', 'spike'), _from_zero()
+      ('gap', 'gap_growth', 'entropy', 'ratio', 'spike', 'spike_floor'),
+      _from_zero(),
     ),
   },
   'mesh_kw': {'data': _whole(1), 'fsdp': _whole(1), 'tensor': _whole(1)},

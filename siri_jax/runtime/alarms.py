@@ -1,7 +1,9 @@
-"""What in a run's records is worth a look, and what to do about it.
+"""Alarms on a run's records, with advice.
 
 A pure function of the newest records. Shares, entropy and differences are
-judged by their mean over a window, so that one odd step raises nothing.
+judged by their mean over a window, so that one odd step raises nothing, and
+only after a few steps: a run's first loss is about 0, because its policy is
+the one that sampled, so a ratio to it means nothing.
 """
 
 import math
@@ -49,6 +51,7 @@ def raised(
   records,
   *,
   window,
+  least_steps,
   cut,
   idle,
   ungraded,
@@ -57,12 +60,14 @@ def raised(
   entropy,
   ratio,
   spike,
+  spike_floor,
 ):
   """The alarms that stand after the newest record.
 
   Args:
     records: of metrics.jsonl, in order; the last 2 * window of them count.
     window: steps of a mean.
+    least_steps: steps before a mean or a spike is judged.
     cut: share of responses that the cap may cut.
     idle: share of groups that may have equal rewards.
     ungraded: share of answers that may cost a grader its life.
@@ -74,6 +79,8 @@ def raised(
     ratio: of a token's probabilities within one step, at most.
     spike: times the largest of the window before that a step's loss, KL,
       gradient or mean length may have.
+    spike_floor: the least that counts as a spike: nats of a loss or KL, norm
+      of a gradient, tokens of a length.
   Returns:
     dict: name -> what was seen and what to do.
   """
@@ -88,7 +95,7 @@ def raised(
     'gap': dict(gap=_mean(now, 'sampler_gap')),
     'entropy': dict(entropy=_mean(now, 'entropy')),
     'ratio': dict(ratio=_value(now[-1], 'ratio_max')),
-    'spike': dict(names=_spikes(now, spike), spike=spike),
+    'spike': dict(names=_spikes(now, spike, spike_floor), spike=spike),
   }
   times = _mean(now, 'sampler_gap') / (_mean(before, 'sampler_gap') or math.inf)
   seen['gap_grows'] = dict(gap=seen['gap']['gap'], times=times)
@@ -102,13 +109,16 @@ def raised(
     'ratio': seen['ratio']['ratio'] > ratio,
     'spike': seen['spike']['names'] != '',
   }
+  # A ratio of two policies is judged by its step alone.
+  enough = len(now) >= min(least_steps, window)
+  judged = stands if enough else {'ratio': stands['ratio']}
   return {
-    name: ADVICE[name].format(**seen[name]) for name, it in stands.items() if it
+    name: ADVICE[name].format(**seen[name]) for name, it in judged.items() if it
   }
 
 
-def _spikes(records, times):
-  """Names of what the last of some records has far more of than the others."""
+def _spikes(records, times, floor):
+  """Names of the SPIKES in which the last record exceeds all others."""
   *before, last = records
   names = [name for name in SPIKES if all(name in r for r in records)]
   most = {
@@ -116,7 +126,9 @@ def _spikes(records, times):
     for name in names
   }
   return ', '.join(
-    name for name in names if 0 < times * most[name] < abs(_value(last, name))
+    name
+    for name in names
+    if 0 < times * most[name] < abs(_value(last, name)) > floor
   )
 
 
