@@ -273,3 +273,13 @@ def test_without_a_server_to_be_had_continuous_integration_ends_saying_so(
   assert status == 0, output
   assert 'no such package\nSKIPPED: ' in output
   assert integrated(tested, 'false', PYTEST='3')[0] == 3
+
+
+@pytest.mark.slow
+def test_a_failed_installation_names_its_log_and_shows_its_end(bare):
+  write(bare / 'requirements-cpu.txt', './absent\n')
+  status, output = call(bare, 'quickstart.sh')
+  assert status
+  assert 'pip failed; its log is .venv.log' in output
+  assert 'absent' in output
+  assert 'absent' in (bare / '.venv.log').read_text()

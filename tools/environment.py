@@ -2,9 +2,10 @@
 
 python tools/environment.py .venv requirements-cpu.txt
 
-Standard library alone: it runs before anything is installed. A stamp in the
-folder, written last, says what the environment was made of; where it would
-say something else now, the environment is made anew.
+Uses the standard library alone: it runs before anything is installed. The stamp
+file, written last, holds the Python version and the digest of the requirements.
+If they differ from today's, the environment is made again. pip writes to a log
+file, .venv.log; the terminal shows how many packages were fetched.
 """
 
 import fcntl
@@ -17,6 +18,7 @@ import sys
 import venv
 
 STAMP = 'made-of.txt'
+TAIL = 20  # Lines of pip's log that are shown when it fails.
 
 
 def say(text):
@@ -58,6 +60,37 @@ def lock_up(lock):
     fcntl.flock(lock, fcntl.LOCK_EX)
 
 
+def run_logged(arguments, log, lock):
+  """Runs a command, its output in the log; returns its exit status.
+
+  Shows the packages fetched so far: one living line on a terminal, else a line
+  for every 20.
+  """
+  fetched, living = 0, sys.stdout.isatty()
+  with (
+    open(log, 'a') as file,
+    subprocess.Popen(
+      arguments,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+      text=True,
+      pass_fds=[lock.fileno()],
+    ) as process,
+  ):
+    for line in process.stdout:
+      file.write(line)
+      file.flush()
+      if line.startswith('Collecting '):
+        fetched += 1
+        if living:
+          print(f'\r  {fetched} packages fetched', end='', flush=True)
+        elif fetched % 20 == 0:
+          say(f'  {fetched} packages fetched')
+      elif line.startswith('Installing collected packages'):
+        say(f'{chr(13) * living}  {fetched} packages fetched; installing them')
+  return process.returncode
+
+
 def make(folder, requirements, lock):
   """Makes the environment; returns the exit status of what was run."""
   say(
@@ -68,6 +101,8 @@ def make(folder, requirements, lock):
     shutil.rmtree(folder)
   folder.mkdir()
   (folder / STAMP).write_text('unfinished\n')
+  log = pathlib.Path(f'{folder}.log')
+  log.write_text('')
   venv.create(folder, symlinks=True)
   for command in (
     ['ensurepip', '--default-pip'],
@@ -75,13 +110,11 @@ def make(folder, requirements, lock):
   ):
     # -I: packages on a PYTHONPATH must not pass for installed ones. An
     # orphan of a killed call keeps the lock, so that nobody builds beside it.
-    status = subprocess.run(
-      [folder / 'bin/python', '-I', '-m', *command],
-      check=False,
-      pass_fds=[lock.fileno()],
-    ).returncode
-    if status:
-      say(f'{command[0]} failed, see above. The next call starts over.')
+    arguments = [folder / 'bin/python', '-I', '-m', *command]
+    if status := run_logged(arguments, log, lock):
+      lines = log.read_text(errors='replace').splitlines()
+      say('\n'.join(lines[-TAIL:]))
+      say(f'{command[0]} failed; its log is {log}. The next call starts over.')
       return status
   (folder / STAMP).write_text(stamp_of(folder, requirements))
   say(f'{folder} is ready.')
