@@ -66,7 +66,7 @@ def opened(plan, task, folder, screen, team):
 
 @contextlib.contextmanager
 def followed(plan, task, path, screen, team):
-  """The same in another process than the first, as far as that is told.
+  """Opens a run in a process other than 0: no folder, graders or writers.
 
   Args:
     plan: plan.Plan.

@@ -30,7 +30,7 @@ class Bench:
   graders: Any = None
 
   def note_disagreements(self):
-    """Texts that two grading rules were of two minds about, kept to be read."""
+    """Records the responses on which the two grading rules disagree."""
     while self.graders.disagreements:
       self.folder.append('disagreements', self.graders.disagreements.popleft())
 
@@ -75,7 +75,7 @@ class World(Bench):
     self.version = version
 
   def counts(self):
-    """What befell answers and samples since the start, by name."""
+    """Grader and sampler counters since the start, by name."""
     seen = {'grader': self.graders.counts, 'sampler': self.engine.counts}
     return {
       f'{who}_{name}': count

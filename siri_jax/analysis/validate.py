@@ -92,7 +92,7 @@ def refuse_samples(path, rows):
 
 
 def _refuse_types(path, found, kinds):
-  """Raises where a file lacks what is needed of it, or has it otherwise."""
+  """Raises if a field is missing or has the wrong type."""
   wrong = [
     f'{name} is {found[name]!r:.60}' if name in found else f'lacks {name}'
     for name, kind in kinds.items()

@@ -73,10 +73,10 @@ def get_config():
   # The cap.
   c.schedule = 'cosine'  # Step -> most new tokens (paper, 4.2).
   c.schedule_kw = config_dict.create(low=8192, high=16384, period=640, phase=0)
-  c.natural_kw = config_dict.create(  # What --dry_run takes responses for that
-    mean=9498.0,  # have no cap, tokens: lognormal, with 8,449 as their mean at
-    median=7434.0,  # 16,384, as AMC's in Table 1; the deviation 0.7 is ours.
-  )
+  # Length distribution without a cap, tokens, assumed by --dry_run: lognormal.
+  # Its mean is 8,449 at a cap of 16,384, as AMC's in Table 1. Its deviation,
+  # 0.7, is ours.
+  c.natural_kw = config_dict.create(mean=9498.0, median=7434.0)
   c.cap_at = 'sampler'  # max_tokens = floor(L(t)) [open]: VeRL. 'reward'
   # samples to the schedule's highest cap and clips for the reward.
 

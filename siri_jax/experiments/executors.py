@@ -127,7 +127,8 @@ def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
     gpus_per_node=gpus,
     cpus_per_task=cpus,
     slurm_array_parallelism=len(attempts),
-    # So long before the end a job is told of it: a run needs it to save.
+    # Slurm signals the job this long before its limit, so that the run can
+    # save.
     slurm_signal_delay_s=round(attempts[0].run.config.stop_secs) + 20,
     **({'slurm_partition': partition} if partition else {}),
   )

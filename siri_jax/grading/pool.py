@@ -42,7 +42,7 @@ class Graders:
   Attributes:
     counts: since the start, how many answers were 'answers' and, of these,
       'cached' (met before), 'timeouts', 'crashes' and 'disagreements'.
-    disagreements: what `either` was of two minds about, as dicts of gold,
+    disagreements: responses that `either`'s rules judged apart: dicts of gold,
       text, extracted and why; the newest KEPT. Whoever logs them clears them.
   """
 

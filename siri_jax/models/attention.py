@@ -1,7 +1,7 @@
 """Attention over packed rows: one interface, implementations by name.
 
-Each is (q, k, v, segments) -> out: causal, and within a segment alone. What
-they give at padding, segment 0, is of no use to anybody, but finite.
+Each is (q, k, v, segments) -> out: causal, and within a segment alone.
+Outputs at padding (segment 0) are meaningless but finite.
 """
 
 import jax

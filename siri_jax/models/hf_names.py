@@ -94,7 +94,7 @@ def of_layer(layer, name):
 
 
 def sides(ours, rank):
-  """Our axes, first and one past the last, that each axis of theirs is."""
+  """For each Hugging Face axis, the range [start, stop) of our axes in it."""
   if ours == 'embed':
     return (0, 1), (1, 2)
   if ours.endswith(('norm', 'bias')):

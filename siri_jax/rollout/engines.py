@@ -45,7 +45,7 @@ class Sampler(Protocol):
   its part of the parameters, and the first alone samples.
 
   Attributes:
-    counts: since the start, what befell samples, by name; whole numbers.
+    counts: sampler counters since the start, by name; whole numbers.
   """
 
   counts: Mapping[str, int]

@@ -21,7 +21,7 @@ TOKENS = re.compile(rb'^vllm:generation_tokens_total\b.*?\s(\S+)$', re.M)
 
 
 class EndedError(Exception):
-  """The work is not wanted any more."""
+  """The client was closed during a request."""
 
 
 class Host:

@@ -27,7 +27,7 @@ ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
 
 
 class Pushed(NamedTuple):
-  """A push that lies there to be taken.
+  """A weight version on disk, ready to be loaded.
 
   Attributes:
     version: of the parameters.

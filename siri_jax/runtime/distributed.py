@@ -1,8 +1,8 @@
-"""Several processes as one run: the first decides, the others are told.
+"""Several processes as one run.
 
-Each process holds its part of every array and joins in whatever runs on all
-devices. What that is, is for the first alone to say: the others have no step,
-cap or signal of their own, and so cannot be of another mind.
+Each process holds its part of every array and takes part in each program that
+runs on all devices. Process 0 decides what runs next and broadcasts it. The
+others keep no step, cap or signal state, so they cannot disagree.
 """
 
 import contextlib

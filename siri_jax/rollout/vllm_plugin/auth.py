@@ -9,7 +9,7 @@ OPEN = ('/health',)
 
 
 class Guard:
-  """Answers 401 on every route but OPEN to who does not know the key."""
+  """Rejects requests without the API key (401), except on the OPEN routes."""
 
   def __init__(self, app):
     """Wraps the application; there is no server without a key."""

@@ -12,7 +12,7 @@ COLUMNS = {'heads': ('o',), 'mlp': ('down',)}
 
 
 def part_of(source, shape, rank, ranks):
-  """Where in a tensor of Hugging Face's all lies that a rank's loaders take.
+  """The slice of a Hugging Face tensor that a tensor-parallel rank loads.
 
   Args:
     source: hf_names.Source of the tensor.
