@@ -94,7 +94,9 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
 def test_a_cap_that_cuts_nearly_everything_raises_one_alarm(
   tmp_path, cache, tell
 ):
-  limits = tiny.get_config().alarms_kw.to_dict() | dict(cut=0.01, window=2)
+  limits = tiny.get_config().alarms_kw.to_dict() | dict(
+    cut=0.01, window=2, least_steps=1
+  )
   with tiny.opened(tmp_path, cache, alarms_kw=limits, total_steps=4) as parts:
     trainer.train(*parts)
     raised = [e for e in records(parts[0], 'events') if e['kind'] == 'alarm']
