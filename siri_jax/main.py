@@ -104,7 +104,17 @@ def lead(asked, team):
   with folder, terminal.Terminal(plan.c.total_steps) as screen:
     if dropped:
       screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
+    screen.say(outline(plan, task, folder.path))
     return run(plan, task, folder, screen, team)
+
+
+def outline(plan, task, path):
+  """One line: how much a run does in all, where, and when its time is known."""
+  steps, times = plan.c.total_steps, len(plan.evals)
+  evals = f', {times} evaluations of {", ".join(task.evals)}' * bool(task.evals)
+  # The first step holds the compilation, so its pace says nothing.
+  left = '; the time left is shown after two steps' if steps > 2 else ''
+  return f'{path}: {steps:,} steps in all{evals}{left}'
 
 
 def follow(asked, team):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import types
 
 import launch
 import numpy as np
@@ -107,8 +108,30 @@ def test_the_newest_checkpoints_stay_and_those_of_turns(whole):
 def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
   before = soak.outcome(whole)
   assert launch.here(whole, cache) == exit_status.DONE
-  assert 'is complete' in capsys.readouterr().out
+  said = capsys.readouterr().out
+  assert said.startswith(f'{whole}: {launch.STEPS} steps in all, ')
+  assert 'is complete' in said
   assert soak.outcome(whole) == before
+
+
+@pytest.mark.parametrize(
+  ('steps', 'evals', 'text'),
+  [
+    (
+      1920,
+      ('aime24', 'amc'),
+      'runs/x: 1,920 steps in all, 3 evaluations of aime24, amc; '
+      'the time left is shown after two steps',
+    ),
+    (2, (), 'runs/x: 2 steps in all'),
+  ],
+)
+def test_one_line_says_how_much_a_run_does(steps, evals, text):
+  plan = types.SimpleNamespace(
+    c=types.SimpleNamespace(total_steps=steps), evals={0: '', 9: '', steps: ''}
+  )
+  task = types.SimpleNamespace(evals=dict.fromkeys(evals))
+  assert main.outline(plan, task, 'runs/x') == text
 
 
 # Refusals: exit status 2.
