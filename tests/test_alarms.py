@@ -95,6 +95,8 @@ def test_a_healthy_first_step_raises_nothing():
 def test_a_difference_that_grows_is_told_before_it_is_large():
   small, large = dict(sampler_gap=0.01), dict(sampler_gap=0.05)
   assert set(raised(small, small, large, large)) == {'gap_grows'}
+  # One step is no history to compare with.
+  assert raised(small, large, large) == {}
   tiny = dict(sampler_gap=1e-6), dict(sampler_gap=1e-3)
   assert raised(tiny[0], tiny[0], tiny[1], tiny[1]) == {}
 

@@ -67,7 +67,8 @@ def raised(
   Args:
     records: of metrics.jsonl, in order; the last 2 * window of them count.
     window: steps of a mean.
-    least_steps: steps before a mean or a spike is judged.
+    least_steps: steps before a mean or a spike is judged, and of the window
+      before where a mean is compared with that one's.
     cut: share of responses that the cap may cut.
     idle: share of groups that may have equal rewards.
     ungraded: share of answers that may cost a grader its life.
@@ -110,7 +111,9 @@ def raised(
     'spike': seen['spike']['names'] != '',
   }
   # A ratio of two policies is judged by its step alone.
-  enough = len(now) >= min(least_steps, window)
+  least = min(least_steps, window)
+  enough = len(now) >= least
+  stands['gap_grows'] &= len(before) >= least
   judged = stands if enough else {'ratio': stands['ratio']}
   return {
     name: ADVICE[name].format(**seen[name]) for name, it in judged.items() if it
