@@ -283,3 +283,16 @@ def test_a_failed_installation_names_its_log_and_shows_its_end(bare):
   assert 'pip failed; its log is .venv.log' in output
   assert 'absent' in output
   assert 'absent' in (bare / '.venv.log').read_text()
+
+
+def test_what_follows_the_living_line_has_a_line_of_its_own(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+  fails = "print('Collecting a'); print('ERROR: absent'); raise SystemExit(1)"
+  with open(tmp_path / 'lock', 'w') as lock:
+    log = tmp_path / 'log'
+    command = [sys.executable, '-c', fails]
+    assert environment.run_logged(command, log, lock) == 1
+  assert capsys.readouterr().out == '\r  1 packages fetched\n'
+  assert 'ERROR: absent' in log.read_text()

@@ -77,17 +77,25 @@ def run_logged(arguments, log, lock):
       pass_fds=[lock.fileno()],
     ) as process,
   ):
-    for line in process.stdout:
-      file.write(line)
-      file.flush()
-      if line.startswith('Collecting '):
-        fetched += 1
-        if living:
-          print(f'\r  {fetched} packages fetched', end='', flush=True)
-        elif fetched % 20 == 0:
-          say(f'  {fetched} packages fetched')
-      elif line.startswith('Installing collected packages'):
-        say(f'{chr(13) * living}  {fetched} packages fetched; installing them')
+    drawn = False  # Whether a living line is to be ended.
+    try:
+      for line in process.stdout:
+        file.write(line)
+        file.flush()
+        if line.startswith('Collecting '):
+          fetched += 1
+          if living:
+            print(f'\r  {fetched} packages fetched', end='', flush=True)
+            drawn = True
+          elif fetched % 20 == 0:
+            say(f'  {fetched} packages fetched')
+        elif line.startswith('Installing collected packages'):
+          start = '\r' if living else ''
+          say(f'{start}  {fetched} packages fetched; installing them')
+          drawn = False
+    finally:
+      if drawn:
+        say('')
   return process.returncode
 
 
