@@ -63,7 +63,7 @@ def get_config(schedule='cosine'):
 
   rows = {
     **{
-      name: (name, kw) for name, kw in shapes.lines(LOW, HIGH, PERIOD).items()
+      name: (name, kw) for name, kw in shapes.presets(LOW, HIGH, PERIOD).items()
     },
     'short': ('constant', dict(cap=LOW)),
     'short_then_long': (

@@ -81,11 +81,11 @@ def train(config, workdir, *, allow_change=()):
     runs.Run, the finished run.
   Raises:
     ValueError: every fault of the config and its files, a line each.
-    run_folder.RefusedError: the folder belongs to another run.
+    run_folder.RunFolderError: the folder belongs to another run.
     trainer.DivergedError: too many updates in a row were not finite.
     http_client.ServerError: no server samples.
     OSError: a file cannot be written.
-    stopwatch.StopAsked: TERM or INT came. The run is saved; the same call
+    stopwatch.StopRequested: TERM or INT came. The run is saved; the same call
       resumes it.
   """
   xla_flags.set_up(config.cache_dir)
@@ -102,12 +102,12 @@ def train(config, workdir, *, allow_change=()):
       )
     )
     screen = stack.enter_context(terminal.Terminal(plan.c.total_steps))
-    team = stack.enter_context(distributed.Alone())
-    parts = build.opened(plan, task, folder, screen, team)
+    team = stack.enter_context(distributed.SingleProcess())
+    parts = build.open_run(plan, task, folder, screen, team)
     world, state, tokens = stack.enter_context(parts)
     trainer.train(world, state, tokens)
   if world.signals.asked:
-    raise stopwatch.StopAsked(world.signals.asked)
+    raise stopwatch.StopRequested(world.signals.asked)
   return load_run(workdir)
 
 
@@ -121,10 +121,10 @@ def prepare(config):
   """
   try:
     plan = plans.make(config)
-  except plans.RefusedError as error:
+  except plans.ConfigError as error:
     faults = [*error.faults, *load.faults(config)]
     raise ValueError('\n'.join(faults)) from error
-  return plan, *load.checked(config)
+  return plan, *load.load_task(config)
 
 
 def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
@@ -142,7 +142,7 @@ def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
     tokens.
   Raises:
     ValueError: every fault, a line each.
-    stopwatch.StopAsked: TERM or INT came; the same call resumes.
+    stopwatch.StopRequested: TERM or INT came; the same call resumes.
   """
   source, overrides = _origin(config)
   request = evaluation.Request(

@@ -8,7 +8,7 @@ import jax
 
 from siri_jax import compiled, sft
 from siri_jax.config import recipe as blueprint
-from siri_jax.context import Bench, World
+from siri_jax.context import Context, TrainContext
 from siri_jax.data import shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
@@ -32,7 +32,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
 
 
 @contextlib.contextmanager
-def opened(plan, task, folder, screen, team):
+def open_run(plan, task, folder, screen, team):
   """A run ready to go on, closed at the end in reverse order.
 
   Args:
@@ -40,17 +40,17 @@ def opened(plan, task, folder, screen, team):
     task: types.Task.
     folder: run_folder.RunFolder.
     screen: terminal.Terminal.
-    team: distributed.Alone or distributed.First.
+    team: distributed.SingleProcess or distributed.Leader.
   Yields:
-    (context.World, types.TrainState, response tokens trained on so far).
+    (context.TrainContext, types.TrainState, response tokens trained on so far).
   """
   c = plan.c
   with contextlib.ExitStack() as stack:
     signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
     watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
     stack.enter_context(team.listening(signals.relay))
-    bench = Bench(task, folder, screen, signals)
-    resume = functools.partial(resumed, folder=folder, screen=screen)
+    bench = Context(task, folder, screen, signals)
+    resume = functools.partial(restore, folder=folder, screen=screen)
     world, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first)
@@ -58,14 +58,14 @@ def opened(plan, task, folder, screen, team):
       c.writers, folder.path, folder.info, first
     )
     stack.callback(world.views.close)
-    world.graders = graders = stack.enter_context(graders_of(c))
+    world.graders = graders = stack.enter_context(make_graders(c))
     world.order = shuffling.shuffled(task.train, seed=c.seed, prompts=c.prompts)
     watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
     yield world, state, tokens
 
 
 @contextlib.contextmanager
-def followed(plan, task, path, screen, team):
+def open_follower(plan, task, path, screen, team):
   """Opens a run in a process other than 0: no folder, graders or writers.
 
   Args:
@@ -73,9 +73,9 @@ def followed(plan, task, path, screen, team):
     task: types.Task.
     path: the run's folder, which the first process holds.
     screen: terminal.Terminal.
-    team: distributed.Other.
+    team: distributed.Follower.
   Yields:
-    (context.World, types.TrainState).
+    (context.TrainContext, types.TrainState).
   """
 
   def resume(checkpoints, like, _):
@@ -83,7 +83,7 @@ def followed(plan, task, path, screen, team):
 
   with contextlib.ExitStack() as stack:
     signals = Signals(team.pass_on, secs=plan.c.stop_secs)
-    bench = Bench(task, None, screen, stack.enter_context(signals))
+    bench = Context(task, None, screen, stack.enter_context(signals))
     world, state, _ = _made(stack, bench, plan, path, team, resume)
     yield world, state
 
@@ -92,9 +92,11 @@ def _made(stack, bench, plan, path, team, resume):
   """What each of a run's processes has: (World, types.TrainState, tokens)."""
   c, task, screen = plan.c, bench.task, bench.screen
   shape = initial.shape_of(c, task.vocab)
-  initial.refuse_unfit(c, shape)
+  initial.check_fits(c, shape)
   recipe = _recipe(plan, shape, screen)
-  blank, layout, programs = laid_out(plan, task, recipe, longest=plan.longest)
+  blank, layout, programs = compile_programs(
+    plan, task, recipe, longest=plan.longest
+  )
   prints = {**task.fingerprints, 'model': initial.fingerprint(c)}
   team.meet(distributed.READY, prints)
   checkpoints = _checkpoints(plan, path, team)
@@ -103,10 +105,10 @@ def _made(stack, bench, plan, path, team, resume):
   state, tokens = resume(checkpoints, like, prints)
   start = None
   if state is None or 'ref_logp' in plan.extra:
-    start = start_of(c, task, shape, layout, screen, bench.signals)
+    start = initial_params(c, task, shape, layout, screen, bench.signals)
   if state is None:
-    state = compiled.started(start, recipe.tx, layout)
-  bench.engine = engine_of(
+    state = compiled.init_state(start, recipe.tx, layout)
+  bench.engine = make_engine(
     plan,
     programs,
     task,
@@ -116,7 +118,7 @@ def _made(stack, bench, plan, path, team, resume):
     say=screen.say,
   )
   stack.callback(bench.engine.close)
-  world = World(
+  world = TrainContext(
     **vars(bench),
     plan=plan,
     steps=programs,
@@ -134,7 +136,7 @@ def _made(stack, bench, plan, path, team, resume):
 def _recipe(plan, shape, screen):
   """The update, one that can run here; warns where it may not fit."""
   recipe = blueprint.recipe_of(plan, shape)
-  refuse_wrong_attention(recipe)
+  check_attention(recipe)
   if warning := blueprint.misfit(plan, shape):
     screen.say(warning)
   return recipe
@@ -142,7 +144,7 @@ def _recipe(plan, shape, screen):
 
 def _checkpoints(plan, path, team):
   """The run's checkpoints; in all processes at a time."""
-  return checkpoint.Checkpoints(
+  return checkpoint.CheckpointManager(
     pathlib.Path(path, 'checkpoints'),
     keep=plan.c.keep_checkpoints,
     every=plan.c.keep_every,
@@ -151,16 +153,16 @@ def _checkpoints(plan, path, team):
   )
 
 
-def laid_out(plan, task, recipe, *, longest):
+def compile_programs(plan, task, recipe, *, longest):
   """What is compiled and where it lies; neither takes time or memory yet.
 
   Args:
     plan: plan.Plan.
     task: types.Task.
-    recipe: update.Recipe.
+    recipe: update.UpdateConfig.
     longest: tokens of the longest response that is ever sampled.
   Returns:
-    (blank types.TrainState, sharding.Layout, compiled.Steps).
+    (blank types.TrainState, sharding.Layout, compiled.Programs).
   """
   c, blank = plan.c, blueprint.blank(recipe)
   layout = sharding.layout(
@@ -177,7 +179,7 @@ def laid_out(plan, task, recipe, *, longest):
   return blank, layout, programs
 
 
-def refuse_wrong_attention(recipe):
+def check_attention(recipe):
   """Raises where cuDNN's attention cannot run here, or runs wrong.
 
   Some versions of JAX read other sequences' keys where several queries share
@@ -210,10 +212,10 @@ def refuse_wrong_attention(recipe):
     )
 
 
-def engine_of(plan, programs, task, *, requests, prompt_tokens, run, say):
-  """The config's engine; see engines.Engine."""
+def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
+  """The config's engine; see engines.EngineInputs."""
   return plan.find['sampler'](
-    samplers.Engine(
+    samplers.EngineInputs(
       export=programs.export,
       start=programs.start,
       advance=programs.advance,
@@ -222,22 +224,22 @@ def engine_of(plan, programs, task, *, requests, prompt_tokens, run, say):
       prompt_tokens=prompt_tokens,
       task=task,
       server=plan.c.server_kw,
-      told=told(plan),
+      told=logprob_share(plan),
       run=run,
       say=say,
     )
   )
 
 
-def told(plan):
+def logprob_share(plan):
   """Share of the prompts whose samples come with log-probabilities."""
   needed = plan.c.ahead or 'sampler_logp' in plan.extra
   return 1.0 if needed else plan.c.server_kw.told
 
 
-def graders_of(c):
+def make_graders(c):
   """The config's graders, to be entered."""
-  return pool.Graders(
+  return pool.GraderPool(
     c.rule,
     c.rule_kw.to_dict(),
     workers=c.grader_workers,
@@ -246,13 +248,13 @@ def graders_of(c):
   )
 
 
-def resumed(checkpoints, like, prints, folder, screen):
+def restore(checkpoints, like, prints, folder, screen):
   """The newest whole checkpoint's state, and the records cut back to it.
 
   Returns:
     (types.TrainState, response tokens so far), or (None, 0).
   Raises:
-    run_folder.RefusedError: the checkpoint is of other problems, another
+    run_folder.RunFolderError: the checkpoint is of other problems, another
       tokenizer or model, see World.fingerprints.
     ValueError: its arrays are another model's, or no checkpoint is whole.
   """
@@ -278,7 +280,7 @@ def resumed(checkpoints, like, prints, folder, screen):
   return state, facts['tokens']
 
 
-def start_of(c, task, shape, layout, screen, signals):
+def initial_params(c, task, shape, layout, screen, signals):
   """The parameters that a run starts from, on the devices."""
   params = initial.parameters(c, shape, layout.state.params)
   if c.policy == 'warm_started':

@@ -12,18 +12,18 @@ from siri_jax.algorithm import update
 from siri_jax.models import decode, hf_names, qwen2, sharding
 
 
-class Steps(NamedTuple):
+class Programs(NamedTuple):
   """The compiled programs of a run.
 
   Attributes:
     cap: step -> int32 [], the step's cap.
     update: one optimiser step, see update.update; gives the state away.
-    logprobs: log-probabilities of rows, see update.all_logprobs.
+    logprobs: log-probabilities of rows, see update.compute_logprobs.
     entropy: entropy over rows, see update.entropy.
     export: parameters -> their copy for decoding, whole on every device.
     publish: parameters -> Hugging Face's name -> array, cut over all devices.
-    start: decode.start.
-    advance: decode.advance; gives the progress away.
+    start: decode.prefill.
+    advance: decode.decode_steps; gives the progress away.
   """
 
   cap: Callable
@@ -41,7 +41,7 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
 
   Args:
     schedule: bound plug-in of siri_jax/algorithm/schedules.py.
-    recipe: update.Recipe.
+    recipe: update.UpdateConfig.
     layout: sharding.Layout.
     eos_ids: ids that end a response.
     slots: sequences that the embedded engine decodes at a time.
@@ -52,16 +52,16 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
   """
   shape = recipe.shape
   start = functools.partial(
-    decode.start, shape=shape, slots=slots, columns=columns
+    decode.prefill, shape=shape, slots=slots, columns=columns
   )
   advance = functools.partial(
-    decode.advance, shape=shape, eos_ids=eos_ids, stretch=stretch
+    decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=stretch
   )
   params, whole = layout.state.params, layout.whole
-  return Steps(
+  return Programs(
     cap=jax.jit(schedule),
-    update=learner(recipe, layout),
-    logprobs=reader(recipe, layout),
+    update=compile_update(recipe, layout),
+    logprobs=compile_logprobs(recipe, layout),
     entropy=jax.jit(
       functools.partial(update.entropy, recipe=recipe, layout=layout),
       in_shardings=(params, layout.rows, whole),
@@ -73,7 +73,7 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
       out_shardings=whole,
     ),
     publish=jax.jit(
-      functools.partial(hf_names.exported, dtype=recipe.dtype),
+      functools.partial(hf_names.export, dtype=recipe.dtype),
       in_shardings=(params,),
       out_shardings={
         name: sharding.spread(layout.mesh, source.size)
@@ -85,7 +85,7 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
   )
 
 
-def learner(recipe, layout):
+def compile_update(recipe, layout):
   """The update alone, for the warm start as for GRPO."""
   whole = layout.whole
   return jax.jit(
@@ -96,10 +96,10 @@ def learner(recipe, layout):
   )
 
 
-def reader(recipe, layout):
+def compile_logprobs(recipe, layout):
   """The log-probabilities of rows alone."""
   return jax.jit(
-    functools.partial(update.all_logprobs, recipe=recipe, layout=layout),
+    functools.partial(update.compute_logprobs, recipe=recipe, layout=layout),
     in_shardings=(layout.state.params, layout.rows, layout.whole),
     out_shardings=layout.rows,
   )
@@ -111,7 +111,7 @@ def new_state(params, tx):
   return types.TrainState(params, jax.jit(tx.init)(params), *zeros)
 
 
-def started(params, tx, layout):
+def init_state(params, tx, layout):
   """types.TrainState at step 0, each part made where it belongs.
 
   Args:

@@ -10,7 +10,7 @@ from siri_jax.runtime import files
 
 
 @dataclasses.dataclass
-class Bench:
+class Context:
   """What it takes to sample and grade problems.
 
   Attributes:
@@ -18,8 +18,8 @@ class Bench:
     folder: run_folder.RunFolder.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.
-    engine: engines.Sampler.
-    graders: pool.Graders.
+    engine: engines.Engine.
+    graders: pool.GraderPool.
   """
 
   task: Any
@@ -36,14 +36,14 @@ class Bench:
 
 
 @dataclasses.dataclass(kw_only=True)
-class World(Bench):
+class TrainContext(Context):
   """All that the loop talks to.
 
   Attributes:
     plan: plan.Plan.
-    steps: compiled.Steps, the compiled programs.
-    checkpoints: checkpoint.Checkpoints.
-    fit: packing.Fit of the update's rows.
+    steps: compiled.Programs, the compiled programs.
+    checkpoints: checkpoint.CheckpointManager.
+    fit: packing.PackingConfig of the update's rows.
     place: packed rows of numpy -> the same on the devices.
     team: of distributed.py; where it is not the first, there is no folder,
       graders, order or views.

@@ -68,7 +68,7 @@ def show(asked):
     print(api.dry_run(asked.config, asked.flags.natural_lengths))
     plan, task, _ = api.prepare(asked.config)
     try:
-      initial.refuse_unfit(plan.c, initial.shape_of(plan.c, task.vocab))
+      initial.check_fits(plan.c, initial.shape_of(plan.c, task.vocab))
     except hf_config.FolderError as error:  # A plan needs the shape alone.
       print(f'WARNING: a run would be refused:\n{error}')
   except (ValueError, OSError) as error:
@@ -99,7 +99,7 @@ def lead(asked, team):
       overrides=asked.overrides,
       allow_change=asked.flags.allow_change,
     )
-  except (ValueError, OSError, run_folder.RefusedError) as error:
+  except (ValueError, OSError, run_folder.RunFolderError) as error:
     return refuse(str(error).splitlines(), asked.source)
   with folder, terminal.Terminal(plan.c.total_steps) as screen:
     if dropped:
@@ -126,14 +126,14 @@ def follow(asked, team):
         plan, task, _ = api.prepare(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)
-        parts = build.followed(
+        parts = build.open_follower(
           plan, task, asked.workdir, stack.enter_context(screen), team
         )
         world, state = stack.enter_context(parts)
       except (ValueError, OSError) as error:
         return refuse(str(error).splitlines(), asked.workdir)
       trainer.follow(world, state)
-  except distributed.EndedError as ended:
+  except distributed.RunEndedError as ended:
     return ended.status
 
 
@@ -142,12 +142,12 @@ def run(plan, task, folder, screen, team):
   try:
     with contextlib.ExitStack() as stack:
       try:
-        parts = build.opened(plan, task, folder, screen, team)
+        parts = build.open_run(plan, task, folder, screen, team)
         world, state, tokens = stack.enter_context(parts)
-      except stopwatch.StopAsked as stop:
+      except stopwatch.StopRequested as stop:
         screen.say('saved; the same command goes on')
         return 128 + stop.args[0]
-      except (ValueError, OSError, run_folder.RefusedError) as error:
+      except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
       state = trainer.train(world, state, tokens)
   except trainer.DivergedError as error:

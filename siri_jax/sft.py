@@ -41,7 +41,7 @@ def parameters(c, task, shape, fresh, screen, signals):
   Args:
     c: the config; warm_kw as in configs/quickstart.py.
     task: types.Task with traces.
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     fresh: the parameters to start from.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.
@@ -49,7 +49,7 @@ def parameters(c, task, shape, fresh, screen, signals):
     The parameters, float32.
   Raises:
     UnfitError: the gate was not passed after the last round.
-    stopwatch.StopAsked: a signal came; what was learned is saved.
+    stopwatch.StopRequested: a signal came; what was learned is saved.
   """
   recipe = _recipe(c, shape)
   like = jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), fresh)
@@ -62,7 +62,7 @@ def parameters(c, task, shape, fresh, screen, signals):
     except BlockingIOError:
       screen.working('waiting for the warm start of another run')
       fcntl.flock(lock, fcntl.LOCK_EX)
-    saves = checkpoint.Checkpoints(folder, keep=1)
+    saves = checkpoint.CheckpointManager(folder, keep=1)
     try:
       found = saves.restore(checkpoint.abstract(like, layout.state), screen.say)
       state, facts = found or (compiled.new_state(fresh, recipe.tx), {})
@@ -77,8 +77,8 @@ def parameters(c, task, shape, fresh, screen, signals):
 def _train(c, task, recipe, layout, state, saves, screen, signals):
   """Rounds of supervised steps until the gate is passed."""
   kw = c.warm_kw
-  learn = compiled.learner(recipe, layout)
-  logprobs = compiled.reader(recipe, layout)
+  learn = compiled.compile_update(recipe, layout)
+  logprobs = compiled.compile_logprobs(recipe, layout)
   one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)
   yes, no = np.bool_(True), np.bool_(False)
   for done, rows in _batches(c, task, int(state.step)):
@@ -128,7 +128,7 @@ def _recipe(c, shape):
     )
     return lambda count: cycle(count % kw.steps)
 
-  return update.Recipe(
+  return update.UpdateConfig(
     shape=shape,
     loss=losses.supervised,
     extra=(),
@@ -153,7 +153,7 @@ def _window(c, task, number):
   """Packed rows for the next WINDOW_STEPS steps, a function of the number.
 
   Returns:
-    types.Rows [WINDOW_STEPS, 1, M, R].
+    types.PackedBatch [WINDOW_STEPS, 1, M, R].
   """
   kw = c.warm_kw
   count = WINDOW_STEPS * kw.rows * kw.row_tokens // TRACE_TOKENS
@@ -173,7 +173,7 @@ def _window(c, task, number):
 
 def _fit(c, micro_rows):
   """Rows that one device reads, in the order in which they are filled."""
-  return packing.Fit(
+  return packing.PackingConfig(
     row_tokens=c.warm_kw.row_tokens,
     sequences=attention.SEQUENCES,
     micro_rows=micro_rows,

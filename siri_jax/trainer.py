@@ -10,9 +10,9 @@ from siri_jax.algorithm import metrics, packing, update
 from siri_jax.data import shuffling
 from siri_jax.rollout import engines as samplers
 from siri_jax.rollout import graded
-from siri_jax.rollout.prefetch import Ahead
+from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files
-from siri_jax.runtime.stopwatch import StopAsked, Watch
+from siri_jax.runtime.stopwatch import StopRequested, Stopwatch
 
 
 class DivergedError(RuntimeError):
@@ -23,7 +23,7 @@ def train(world, state, tokens):
   """Trains to the end, or until a signal asks to stop.
 
   Args:
-    world: context.World, all that the loop talks to.
+    world: context.TrainContext, all that the loop talks to.
     state: types.TrainState to go on from.
     tokens: response tokens trained on so far.
   Returns:
@@ -37,25 +37,27 @@ def train(world, state, tokens):
   world.push(state.params, int(state.step))
   # Whatever a signal breaks off here is a function of the step and is done
   # again, to the bit, by who goes on.
-  sampling = Ahead(lambda *step: collect(world, *step))
-  with contextlib.suppress(StopAsked), contextlib.closing(sampling):
+  sampling = RolloutPrefetcher(lambda *step: collect(world, *step))
+  with contextlib.suppress(StopRequested), contextlib.closing(sampling):
     if not world.measured(int(state.step)):
-      measure(world, state, tokens)
+      evaluate_and_save(world, state, tokens)
     for step in range(int(state.step), c.total_steps):
       world.signals.heed()
-      watch, before = Watch(), world.counts()
+      watch, before = Stopwatch(), world.counts()
       cap = int(steps.cap(np.int32(step)))
       groups = sampling.take(step, cap, watch)
       samples = [s for g in groups for s in g.samples]
-      batch = as_batch(groups, cap)
+      batch = make_batch(groups, cap)
       rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
       if c.ahead and step + 1 < c.total_steps:
-        sampling.begin(step + 1, int(steps.cap(np.int32(step + 1))), Watch())
+        sampling.begin(
+          step + 1, int(steps.cap(np.int32(step + 1))), Stopwatch()
+        )
       world.team.tell(
-        distributed.LESSON, **distributed.lesson(samples, advantages)
+        distributed.LESSON, **distributed.encode_batch(samples, advantages)
       )
-      state, totals = learn(world, state, samples, advantages)
+      state, totals = train_on_batch(world, state, samples, advantages)
       watch.lap('update')
       sampling.settle()
       watch.lap('rollout')
@@ -76,10 +78,10 @@ def train(world, state, tokens):
           **watch.seconds(told['tokens']),
         }
       )
-      keep_samples(world, step, groups, rewards, advantages)
+      write_rollouts(world, step, groups, rewards, advantages)
       raise_alarms(world)
-      refuse_divergence(world, state)
-      measure(world, state, tokens)
+      check_divergence(world, state)
+      evaluate_and_save(world, state, tokens)
   world.save(state, tokens)
   world.checkpoints.finish()
   return state
@@ -89,10 +91,10 @@ def follow(world, state):
   """What the loop is in the processes that are told what to do.
 
   Args:
-    world: context.World of one that is not the first.
+    world: context.TrainContext of one that is not the first.
     state: types.TrainState to go on from.
   Raises:
-    distributed.EndedError: the first process has ended the run; the only way
+    distributed.RunEndedError: the first process has ended the run; the only way
       out.
     OSError: a checkpoint could not be written.
   """
@@ -100,7 +102,9 @@ def follow(world, state):
     word, given = world.team.hear()
     match word:
       case distributed.LESSON:
-        state, _ = learn(world, state, *distributed.taught(given))
+        state, _ = train_on_batch(
+          world, state, *distributed.decode_batch(given)
+        )
       case 'push':
         world.push(state.params, int(given['version']))
       case 'save':
@@ -111,7 +115,7 @@ def collect(world, step, cap, watch):
   """The step's groups: prompts, samples, grades.
 
   Args:
-    world: context.World.
+    world: context.TrainContext.
     step: index of the step.
     cap: L(step), tokens.
     watch: Watch.
@@ -120,7 +124,7 @@ def collect(world, step, cap, watch):
   """
   c, version = world.plan.c, world.version
   at_sampler = c.cap_at == 'sampler'
-  sampling = samplers.Sampling(
+  sampling = samplers.SamplingParams(
     n=c.group,
     cap=cap if at_sampler else int(world.plan.caps.max()),
     temperature=c.temperature,
@@ -135,16 +139,16 @@ def collect(world, step, cap, watch):
       if number
       else shuffling.step_problems(world.order, step)
     )
-    groups = graded.gather(
+    groups = graded.sample_groups(
       world, problems, sampling, 'sampling', cap=cap, watch=watch
     )
-    refuse_strangers(groups, sampling, version)
+    check_samples(groups, sampling, version)
     return groups
 
   return world.plan.find['collect'](gather)
 
 
-def as_batch(groups, cap):
+def make_batch(groups, cap):
   """What reward functions see, as types.Batch of numpy arrays [B]."""
   samples = [s for g in groups for s in g.samples]
   verdicts = [v for g in groups for v in g.verdicts]
@@ -161,7 +165,7 @@ def as_batch(groups, cap):
   )
 
 
-def keep_samples(world, step, groups, rewards, advantages):
+def write_rollouts(world, step, groups, rewards, advantages):
   """Writes a step's samples, what each was worth too, where they are kept."""
   if not world.writes_rollouts(step):
     return
@@ -181,16 +185,16 @@ def keep_samples(world, step, groups, rewards, advantages):
   world.folder.write_rollouts(step, rows)
 
 
-def learn(world, state, samples, advantages):
+def train_on_batch(world, state, samples, advantages):
   """The optimiser steps of one batch.
 
   Args:
-    world: context.World.
+    world: context.TrainContext.
     state: types.TrainState; its memory is given away.
     samples: list of B types.Sample.
     advantages: float32 [B].
   Returns:
-    The new state, and the metrics of update.merge as floats.
+    The new state, and the metrics of update.merge_metrics as floats.
   """
   c, plan, size = world.plan.c, world.plan, world.plan.minibatch
   world.screen.working('updating')
@@ -223,8 +227,8 @@ def learn(world, state, samples, advantages):
     state, found = world.steps.update(state, *minibatches[i], own, last)
     world.screen.working('updating', number + 1, len(rounds))
     seen.append(found)
-  totals = update.merge(jax.device_get(seen))
-  totals |= update.added(read, totals)
+  totals = update.merge_metrics(jax.device_get(seen))
+  totals |= update.add_metrics(read, totals)
   return state, {name: float(value) for name, value in totals.items()}
 
 
@@ -245,13 +249,13 @@ def minibatch(world, samples, advantages, learned):
   """One optimiser step's samples as packed rows, and their denominator.
 
   Args:
-    world: context.World.
+    world: context.TrainContext.
     samples: the mini-batch's types.Sample, all of which the denominator
       counts.
     advantages: float32, of each.
     learned: bool, of each, whether it is packed.
   Returns:
-    types.Rows on the devices, int32 [] micro-batches in use, float32 [].
+    types.PackedBatch on the devices, int32 [] micro-batches in use, float32 [].
   """
   plan = world.plan
   lengths = np.asarray([s.response_ids.size for s in samples], np.int32)
@@ -272,12 +276,12 @@ def minibatch(world, samples, advantages, learned):
   return rows, count, denom
 
 
-def measure(world, state, tokens):
+def evaluate_and_save(world, state, tokens):
   """Held-out sets, checkpoint and picture, where the plan has one now."""
   done = int(state.step)
   if done in world.plan.evals:
     world.folder.rewind('eval', done - 1)  # One that was broken off.
-    for name, record, rows in graded.held_out(world, done):
+    for name, record, rows in graded.evaluate_held_out(world, done):
       world.folder.append('eval', {**record, 'tokens': tokens})
       world.folder.write_evaluation(done, name, rows)
       world.tell_evaluation(record)
@@ -287,7 +291,7 @@ def measure(world, state, tokens):
   world.draw(done)
 
 
-def refuse_strangers(groups, sampling, version):
+def check_samples(groups, sampling, version):
   """Raises on samples that the step did not ask for, naming each kind.
 
   Raises:
@@ -325,7 +329,7 @@ def raise_alarms(world):
       world.screen.say(f'ALARM at step {step}: {told}')
 
 
-def refuse_divergence(world, state):
+def check_divergence(world, state):
   """Notes skipped updates, and ends the run after too many in a row."""
   in_row = int(state.skipped_in_row)
   if not in_row:

@@ -124,7 +124,7 @@ class Batch:
 
 
 @flax.struct.dataclass
-class Rows:
+class PackedBatch:
   """Packed sequences [M, R]: M rows of R tokens; only M ever varies.
 
   Attributes:

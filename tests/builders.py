@@ -67,7 +67,7 @@ def tiny_shape(**changes):
   """A policy of two layers that computes in milliseconds."""
   given = dict(vocab=19, layers=2, dim=16, heads=4, kv_heads=2, head_dim=4)
   given |= dict(mlp=24, rope_theta=100.0, norm_eps=1e-6, tied=False)
-  return qwen2.Shape(**{**given, **changes})
+  return qwen2.ModelConfig(**{**given, **changes})
 
 
 def lively(shape, seed=0):
@@ -75,7 +75,7 @@ def lively(shape, seed=0):
   rng = np.random.default_rng(seed)
   return jax.tree.map(
     lambda size: np.float32(0.3 * rng.normal(size=size)),
-    qwen2.array_shapes(shape),
+    qwen2.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
@@ -99,7 +99,9 @@ def logits(params, shape, tokens):
 def fit(row_tokens, micro_rows, **changes):
   """Rows of up to 32 sequences on one device, which cost what they hold."""
   given = dict(row_tokens=row_tokens, micro_rows=micro_rows, sequences=32)
-  return packing.Fit(**{**given, 'devices': 1, 'cost': (1.0, 0.0), **changes})
+  return packing.PackingConfig(
+    **{**given, 'devices': 1, 'cost': (1.0, 0.0), **changes}
+  )
 
 
 def here(shape):
@@ -107,7 +109,7 @@ def here(shape):
   device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   return jax.tree.map(
     lambda _: device,
-    qwen2.array_shapes(shape),
+    qwen2.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
@@ -127,7 +129,7 @@ def tiny_recipe(shape, loss=None, **changes):
     temperature=1.0,
     chunk=16,
   )
-  return update.Recipe(**{**given, **changes})
+  return update.UpdateConfig(**{**given, **changes})
 
 
 def one_device(recipe):
@@ -143,7 +145,7 @@ def math_graders(rule='deepscaler', **changes):
   """Grading processes of a real rule, to be entered."""
   settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
   rule_kw = config_dict.create(kind='continuation', verify_kw={})
-  return pool.Graders(rule, rule_kw, **settings)
+  return pool.GraderPool(rule, rule_kw, **settings)
 
 
 def boxed(answer):

@@ -247,7 +247,7 @@ def make_prompts(count=3):
 def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
   """A client of these servers that has pushed version 7; `said` is its own."""
   said = []
-  publisher = weight_sync.Publisher(
+  publisher = weight_sync.WeightPublisher(
     folder, 'run', export, push_secs=5.0, sleeps=sleeps
   )
   made = vllm.Vllm(
@@ -265,7 +265,7 @@ def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
 
 def sampled(engine, count=3, n=2, cap=9):
   """(problem, index) -> response ids."""
-  asked = engines.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 7))
+  asked = engines.SamplingParams(n, cap, 1.0, 1.0, 0, (0, 0, 7))
   groups = engine.sample(make_prompts(count), asked, lambda *_: None)
   return {
     (s.problem_id, s.index): s.response_ids.tolist() for g in groups for s in g

@@ -15,7 +15,7 @@ from siri_jax.grading.verdict import Verdict
 def graders(**changes):
   """Processes that grade by this rule, to be entered."""
   settings = dict(workers=1, secs=1.0, memory_gb=1.0) | changes
-  return pool.Graders('hostile:rule', dict(mode='told'), **settings)
+  return pool.GraderPool('hostile:rule', dict(mode='told'), **settings)
 
 
 def rule(gold, response, *, mode):

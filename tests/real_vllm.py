@@ -91,7 +91,7 @@ def serving(folder, *more, before=()):
     start = [*before, PYTHON, '-m', *POLICY, *words, f'--port={port}']
     with process_of(folder, *start) as process:
       wait_until(process, lambda: READY.search(process.said()))
-      yield words, process, http_client.Line(f'http://127.0.0.1:{port}')
+      yield words, process, http_client.Connection(f'http://127.0.0.1:{port}')
 
 
 @contextlib.contextmanager
@@ -100,7 +100,7 @@ def opened(folder, model):
   port = free_port()
   words = ('vllm.entrypoints.openai.api_server', '--model', str(model))
   more = ('--dtype', 'float32', '--enforce-eager', '--max-model-len', '128')
-  line = http_client.Line(f'http://127.0.0.1:{port}')
+  line = http_client.Connection(f'http://127.0.0.1:{port}')
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv('VLLM_CPU_KVCACHE_SPACE', '1')
     at = ('--host', '127.0.0.1', '--port', str(port))

@@ -26,7 +26,7 @@ def qkv(rows=2, tokens=7, heads=4, kv_heads=2, width=3):
 
 reference = jax.jit(attention.reference)
 blocked = jax.jit(attention.blocked)
-one_token = jax.jit(attention.one_token)
+one_token = jax.jit(attention.decode_attention)
 
 
 def by_hand(q, k, v, segments):
@@ -182,14 +182,14 @@ def test_the_check_against_the_reference_tells_right_from_wrong(
 def test_a_run_on_wrong_attention_is_refused(monkeypatch):
   shape = builders.tiny_shape(head_dim=8)
   recipe = builders.tiny_recipe(shape, dtype=jnp.bfloat16)
-  build.refuse_wrong_attention(recipe)  # The reference is right.
+  build.check_attention(recipe)  # The reference is right.
   recipe = dataclasses.replace(recipe, attend=attention.cudnn)
   with pytest.raises(ValueError, match=r"cannot run here: cuDNN.*'blocked'"):
-    build.refuse_wrong_attention(recipe)
+    build.check_attention(recipe)
   monkeypatch.setattr(attention, 'cudnn', across)
   recipe = dataclasses.replace(recipe, attend=across)
   with pytest.raises(ValueError, match=r'wrong with jax.*0\.11\.2'):
-    build.refuse_wrong_attention(recipe)
+    build.check_attention(recipe)
 
 
 @pytest.mark.gpu
@@ -244,4 +244,4 @@ def test_shapes_that_differ_are_refused():
   with pytest.raises(ValueError, match='do not fit'):
     attention.reference(q, k, v[:, :-1], SEGMENTS)
   with pytest.raises(ValueError, match='do not fit'):
-    attention.one_token(q[0], k[0], v[0], SEGMENTS[0])
+    attention.decode_attention(q[0], k[0], v[0], SEGMENTS[0])

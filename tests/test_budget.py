@@ -40,7 +40,7 @@ def rows_of(text):
 
 def text_of(made, run=''):
   sampled = runs.sampled_lengths(run) if run else None
-  task, _ = load.checked(made.c)
+  task, _ = load.load_task(made.c)
   return cost_table.text(made, task, builders.tiny_shape(), sampled)
 
 
@@ -53,12 +53,12 @@ def test_every_schedule_of_the_family_is_in_the_table():
 
 
 def test_a_schedule_appears_by_its_function_and_its_line(monkeypatch):
-  before = schedule_presets.lines
+  before = schedule_presets.presets
 
   def more(low, high, period):
     return {**before(low, high, period), 'builtins:lowest': dict(cap=low)}
 
-  monkeypatch.setattr(schedule_presets, 'lines', more)
+  monkeypatch.setattr(schedule_presets, 'presets', more)
   monkeypatch.setattr(
     'builtins.lowest', lambda step, *, cap: cap, raising=False
   )
@@ -107,7 +107,7 @@ def test_a_run_shorter_than_a_cycle_has_the_whole_cycles_caps():
 
 
 def test_the_cells_are_the_costs_by_hand():
-  lengths = cost_model.observed([2, 4, 9], [False, False, False])
+  lengths = cost_model.kaplan_meier([2, 4, 9], [False, False, False])
   caps = {'mine': np.int32([4, 4])}
   (table,) = rows_of(cost_table.table(caps, lengths, 9, **SETTING))
   tokens, most = 2 * 16 * 10 / 3, 2 * 16 * 15 / 3
@@ -177,11 +177,11 @@ def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
 
 
 def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
-  lengths = cost_model.observed(*runs.sampled_lengths(whole)[:2])
+  lengths = cost_model.kaplan_meier(*runs.sampled_lengths(whole)[:2])
   records = files.read_records(whole / 'metrics.jsonl')
   caps = [record['cap'] for record in records]
   taken = sum(record['tokens'] for record in records)
-  found = cost_model.of(lengths, caps, **SETTING)
+  found = cost_model.estimate_cost(lengths, caps, **SETTING)
   assert found.tokens == pytest.approx(taken, rel=0.1)
   # Its caps alone would have been more.
   assert 16 * sum(caps) > 1.1 * taken

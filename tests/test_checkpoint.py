@@ -27,7 +27,7 @@ TX = optimizers.adamw(
 
 def blueprint(**shape):
   """A state's shapes and types."""
-  sizes = qwen2.array_shapes(builders.tiny_shape(vocab=20, **shape))
+  sizes = qwen2.param_shapes(builders.tiny_shape(vocab=20, **shape))
   params = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
     sizes,
@@ -71,13 +71,13 @@ class Opened:
     self._options = dict(keep=keep, **options)
 
   def save(self, *states):
-    found = checkpoint.Checkpoints(self.folder, **self._options)
+    found = checkpoint.CheckpointManager(self.folder, **self._options)
     for state in states:
       found.save(state, FACTS)
     found.close()
 
   def restore(self, wanted):
-    found = checkpoint.Checkpoints(self.folder, **self._options)
+    found = checkpoint.CheckpointManager(self.folder, **self._options)
     try:
       return found.restore(wanted, self.told.append)
     finally:
@@ -164,7 +164,7 @@ def test_a_state_may_be_given_away_while_it_is_written(tmp_path):
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   wanted = checkpoint.abstract(state, jax.tree.map(lambda _: here, state))
   change = jax.jit(lambda s: jax.tree.map(lambda x: x + 1, s), donate_argnums=0)
-  run = checkpoint.Checkpoints(tmp_path / 'checkpoints', keep=1)
+  run = checkpoint.CheckpointManager(tmp_path / 'checkpoints', keep=1)
   run.save(state, FACTS)
   jax.block_until_ready(change(state))
   run.finish()
@@ -265,7 +265,9 @@ def test_where_none_is_whole_it_says_so_and_deletes_nothing(run, states):
   for step in ('000001', '000002'):
     flip(max(files_of(run.folder / step), key=lambda p: p.stat().st_size))
   for _ in range(2):  # The second call must not start anew in silence.
-    with pytest.raises(checkpoint.DamagedError, match=r'\[2, 1\] is whole'):
+    with pytest.raises(
+      checkpoint.CorruptCheckpointError, match=r'\[2, 1\] is whole'
+    ):
       run.restore(like(states[2]))
   assert run.steps() == [1, 2]
 

@@ -34,7 +34,7 @@ def test_a_response_goes_on_from_its_own_tokens_up_to_the_cap():
   engine = Engine()
   begun = {'p': np.array([5, 6], np.int32)}
   prompts = [types.Prompt('p', np.array([1, 2, 3], np.int32))]
-  asked = engines.Sampling(1, 6, 1.0, 1.0, 0, (0, 2, 0))
+  asked = engines.SamplingParams(1, 6, 1.0, 1.0, 0, (0, 2, 0))
   ((sample,),) = continue_cut.Continuing(engine, begun).sample(
     prompts, asked, print
   )

@@ -7,7 +7,7 @@ from siri_jax.config import cost_model
 from siri_jax.models import flops
 from tools.benchmarks import full_size
 
-THREE = cost_model.observed([2, 4, 9], [False, False, False])
+THREE = cost_model.kaplan_meier([2, 4, 9], [False, False, False])
 SETTING = dict(samples=5, prompt=3, forward=(7.0, 2.0), epochs=1)
 
 
@@ -32,40 +32,42 @@ def test_the_longest_of_two_by_hand():
 
 def test_a_stretch_of_steps_costs_the_sum_of_its_steps():
   caps = [3, 9, 5, 3, 1]
-  parts = [cost_model.of(THREE, [cap], **SETTING) for cap in caps]
-  whole = cost_model.of(THREE, caps, **SETTING)
+  parts = [cost_model.estimate_cost(THREE, [cap], **SETTING) for cap in caps]
+  whole = cost_model.estimate_cost(THREE, caps, **SETTING)
   assert whole == pytest.approx(
     [sum(part) for part in zip(*parts, strict=True)]
   )
 
 
 def test_a_step_by_hand():
-  cost = cost_model.of(THREE, [4], **SETTING)
+  cost = cost_model.estimate_cost(THREE, [4], **SETTING)
   # Sequences of 3 + (2, 4, 4) tokens; once sampled, and trained for thrice.
   a_sample = (7 * (5 + 7 + 7) + 2 * (25 + 49 + 49)) / 3
   assert cost.tokens == pytest.approx(5 * 10 / 3)
   assert cost.operations == pytest.approx(4 * 5 * a_sample)
-  assert cost_model.of(THREE, [4], **{**SETTING, 'epochs': 2}).operations == (
-    pytest.approx(7 * 5 * a_sample)
-  )
+  assert cost_model.estimate_cost(
+    THREE, [4], **{**SETTING, 'epochs': 2}
+  ).operations == (pytest.approx(7 * 5 * a_sample))
 
 
 def test_a_cap_above_all_lengths_costs_what_no_cap_would():
-  free = cost_model.of(THREE, [9], **SETTING)
-  assert cost_model.of(THREE, [10**9], **SETTING) == pytest.approx(free)
+  free = cost_model.estimate_cost(THREE, [9], **SETTING)
+  assert cost_model.estimate_cost(THREE, [10**9], **SETTING) == pytest.approx(
+    free
+  )
   assert free.tokens == pytest.approx(5 * THREE.tokens[:3].mean())
 
 
 def test_a_cap_below_all_lengths_costs_itself():
-  low = cost_model.of(THREE, [2, 1, 1], **SETTING)
+  low = cost_model.estimate_cost(THREE, [2, 1, 1], **SETTING)
   assert (low.tokens, low.wait) == (pytest.approx(5 * 4), pytest.approx(4))
 
 
 def test_the_operations_are_those_of_an_update_and_a_third():
   shape, natural = full_size.SHAPES['tiny'], [40, 90, 200, 700]
-  lengths = cost_model.observed(natural, np.zeros(4, bool))
+  lengths = cost_model.kaplan_meier(natural, np.zeros(4, bool))
   setting = dict(samples=4, prompt=20, forward=flops.forward(shape), epochs=1)
-  found = cost_model.of(lengths, [128], **setting).operations
+  found = cost_model.estimate_cost(lengths, [128], **setting).operations
   trained = flops.update(shape, 20 + np.minimum(natural, 128))
   assert found == pytest.approx(4 / 3 * trained)
 
@@ -74,10 +76,10 @@ def test_the_operations_are_those_of_an_update_and_a_third():
 def test_a_simulation_comes_to_the_same(cap):
   rng = np.random.default_rng(0)
   drawn = rng.integers(1, 200, (20_000, 12))
-  lengths = cost_model.observed(np.arange(1, 200), np.zeros(199, bool))
+  lengths = cost_model.kaplan_meier(np.arange(1, 200), np.zeros(199, bool))
   sampled = np.minimum(drawn, cap)
   setting = {**SETTING, 'samples': 12}
-  found = cost_model.of(lengths, [cap], **setting)
+  found = cost_model.estimate_cost(lengths, [cap], **setting)
   whole = sampled + 3.0
   assert found.tokens == pytest.approx(sampled.sum(1).mean(), rel=5e-3)
   assert found.wait == pytest.approx(sampled.max(1).mean(), rel=5e-3)
@@ -89,7 +91,7 @@ def test_a_simulation_comes_to_the_same(cap):
 def test_a_cut_response_counts_as_longer_than_what_is_seen_by_hand():
   # Of six, one ends at 2; a cap of 3 cuts two. Of the three beyond, one ends
   # at 5, and one of the other two at 7; 8 is cut again.
-  found = cost_model.observed([2, 3, 3, 5, 7, 8], [0, 1, 1, 0, 0, 1])
+  found = cost_model.kaplan_meier([2, 3, 3, 5, 7, 8], [0, 1, 1, 0, 0, 1])
   np.testing.assert_array_equal(found.tokens, [2, 5, 7, np.inf])
   left = np.cumprod([5 / 6, 2 / 3, 1 / 2])
   np.testing.assert_allclose(found.share[:3], -np.diff(left, prepend=1))
@@ -104,23 +106,25 @@ def test_what_caps_hide_is_recovered_from_samples_under_many_caps():
   rng = np.random.default_rng(1)
   natural = np.ceil(rng.lognormal(4, 0.6, 60_000))
   caps = rng.integers(40, 160, natural.size)
-  seen = cost_model.observed(np.minimum(natural, caps), natural > caps)
+  seen = cost_model.kaplan_meier(np.minimum(natural, caps), natural > caps)
   for cap in (30, 60, 120):
     known = np.minimum(natural, cap).mean()
     assert cost_model.capped(seen, cap) == pytest.approx(known, rel=0.01)
   # Cut samples as if they had ended there would not do.
-  naive = cost_model.observed(np.minimum(natural, caps), np.zeros(natural.size))
+  naive = cost_model.kaplan_meier(
+    np.minimum(natural, caps), np.zeros(natural.size)
+  )
   assert cost_model.capped(naive, 120) < 0.95 * np.minimum(natural, 120).mean()
 
 
 @pytest.mark.parametrize('cut', [True, False])
 def test_one_sample_is_enough_and_none_is_refused(cut):
-  assert cost_model.capped(cost_model.observed([7], [cut]), 7) == 7
-  assert cost_model.capped(cost_model.observed([7], [cut]), 9) == (
+  assert cost_model.capped(cost_model.kaplan_meier([7], [cut]), 7) == 7
+  assert cost_model.capped(cost_model.kaplan_meier([7], [cut]), 9) == (
     9 if cut else 7
   )
   with pytest.raises(ValueError, match='no sample'):
-    cost_model.observed([], [])
+    cost_model.kaplan_meier([], [])
 
 
 def test_a_lognormal_has_its_mean_and_its_median():
@@ -156,7 +160,7 @@ def test_a_cosine_saves_what_a_page_of_arithmetic_says(
   cosine = 12_288 + 4096 * np.cos(2 * np.pi * np.arange(640) / 640)
   forward = flops.forward(full_size.SHAPES['1.5b'])
   setting = dict(samples=1024, prompt=150, forward=forward, epochs=1)
-  high = cost_model.of(lengths, np.full(640, 16_384), **setting)
-  swings = cost_model.of(lengths, np.floor(cosine), **setting)
+  high = cost_model.estimate_cost(lengths, np.full(640, 16_384), **setting)
+  swings = cost_model.estimate_cost(lengths, np.floor(cosine), **setting)
   shares = 1 - np.array(swings) / np.array(high)
   np.testing.assert_allclose(shares, saved, atol=0.006)

@@ -13,7 +13,7 @@ from siri_jax.models import decode, qwen2
 SHAPE = builders.tiny_shape(layers=1)
 LAYERS = qwen2.unstacked(builders.lively(SHAPE))
 EOS = 0
-CHOOSE = jax.jit(decode.choose)
+CHOOSE = jax.jit(decode.sample_tokens)
 
 
 def choose(logits, uniform, temperature=1.0, top_p=1.0, top_k=0):
@@ -128,16 +128,16 @@ def make_ask(prompts, *, group=1, capacity=None, **changes):
     top_p=np.float32(1),
     top_k=np.int32(0),
   )
-  return decode.Ask(**{**given, **changes})
+  return decode.Requests(**{**given, **changes})
 
 
 @functools.cache
 def engine(slots, columns, stretch):
   start = functools.partial(
-    decode.start, shape=SHAPE, slots=slots, columns=columns
+    decode.prefill, shape=SHAPE, slots=slots, columns=columns
   )
   advance = functools.partial(
-    decode.advance, shape=SHAPE, eos_ids=(EOS,), stretch=stretch
+    decode.decode_steps, shape=SHAPE, eos_ids=(EOS,), stretch=stretch
   )
   return jax.jit(start), jax.jit(advance)
 

@@ -37,7 +37,7 @@ def programs(slots=4, stretch=4, temperature=1.0):
 
 def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
   compiled = programs(slots, stretch)
-  engine = samplers.Engine(
+  engine = samplers.EngineInputs(
     export=compiled.export,
     start=compiled.start,
     advance=compiled.advance,
@@ -64,7 +64,7 @@ def make_prompts(numbers=range(6)):
 
 def sampling(**changes):
   given = dict(n=4, cap=COLUMNS, temperature=1.0, top_p=1.0, top_k=0)
-  return samplers.Sampling(**{**given, 'seeds': (0, 0, 7), **changes})
+  return samplers.SamplingParams(**{**given, 'seeds': (0, 0, 7), **changes})
 
 
 def unheard(done, total):

@@ -47,48 +47,48 @@ def test_both_are_the_mean_over_all_choices(right, wrong, silent):
   ]
   n = len(answers)
   np.testing.assert_allclose(
-    pass_at_k.pass_at(right, n),
+    pass_at_k.pass_at_k(right, n),
     mean_over_choices(answers, lambda chosen: 'right' in chosen),
   )
   np.testing.assert_allclose(
-    pass_at_k.maj_at(right, wrong, n),
+    pass_at_k.maj_at_k(right, wrong, n),
     mean_over_choices(answers, worth_of_vote),
     atol=1e-15,
   )
 
 
 def test_one_sample_is_as_good_as_the_accuracy():
-  assert pass_at_k.pass_at(3, 8)[0] == 3 / 8
-  assert pass_at_k.maj_at(3, [2, 2], 8)[0] == pytest.approx(3 / 8)
+  assert pass_at_k.pass_at_k(3, 8)[0] == 3 / 8
+  assert pass_at_k.maj_at_k(3, [2, 2], 8)[0] == pytest.approx(3 / 8)
 
 
 def test_a_majority_of_all_samples_is_certain():
-  assert pass_at_k.maj_at(33, [31], 64)[-1] == 1
-  assert pass_at_k.maj_at(31, [33], 64)[-1] == 0
-  assert pass_at_k.maj_at(32, [32], 64)[-1] == 0.5
-  assert pass_at_k.maj_at(1, [], 64)[-1] == 1  # Nobody else has a vote.
+  assert pass_at_k.maj_at_k(33, [31], 64)[-1] == 1
+  assert pass_at_k.maj_at_k(31, [33], 64)[-1] == 0
+  assert pass_at_k.maj_at_k(32, [32], 64)[-1] == 0.5
+  assert pass_at_k.maj_at_k(1, [], 64)[-1] == 1  # Nobody else has a vote.
 
 
 def test_a_vote_helps_whom_most_are_for_and_harms_the_others():
-  assert np.all(np.diff(pass_at_k.maj_at(40, [24], 64)[::2]) >= 0)
-  assert np.all(np.diff(pass_at_k.maj_at(24, [40], 64)[::2]) <= 0)
+  assert np.all(np.diff(pass_at_k.maj_at_k(40, [24], 64)[::2]) >= 0)
+  assert np.all(np.diff(pass_at_k.maj_at_k(24, [40], 64)[::2]) <= 0)
 
 
 def test_a_thousand_samples_are_still_counted():
-  found = pass_at_k.maj_at(20, [10], 1000)
+  found = pass_at_k.maj_at_k(20, [10], 1000)
   assert np.all((found >= 0) & (found <= 1 + 1e-12))
   assert found[[0, -1]] == pytest.approx([0.02, 1])
 
 
 def test_the_standard_error_is_that_of_a_mean():
   # Deviation 1 with n - 1, over the root of 3.
-  mean, error = pass_at_k.with_error([1.0, 2.0, 3.0])
+  mean, error = pass_at_k.mean_and_error([1.0, 2.0, 3.0])
   assert mean == 2.0
   assert error == pytest.approx(1 / math.sqrt(3))
 
 
 def test_one_problem_tells_nothing_of_the_error():
-  mean, error = pass_at_k.with_error([0.5])
+  mean, error = pass_at_k.mean_and_error([0.5])
   assert mean == 0.5
   assert math.isnan(error)
 

@@ -11,7 +11,7 @@ from siri_jax import types
 from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import engines, graded
 from siri_jax.runtime import stopwatch
-from siri_jax.runtime.stopwatch import Watch
+from siri_jax.runtime.stopwatch import Stopwatch
 from tests import tiny
 
 
@@ -87,21 +87,23 @@ def world():
 
 
 def gather(world, cap=5):
-  sampling = engines.Sampling(2, cap, 1.0, 1.0, 0, (0, 0, 0))
-  return graded.gather(
+  sampling = engines.SamplingParams(2, cap, 1.0, 1.0, 0, (0, 0, 0))
+  return graded.sample_groups(
     world,
     world.task.evals['first'],
     sampling,
     'sampling',
     cap=cap,
-    watch=Watch(),
+    watch=Stopwatch(),
   )
 
 
 def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(world):
-  asked = engines.Sampling(2, 5, 1.0, 1.0, 0, (0, 0, 0))
+  asked = engines.SamplingParams(2, 5, 1.0, 1.0, 0, (0, 0, 0))
   problems = world.task.evals['first']
-  groups = graded.graded(world, problems, asked, '', cap=5, watch=Watch())
+  groups = graded.sample_and_grade(
+    world, problems, asked, '', cap=5, watch=Stopwatch()
+  )
   sampled_when_given = [
     (g.problem.id, sum(word == '' for word, *_ in world.said)) for g in groups
   ]
@@ -141,10 +143,12 @@ def test_the_grader_reads_no_further_than_the_cap(world):
 
 
 def test_every_set_is_measured_by_its_own_settings(world):
-  found = {name: record for name, record, _ in graded.held_out(world, 4)}
+  found = {
+    name: record for name, record, _ in graded.evaluate_held_out(world, 4)
+  }
   assert list(found) == ['first', 'second']
   _, sampling = world.engine.asked[0]
-  assert sampling == engines.Sampling(
+  assert sampling == engines.SamplingParams(
     n=2,
     cap=5,
     temperature=0.6,

@@ -128,14 +128,14 @@ def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
 
 
 def test_every_schedule_that_there_is_is_drawn():
-  lines = shapes.lines(46, 92, 8)
+  lines = shapes.presets(46, 92, 8)
   fig = schedule.draw(cost_table.every(lines, 8))
   titles = [ax.get_title() for ax in fig.axes if ax.axison]
   assert titles == plugins.names('schedule')
 
 
 def test_a_schedule_without_a_settings_line_is_named():
-  lines = shapes.lines(46, 92, 8)
+  lines = shapes.presets(46, 92, 8)
   del lines['stair']
   lines['cosine'] = {'low': 46}
   with pytest.raises(

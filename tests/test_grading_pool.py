@@ -109,9 +109,9 @@ def test_what_the_two_rules_disagree_about_is_kept_with_its_text():
 def test_a_wrong_name_or_setting_is_refused_before_anything_starts():
   limits = dict(workers=1, secs=1.0, memory_gb=1.0)
   with pytest.raises(ValueError, match='did you mean'):
-    pool.Graders('deepscalr', {}, **limits)
+    pool.GraderPool('deepscalr', {}, **limits)
   with pytest.raises(ValueError, match='verify_kw is missing'):
-    pool.Graders('deepscaler', dict(kind='answer'), **limits)
+    pool.GraderPool('deepscaler', dict(kind='answer'), **limits)
 
 
 def test_each_text_has_its_gold(graders):

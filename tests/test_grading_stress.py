@@ -74,7 +74,7 @@ def test_a_hundred_hard_answers_stay_within_their_limits():
   rule_kw = dict(kind='answer', verify_kw={})
   secs = 3.0
   limits = dict(workers=2, secs=secs, memory_gb=1.0)
-  with pool.Graders('either', rule_kw, **limits) as graders:
+  with pool.GraderPool('either', rule_kw, **limits) as graders:
     start = time.monotonic()
     verdicts = graders.grade(golds, texts)
     took = time.monotonic() - start

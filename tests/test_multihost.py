@@ -41,7 +41,9 @@ def test_what_an_update_reads_of_samples_arrives_as_it_was():
   samples = builders.random_samples([5, 1, 3], vocab=20)
   samples[1] = builders.make_sample([1, 2], [3], sampler_logp=None)
   advantages = np.float32([1, -1, 0.5])
-  found, same = distributed.taught(distributed.lesson(samples, advantages))
+  found, same = distributed.decode_batch(
+    distributed.encode_batch(samples, advantages)
+  )
   np.testing.assert_array_equal(same, advantages)
   for ours, theirs in zip(samples, found, strict=True):
     np.testing.assert_array_equal(theirs.prompt_ids, ours.prompt_ids)
@@ -70,27 +72,27 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
   store = Store()
   state = types.SimpleNamespace(client=store)
   monkeypatch.setattr(distributed, '_state', lambda: state)
-  monkeypatch.setattr(distributed.Other, 'hear', lambda _: None)
+  monkeypatch.setattr(distributed.Follower, 'hear', lambda _: None)
 
   def alike(*more):
     words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
     return main.alike(command_line.parse(words, command_line.define_run, ''))
 
   ours = alike()
-  distributed.Other(1).meet(
+  distributed.Follower(1).meet(
     distributed.START,
     alike('--config.hosts_kw.index=1', '--config.cache_dir=/disk'),
   )
-  distributed.Other(2).meet(
+  distributed.Follower(2).meet(
     distributed.START, alike('--config.learning_rate=0.5', '--workdir=runs')
   )
   with pytest.raises(ValueError, match='process 2') as refusal:
-    distributed.First(3).meet(distributed.START, ours)
+    distributed.Leader(3).meet(distributed.START, ours)
   told = str(refusal.value)
   assert told.count('has') == 2
   assert 'process 2 has learning_rate=0.5, the first one 0.01: start' in told
   assert 'process 2 has workdir=' in told
-  distributed.First(2).meet(distributed.START, ours)
+  distributed.Leader(2).meet(distributed.START, ours)
   assert store['siri/0/head'] == 'meet 1'
 
 
@@ -172,7 +174,7 @@ def refuse_push(folder, version, params):
   digest = hashlib.sha256((folder / name / weight_sync.MANIFEST).read_bytes())
   wanted = {
     name: np.asarray(x)
-    for name, x in hf_names.exported(params, 'float32').items()
+    for name, x in hf_names.export(params, 'float32').items()
   }
   asked = {
     k: weight_reader.Wanted(

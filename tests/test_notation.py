@@ -48,8 +48,8 @@ from siri_jax.grading import latex, rules
   ],
 )
 def test_an_answer_is_respelt_as_it_is_meant(answer, respelt):
-  assert latex.respelt(answer) == respelt
-  assert latex.respelt(respelt) == respelt
+  assert latex.fix_latex(answer) == respelt
+  assert latex.fix_latex(respelt) == respelt
 
 
 @pytest.mark.parametrize('rule', [rules.deepscaler, rules.math_verify])
@@ -106,4 +106,4 @@ def test_respelling_takes_linear_time():
     '9' * 1500,
     '~' * 1500,
   ):
-    latex.respelt(text)
+    latex.fix_latex(text)

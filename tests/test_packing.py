@@ -62,7 +62,7 @@ def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
   # Micro-batches of four rows, two a device: the costliest first, each to
   # whoever had least so far.
   costs = [1, 9, 8, 2, 7, 3, 5]
-  assert packing.deal(costs, micro_rows=4, devices=2).reshape(
+  assert packing.balance_micro_batches(costs, micro_rows=4, devices=2).reshape(
     2, 2, 2
   ).tolist() == [
     [[1, 6], [2, 4]],  # 9 + 5 and 8 + 7.
@@ -78,7 +78,7 @@ def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
 def test_every_row_is_dealt_once_and_no_device_has_much_more(
   costs, devices, share
 ):
-  places = packing.deal(costs, devices * share, devices)
+  places = packing.balance_micro_batches(costs, devices * share, devices)
   assert sorted(places[places >= 0]) == list(range(len(costs)))
   # Only the last micro-batch has room left.
   assert (places[: -devices * share] >= 0).all()
@@ -94,7 +94,7 @@ def test_lengths_of_the_papers_kind_are_dealt_within_three_per_cent():
   costs = [
     float(np.sum(3.1e9 * lengths[r] + 86_016 * lengths[r] ** 2.0)) for r in rows
   ]
-  places = packing.deal(costs, micro_rows=8, devices=8)
+  places = packing.balance_micro_batches(costs, micro_rows=8, devices=8)
   given = np.where(places >= 0, np.append(costs, 0)[places], 0).reshape(-1, 8)
   loads = given.sum(axis=0)
   assert loads.max() < 1.03 * loads.mean()

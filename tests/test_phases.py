@@ -18,7 +18,7 @@ def caps_of(name, steps, **settings):
 def words_of(name, steps, **settings):
   """The phases of the first `steps`, with turns seen from twice as far."""
   caps = caps_of(name, 2 * steps + 1, **settings)
-  return phases.phases(caps[:steps], phases.turns(caps))
+  return phases.phases(caps[:steps], phases.cap_extrema(caps))
 
 
 PAPER = dict(low=8192, high=16384)
@@ -28,7 +28,7 @@ PAPER = dict(low=8192, high=16384)
 def test_a_cosine_turns_at_every_half_period(period):
   caps = caps_of('cosine', 3 * period + 1, **PAPER, period=period, phase=0)
   half = period // 2
-  assert phases.turns(caps) == {
+  assert phases.cap_extrema(caps) == {
     1 * half: 'compressed',
     2 * half: 'expanded',
     3 * half: 'compressed',
@@ -39,25 +39,25 @@ def test_a_cosine_turns_at_every_half_period(period):
 
 def test_the_papers_cosine_turns_where_the_paper_evaluates():
   caps = caps_of('cosine', 1921 + 320, **PAPER, period=640, phase=0)
-  assert list(phases.turns(caps)) == [320, 640, 960, 1280, 1600, 1920]
+  assert list(phases.cap_extrema(caps)) == [320, 640, 960, 1280, 1600, 1920]
 
 
 def test_a_wide_bottom_of_floored_values_turns_in_its_middle():
   # 2 tokens of range: most of the cycle is one of three values.
   caps = caps_of('cosine', 101, low=4, high=6, period=40, phase=0)
-  assert list(phases.turns(caps)) == [20, 40, 60, 80]
+  assert list(phases.cap_extrema(caps)) == [20, 40, 60, 80]
 
 
 @pytest.mark.parametrize('steps', [2, 5, 30])
 def test_a_run_much_shorter_than_its_period_does_not_turn(steps):
   settings = dict(low=16, high=32, period=640, phase=0)
-  assert phases.turns(caps_of('cosine', 2 * steps + 1, **settings)) == {}
+  assert phases.cap_extrema(caps_of('cosine', 2 * steps + 1, **settings)) == {}
   assert words_of('cosine', steps, **settings) == steps * ['compress']
 
 
 def test_a_phase_moves_the_turns():
   caps = caps_of('cosine', 1281, **PAPER, period=640, phase=160)
-  assert list(phases.turns(caps)) == [160, 480, 800, 1120]
+  assert list(phases.cap_extrema(caps)) == [160, 480, 800, 1120]
 
 
 def test_a_cosine_that_starts_at_the_bottom_expands_first():
@@ -68,7 +68,7 @@ def test_a_cosine_that_starts_at_the_bottom_expands_first():
 @pytest.mark.parametrize('first', ['low', 'high'])
 def test_a_stair_turns_at_its_jumps(first):
   stair = dict(low_share=0.25, first=first, **PAPER, period=640, phase=0)
-  found = phases.turns(caps_of('stair', 1281, **stair))
+  found = phases.cap_extrema(caps_of('stair', 1281, **stair))
   if first == 'low':
     expected = {160: 'compressed', 640: 'expanded', 800: 'compressed'}
   else:
@@ -85,7 +85,7 @@ def test_a_step_of_a_stair_works_towards_the_cap_that_it_has():
 
 def test_a_stair_cosine_turns_in_the_middle_of_its_plateaus():
   caps = caps_of('stair_cosine', 1921, **PAPER, period=640, phase=0)
-  found = phases.turns(caps)
+  found = phases.cap_extrema(caps)
   assert list(found.values())[:2] == ['compressed', 'expanded']
   # Plateaus stretch over a quarter of the period, to within a floored token.
   for at, expected in zip(found, [320, 640, 960, 1280, 1600], strict=True):
@@ -95,7 +95,7 @@ def test_a_stair_cosine_turns_in_the_middle_of_its_plateaus():
 def test_short_then_long_turns_once_where_the_cap_jumps():
   settings = dict(caps=(46, 92), starts=(0, 54), phase=0)
   caps = caps_of('piecewise', 325, **settings)
-  assert phases.turns(caps) == {54: 'compressed'}
+  assert phases.cap_extrema(caps) == {54: 'compressed'}
   words = words_of('piecewise', 162, **settings)
   assert words == 54 * ['compress'] + 108 * ['expand']
 
@@ -104,7 +104,7 @@ def test_a_rise_in_small_steps_never_turns():
   caps = caps_of(
     'piecewise', 100, caps=(4, 8, 12, 16), starts=(0, 10, 20, 30), phase=0
   )
-  assert phases.turns(caps) == {}
+  assert phases.cap_extrema(caps) == {}
   assert set(phases.phases(caps, {})) == {'expand'}
 
 
@@ -112,7 +112,7 @@ def test_an_asymmetric_cosine_compresses_for_as_long_as_it_falls():
   settings = dict(**PAPER, period=640, fall=160, phase=0)
   caps = caps_of('asymmetric_cosine', 1281, **settings)
   # Floored, it is at 8192 from step 159 to 163: 161 is the middle.
-  assert phases.turns(caps) == {
+  assert phases.cap_extrema(caps) == {
     161: 'compressed',
     640: 'expanded',
     801: 'compressed',
@@ -123,7 +123,7 @@ def test_an_asymmetric_cosine_compresses_for_as_long_as_it_falls():
 
 def test_a_constant_cap_never_turns_and_reads_expand():
   caps = caps_of('constant', 50, cap=92)
-  assert phases.turns(caps) == {}
+  assert phases.cap_extrema(caps) == {}
   assert phases.phases(caps, {}) == 50 * ['expand']
 
 
@@ -143,7 +143,7 @@ def test_after_the_last_turn_it_goes_the_other_way():
 
 def test_a_sawtooth_is_compressed_at_the_end_of_each_tooth():
   caps = [9, 7, 5, 3, 1] * 3
-  turning = phases.turns(caps)
+  turning = phases.cap_extrema(caps)
   assert turning == {5: 'compressed', 10: 'compressed'}
   assert phases.phases(caps[:10], turning) == ['compress'] * 10
 

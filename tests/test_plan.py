@@ -24,7 +24,7 @@ def changed(**changes):
 
 
 def faults_of(**changes):
-  with pytest.raises(plan.RefusedError) as refusal:
+  with pytest.raises(plan.ConfigError) as refusal:
     plan.make(changed(**changes))
   assert str(refusal.value) == '\n'.join(f'  {f}' for f in refusal.value.faults)
   return refusal.value.faults

@@ -18,7 +18,7 @@ from siri_jax.algorithm import losses, schedule_presets
 
 CLIP = dict(low=0.2, high=0.28)
 SETTINGS = {
-  'schedule': schedule_presets.lines(low=32, high=64, period=16),
+  'schedule': schedule_presets.presets(low=32, high=64, period=16),
   'reward': dict(
     length_capped={},
     overlong_buffer=dict(buffer=4, factor=0.5),

@@ -39,14 +39,14 @@ def model_folder(tmp_path):
 
 def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
   shape = initial.shape_of(c, vocab=22)
-  assert shape == qwen2.Shape(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False)
+  assert shape == qwen2.ModelConfig(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False)
 
 
 def test_fresh_parameters_are_of_the_shape_and_float32(c):
   shape = initial.shape_of(c, vocab=22)
   params = initial.parameters(c, shape, builders.here(shape))
   sizes = jax.tree.map(jnp.shape, params)
-  assert sizes == qwen2.array_shapes(shape)
+  assert sizes == qwen2.param_shapes(shape)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
 
 
@@ -73,10 +73,10 @@ def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):
 def test_a_folder_without_parameters_has_a_shape_and_is_unfit_for_a_run(
   c, model_folder
 ):
-  initial.refuse_unfit(c, initial.shape_of(c, vocab=22))  # A fresh one.
+  initial.check_fits(c, initial.shape_of(c, vocab=22))  # A fresh one.
   c.policy, c.model_path = 'pretrained', str(model_folder)
   with pytest.raises(hf_config.FolderError, match=r'has no \*\.safetensors'):
-    initial.refuse_unfit(c, initial.shape_of(c, vocab=22))
+    initial.check_fits(c, initial.shape_of(c, vocab=22))
 
 
 def test_a_tokenizer_with_more_ids_than_the_model_has_rows_is_refused(

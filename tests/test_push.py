@@ -33,12 +33,12 @@ WANTED = wanted_by(0, 1)
 
 
 def export(params):
-  return jax.tree.map(jnp.asarray, hf_names.exported(params, jnp.bfloat16))
+  return jax.tree.map(jnp.asarray, hf_names.export(params, jnp.bfloat16))
 
 
 def written(folder, version=3, export=export):
   """The Pushed of lively parameters."""
-  publisher = weight_sync.Publisher(
+  publisher = weight_sync.WeightPublisher(
     folder, 'run', export, push_secs=1.0, sleeps=False
   )
   return publisher.write(builders.lively(SHAPE), version)
@@ -56,7 +56,7 @@ def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
   assert found.keys() == WANTED.keys()
   for name, (ours, layer, size) in hf_names.sources(SHAPE).items():
     array = params[ours] if layer is None else params['layers'][ours][layer]
-    expected = hf_names.to_theirs(ours, array).astype(ml_dtypes.bfloat16)
+    expected = hf_names.to_hf(ours, array).astype(ml_dtypes.bfloat16)
     assert found[name].shape == size
     np.testing.assert_array_equal(
       found[name].view(np.uint16), np.asarray(expected).view(np.uint16), name
@@ -120,7 +120,7 @@ def test_each_file_is_looked_at_by_one_rank(tmp_path):
   for rank in range(4):
     try:
       read(tmp_path, pushed, wanted_by(rank, 4), rank, 4)
-    except weight_reader.RefusedError:
+    except weight_reader.PushError:
       refused += 1
   assert refused == 1
 
@@ -159,7 +159,7 @@ def test_a_path_that_leads_out_of_the_root_is_refused(tmp_path, name):
   (root / 'link-000003').symlink_to(outside)
   name = name.format(outside=outside)
   with pytest.raises(
-    weight_reader.RefusedError, match='is not the name of a push'
+    weight_reader.PushError, match='is not the name of a push'
   ):
     weight_reader.read(root, name, pushed.digest, WANTED, 0, 1)
 
@@ -171,7 +171,7 @@ def test_a_symlink_within_a_push_is_refused(tmp_path):
   file.rename(tmp_path / 'elsewhere')
   file.symlink_to(tmp_path / 'elsewhere')
   with pytest.raises(
-    weight_reader.RefusedError, match='not those that were written'
+    weight_reader.PushError, match='not those that were written'
   ):
     read(tmp_path, pushed)
 
@@ -211,7 +211,7 @@ def spoilt(kind):
 def test_files_that_are_not_those_that_were_written_are_refused(tmp_path, kind):
   pushed = written(tmp_path)
   spoilt(kind)(tmp_path / pushed.name)
-  with pytest.raises(weight_reader.RefusedError, match=str(tmp_path)):
+  with pytest.raises(weight_reader.PushError, match=str(tmp_path)):
     read(tmp_path, pushed)
 
 
@@ -226,7 +226,7 @@ def test_arrays_of_another_model_are_refused_and_named(tmp_path):
     {**WANTED, 'model.more': WANTED[norm]},
   ):
     wrong = 'model.more' if 'model.more' in wanted else norm
-    with pytest.raises(weight_reader.RefusedError, match=wrong):
+    with pytest.raises(weight_reader.PushError, match=wrong):
       read(tmp_path, pushed, wanted)
 
 
@@ -240,7 +240,7 @@ def test_what_is_not_finite_is_refused(tmp_path, bad):
 
   pushed = written(tmp_path, export=poisoned)
   with pytest.raises(
-    weight_reader.RefusedError, match=r'finite: model\.norm\.weight'
+    weight_reader.PushError, match=r'finite: model\.norm\.weight'
   ):
     read(tmp_path, pushed)
 

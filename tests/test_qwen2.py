@@ -134,7 +134,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
 
   def ours(dtype):
     recipe = builders.tiny_recipe(shape, dtype=jnp.dtype(dtype))
-    read = compiled.reader(recipe, builders.one_device(recipe))
+    read = compiled.compile_logprobs(recipe, builders.one_device(recipe))
     return np.asarray(read(params, rows, np.int32(count)))
 
   rows, count = theirs()
@@ -228,7 +228,7 @@ def test_the_tree_has_a_head_where_it_is_not_tied(tied):
   params = jax.eval_shape(lambda key: qwen2.init(key, shape), jax.random.key(0))
   assert ('head' in params) is not tied
   sizes = jax.tree.map(lambda x: x.shape, params)
-  assert sizes == qwen2.array_shapes(shape)
+  assert sizes == qwen2.param_shapes(shape)
   assert qwen2.head(builders.lively(shape)).shape == (shape.dim, shape.vocab)
 
 

@@ -46,11 +46,13 @@ def engines(served, cache):
   c.server_kw.folder = served[0][-1].partition('=')[2]
   c.server_kw.told, c.server_kw.patience_secs = 1.0, 60.0
   xla_flags.set_up(c.cache_dir)
-  task, _ = load.checked(c)
+  task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
   recipe = blueprint.recipe_of(made, shape)
-  _, layout, programs = build.laid_out(made, task, recipe, longest=made.longest)
+  _, layout, programs = build.compile_programs(
+    made, task, recipe, longest=made.longest
+  )
   params = initial.parameters(c, shape, layout.state.params)
   params = jax.tree.map(lambda x: 8 * x, params)  # Far from all alike.
   both = []
@@ -58,7 +60,7 @@ def engines(served, cache):
     for name in ('vllm', 'embedded'):
       c.sampler = name
       both.append(
-        build.engine_of(
+        build.make_engine(
           plan.make(c),
           programs,
           task,
@@ -78,7 +80,7 @@ def greedy(engine, task, count=8):
     types.Prompt(p.id, np.asarray(task.encode(p), np.int32))
     for p in task.train[:count]
   ]
-  asked = sampler.Sampling(1, 8, 0.0, 1.0, 0, (0, 0, 0))
+  asked = sampler.SamplingParams(1, 8, 0.0, 1.0, 0, (0, 0, 0))
   groups = engine.sample(prompts, asked, lambda *_: None)
   return {s.problem_id: s for group in groups for s in group}
 
@@ -123,7 +125,7 @@ def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
     label = served[2].get('/weight_info')
     bad = jax.tree.map(lambda x: x.at[(0,) * x.ndim].set(np.nan), params)
     publisher = real._publisher
-    with pytest.raises(http_client.PassingError, match='not finite'):
+    with pytest.raises(http_client.TransientError, match='not finite'):
       publisher.bring(served[2], publisher.write(bad, 1))
     assert served[2].get('/weight_info') == label
     after = greedy(real, task)
@@ -167,7 +169,7 @@ def test_term_ends_the_server_cleanly(served):
   _, process, line = served
   process.send_signal(signal.SIGTERM)
   assert process.wait() == exit_status.DONE
-  with pytest.raises(http_client.PassingError, match='cannot be reached'):
+  with pytest.raises(http_client.TransientError, match='cannot be reached'):
     line.ask('GET', '/health')
 
 

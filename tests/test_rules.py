@@ -328,5 +328,5 @@ def test_golds_are_right_as_they_stand_and_wrong_by_one(golds):
 
 def test_a_spelling_is_its_own_spelling(golds):
   # Without lists: '81, 256' loses its space and '81,256' is one number.
-  spelt = {normalize.spell(gold) for gold in golds if ',' not in gold}
-  assert [each for each in spelt if normalize.spell(each) != each] == []
+  spelt = {normalize.normalize(gold) for gold in golds if ',' not in gold}
+  assert [each for each in spelt if normalize.normalize(each) != each] == []

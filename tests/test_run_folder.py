@@ -51,14 +51,14 @@ def folder(tmp_path):
 
 
 def test_a_folder_is_held_once_even_within_a_process(folder):
-  with pytest.raises(run_folder.RefusedError, match=f'pid {os.getpid()}'):
+  with pytest.raises(run_folder.RunFolderError, match=f'pid {os.getpid()}'):
     opened(folder.path)
 
 
 def test_a_refused_config_leaves_the_folder_free(tmp_path):
   begun(tmp_path)
   for _ in range(2):
-    with pytest.raises(run_folder.RefusedError, match='other settings'):
+    with pytest.raises(run_folder.RunFolderError, match='other settings'):
       opened(tmp_path, changed(seed=4))
   begun(tmp_path)
 
@@ -70,7 +70,7 @@ def test_other_settings_are_refused_with_every_difference(tmp_path):
   begun(tmp_path)
   before = (tmp_path / 'config.json').read_bytes()
   other = changed(seed=4, schedule_kw={'low': 48, 'high': 92}, new=1)
-  with pytest.raises(run_folder.RefusedError) as refusal:
+  with pytest.raises(run_folder.RunFolderError) as refusal:
     opened(tmp_path, other)
   message = str(refusal.value)
   assert 'seed: 3 -> 4' in message
@@ -96,7 +96,7 @@ def test_a_name_lets_everything_below_it_change_and_nothing_else(tmp_path):
   begun(tmp_path)
   other = changed(schedule_kw={'low': 40, 'high': 80})
   begun(tmp_path, other, allow_change=('schedule_kw',))
-  with pytest.raises(run_folder.RefusedError, match='task_kw'):
+  with pytest.raises(run_folder.RunFolderError, match='task_kw'):
     opened(tmp_path, {**other, 'task_kw': {'n': 1}}, allow_change=('task',))
 
 
@@ -105,7 +105,7 @@ def test_settings_of_a_checkpoint_are_held_to_like_those_of_the_folder(
 ):
   with opened(tmp_path, changed(seed=4)) as folder:
     told = r'has checkpoints of other settings:\n  seed: 3 -> 4\n.*_change=seed'
-    with pytest.raises(run_folder.RefusedError, match=told):
+    with pytest.raises(run_folder.RunFolderError, match=told):
       folder.refuse_settings(CONFIG, 'has checkpoints of')
   with opened(tmp_path, changed(seed=4), allow_change=('seed',)) as folder:
     changes = folder.refuse_settings(CONFIG, 'has checkpoints of')
@@ -115,7 +115,7 @@ def test_settings_of_a_checkpoint_are_held_to_like_those_of_the_folder(
 def test_a_run_may_grow_longer_but_not_shorter(tmp_path):
   begun(tmp_path)
   begun(tmp_path, changed(total_steps=20))
-  with pytest.raises(run_folder.RefusedError, match='total_steps: 20 -> 10'):
+  with pytest.raises(run_folder.RunFolderError, match='total_steps: 20 -> 10'):
     opened(tmp_path)
 
 

@@ -25,7 +25,7 @@ def abstract(**shape):
   """The shapes of a policy's parameters."""
   return jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
-    qwen2.array_shapes(builders.tiny_shape(**{'vocab': 20, **shape})),
+    qwen2.param_shapes(builders.tiny_shape(**{'vocab': 20, **shape})),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
@@ -112,7 +112,7 @@ def updated(gather='layer', **axes):
     advantages=np.linspace(-1, 2, 8, dtype=np.float32),
     fit=builders.fit(16, 4),
   )
-  state, metrics = compiled.learner(recipe, layout)(
+  state, metrics = compiled.compile_update(recipe, layout)(
     sharding.put(state, layout.state),
     sharding.put(rows, layout.rows),
     np.int32(count),
@@ -157,7 +157,7 @@ def traced(shape, gather, remat='full', **axes):
   rows, _ = packing.pack([], [], [], builders.fit(16, 8), capacity=8)
   kinds = ('int32', 'float32', 'bool', 'bool')
   scalars = (jax.ShapeDtypeStruct((), kind) for kind in kinds)
-  return compiled.learner(recipe, layout).trace(state, rows, *scalars)
+  return compiled.compile_update(recipe, layout).trace(state, rows, *scalars)
 
 
 def collectives(gather):

@@ -114,4 +114,4 @@ def test_a_run_without_training_problems_is_refused_with_all_else(settings):
   settings.update(train='', tokenizer='nowhere')
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
-    load.checked(c)
+    load.load_task(c)

@@ -31,7 +31,7 @@ def make_sample(length, **changes):
 
 
 def test_a_batch_lists_all_samples_group_by_group():
-  batch = trainer.as_batch(
+  batch = trainer.make_batch(
     [
       group(0, make_sample(3), make_sample(8), correct=[1, 0]),
       group(1, make_sample(9, finish_reason='length'), correct=[0]),
@@ -48,7 +48,7 @@ def test_a_batch_lists_all_samples_group_by_group():
 
 
 def test_a_sample_beyond_the_cap_counts_as_truncated_however_it_ended():
-  batch = trainer.as_batch([group(0, make_sample(9), make_sample(8))], cap=8)
+  batch = trainer.make_batch([group(0, make_sample(9), make_sample(8))], cap=8)
   np.testing.assert_array_equal(batch.truncated, [True, False])
 
 
@@ -56,16 +56,16 @@ def test_a_verdict_without_an_answer_is_unanswered():
   nothing = types.Group(
     builders.make_problem(), [make_sample(3)], [Verdict(False, '', 'no box')]
   )
-  assert not trainer.as_batch([nothing], cap=8).answered[0]
+  assert not trainer.make_batch([nothing], cap=8).answered[0]
 
 
 # Samples that were not asked for.
 
 
 def refused(*samples, n=2, cap=8, version=5):
-  sampling = engines.Sampling(n, cap, 1.0, 1.0, 0, (0, 0, 0))
+  sampling = engines.SamplingParams(n, cap, 1.0, 1.0, 0, (0, 0, 0))
   with pytest.raises(ValueError, match='cannot be used') as refusal:
-    trainer.refuse_strangers([group(0, *samples)], sampling, version=version)
+    trainer.check_samples([group(0, *samples)], sampling, version=version)
   return str(refusal.value)
 
 
@@ -74,9 +74,9 @@ def fresh(index, length=3, version=5):
 
 
 def test_samples_that_were_asked_for_pass():
-  sampling = engines.Sampling(2, 8, 1.0, 1.0, 0, (0, 0, 0))
+  sampling = engines.SamplingParams(2, 8, 1.0, 1.0, 0, (0, 0, 0))
   whole = [group(0, fresh(0), fresh(1, 8)), group(1, fresh(1), fresh(0))]
-  trainer.refuse_strangers(whole, sampling, version=5)
+  trainer.check_samples(whole, sampling, version=5)
 
 
 def test_samples_of_stale_weights_are_refused():
@@ -124,13 +124,13 @@ def diverging(in_row, most=3):
 
 def test_a_finite_update_is_not_noted():
   world, state, noted = diverging(in_row=0)
-  trainer.refuse_divergence(world, state)
+  trainer.check_divergence(world, state)
   assert noted == []
 
 
 def test_a_skipped_update_is_noted_and_the_run_goes_on():
   world, state, noted = diverging(in_row=2)
-  trainer.refuse_divergence(world, state)
+  trainer.check_divergence(world, state)
   assert noted[0] == {'step': 6, 'in_row': 2}
   assert noted[1].startswith('step 6: loss or gradient not finite')
 
@@ -139,7 +139,7 @@ def test_a_skipped_update_is_noted_and_the_run_goes_on():
 def test_too_many_in_a_row_end_the_run(in_row):
   world, state, _ = diverging(in_row)
   with pytest.raises(trainer.DivergedError, match='max_skipped=3'):
-    trainer.refuse_divergence(world, state)
+    trainer.check_divergence(world, state)
 
 
 # Whole steps.
@@ -295,7 +295,7 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
       read.clear()
       plan.c.epochs = epochs
       world.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
-      state, _ = trainer.learn(world, state, samples, advantages)
+      state, _ = trainer.train_on_batch(world, state, samples, advantages)
       assert len(read) == reads
 
 

@@ -182,11 +182,12 @@ def test_in_bfloat16_the_master_parameters_stay_float32():
 
 def test_how_many_micro_batches_are_in_use_compiles_nothing():
   rows, count = pack()
+  program = compiled(update.update, RECIPE)
   step(rows, count)
-  cached = compiled(update.update, RECIPE)._cache_size()
+  cached = program._cache_size()
   for used in 1, 3, 6:
     step(rows, np.int32(used))
-  assert compiled(update.update, RECIPE)._cache_size() == cached
+  assert program._cache_size() == cached
 
 
 def test_micro_batches_that_are_not_in_use_are_not_read():
@@ -195,14 +196,15 @@ def test_micro_batches_that_are_not_in_use_are_not_read():
   found, metrics = step(rows, np.int32(4), own=True)
   assert found.skipped == 0
   assert np.isfinite(metrics['loss'])
-  logp = compiled(update.all_logprobs, RECIPE)(before()[0], rows, np.int32(4))
+  logprobs = compiled(update.compute_logprobs, RECIPE)
+  logp = logprobs(before()[0], rows, np.int32(4))
   assert (logp[4:] == 0).all()
   assert (logp[:4] != 0).any(axis=(1, 2)).all()
 
 
 def test_log_probabilities_are_those_of_the_plain_forward():
   rows, count = pack()
-  logp = compiled(update.all_logprobs, RECIPE)(before()[0], rows, count)
+  logp = compiled(update.compute_logprobs, RECIPE)(before()[0], rows, count)
   live = rows.mask > 0
   found = sorted(np.asarray(logp)[live])
   plain, mask = plain_logp(before()[0])
@@ -216,7 +218,7 @@ def test_its_own_log_probabilities_make_every_ratio_1():
   assert metrics['ratio_max'] == 1
   assert metrics['clip_low_sum'] == metrics['clip_high_sum'] == 0
   # The very gradient that spelt-out old log-probabilities give.
-  old = compiled(update.all_logprobs, RECIPE)(before()[0], rows, count)
+  old = compiled(update.compute_logprobs, RECIPE)(before()[0], rows, count)
   again, _ = step(rows.replace(old_logp=np.asarray(old)), count)
   assert_trees_close(gradient(state), gradient(again))
 
@@ -277,7 +279,7 @@ def test_a_grpo_step_of_several_optimiser_steps():
   first, count = pack()
   second, _ = pack(-ADVANTAGES)
   # Old log-probabilities are those of before the first of them.
-  old = compiled(update.all_logprobs, RECIPE)(start.params, second, count)
+  old = compiled(update.compute_logprobs, RECIPE)(start.params, second, count)
   second = second.replace(old_logp=np.asarray(old))
   middle, _ = step(first, count, state=start, own=True, last=False)
   assert middle.step == 0
@@ -336,7 +338,7 @@ def test_metrics_of_several_optimiser_steps_are_joined():
     dict(loss=1.0, grad_norm=2.0, tokens_sum=10.0, ratio_max=1.5),
     dict(loss=2.0, grad_norm=4.0, tokens_sum=30.0, ratio_max=1.25),
   ]
-  joined = update.merge(parts)
+  joined = update.merge_metrics(parts)
   assert joined == dict(loss=1.5, grad_norm=3.0, tokens_sum=40.0, ratio_max=1.5)
   assert parts[0]['loss'] == 1.0
 
@@ -360,7 +362,7 @@ def test_a_loss_gets_the_reference_log_probabilities_that_it_names():
   kl = functools.partial(losses.grpo_kl, low=0.2, high=0.28, beta=1.0)
   recipe = builders.tiny_recipe(SHAPE, kl, extra=('ref_logp',))
   rows, count = pack(np.zeros(6, np.float32), extra=('ref_logp',))
-  logprobs = compiled(update.all_logprobs, RECIPE)
+  logprobs = compiled(update.compute_logprobs, RECIPE)
   found = []
   for start in before():
     ref = np.asarray(logprobs(start, rows, count))

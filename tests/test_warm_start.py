@@ -36,7 +36,7 @@ class Asked:
     return self._left == -1
 
   def stop(self):
-    raise stopwatch.StopAsked
+    raise stopwatch.StopRequested
 
 
 def config(folder, **warm_kw):
@@ -62,7 +62,7 @@ def config(folder, **warm_kw):
 def warmed(c, signals=None):
   """(parameters, what was said)."""
   task = arithmetic.task(seed=0, problems=8, held_out=8)
-  shape = qwen2.Shape(vocab=task.vocab, **c.model_kw)
+  shape = qwen2.ModelConfig(vocab=task.vocab, **c.model_kw)
   fresh = qwen2.init(jax.random.key(c.seed), shape)
   screen = Screen()
   params = sft.parameters(c, task, shape, fresh, screen, signals or Asked())
@@ -121,7 +121,7 @@ def test_broken_off_and_begun_again_it_ends_with_the_same_bits(
   unbroken, tmp_path
 ):
   c = config(tmp_path)
-  with pytest.raises(stopwatch.StopAsked):
+  with pytest.raises(stopwatch.StopRequested):
     warmed(c, Asked(7))
   assert list(tmp_path.rglob('000007')), 'nothing was saved to go on from'
   assert_same_bits(warmed(c)[0], unbroken[1])

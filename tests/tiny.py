@@ -28,7 +28,7 @@ def brevity(batch):
 def publishing(engine, *, slots, stretch):
   """A sampler that samples by itself, and writes each push for servers too."""
   own = samplers.embedded(engine, slots=slots, stretch=stretch)
-  publisher = weight_sync.Publisher(
+  publisher = weight_sync.WeightPublisher(
     engine.server.folder, 'tiny', engine.publish, push_secs=1.0, sleeps=False
   )
   take = own.push
@@ -96,7 +96,7 @@ def opened(path, cache, **changes):
     cache: folder of compiled programs, so that they are compiled once.
     **changes: settings that differ.
   Yields:
-    (context.World, types.TrainState, response tokens trained on so far).
+    (context.TrainContext, types.TrainState, response tokens trained on so far).
   """
   c = get_config()
   c.cache_dir = str(cache)
@@ -104,11 +104,13 @@ def opened(path, cache, **changes):
     c[name] = config_dict.create(**value) if name.endswith('_kw') else value
   xla_flags.set_up(c.cache_dir)
   made = plan.make(c)
-  task, _ = load.checked(c)
+  task, _ = load.load_task(c)
   asked = dict(source='tests/tiny.py', overrides={}, allow_change=())
   with (
     build.open_folder(path, c, **asked) as folder,
     terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
-    build.opened(made, task, folder, screen, distributed.Alone()) as parts,
+    build.open_run(
+      made, task, folder, screen, distributed.SingleProcess()
+    ) as parts,
   ):
     yield parts

@@ -68,7 +68,7 @@ def of_update(totals):
   """The trained part: sums over tokens as shares or means, maxima as such.
 
   Args:
-    totals: what update.merge gives, as floats.
+    totals: what update.merge_metrics gives, as floats.
   Returns:
     dict of floats: `x_sum` becomes `x_frac` for counts of tokens (clip_*),
     the mean `x` for the rest (entropy, kl), and for what is told of the

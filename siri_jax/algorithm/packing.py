@@ -8,7 +8,7 @@ import numpy as np
 from siri_jax import types
 
 
-class Fit(NamedTuple):
+class PackingConfig(NamedTuple):
   """How sequences are fitted into rows, and rows into micro-batches.
 
   Attributes:
@@ -58,7 +58,7 @@ def first_fit_decreasing(lengths, room, most):
   return rows
 
 
-def deal(costs, micro_rows, devices):
+def balance_micro_batches(costs, micro_rows, devices):
   """Deals rows to micro-batches and devices so that no device waits long.
 
   A micro-batch gets rows of like cost, for where parameters are made whole a
@@ -103,7 +103,7 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     extra: names of the rows' extra arrays; filled with zeros, but for
       'sampler_logp', which is nan where the sampler has not told.
   Returns:
-    types.Rows of numpy arrays [U, M, R], and how many of the U micro-batches
+    types.PackedBatch of numpy [U, M, R], and how many of the U micro-batches
     are in use.
   Raises:
     ValueError: a sample is longer than a row.
@@ -116,7 +116,7 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   costs = [
     float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
   ]
-  places = deal(costs, fit.micro_rows, fit.devices)
+  places = balance_micro_batches(costs, fit.micro_rows, fit.devices)
   micro_batches = -(-(capacity or len(samples)) // fit.micro_rows)
   rows = _blank((micro_batches * fit.micro_rows, fit.row_tokens), extra)
   for place, row in enumerate(places):
@@ -134,7 +134,7 @@ def _blank(shape, extra):
   """Rows of padding."""
   whole = ('tokens', 'targets', 'positions', 'segments')
   real = ('mask', 'adv', 'old_logp')
-  return types.Rows(
+  return types.PackedBatch(
     **{name: np.zeros(shape, np.int32) for name in whole},
     **{name: np.zeros(shape, np.float32) for name in real},
     extra={name: np.zeros(shape, np.float32) for name in extra},

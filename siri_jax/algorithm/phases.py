@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 
-def turns(caps):
+def cap_extrema(caps):
   """The ends of compression and of expansion.
 
   A bottom or top that the cap reaches and leaves smoothly turns in its middle
@@ -46,7 +46,7 @@ def phases(caps, turning):
 
   Args:
     caps: int [n], tokens at steps 0, 1, ..., n - 1.
-    turning: what `turns` found, perhaps over a longer stretch.
+    turning: what `cap_extrema` found, perhaps over a longer stretch.
   Returns:
     list of n words; a cap that never moves reads 'expand'.
   """

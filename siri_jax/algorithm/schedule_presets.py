@@ -6,7 +6,7 @@ and the tests of the family then have it.
 """
 
 
-def lines(low, high, period):
+def presets(low, high, period):
   """Settings by the schedule's name, all for the same caps and cycle.
 
   Args:

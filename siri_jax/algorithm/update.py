@@ -22,11 +22,11 @@ BUCKETS = (0, 1024, 4096, 8192)
 
 
 @dataclasses.dataclass(frozen=True)
-class Recipe:
+class UpdateConfig:
   """What an update is made of; none of it changes during a run.
 
   Attributes:
-    shape: the policy's qwen2.Shape.
+    shape: the policy's qwen2.ModelConfig.
     loss: bound plug-in of siri_jax/algorithm/losses.py.
     extra: names of losses.EXTRA that the loss takes.
     tx: optax transformation.
@@ -38,7 +38,7 @@ class Recipe:
     chunk: tokens of a device whose logits exist at one time.
   """
 
-  shape: qwen2.Shape
+  shape: qwen2.ModelConfig
   loss: Callable
   extra: tuple[str, ...]
   tx: optax.GradientTransformation
@@ -50,7 +50,7 @@ class Recipe:
   chunk: int
 
 
-def held(params, recipe):
+def gathered_params(params, recipe):
   """What a device holds while it reads micro-batches.
 
   Args:
@@ -70,9 +70,9 @@ def token_logprobs(params, fetch, recipe, rows):
 
   Args:
     params: tree of parameters, and
-    fetch: what makes a part of it whole: both of `held`.
+    fetch: what makes a part of it whole: both of `gathered_params`.
     recipe: Recipe.
-    rows: types.Rows [M, R]; tokens of mask 0 get 0.
+    rows: types.PackedBatch [M, R]; tokens of mask 0 get 0.
   """
   outside = fetch({k: v for k, v in params.items() if k != 'layers'})
   hidden = qwen2.forward(
@@ -97,12 +97,12 @@ def token_logprobs(params, fetch, recipe, rows):
   return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
 
 
-def all_logprobs(params, rows, count, *, recipe, layout):
+def compute_logprobs(params, rows, count, *, recipe, layout):
   """Log-probabilities of the targets of the first `count` micro-batches.
 
   Args:
     params: the policy's parameters, float32.
-    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
     recipe: Recipe.
     layout: sharding.Layout.
@@ -112,7 +112,7 @@ def all_logprobs(params, rows, count, *, recipe, layout):
   """
 
   def local(params, rows, count):
-    own, fetch = held(params, recipe)
+    own, fetch = gathered_params(params, recipe)
 
     def micro(i, out):
       logp, _ = token_logprobs(own, fetch, recipe, _micro_batch(rows, i))
@@ -131,7 +131,7 @@ def entropy(params, rows, count, *, recipe, layout):
 
   Args:
     params: the policy's parameters, float32.
-    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
     recipe: Recipe.
     layout: sharding.Layout.
@@ -141,12 +141,12 @@ def entropy(params, rows, count, *, recipe, layout):
   """
 
   def local(params, rows, count):
-    own, fetch = held(params, recipe)
+    own, fetch = gathered_params(params, recipe)
 
     def micro(i, sums):
       part = _micro_batch(rows, i)
       logp, found = token_logprobs(own, fetch, recipe, part)
-      return added(sums, _totals(part, found, logp))
+      return add_metrics(sums, _totals(part, found, logp))
 
     first = _micro_batch(rows, 0)
     names = jax.eval_shape(_totals, first, first.mask, first.mask)
@@ -166,7 +166,7 @@ def update(state, rows, count, denom, own_old, last, *, recipe, layout):
 
   Args:
     state: types.TrainState.
-    rows: types.Rows [U, M, R], U micro-batches of M rows.
+    rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], how many micro-batches are in use.
     denom: float32 [], the mini-batch's denominator.
     own_old: bool [], whether the rows' old log-probabilities are this very
@@ -191,17 +191,17 @@ def update(state, rows, count, denom, own_old, last, *, recipe, layout):
   return _apply(state, grads, metrics, last, recipe.tx)
 
 
-def merge(metrics):
+def merge_metrics(metrics):
   """The metrics of several optimiser steps as one: sums, maxima, means."""
   total = metrics[0]
   for more in metrics[1:]:
-    total = added(total, more)
+    total = add_metrics(total, more)
   for name in ('loss', 'grad_norm'):
     total[name] = total[name] / len(metrics)
   return total
 
 
-def added(a, b):
+def add_metrics(a, b):
   """The metrics that `a` has, with those of `b`: sums, and maxima by name.
 
   Args:
@@ -220,7 +220,7 @@ def added(a, b):
 
 def _gradients(params, rows, count, denom, own_old, *, recipe):
   """This device's share of the gradient, and the metrics, over all rows."""
-  own, fetch = held(params, recipe)
+  own, fetch = gathered_params(params, recipe)
 
   def loss_of(own, part):
     logp, entropy = token_logprobs(own, fetch, recipe, part)
@@ -233,7 +233,9 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
   def micro(i, carry):
     part = _micro_batch(rows, i)
     grads, metrics = jax.grad(loss_of, has_aux=True)(own, part)
-    return jax.tree.map(jnp.add, carry[0], grads), added(carry[1], metrics)
+    return jax.tree.map(jnp.add, carry[0], grads), add_metrics(
+      carry[1], metrics
+    )
 
   blank = jax.eval_shape(loss_of, own, _micro_batch(rows, 0))[1]
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), (own, blank))

@@ -215,7 +215,7 @@ def read_samples(path):
     ValueError: it is damaged, or a row is no sample; names it and the line.
   """
   rows = read_rows(path)
-  validate.refuse_samples(path, rows)
+  validate.check_samples(path, rows)
   return rows
 
 
@@ -229,7 +229,7 @@ def _read(folder, heirs):
   """A run and its past; heirs are the folders that were branched from it."""
   info = validate.json_object(folder / 'RUN.json')
   config = validate.json_object(folder / 'config.json')
-  validate.refuse_settings(folder, info, config)
+  validate.check_settings(folder, info, config)
   records, evals = (_records(folder, name) for name in ('metrics', 'eval'))
   past, notes = (), ()
   if 'branched_from' in info:
@@ -269,7 +269,7 @@ def _records(folder, name):
   """The records of metrics.jsonl or eval.jsonl."""
   path = folder / f'{name}.jsonl'
   records = files.read_records(path)
-  validate.refuse_records(path, records)
+  validate.check_records(path, records)
   return records
 
 

@@ -53,13 +53,13 @@ def json_object(path):
   return found
 
 
-def refuse_settings(folder, info, config):
+def check_settings(folder, info, config):
   """Raises where RUN.json or config.json lack what is needed of them."""
   _refuse_types(folder / 'config.json', config, SETTINGS)
   _refuse_types(folder / 'RUN.json', {**EMPTY, **info}, ABOUT)
 
 
-def refuse_records(path, records):
+def check_records(path, records):
   """Raises where a record lacks what is drawn of it, or has it otherwise.
 
   Args:
@@ -80,7 +80,7 @@ def refuse_records(path, records):
     raise ValueError('; '.join(wrong[:5]) + more)
 
 
-def refuse_samples(path, rows):
+def check_samples(path, rows):
   """Raises where a row of a file of samples is none; names its line."""
   for number, row in enumerate(rows, 1):
     if not isinstance(row, dict):

@@ -50,7 +50,7 @@ def main(argv):
     )
   except ValueError as error:
     return refuse(str(error).splitlines(), asked.out)
-  except stopwatch.StopAsked as stop:
+  except stopwatch.StopRequested as stop:
     print('saved; the same command goes on')
     return 128 + stop.args[0]
   print(ablation_table.text(frame), ablation_table.NOTES, sep='\n\n')

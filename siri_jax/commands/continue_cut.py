@@ -47,7 +47,7 @@ class Continuing:
     self._engine, self._begun = engine, begun
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups whose responses are whole; see engines.Sampler."""
+    """Yields groups whose responses are whole; see engines.Engine."""
     begun = [self._begun[prompt.problem_id] for prompt in prompts]
     longer = [
       types.Prompt(prompt.problem_id, np.concatenate([prompt.ids, ids]))
@@ -86,7 +86,7 @@ def main(argv):
     if asked.faults:
       raise ValueError('\n'.join(asked.faults))
     folder = open_folder(workdir / 'continued', asked)
-  except (ValueError, OSError, run_folder.RefusedError) as error:
+  except (ValueError, OSError, run_folder.RunFolderError) as error:
     return refuse(str(error).splitlines(), asked.source)
   xla_flags.set_up(c.cache_dir)
   with contextlib.ExitStack() as stack:
@@ -96,8 +96,8 @@ def main(argv):
       stopwatch.Signals(screen.say, secs=c.stop_secs)
     )
     try:
-      graders = stack.enter_context(build.graders_of(c))
-      bench = context.Bench(task, folder, screen, signals, graders=graders)
+      graders = stack.enter_context(build.make_graders(c))
+      bench = context.Context(task, folder, screen, signals, graders=graders)
       folder.start(0)
       share = -(-asked.flags.samples // len(cut))
       for step, rows in cut.items():
@@ -105,7 +105,7 @@ def main(argv):
           signals.heed()
           found = nearest(c, workdir, step)
           go_on(bench, plan, found, step, chosen(c, step, rows, share))
-    except stopwatch.StopAsked as stop:
+    except stopwatch.StopRequested as stop:
       screen.say('every finished step is kept; the same command goes on')
       return 128 + stop.args[0]
     except (ValueError, OSError) as error:
@@ -177,7 +177,7 @@ def go_on(bench, plan, found, step, rows):
   """Goes on with samples of a step, and keeps what becomes of them.
 
   Args:
-    bench: context.Bench without an engine.
+    bench: context.Context without an engine.
     plan: plan.Plan.
     found: weights.Weights to go on with.
     step: that the samples are of.
@@ -189,7 +189,7 @@ def go_on(bench, plan, found, step, rows):
     key = f'{step:06d}/{row["problem_id"]}/{row["index"]}'
     begun[key] = np.asarray(row['response_ids'], np.int32)
     problems.append(types.Problem(key, row['problem'], row['answer'], ''))
-  sampling = samplers.Sampling(
+  sampling = samplers.SamplingParams(
     n=1,
     cap=highest,
     temperature=c.temperature,
@@ -207,8 +207,8 @@ def go_on(bench, plan, found, step, rows):
     longest=highest,
   ) as engine:
     bench = dataclasses.replace(bench, engine=Continuing(engine, begun))
-    word, watched = f'going on with step {step}', stopwatch.Watch()
-    groups = graded.gather(
+    word, watched = f'going on with step {step}', stopwatch.Stopwatch()
+    groups = graded.sample_groups(
       bench, problems, sampling, word, cap=highest, watch=watched
     )
   kept = []
@@ -241,7 +241,7 @@ def told(folder, cut):
   records = []
   for step, rows in cut.items():
     found = runs.read_rows(samples_of(folder, step))
-    right, error = pass_at_k.with_error([row['correct'] for row in found])
+    right, error = pass_at_k.mean_and_error([row['correct'] for row in found])
     records.append(
       {
         'step': step,

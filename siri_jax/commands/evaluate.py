@@ -66,7 +66,7 @@ def main(argv):
   with terminal.Terminal(0) as screen:
     try:
       measured = evaluate.evaluate(request, screen)
-    except stopwatch.StopAsked as stop:
+    except stopwatch.StopRequested as stop:
       screen.say('every finished problem is kept; the same command goes on')
       return 128 + stop.args[0]
     except (ValueError, OSError) as error:

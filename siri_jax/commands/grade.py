@@ -26,7 +26,7 @@ from siri_jax import plugins
 from siri_jax.config import base
 from siri_jax.data import problems
 from siri_jax.grading import equivalence
-from siri_jax.grading.pool import Graders
+from siri_jax.grading.pool import GraderPool
 
 KINDS = ('response', 'answer', 'text')
 OPTIONS = tuple(inspect.signature(equivalence.options).parameters)
@@ -118,7 +118,7 @@ def _settings(rule, row):
 
 def _graders(flags):
   given = json.loads(flags.rule_kw)
-  return Graders(
+  return GraderPool(
     flags.rule,
     _settings(flags.rule, {}) | given,
     workers=flags.workers,

@@ -195,7 +195,7 @@ def serve(words, environment, own, c):
 
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, stop)
-  line = http_client.Line(f'http://{own.host}:{own.port}')
+  line = http_client.Connection(f'http://{own.host}:{own.port}')
   threading.Thread(
     target=announce, args=(process, line, c), daemon=True
   ).start()

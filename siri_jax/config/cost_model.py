@@ -13,7 +13,7 @@ import numpy as np
 POINTS = 20_000  # Of a lognormal; lengths below some 1,000 tokens are exact.
 
 
-class Lengths(NamedTuple):
+class LengthDistribution(NamedTuple):
   """Natural lengths: those that responses have without a cap.
 
   Attributes:
@@ -60,10 +60,10 @@ def lognormal(*, mean, median):
     for t in tokens
   ]
   share = np.diff(below, prepend=0)
-  return Lengths(tokens, share / share.sum())
+  return LengthDistribution(tokens, share / share.sum())
 
 
-def observed(lengths, cut):
+def kaplan_meier(lengths, cut):
   """Lengths by samples, of which some were cut: Kaplan and Meier's estimate.
 
   A response that was cut is longer than what is seen of it. What outlives the
@@ -85,7 +85,7 @@ def observed(lengths, cut):
   as_long = lengths.size - np.searchsorted(np.sort(lengths), tokens)
   outlive = np.cumprod(1 - ended / as_long)
   share = -np.diff(outlive, prepend=1, append=0)
-  return Lengths(np.append(tokens, np.inf), share)
+  return LengthDistribution(np.append(tokens, np.inf), share)
 
 
 def longest(lengths, count):
@@ -100,7 +100,7 @@ def longest(lengths, count):
     Lengths.
   """
   below = np.minimum(np.cumsum(lengths.share), 1)
-  return Lengths(lengths.tokens, np.diff(below**count, prepend=0))
+  return LengthDistribution(lengths.tokens, np.diff(below**count, prepend=0))
 
 
 def capped(lengths, caps, power=1):
@@ -133,7 +133,7 @@ def share_cut(lengths, caps):
   return over[np.searchsorted(lengths.tokens, caps, side='right')]
 
 
-def of(lengths, caps, *, samples, prompt, forward, epochs):
+def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
   """What a stretch of steps under these caps costs.
 
   A forward pass of each sampled sequence, prompt and all; then a forward and

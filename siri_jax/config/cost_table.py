@@ -25,7 +25,7 @@ def text(plan, task, shape, sampled=None):
   Args:
     plan: plan.Plan.
     task: types.Task.
-    shape: the policy's qwen2.Shape.
+    shape: the policy's qwen2.ModelConfig.
     sampled: runs.SampledLengths, a run's; None: the config's natural_kw.
   """
   c, period = plan.c, _period(plan)
@@ -63,7 +63,7 @@ def marked(name, own, low, high, period):
   Returns:
     dict from name to int [steps], tokens.
   """
-  lines = schedule_presets.lines(low, high, period)
+  lines = schedule_presets.presets(low, high, period)
   beside = every(lines, len(own)) if low < high else {}
   if name in beside and np.array_equal(beside[name], own):
     return {n + ' *' * (n == name): caps for n, caps in beside.items()}
@@ -105,7 +105,7 @@ def setting(plan, task, shape):
   Args:
     plan: plan.Plan.
     task: types.Task; of its training prompts some are encoded, that lie evenly.
-    shape: the policy's qwen2.Shape.
+    shape: the policy's qwen2.ModelConfig.
   """
   some = task.train[:: -(-len(task.train) // PROMPTS)]
   return dict(
@@ -123,7 +123,7 @@ def natural(given, sampled=None):
     given: the config's natural_kw.
     sampled: runs.SampledLengths of a run, or None.
   Returns:
-    (cost_model.Lengths, str).
+    (cost_model.LengthDistribution, str).
   """
   if sampled is None:
     return cost_model.lognormal(**given), (
@@ -131,7 +131,7 @@ def natural(given, sampled=None):
       f'{given.median:,g} tokens (natural_kw, whose origin the config names)'
     )
   lengths, cut, run = sampled
-  found = cost_model.observed(lengths, cut)
+  found = cost_model.kaplan_meier(lengths, cut)
   return found, (
     f'the natural lengths of {len(lengths):,} samples in\n{run}: '
     f'{100 * np.mean(cut):.1f} % were cut there and count as longer, '
@@ -144,15 +144,17 @@ def table(caps, lengths, high, style='simple', **setting):
 
   Args:
     caps: name -> int [steps], tokens.
-    lengths: cost_model.Lengths.
+    lengths: cost_model.LengthDistribution.
     high: the highest cap, tokens.
     style: a format of tabulate.
     **setting: the other arguments of costs.of.
   """
   rows = []
   for name, own in caps.items():
-    whole = cost_model.of(lengths, np.full(len(own), high), **setting)
-    parts = cost_model.of(lengths, own, **setting)
+    whole = cost_model.estimate_cost(
+      lengths, np.full(len(own), high), **setting
+    )
+    parts = cost_model.estimate_cost(lengths, own, **setting)
     cells = [
       cell
       for part, most in zip(parts, whole, strict=True)

@@ -16,7 +16,7 @@ def text(plan, task, dropped, shape, sampled=None):
     plan: plan.Plan.
     task: types.Task, without the prompts that were dropped.
     dropped: how many those were.
-    shape: the policy's qwen2.Shape.
+    shape: the policy's qwen2.ModelConfig.
     sampled: runs.SampledLengths of another run; None: natural_kw.
   Raises:
     ValueError: an array of the policy does not divide over the mesh.
@@ -65,7 +65,7 @@ def needed(plan, shape):
 
   Args:
     plan: plan.Plan.
-    shape: the policy's qwen2.Shape.
+    shape: the policy's qwen2.ModelConfig.
   """
   c, found = plan.c, recipe.estimates(plan, shape)
   taken = c.remat or recipe.chosen(plan, shape)

@@ -22,10 +22,10 @@ def estimate(recipe, layout, state, fit, micro_batches):
   """Bytes of one device by what they are for.
 
   Args:
-    recipe: update.Recipe.
+    recipe: update.UpdateConfig.
     layout: sharding.Layout; its mesh may be abstract.
     state: types.TrainState of shapes.
-    fit: packing.Fit.
+    fit: packing.PackingConfig.
     micro_batches: U, as many as there could be.
   Returns:
     dict. Of 'block' and 'head' the larger one counts: they are not there at
@@ -114,7 +114,7 @@ def _fetched(shape, mesh):
   """
   if mesh.shape['fsdp'] == 1:
     return shape.vocab * shape.dim
-  sizes = qwen2.array_shapes(shape)['layers'].values()
+  sizes = qwen2.param_shapes(shape)['layers'].values()
   layer = sum(math.prod(size[1:]) for size in sizes)
   ends = 1 if shape.tied else 2
   return 2 * layer + (ends + 1) * shape.vocab * shape.dim

@@ -46,7 +46,7 @@ CALLS = {
 GIVES = {'schedule': (), 'reward': (4,), 'advantage': (2, 2)}  # Shapes.
 
 
-class RefusedError(ValueError):
+class ConfigError(ValueError):
   """A config that cannot run; `faults` lists all that is wrong with it."""
 
   def __init__(self, faults):
@@ -102,7 +102,7 @@ def make(c):
     RefusedError: with every fault that was found.
   """
   if wrong := faults(c) or _bad_caps(c):
-    raise RefusedError(wrong)
+    raise ConfigError(wrong)
   return _derive(c)
 
 
@@ -127,7 +127,7 @@ def bound(c, family):
 def _derive(c):
   """The plan of a config that has passed."""
   ahead = _ahead(c)
-  turns = phases.turns(ahead)
+  turns = phases.cap_extrema(ahead)
   caps = ahead[: c.total_steps]
   longest = max(int(caps.max()), c.eval_cap)
   need = c.max_prompt + int(caps.max())

@@ -10,14 +10,14 @@ from siri_jax.models import attention, flops, qwen2, sharding
 
 
 def recipe_of(plan, shape):
-  """The update.Recipe of a plan for a policy's qwen2.Shape."""
+  """The update.UpdateConfig of a plan for a policy's qwen2.ModelConfig."""
   return _recipe(plan, shape, plan.c.remat or chosen(plan, shape))
 
 
 def fit_of(plan, shape):
   """How sequences are fitted into the rows of an update."""
   c = plan.c
-  return packing.Fit(
+  return packing.PackingConfig(
     row_tokens=plan.row_tokens,
     sequences=attention.SEQUENCES,
     micro_rows=c.micro_rows,
@@ -30,7 +30,7 @@ def blank(recipe):
   """A TrainState of shapes and dtypes, with no memory behind it."""
   params = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
-    qwen2.array_shapes(recipe.shape),
+    qwen2.param_shapes(recipe.shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
   return jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), params)
@@ -71,7 +71,7 @@ def misfit(plan, shape):
 
 def _recipe(plan, shape, remat):
   c = plan.c
-  return update.Recipe(
+  return update.UpdateConfig(
     shape=shape,
     loss=plan.find['loss'],
     extra=plan.extra,

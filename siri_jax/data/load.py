@@ -9,7 +9,7 @@ from siri_jax.data import problems, shuffling
 from siri_jax.models.hf import initial
 
 
-def checked(c):
+def load_task(c):
   """The config's task without the prompts over the limit, and their number.
 
   Raises:
@@ -64,7 +64,7 @@ def faults(c):
   if plugins.faults('task', c.task, c.task_kw):
     return []
   policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts')
-  look = checked if schema.sound(c, *policy) else read
+  look = load_task if schema.sound(c, *policy) else read
   try:
     look(c)
   except (ValueError, OSError) as error:

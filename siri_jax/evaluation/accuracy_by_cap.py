@@ -9,14 +9,14 @@ import numpy as np
 from siri_jax.grading.verdict import UNFINISHED
 
 
-def right_at(bench, rows, caps):
+def correct_under_caps(bench, rows, caps):
   """Which of a problem's samples would have been right under each cap.
 
   From the longest prefix down to the first that ends within the thought: all
   shorter ones do so too.
 
   Args:
-    bench: context.Bench.
+    bench: context.Context.
     rows: records of samples with their `response_ids`, none longer than the
       highest cap.
     caps: int [K], tokens, rising.

@@ -57,7 +57,7 @@ def evaluate(request, screen):
   Raises:
     ValueError: every fault of the request, a line each.
     OSError: a file cannot be read or written.
-    stopwatch.StopAsked: TERM or INT came; finished problems are kept.
+    stopwatch.StopRequested: TERM or INT came; finished problems are kept.
   """
   found, faults = find(request)
   if faults:
@@ -69,7 +69,7 @@ def evaluate(request, screen):
     signals = stack.enter_context(
       stopwatch.Signals(screen.say, secs=c.stop_secs)
     )
-    graders = stack.enter_context(build.graders_of(c))
+    graders = stack.enter_context(build.make_graders(c))
     for job in jobs:
       measure(job, graders, screen, signals)
   return [request.out / job.weights.name for job in jobs]
@@ -85,7 +85,7 @@ def find(request):
       each = weights.find(c, word, request.workdir)
       plans.make(each.c)
       found.append((each, held_out_task(each.c, request.sets)))
-    except plans.RefusedError as error:
+    except plans.ConfigError as error:
       faults += error.faults
     except (ValueError, OSError) as error:
       faults += str(error).splitlines()
@@ -103,7 +103,7 @@ def open_jobs(request, found, stack):
       Job(each, task, folders_of(request, each, task, stack))
       for each, task in found
     ]
-  except run_folder.RefusedError as error:
+  except run_folder.RunFolderError as error:
     raise ValueError(str(error)) from error
 
 
@@ -186,7 +186,7 @@ def measure(job, graders, screen, signals):
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done)
-      bench = context.Bench(task, folder, screen, signals, engine, graders)
+      bench = context.Context(task, folder, screen, signals, engine, graders)
       sample(bench, name, sampling)
       record = {
         'weights': job.weights.name,
@@ -205,8 +205,8 @@ def sample(bench, name, sampling):
   if len(left) < len(asked):
     done = len(asked) - len(left)
     bench.screen.say(f'{name}: {done:,} of {len(asked):,} problems are done')
-  watched, word = stopwatch.Watch(), f'evaluating {name}'
-  for group in graded.graded(
+  watched, word = stopwatch.Stopwatch(), f'evaluating {name}'
+  for group in graded.sample_and_grade(
     bench, left, sampling, word, cap=sampling.cap, watch=watched
   ):
     ids = [sample.response_ids for sample in group.samples]
@@ -222,10 +222,12 @@ def score(bench, name, caps):
   for number in range(count):
     bench.screen.working(f'reading prefixes of {name}', number, count)
     rows = runs.read_rows(_file(bench.folder, number))
-    right.append(accuracy_by_cap.right_at(bench, rows, caps).mean(axis=0))
+    right.append(
+      accuracy_by_cap.correct_under_caps(bench, rows, caps).mean(axis=0)
+    )
     kept = ('correct', 'extracted', 'length', 'finish_reason')
     slim.append([{key: row[key] for key in kept} for row in rows])
-  at = [pass_at_k.with_error(column) for column in np.transpose(right)]
+  at = [pass_at_k.mean_and_error(column) for column in np.transpose(right)]
   accuracy = [mean for mean, _ in at]
   return {
     **graded.summary(slim),

@@ -95,7 +95,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     prompt_tokens: tokens of the longest prompt.
     longest: tokens of the longest response.
   Yields:
-    engines.Sampler.
+    engines.Engine.
   Raises:
     ValueError: the weights are damaged, or of another model.
   """
@@ -106,7 +106,9 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
   plan = plans.make(weights.c)
   shape = initial.shape_of(weights.c, task.vocab)
   recipe = blueprint.recipe_of(plan, shape)
-  blank, layout, programs = build.laid_out(plan, task, recipe, longest=longest)
+  blank, layout, programs = build.compile_programs(
+    plan, task, recipe, longest=longest
+  )
   screen.working(f'reading {weights.name}')
   if weights.checkpoints:
     like = checkpoint.abstract(blank.params, layout.state.params)
@@ -118,8 +120,10 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
         'tokenizer or template, than those of this config'
       )
   else:
-    params = build.start_of(weights.c, task, shape, layout, screen, signals)
-  made = build.engine_of(
+    params = build.initial_params(
+      weights.c, task, shape, layout, screen, signals
+    )
+  made = build.make_engine(
     plan,
     programs,
     task,

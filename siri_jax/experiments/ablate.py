@@ -54,7 +54,7 @@ def ablate(
     each failed run whose `why` says what happened.
   Raises:
     ValueError: all that is wrong with the grid; nothing was run then.
-    stopwatch.StopAsked: a signal came; the same call goes on.
+    stopwatch.StopRequested: a signal came; the same call goes on.
   """
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))

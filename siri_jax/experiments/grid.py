@@ -173,7 +173,7 @@ def settled(start, changes):
   cycle = [given.get(key) for key in CYCLE]
   if not all(type(value) is int and value > 0 for value in cycle):
     return changes  # The plan says what is missing.
-  line = schedule_presets.lines(*cycle).get(name, {})
+  line = schedule_presets.presets(*cycle).get(name, {})
   own = {k: v for k, v in own.items() if k in line or k not in CYCLE}
   kept = {k: v for k, v in changes.items() if 'schedule_kw.' not in k}
   return {**kept, 'schedule_kw': {**line, **own}} if line else changes

@@ -72,7 +72,7 @@ _BASE = re.compile(r'\s*\(?[0-9A-Za-z.]+\)?_\s*\{?\s*(\d+)\s*\}?\s*')
 
 
 @functools.lru_cache(4096)
-def respelt(answer):
+def fix_latex(answer):
   """An answer as it is to be handed to math-verify."""
   for pattern, spelt in _REWRITES:
     answer = pattern.sub(spelt, answer)

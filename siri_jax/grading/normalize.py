@@ -51,7 +51,7 @@ _TO_BE_DONE = re.compile(r'[\d)}\]!][-+*/^!]|[×·÷√]|\\[a-z]')
 
 
 @functools.lru_cache(4096)
-def spell(answer):
+def normalize(answer):
   """The one spelling of an answer.
 
   Source: hendrycks/math, modeling/math_equivalence.py; openai/prm800k,
@@ -73,7 +73,7 @@ def number(answer):
 
   None for a percentage too, which may stand for its hundredth.
   """
-  match = _NUMBER.fullmatch(spell(answer))
+  match = _NUMBER.fullmatch(normalize(answer))
   if not match or '%' in answer:
     return None
   sign, top, bottom = match[1], int(match[2] or match[3]), int(match[4] or 1)
@@ -82,13 +82,13 @@ def number(answer):
 
 def is_unreduced(answer):
   """Whether an answer is a plain fraction whose terms share a factor."""
-  match = _NUMBER.fullmatch(spell(answer))
+  match = _NUMBER.fullmatch(normalize(answer))
   return bool(match and match[4] and math.gcd(int(match[3]), int(match[4])) > 1)
 
 
 def is_unfinished(answer):
   r"""Whether arithmetic is left to do in it: 2+3, 10/2, 2^5, \binom{5}{2}."""
-  value = spell(answer).rpartition('=')[2]
+  value = normalize(answer).rpartition('=')[2]
   if _SCIENTIFIC.fullmatch(value):
     return False
   return bool(_TO_BE_DONE.search(value))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 
-def with_error(per_problem):
+def mean_and_error(per_problem):
   """Mean over problems and its standard error.
 
   Args:
@@ -19,7 +19,7 @@ def with_error(per_problem):
   return float(values.mean()), float(values.std(ddof=1) / values.size**0.5)
 
 
-def pass_at(right, samples):
+def pass_at_k(right, samples):
   """Chance that k samples of a problem, drawn from n, hold a right one.
 
   1 - C(n - c, k) / C(n, k), the mean over all choices of k of the n.
@@ -36,7 +36,7 @@ def pass_at(right, samples):
   return np.array([1 - n / w for n, w in zip(none, ways, strict=True)])
 
 
-def maj_at(right, wrong, samples):
+def maj_at_k(right, wrong, samples):
   """Chance that the most frequent answer of k samples, drawn from n, is right.
 
   The mean over all choices of k of the n. All right answers are one answer;

@@ -36,7 +36,7 @@ class Ticket(NamedTuple):
     return all(future.done() for _, future in self.pending)
 
 
-class Graders:
+class GraderPool:
   """A rule in worker processes: `with Graders(...) as graders`.
 
   Attributes:

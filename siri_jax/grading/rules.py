@@ -101,7 +101,7 @@ def _grade(gold, response, kind, verify_kw, compare):
 def _strict(gold, answer, verify_kw):
   if max(len(gold), len(answer)) > LONGEST:
     return _lenient(gold, answer, verify_kw)
-  if normalize.spell(gold) == normalize.spell(answer):
+  if normalize.normalize(gold) == normalize.normalize(answer):
     return _verdict(answer, True)
   wanted, found = normalize.number(gold), normalize.number(answer)
   if wanted is not None:
@@ -126,8 +126,8 @@ def _lenient(gold, answer, verify_kw):
     if wanted and found and wanted != found:
       return _verdict(answer, False, f'another {what.__name__}')
   same = equivalence.equal(
-    latex.respelt(gold),
-    latex.respelt(answer),
+    latex.fix_latex(gold),
+    latex.fix_latex(answer),
     prose=False,
     verify_kw=verify_kw,
   )

@@ -154,7 +154,7 @@ def distance(attend, *, heads, kv_heads, width, dtype):
   return jnp.max(jnp.stack(wrong))
 
 
-def one_token(q, k, v, seen):
+def decode_attention(q, k, v, seen):
   """One token's attention to its sequence's cache, which holds it already.
 
   Args:

@@ -19,7 +19,7 @@ AT_ONCE = 8  # Prompts read at a time: it bounds the memory of their attention.
 
 
 @flax.struct.dataclass
-class Ask:
+class Requests:
   """What is to be sampled, in arrays of a fixed capacity of Q requests.
 
   Attributes:
@@ -50,7 +50,7 @@ class Ask:
 
 
 @flax.struct.dataclass
-class Progress:
+class DecodeState:
   """The engine between two stretches of decoding.
 
   Attributes:
@@ -82,13 +82,13 @@ class Progress:
   stopped: jax.Array
 
 
-def start(params, ask, *, shape, slots, columns):
+def prefill(params, ask, *, shape, slots, columns):
   """Reads the prompts and lays out empty slots.
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
     ask: Ask.
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     slots: S, sequences decoded at a time.
     columns: C, tokens of the longest response.
   Returns:
@@ -101,7 +101,7 @@ def start(params, ask, *, shape, slots, columns):
   )
   requests, width = size['Q'], size['P']
   none = jnp.zeros(slots, jnp.int32)
-  return Progress(
+  return DecodeState(
     prompt_cache=_read(params, ask, shape),
     cache=_blank(params, shape, slots, width + columns),
     uniforms=_uniforms(ask, columns),
@@ -117,14 +117,14 @@ def start(params, ask, *, shape, slots, columns):
   )
 
 
-def advance(params, ask, progress, *, shape, eos_ids, stretch):
+def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
   """Decodes until all is done, or for `stretch` tokens a slot.
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
     ask: Ask.
     progress: Progress.
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     eos_ids: ids that end a response.
     stretch: decoding steps after which the host gets a look.
   Returns:
@@ -144,7 +144,7 @@ def advance(params, ask, progress, *, shape, eos_ids, stretch):
   return jax.lax.while_loop(busy, step, progress)
 
 
-def choose(logits, uniform, temperature, top_p, top_k):
+def sample_tokens(logits, uniform, temperature, top_p, top_k):
   """Draws one token a row by inverting its distribution.
 
   Args:
@@ -264,7 +264,7 @@ def _decode(params, ask, p, shape):
 
 def _choose(ask, p, logits):
   uniform = p.uniforms[p.request, p.length]
-  return choose(logits, uniform, ask.temperature, ask.top_p, ask.top_k)
+  return sample_tokens(logits, uniform, ask.temperature, ask.top_p, ask.top_k)
 
 
 def _record(ask, p, token, logp, eos_ids):

@@ -12,7 +12,7 @@ def weights(shape):
   """Weights that multiply every token: the layers' matrices and the head.
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
   """
   heads = 2 * shape.heads + 2 * shape.kv_heads
   layer = shape.dim * (heads * shape.head_dim + 3 * shape.mlp)
@@ -23,7 +23,7 @@ def forward(shape):
   """Operations of a forward pass: (a token, a squared token of a sequence).
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
   Returns:
     (a, b), so that a sequence of T tokens costs a T + b T^2.
   """
@@ -34,7 +34,7 @@ def update(shape, lengths):
   """Operations of one forward and backward pass over sequences.
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     lengths: int [B], tokens of each.
   """
   a, b = forward(shape)

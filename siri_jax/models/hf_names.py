@@ -47,43 +47,43 @@ class Source(NamedTuple):
 
 @functools.cache
 def sources(shape):
-  """Hugging Face's tensors of a qwen2.Shape: name -> Source."""
-  sizes = qwen2.array_shapes(shape)
+  """Hugging Face's tensors of a qwen2.ModelConfig: name -> Source."""
+  sizes = qwen2.param_shapes(shape)
   found = {
-    name: Source(ours, None, theirs(ours, sizes[ours]))
+    name: Source(ours, None, hf_shape(ours, sizes[ours]))
     for ours, name in OUTSIDE.items()
     if ours in sizes
   }
   for layer in range(shape.layers):
     for ours, name in LAYER.items():
-      size = theirs(ours, sizes['layers'][ours][1:])
+      size = hf_shape(ours, sizes['layers'][ours][1:])
       found[of_layer(layer, name)] = Source(ours, layer, size)
   return found
 
 
-def to_theirs(ours, array):
+def to_hf(ours, array):
   """An array of ours, of one layer, as Hugging Face stores it."""
-  parts = sides(ours, array.ndim)
+  parts = axis_ranges(ours, array.ndim)
   axes = [axis for side in parts for axis in range(*side)]
-  return array.transpose(axes).reshape(theirs(ours, array.shape))
+  return array.transpose(axes).reshape(hf_shape(ours, array.shape))
 
 
-def exported(params, dtype):
+def export(params, dtype):
   """The parameters as Hugging Face has them: name -> array.
 
   Args:
-    params: tree of qwen2.array_shapes.
+    params: tree of qwen2.param_shapes.
     dtype: of the arrays.
   """
   found = {
-    name: to_theirs(ours, params[ours]).astype(dtype)
+    name: to_hf(ours, params[ours]).astype(dtype)
     for ours, name in OUTSIDE.items()
     if ours in params
   }
   layers = params['layers']
   for layer in range(layers['q'].shape[0]):
     for ours, name in LAYER.items():
-      array = to_theirs(ours, layers[ours][layer])
+      array = to_hf(ours, layers[ours][layer])
       found[of_layer(layer, name)] = array.astype(dtype)
   return found
 
@@ -93,7 +93,7 @@ def of_layer(layer, name):
   return f'model.layers.{layer}.{name}'
 
 
-def sides(ours, rank):
+def axis_ranges(ours, rank):
   """For each Hugging Face axis, the range [start, stop) of our axes in it."""
   if ours == 'embed':
     return (0, 1), (1, 2)
@@ -103,6 +103,6 @@ def sides(ours, rank):
   return (inputs, rank), (0, inputs)
 
 
-def theirs(ours, size):
+def hf_shape(ours, size):
   """The shape in which Hugging Face stores an array of ours, of one layer."""
-  return tuple(math.prod(size[a:b]) for a, b in sides(ours, len(size)))
+  return tuple(math.prod(size[a:b]) for a, b in axis_ranges(ours, len(size)))

@@ -51,7 +51,7 @@ REMAT = {
 
 
 @dataclasses.dataclass(frozen=True)
-class Shape:
+class ModelConfig:
   """What decides the arrays of a policy; hashable.
 
   Attributes:
@@ -79,7 +79,7 @@ class Shape:
   tied: bool
 
 
-def array_shapes(shape):
+def param_shapes(shape):
   """The parameter tree with the shape of each array in its place."""
   n, d, f = shape.layers, shape.dim, shape.mlp
   h, k, e = shape.heads, shape.kv_heads, shape.head_dim
@@ -110,7 +110,7 @@ def init(key, shape):
   Qwen2's own deviation is 0.02; small models learn faster from twice that.
   """
   paths, tree = jax.tree.flatten_with_path(
-    array_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
+    param_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
   )
   keys = jax.random.split(key, len(paths))
 
@@ -132,7 +132,7 @@ def forward(
   """Hidden states after the last norm, ready for the head.
 
   Args:
-    params: the tree of `array_shapes`, in the dtype to compute in.
+    params: the tree of `param_shapes`, in the dtype to compute in.
     shape: Shape.
     tokens: int32 [M, R].
     positions: int32 [M, R], place of each token in its own sequence.
@@ -153,9 +153,9 @@ def forward(
   # two axes, for which XLA turns its operands about on a CPU.
   def block(x, layer):
     layer = fetch(layer)
-    qkv = checkpoint_name(project(layer, shape, x, angles), 'qkv')
+    qkv = checkpoint_name(project_qkv(layer, shape, x, angles), 'qkv')
     in_rows = (a.reshape(*tokens.shape, *a.shape[1:]) for a in qkv)
-    return finish(layer, shape, x, attend(*in_rows, segments)), None
+    return output_and_mlp(layer, shape, x, attend(*in_rows, segments)), None
 
   # A scan keeps the passes apart by itself.
   block = jax.checkpoint(block, policy=REMAT[remat], prevent_cse=False)
@@ -194,7 +194,7 @@ def unstacked(params):
   every token.
 
   Args:
-    params: the tree of `array_shapes`.
+    params: the tree of `param_shapes`.
   Returns:
     The same arrays, but for the stacked ones, which are taken apart.
   """
@@ -221,8 +221,10 @@ def prefill(params, shape, tokens):
   x = embed(params['embed'], tokens)
   cache = []
   for layer in params['layers']:
-    q, k, v = project(layer, shape, x, angles)
-    x = finish(layer, shape, x, attention.reference(q, k, v, one_segment))
+    q, k, v = project_qkv(layer, shape, x, angles)
+    x = output_and_mlp(
+      layer, shape, x, attention.reference(q, k, v, one_segment)
+    )
     cache.append((k.swapaxes(1, 2), v.swapaxes(1, 2)))
   return tuple(cache)
 
@@ -249,10 +251,12 @@ def decode(params, shape, token, position, cache):
   x = embed(params['embed'], token)
   grown = []
   for layer, (k, v) in zip(params['layers'], cache, strict=True):
-    q, new_k, new_v = project(layer, shape, x, angles)
+    q, new_k, new_v = project_qkv(layer, shape, x, angles)
     k = k.at[slots, :, position].set(new_k)
     v = v.at[slots, :, position].set(new_v)
-    x = finish(layer, shape, x, attention.one_token(q, k, v, seen))
+    x = output_and_mlp(
+      layer, shape, x, attention.decode_attention(q, k, v, seen)
+    )
     grown.append((k, v))
   x = norm(x, params['norm'], shape.norm_eps)
   logits = jnp.einsum(
@@ -273,16 +277,16 @@ def head(params):
   return params['head'] if 'head' in params else params['embed'].T
 
 
-def project(layer, shape, x, angles):
+def project_qkv(layer, shape, x, angles):
   """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], q and k turned."""
   x = norm(x, layer['attn_norm'], shape.norm_eps)
   q = jnp.einsum('...d,dhe->...he', x, layer['q']) + layer['q_bias']
   k = jnp.einsum('...d,dke->...ke', x, layer['k']) + layer['k_bias']
   v = jnp.einsum('...d,dke->...ke', x, layer['v']) + layer['v_bias']
-  return turn(q, angles), turn(k, angles), v
+  return apply_rope(q, angles), apply_rope(k, angles), v
 
 
-def finish(layer, shape, x, out):
+def output_and_mlp(layer, shape, x, out):
   """The rest of a block after attention: output matrix, residuals, SwiGLU."""
   # In two dimensions: XLA would turn (h, e) about on a CPU.
   out, o = out.reshape(*x.shape[:-1], -1), layer['o'].reshape(-1, shape.dim)
@@ -310,7 +314,7 @@ def rope_angles(shape, positions):
   return jnp.cos(angles), jnp.sin(angles)
 
 
-def turn(x, angles):
+def apply_rope(x, angles):
   """Turns the pairs (x[i], x[i + E / 2]) of every head by their angles."""
   cos, sin = (a.astype(x.dtype) for a in angles)
   left, right = jnp.split(x, 2, axis=-1)

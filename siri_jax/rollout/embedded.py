@@ -11,7 +11,7 @@ from siri_jax.models import decode
 
 
 class Embedded:
-  """A sampler (engines.Sampler) over the trainer's own devices.
+  """A sampler (engines.Engine) over the trainer's own devices.
 
   Attributes:
     counts: nothing befalls its samples.
@@ -32,7 +32,7 @@ class Embedded:
     self._version = version
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see engines.Sampler."""
+    """Yields groups as they are finished; see engines.Engine."""
     capacity = self._engine.requests
     if sampling.n > capacity:
       raise ValueError(
@@ -86,7 +86,7 @@ class Embedded:
       own = slice(i * sampling.n, (i + 1) * sampling.n)
       identity[own, 0] = zlib.crc32(prompt.problem_id.encode())
       identity[own, 1] = np.arange(sampling.n)
-    return decode.Ask(
+    return decode.Requests(
       prompts=ids,
       prompt_length=lengths,
       prompt_count=np.int32(len(prompts)),

@@ -17,7 +17,7 @@ TRAINING, MEASURING, CONTINUING = range(3)  # What samples are for, in seeds.
 
 
 @dataclasses.dataclass(frozen=True)
-class Sampling:
+class SamplingParams:
   """How to sample: everything a server needs to be told.
 
   Attributes:
@@ -38,7 +38,7 @@ class Sampling:
   seeds: tuple[int, ...]
 
 
-class Sampler(Protocol):
+class Engine(Protocol):
   """What the loop knows of an engine.
 
   Of a run of several processes each has one: all of them push, for each has
@@ -56,7 +56,7 @@ class Sampler(Protocol):
   def sample(
     self,
     prompts: list[types.Prompt],
-    sampling: Sampling,
+    sampling: SamplingParams,
     progress: Callable[[int, int], None],
   ) -> Iterator[list[types.Sample]]:
     """Yields each prompt's group of n samples as soon as it is complete.
@@ -74,14 +74,14 @@ class Sampler(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Engine:
+class EngineInputs:
   """What a sampler is built from.
 
   Attributes:
     export: jitted; parameters -> a copy in the dtype to sample in, whole on
       every device.
-    start: jitted `decode.start`.
-    advance: jitted `decode.advance`.
+    start: jitted `decode.prefill`.
+    advance: jitted `decode.decode_steps`.
     publish: jitted; parameters -> Hugging Face's name -> array, in the dtype
       to sample in.
     requests: Q, most samples of one call of `start`.
@@ -133,7 +133,7 @@ def vllm(engine, *, slots, stretch):
 
   del stretch
   server = engine.server
-  publisher = weight_sync.Publisher(
+  publisher = weight_sync.WeightPublisher(
     server.folder,
     engine.run,
     engine.publish,
@@ -141,7 +141,7 @@ def vllm(engine, *, slots, stretch):
     sleeps=bool(server.sleep),
   )
   if jax.process_index() != 0:
-    return weight_sync.Hand(publisher)
+    return weight_sync.FollowerEngine(publisher)
   rules = module.Rules(
     eos_ids=engine.task.eos_ids,
     vocab=engine.task.vocab,

@@ -7,12 +7,12 @@ import numpy as np
 from siri_jax import types
 from siri_jax.grading import normalize, pass_at_k
 from siri_jax.rollout import engines as samplers
-from siri_jax.runtime.stopwatch import Watch
+from siri_jax.runtime.stopwatch import Stopwatch
 
 
 def sampling(c, samples, done):
   """How held-out problems are sampled after `done` updates."""
-  return samplers.Sampling(
+  return samplers.SamplingParams(
     n=samples,
     cap=c.eval_cap,
     temperature=c.eval_temperature,
@@ -22,11 +22,11 @@ def sampling(c, samples, done):
   )
 
 
-def held_out(world, done):
+def evaluate_held_out(world, done):
   """Samples and grades every held-out set in training.
 
   Args:
-    world: context.World, its engine on the weights to be measured.
+    world: context.TrainContext, its engine on the weights to be measured.
     done: updates done.
   Yields:
     (name of the set, record for eval.jsonl, rows with every sample).
@@ -34,9 +34,11 @@ def held_out(world, done):
   c = world.plan.c
   asked = sampling(c, c.eval_samples, done)
   for name, problems in world.task.evals.items():
-    watch = Watch()
+    watch = Stopwatch()
     word = f'evaluating {name}'
-    groups = gather(world, problems, asked, word, cap=c.eval_cap, watch=watch)
+    groups = sample_groups(
+      world, problems, asked, word, cap=c.eval_cap, watch=watch
+    )
     found = [rows(group, world.task, done) for group in groups]
     record = {
       'step': done,
@@ -48,27 +50,27 @@ def held_out(world, done):
     yield name, record, [row for rows in found for row in rows]
 
 
-def gather(bench, problems, sampling, word, *, cap, watch):
-  """What `graded` yields, as a list in the problems' order."""
-  done = graded(bench, problems, sampling, word, cap=cap, watch=watch)
+def sample_groups(bench, problems, sampling, word, *, cap, watch):
+  """What `sample_and_grade` yields, as a list in the problems' order."""
+  done = sample_and_grade(bench, problems, sampling, word, cap=cap, watch=watch)
   by_id = {group.problem.id: group for group in done}
   return [by_id[problem.id] for problem in problems]
 
 
-def graded(bench, problems, sampling, word, *, cap, watch):
+def sample_and_grade(bench, problems, sampling, word, *, cap, watch):
   """Samples problems and grades each group while the next are sampled.
 
   Args:
-    bench: context.Bench.
+    bench: context.Context.
     problems: list of types.Problem.
-    sampling: engines.Sampling.
+    sampling: engines.SamplingParams.
     word: what to call this on the screen.
     cap: tokens of a response that the grader gets to see.
     watch: Watch; takes the laps 'rollout' and 'grade'.
   Yields:
     types.Group of each problem, as soon as it is whole.
   Raises:
-    stopwatch.StopAsked: a signal came. What is left is for who goes on.
+    stopwatch.StopRequested: a signal came. What is left is for who goes on.
   """
   task, by_id = bench.task, {p.id: p for p in problems}
   prompts = [
@@ -148,13 +150,13 @@ def summary(problems):
       for rows in problems
     ],
   }
-  passes = np.array([pass_at_k.pass_at(_right(r), samples) for r in problems])
+  passes = np.array([pass_at_k.pass_at_k(_right(r), samples) for r in problems])
   votes = np.array([_maj_at(rows, samples) for rows in problems])
   for k in powers(samples):
     found |= {f'pass@{k}': passes[:, k - 1], f'maj@{k}': votes[:, k - 1]}
   record = {}
   for name, values in found.items():
-    record[name], record[f'{name}_se'] = pass_at_k.with_error(values)
+    record[name], record[f'{name}_se'] = pass_at_k.mean_and_error(values)
   return {**record, 'problems': len(problems), 'samples': samples}
 
 
@@ -174,9 +176,9 @@ def _right(rows):
 def _maj_at(rows, samples):
   """A wrong answer in two spellings that are known to be one has two votes."""
   wrong = [
-    normalize.spell(row['extracted'])
+    normalize.normalize(row['extracted'])
     for row in rows
     if row['extracted'] and not row['correct']
   ]
   counts = list(collections.Counter(wrong).values())
-  return pass_at_k.maj_at(_right(rows), counts, samples)
+  return pass_at_k.maj_at_k(_right(rows), counts, samples)

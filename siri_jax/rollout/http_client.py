@@ -24,15 +24,15 @@ class ServerError(OSError):
   """A server does not do what it is there for; the message names it."""
 
 
-class PassingError(ServerError):
+class TransientError(ServerError):
   """An exchange that failed and may succeed another time."""
 
 
-class AbsentError(ServerError):
+class RouteMissingError(ServerError):
   """The server has no such route, or keeps it shut."""
 
 
-class Line:
+class Connection:
   """The way to one server.
 
   Attributes:
@@ -90,13 +90,13 @@ class Line:
         connection.request(method, self._prefix + path, data, _headers())
         answer = connection.getresponse()
         if (answer.length or 0) > MOST_BYTES:
-          raise PassingError(f'{url} answers {answer.length:,} bytes')
+          raise TransientError(f'{url} answers {answer.length:,} bytes')
         said = answer.read()
     except ServerError:
       raise
     except (OSError, http.client.HTTPException) as error:
       why = str(error) or type(error).__name__
-      raise PassingError(f'{url} cannot be reached: {why}') from error
+      raise TransientError(f'{url} cannot be reached: {why}') from error
     finally:
       connection.close()
     if answer.status != 200:
@@ -126,9 +126,9 @@ class Line:
 def _raise(url, status, said):
   """Raises what a status other than 200 means."""
   if status in PASSING:
-    raise PassingError(f'{url} answers {status}: {said}')
+    raise TransientError(f'{url} answers {status}: {said}')
   if status in (403, 404, 405):
-    raise AbsentError(f'{url} answers {status}: {said}')
+    raise RouteMissingError(f'{url} answers {status}: {said}')
   hint = f'; is {KEY} the one that it was started with?' * (status == 401)
   raise ServerError(f'{url} answers {status}: {said}{hint}')
 
@@ -147,5 +147,5 @@ def _json(url, data):
     said = None
   if not isinstance(said, dict):
     shown = data[:80].decode(errors='replace')
-    raise PassingError(f'{url} answers what is no JSON object: {shown!r}')
+    raise TransientError(f'{url} answers what is no JSON object: {shown!r}')
   return said

@@ -3,7 +3,7 @@
 import concurrent.futures
 
 
-class Ahead:
+class RolloutPrefetcher:
   """A thread that collects the step after this one.
 
   What it raises comes out where its step is taken.

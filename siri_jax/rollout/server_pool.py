@@ -20,22 +20,22 @@ TRIES = 3  # Of a piece of work, however long they take.
 TOKENS = re.compile(rb'^vllm:generation_tokens_total\b.*?\s(\S+)$', re.M)
 
 
-class EndedError(Exception):
+class ClientClosedError(Exception):
   """The client was closed during a request."""
 
 
-class Host:
+class Server:
   """A server as its client knows it.
 
   Attributes:
-    line: http_client.Line to it.
+    line: http_client.Connection to it.
     current: whether it is known to serve the newest weights.
     load: pieces of work under way there.
     failures: in a row.
   """
 
   def __init__(self, url):
-    self.line = http_client.Line(url)
+    self.line = http_client.Connection(url)
     self.current = False
     self.load = self.failures = 0
     self.lock = threading.Lock()  # Of its being brought up to date.
@@ -50,7 +50,7 @@ class Host:
       self.tokens, self.moved = tokens, time.monotonic()
 
 
-class Fleet:
+class ServerPool:
   """All servers of a run.
 
   Attributes:
@@ -70,7 +70,7 @@ class Fleet:
     Raises:
       ValueError: an address is none.
     """
-    self.hosts = [Host(url) for url in urls]
+    self.hosts = [Server(url) for url in urls]
     self._patience, self._refresh, self._say = patience_secs, refresh, say
     self._changed = threading.Condition()
 
@@ -78,7 +78,8 @@ class Fleet:
     """What work(host) returns, tried until it succeeds.
 
     Args:
-      work: Host -> anything; raises http_client.PassingError to be tried again.
+      work: Server -> anything; raises http_client.TransientError to be
+        tried again.
       ended: threading.Event after which nothing is tried any more.
     Raises:
       http_client.ServerError: it failed for too long, or a server refuses.
@@ -90,9 +91,9 @@ class Fleet:
       try:
         self._refresh(host)
         done = work(host)
-      except http_client.PassingError as error:
+      except http_client.TransientError as error:
         if ended.is_set():
-          raise EndedError from error
+          raise ClientClosedError from error
         self._failed(host, error)
         tries, since = tries + 1, since or time.monotonic()
         if tries >= TRIES and time.monotonic() - since > self._patience:
@@ -119,7 +120,7 @@ class Fleet:
       done = [pool.submit(work, host) for host in self.hosts]
     passing = [d.exception() for d in done]
     for host, error in zip(self.hosts, passing, strict=True):
-      if isinstance(error, http_client.PassingError):
+      if isinstance(error, http_client.TransientError):
         self._failed(host, error)
       elif error:
         raise error
@@ -174,7 +175,7 @@ class Fleet:
           return host
         first = min(host.rests_until for host in self.hosts)
         self._changed.wait(min(first - now, 1.0))
-    raise EndedError
+    raise ClientClosedError
 
   def _give_back(self, host):
     with self._changed:

@@ -43,7 +43,7 @@ class Rules(NamedTuple):
 
 
 class Vllm:
-  """A sampler (engines.Sampler) over HTTP.
+  """A sampler (engines.Engine) over HTTP.
 
   Attributes:
     counts: since the start, how many 'rejected' samples there were.
@@ -54,15 +54,15 @@ class Vllm:
 
     Args:
       hosts: addresses of the servers.
-      publisher: weight_sync.Publisher, or None where servers keep what they
+      publisher: weight_sync.WeightPublisher; None where servers keep what they
         have.
       rules: Rules.
-      patience_secs: see server_pool.Fleet.
+      patience_secs: see server_pool.ServerPool.
       say: hears what is worth knowing, as text.
     """
     self.counts = collections.Counter(rejected=0)
     self._publisher, self._rules, self._say = publisher, rules, say
-    self._fleet = server_pool.Fleet(
+    self._fleet = server_pool.ServerPool(
       hosts, patience_secs=patience_secs, refresh=self._refresh, say=say
     )
     self._routes = {}  # Address -> the route that it has.
@@ -71,7 +71,7 @@ class Vllm:
     self._ended = threading.Event()
 
   def push(self, params, version):
-    """Has all servers serve these parameters; see engines.Sampler.
+    """Has all servers serve these parameters; see engines.Engine.
 
     A server that cannot take them now is brought up to date before it is
     asked for anything.
@@ -85,7 +85,7 @@ class Vllm:
     self._fleet.each(self._refresh)
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see engines.Sampler.
+    """Yields groups as they are finished; see engines.Engine.
 
     Raises:
       http_client.ServerError: no server gives what it is asked for; names it.
@@ -126,12 +126,12 @@ class Vllm:
 
   def _work(self, left, answers, sampling, ended):
     """Asks prompt after prompt, till there is none."""
-    with contextlib.suppress(queue.Empty, server_pool.EndedError):
+    with contextlib.suppress(queue.Empty, server_pool.ClientClosedError):
       while True:
         prompt, body = left.get_nowait()
         try:
           answers.put(self._group(prompt, body, sampling, ended))
-        except server_pool.EndedError:
+        except server_pool.ClientClosedError:
           raise
         except Exception as error:  # For the caller's thread to raise.
           answers.put(error)
@@ -210,7 +210,7 @@ class Vllm:
       try:
         answer = line.post(GENERATE, body, secs=None, own=ended)
         return _choices(line, answer)
-      except http_client.AbsentError:
+      except http_client.RouteMissingError:
         self._routes[line.url] = COMPLETIONS
     answer = line.post(COMPLETIONS, _plain(line, body), secs=None, own=ended)
     choices = _choices(line, answer)
@@ -284,10 +284,10 @@ def model_of(url):
   Raises:
     http_client.ServerError: it tells of none, or cannot be reached.
   """
-  models = http_client.Line(url).get('/v1/models').get('data')
+  models = http_client.Connection(url).get('/v1/models').get('data')
   first = models[0] if isinstance(models, list) and models else None
   if not isinstance(first, dict) or not isinstance(first.get('id'), str):
-    raise http_client.PassingError(f'{url}/v1/models tells of no model')
+    raise http_client.TransientError(f'{url}/v1/models tells of no model')
   return first
 
 
@@ -297,7 +297,7 @@ def _choices(line, answer):
   if not isinstance(choices, list) or not all(
     isinstance(choice, dict) for choice in choices
   ):
-    raise http_client.PassingError(f'{line.url} answers without choices')
+    raise http_client.TransientError(f'{line.url} answers without choices')
   return choices
 
 

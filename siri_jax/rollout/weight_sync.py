@@ -42,7 +42,7 @@ class Pushed(NamedTuple):
   label: str
 
 
-class Publisher:
+class WeightPublisher:
   """Writes pushes and has servers take them.
 
   Attributes:
@@ -69,7 +69,7 @@ class Publisher:
     self.sleeps = sleeps
     # Two attempts of a run, or two runs of a name, are told apart by it.
     self._label = f'{run}-{secrets.token_hex(4)}'
-    checkpoint.hush()
+    checkpoint.silence_orbax()
     self._writer = ocp.Checkpointer(
       # Uncompressed files of their own: weights do not compress.
       ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False)
@@ -82,7 +82,7 @@ class Publisher:
     Every process of a run writes its part of the arrays.
 
     Args:
-      params: tree of qwen2.array_shapes.
+      params: tree of qwen2.param_shapes.
       version: of the parameters.
     Returns:
       Pushed; None in the processes that are not the first.
@@ -126,10 +126,10 @@ class Publisher:
     """Leaves a server serving a push, whatever state it was in.
 
     Args:
-      line: http_client.Line to it.
+      line: http_client.Connection to it.
       pushed: Pushed.
     Raises:
-      http_client.PassingError: it does not take it, or cannot be reached.
+      http_client.TransientError: it does not take it, or cannot be reached.
     """
     if self.sleeps:
       line.post('/wake_up', secs=self._secs)
@@ -140,7 +140,7 @@ class Publisher:
       try:
         line.post('/pause?mode=wait', secs=self._secs)
         # An update that a trainer's death broke off has been started.
-        with contextlib.suppress(http_client.PassingError):
+        with contextlib.suppress(http_client.TransientError):
           line.post('/start_weight_update', {}, secs=self._secs)
         for load in (False, True):  # All ranks check it, then all load it.
           told = {'name': pushed.name, 'digest': pushed.digest, 'load': load}
@@ -150,7 +150,7 @@ class Publisher:
       finally:
         line.post('/resume')
     if (found := version_of(line)) != pushed.label:
-      raise http_client.PassingError(
+      raise http_client.TransientError(
         f'{line.url} serves weights {found} after it was given {pushed.label}'
       )
 
@@ -158,7 +158,7 @@ class Publisher:
     """Has a server give up its devices' memory, but keep its weights.
 
     Raises:
-      http_client.PassingError: it cannot be reached, or not do so.
+      http_client.TransientError: it cannot be reached, or not do so.
     """
     line.post('/sleep?level=1', secs=self._secs)
 
@@ -169,7 +169,7 @@ class Publisher:
     self.seconds[stage] = time.monotonic() - began
 
 
-class Hand:
+class FollowerEngine:
   """The engine of a process that is not the first: it knows no server."""
 
   counts = types.MappingProxyType({})

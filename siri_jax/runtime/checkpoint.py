@@ -24,7 +24,7 @@ NONE = -1  # In place of a step.
 THREADS = 8  # Files read at a time for their sha256.
 
 
-class DamagedError(ValueError):
+class CorruptCheckpointError(ValueError):
   """A checkpoint whose files are not those that were written."""
 
 
@@ -32,7 +32,7 @@ def _by_itself(decide):
   return decide()
 
 
-class Checkpoints:
+class CheckpointManager:
   """The checkpoints of a run, by updates done."""
 
   def __init__(self, folder, *, keep, every=0, always=(), agree=_by_itself):
@@ -71,7 +71,7 @@ class Checkpoints:
         multiprocessing_options=together,
       ),
     )
-    hush()
+    silence_orbax()
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._unfinished = None
 
@@ -164,7 +164,7 @@ class Checkpoints:
       else:
         return step
     if damaged:
-      raise DamagedError(
+      raise CorruptCheckpointError(
         f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
         'back from a copy, or delete the folder to start anew.'
       )
@@ -239,7 +239,7 @@ def read_parameters(folder, step, like=None):
     like: the model's own tree of jax.ShapeDtypeStruct with shardings; by
       default what was saved, on this process's first device.
   Returns:
-    The tree of qwen2.array_shapes.
+    The tree of qwen2.param_shapes.
   Raises:
     ValueError: there is no such checkpoint, or it is of another model.
     DamagedError: its files are not those that were written.
@@ -294,7 +294,7 @@ def _refuse_damaged(folder, step):
   if step not in (there := finished(folder)):
     raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
   if wrong := _damage(folder, step):
-    raise DamagedError(f'{folder / _name(step)} is damaged: {wrong}')
+    raise CorruptCheckpointError(f'{folder / _name(step)} is damaged: {wrong}')
 
 
 def manifest(folder, step):
@@ -354,7 +354,7 @@ def _leaves(tree):
     yield '/'.join(keys), (tuple(x.shape), str(x.dtype))
 
 
-def hush():
+def silence_orbax():
   """Keeps Orbax from logging at length what it raises as well."""
   logging.getLogger('absl').addFilter(_is_not_of_orbax)
 

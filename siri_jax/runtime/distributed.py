@@ -29,7 +29,7 @@ START, READY = 'start', 'ready'  # Where all meet.
 LESSON = 'learn'  # The word after whose work all have heard all before it.
 
 
-class EndedError(Exception):
+class RunEndedError(Exception):
   """The first process has ended the run, with this exit status."""
 
   def __init__(self, status):
@@ -37,7 +37,7 @@ class EndedError(Exception):
     self.status = status
 
 
-class Alone:
+class SingleProcess:
   """A run of one process: nobody to tell."""
 
   first = True
@@ -77,7 +77,7 @@ class Alone:
     return status
 
 
-class First(Alone):
+class Leader(SingleProcess):
   """The process that decides."""
 
   def __init__(self, count):
@@ -151,7 +151,7 @@ class First(Alone):
     self._kept = self._heard
 
 
-class Other(Alone):
+class Follower(SingleProcess):
   """A process that does what it is told."""
 
   first = False
@@ -193,7 +193,7 @@ class Other(Alone):
     with np.load(io.BytesIO(data)) as file:
       given = dict(file)
     if word == 'end':
-      raise EndedError(int(given['status']))
+      raise RunEndedError(int(given['status']))
     return word, given
 
   def pass_on(self, text):
@@ -213,7 +213,7 @@ def join(kw):
     ValueError: nothing tells where the others are, or they do not come.
   """
   if kw.count == 1:
-    return Alone()
+    return SingleProcess()
   # It would take TERM from stopwatch.Signals, which keeps the deadline, and
   # have all go on to the end of the next step before they save.
   jax.config.update('jax_enable_preemption_service', False)
@@ -236,7 +236,7 @@ def join(kw):
       'each one hosts_kw.coordinator=HOST:PORT of the first and its index'
     ) from error
   index = _state().process_id
-  return Other(index) if index else First(kw.count)
+  return Follower(index) if index else Leader(kw.count)
 
 
 @contextlib.contextmanager
@@ -267,8 +267,8 @@ def _patience(kw):
     come.set()
 
 
-def lesson(samples, advantages):
-  """What an update reads of samples, as arrays that `taught` reads."""
+def encode_batch(samples, advantages):
+  """What an update reads of samples, as arrays that `decode_batch` reads."""
   logp = [
     np.full(s.response_ids.size, np.nan, np.float32)
     if s.sampler_logp is None
@@ -285,11 +285,11 @@ def lesson(samples, advantages):
   }
 
 
-def taught(given):
+def decode_batch(given):
   """The samples, without what no update reads, and the advantages.
 
   Args:
-    given: what `lesson` returned.
+    given: what `encode_batch` returned.
   Returns:
     list of B types.Sample, float32 [B].
   """

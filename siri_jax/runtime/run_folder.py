@@ -69,7 +69,7 @@ RESUMABLE_SETTINGS = (
 )
 
 
-class RefusedError(Exception):
+class RunFolderError(Exception):
   """The folder may not be used so; the message says why and what to do."""
 
 
@@ -101,7 +101,7 @@ class RunFolder:
     """
     written = {**flatten(config), 'the command line': sys.orig_argv}
     if wrong := credentials.faults(written):
-      raise RefusedError('\n'.join(wrong))
+      raise RunFolderError('\n'.join(wrong))
     self.path = pathlib.Path(path)
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)
@@ -149,7 +149,7 @@ class RunFolder:
       way_out = ', or let them change by --allow_change=' + ','.join(
         name for name, _, _ in refused
       )
-      raise RefusedError(
+      raise RunFolderError(
         f'{self.path} {how} other settings:{listed}\nTake another folder'
         + ('' if self._allow_change is None else way_out)
       )
@@ -167,7 +167,7 @@ class RunFolder:
     wrong = [name for name, value in now.items() if written.get(name) != value]
     wrong = [name for name in wrong if name not in self._allow_change]
     if wrong:
-      raise RefusedError(
+      raise RunFolderError(
         f'{self.path}: its checkpoints were trained with other contents of '
         f'{", ".join(wrong)}. Take another folder, or let that change by '
         f'--allow_change={",".join(wrong)}'
@@ -253,7 +253,7 @@ def _take_lock(folder):
     file.seek(0)
     holder = file.read().strip() or 'a process that has just started'
     file.close()
-    raise RefusedError(
+    raise RunFolderError(
       f'{folder} is in use by {holder}. Wait for it or end it, or take '
       'another folder.'
     ) from None

@@ -10,7 +10,7 @@ PARTS = ('rollout', 'grade', 'update', 'push')
 RELAYED = 255  # Beside the numbers of signals: one came to another process.
 
 
-class Watch:
+class Stopwatch:
   """A stopwatch of laps by name; monotonic, so no clock change moves it."""
 
   def __init__(self):
@@ -34,7 +34,7 @@ class Watch:
     return {**laps, 'step_secs': total, 'tokens_per_sec': tokens / total}
 
 
-class StopAsked(Exception):  # noqa: N818  Nothing went wrong.
+class StopRequested(Exception):  # noqa: N818  Nothing went wrong.
   """A signal asked for an end."""
 
 
@@ -86,7 +86,7 @@ class Signals:
 
   def stop(self):
     """Raises StopAsked: for work that has saved itself and cannot go on."""
-    raise StopAsked(self.asked)
+    raise StopRequested(self.asked)
 
   def relay(self):
     """Another process of the run got a signal, which is for all of them.

@@ -110,7 +110,7 @@ def test_a_rule_that_fails_as_it_is_set_is_refused_at_the_start():
   # It would fail on every answer, and every answer would count as wrong.
   with (
     pytest.raises(ValueError, match=r"does not start.*'typo'.*rule_kw"),
-    pool.Graders(
+    pool.GraderPool(
       'math_verify',
       dict(kind='continuation', verify_kw=dict(typo=1)),
       workers=1,

@@ -47,7 +47,7 @@ class Moments:
     """
     self._left, self._pushes, self._began = list(moments), 0, {}
     self._lock, self.secs = threading.RLock(), {}
-    ask = http_client.Line.ask
+    ask = http_client.Connection.ask
 
     def asked(line, method, path, body=None, *rest):
       with self._lock:  # Whatever else is asked waits.
@@ -60,7 +60,7 @@ class Moments:
         self._began = {}
       return answer
 
-    monkeypatch.setattr(http_client.Line, 'ask', asked)
+    monkeypatch.setattr(http_client.Connection, 'ask', asked)
 
   def _before(self, line, path, body):
     if not self._left:

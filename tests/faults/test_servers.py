@@ -255,13 +255,13 @@ def test_a_wrong_key_ends_the_run_at_once(tmp_path):
 
 def test_an_address_that_is_none_is_named():
   with pytest.raises(ValueError, match="'localhost:8000' is no address"):
-    http_client.Line('localhost:8000')
+    http_client.Connection('localhost:8000')
 
 
 def test_an_end_asked_for_breaks_off_what_is_under_way(tmp_path):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     fake.faults[GENERATE].extend([fake_vllm.silent] * 3)
-    asked = engines.Sampling(2, 9, 1.0, 1.0, 0, (0, 0, 7))
+    asked = engines.SamplingParams(2, 9, 1.0, 1.0, 0, (0, 0, 7))
 
     def stop(*_):
       if GENERATE in fake.paths():

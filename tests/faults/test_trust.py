@@ -57,7 +57,7 @@ def test_what_only_resembles_one_may_be_written(value):
 
 def test_a_key_on_the_command_line_is_refused(tmp_path, monkeypatch):
   monkeypatch.setattr(sys, 'orig_argv', ['python', f'--note={KEYS[0]}'])
-  with pytest.raises(run_folder.RefusedError, match='the command line holds'):
+  with pytest.raises(run_folder.RunFolderError, match='the command line holds'):
     run_folder.RunFolder(tmp_path / 'run', {}, source='', overrides={})
   assert not (tmp_path / 'run').exists()
 

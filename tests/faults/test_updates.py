@@ -33,13 +33,13 @@ def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
   with tiny.opened(tmp_path, cache) as (world, state, _):
     samples, advantages = batch_of(world, state)
     advantages[0] = np.nan  # In the first of two optimiser steps.
-    state, totals = trainer.learn(world, state, samples, advantages)
+    state, totals = trainer.train_on_batch(world, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (1, 1)
     assert int(state.skipped_in_row) == 0
     assert np.isnan(totals['loss'])
     before = soak.digest((state.params, state.opt_state))
     advantages[-1] = np.nan  # In the second too.
-    state, _ = trainer.learn(world, state, samples, advantages)
+    state, _ = trainer.train_on_batch(world, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (2, 3)
     assert int(state.skipped_in_row) == 2
     assert soak.digest((state.params, state.opt_state)) == before
@@ -56,7 +56,7 @@ def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
 ):
   with tiny.opened(tmp_path, cache) as (world, state, _):
     samples, advantages = batch_of(world, state)
-    _, totals = trainer.learn(world, state, samples, 0 * advantages)
+    _, totals = trainer.train_on_batch(world, state, samples, 0 * advantages)
   assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
   tell(
     26, 'a batch of equal rewards', 'no gradient, nothing learned from', lost=0

@@ -10,13 +10,13 @@ from siri_jax.models import qwen2
 _LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
 # DeepSeek-R1-Distill-Qwen's, and one that a laptop computes.
 SHAPES = {
-  '1.5b': qwen2.Shape(
+  '1.5b': qwen2.ModelConfig(
     vocab=151_936, dim=1536, heads=12, kv_heads=2, mlp=8960, **_LIKE
   ),
-  '7b': qwen2.Shape(
+  '7b': qwen2.ModelConfig(
     vocab=152_064, dim=3584, heads=28, kv_heads=4, mlp=18_944, **_LIKE
   ),
-  'tiny': qwen2.Shape(
+  'tiny': qwen2.ModelConfig(
     vocab=4096,
     dim=256,
     heads=8,
@@ -52,4 +52,4 @@ def recipe_of(c, shape, **changes):
     temperature=c.temperature,
     chunk=c.head_chunk,
   )
-  return update.Recipe(**{**given, **changes})
+  return update.UpdateConfig(**{**given, **changes})

@@ -23,7 +23,7 @@ import numpy as np
 import tabulate
 
 from siri_jax.config import base
-from siri_jax.grading.pool import Graders
+from siri_jax.grading.pool import GraderPool
 
 DATA = pathlib.Path(
   os.environ.get('SIRI_DATA', pathlib.Path(__file__).parents[3] / 'shared/data')
@@ -128,9 +128,9 @@ def pooled(rule, rows, flags):
     golds, texts = [row.gold for row in some], [row.text for row in some]
     return graders.grade(golds, texts, kinds)
 
-  with Graders(rule, spare, **settings) as graders:
+  with GraderPool(rule, spare, **settings) as graders:
     total = _timed(grade, rows)
-  with Graders(rule, spare, **settings) as graders:
+  with GraderPool(rule, spare, **settings) as graders:
     secs = [_timed(grade, [row]) for row in rows[: flags.singly]]
   return _numbers(len(rows), total, secs)
 

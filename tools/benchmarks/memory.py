@@ -119,7 +119,7 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
   """Bytes of one device as estimated, and the compiled program.
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     mesh: dict of the mesh's axes.
     rows: of a device in a micro-batch.
     compiler: a key of SETTINGS.
@@ -134,7 +134,7 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
     gather=gather,
     **SETTINGS[compiler],
   )
-  fit = packing.Fit(
+  fit = packing.PackingConfig(
     row_tokens=ROW_TOKENS,
     sequences=attention.SEQUENCES,
     micro_rows=rows * devices,
@@ -149,7 +149,7 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
   guessed = memory.estimate(recipe, layout, state, fit, MICRO_BATCHES)
   scalars = (jax.ShapeDtypeStruct((), t) for t in SCALARS)
   with there:
-    program = compiled.learner(recipe, layout).lower(
+    program = compiled.compile_update(recipe, layout).lower(
       state, blank_rows(fit), *scalars
     )
   return memory.total(guessed), program.compile()
@@ -161,7 +161,7 @@ def head(shape, compiler):
   Forwards and backwards over 16,384 tokens of which each carries loss.
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     compiler: a key of SETTINGS.
   """
   chunk, tokens = base.get_config().head_chunk, 16_384

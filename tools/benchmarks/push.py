@@ -67,14 +67,14 @@ def random(shape, dtype):
   keys = iter(jax.random.split(jax.random.key(0), 32))
   return jax.tree.map(
     lambda size: 0.02 * jax.random.normal(next(keys), size, dtype),
-    qwen2.array_shapes(shape),
+    qwen2.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
 
 def by_a_server(c):
   """Has the first server take a push; the name of that stage is its own."""
-  line = http_client.Line(c.server_kw.urls[0])
+  line = http_client.Connection(c.server_kw.urls[0])
 
   def server(publisher, pushed):
     publisher.bring(line, pushed)
@@ -101,8 +101,8 @@ def by_its_reader(c, shape):
 
 def measured(c, params, take, pushes):
   """Median seconds of each stage, over pushes after a first one."""
-  export = jax.jit(lambda p: hf_names.exported(p, jnp.dtype(c.compute_dtype)))
-  publisher = weight_sync.Publisher(
+  export = jax.jit(lambda p: hf_names.export(p, jnp.dtype(c.compute_dtype)))
+  publisher = weight_sync.WeightPublisher(
     c.server_kw.folder,
     'bench',
     export,

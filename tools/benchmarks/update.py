@@ -109,11 +109,13 @@ def ours(flags):
   shape = recipe.shape
   make = functools.partial(qwen2.init, shape=shape)
   params = jax.jit(make, out_shardings=layout.state.params)(jax.random.key(0))
-  state = steps.started(params, recipe.tx, layout)
+  state = steps.init_state(params, recipe.tx, layout)
   del params
   scalars = (count, np.float32(len(samples)), np.bool_(True), np.bool_(True))
   began = time.monotonic()
-  update = steps.learner(recipe, layout).lower(state, rows, *scalars).compile()
+  update = (
+    steps.compile_update(recipe, layout).lower(state, rows, *scalars).compile()
+  )
   compiled = time.monotonic() - began
   secs, cpu = [], []
   for _ in range(flags.updates + 1):
@@ -142,7 +144,7 @@ def ours(flags):
 
 
 def prepared(flags):
-  """(settings, update.Recipe, sharding.Layout, packing.Fit, samples)."""
+  """(settings, UpdateConfig, Layout, PackingConfig, samples)."""
   import jax
   import jax.numpy as jnp
 
@@ -158,7 +160,7 @@ def prepared(flags):
   _, cap, prompt, _ = LENGTHS[flags.model]
   samples = draw(flags, shape.vocab)
   devices = jax.devices()
-  fit = packing.Fit(
+  fit = packing.PackingConfig(
     row_tokens=-(-(cap + prompt) // plan.ROW_MULTIPLE) * plan.ROW_MULTIPLE,
     sequences=attention.SEQUENCES,
     micro_rows=flags.rows * len(devices),

@@ -18,10 +18,10 @@ def seconds(recipe, layout, state, rows, count):
   the first micro-batch, times layers and micro-batches.
 
   Args:
-    recipe: update.Recipe.
+    recipe: update.UpdateConfig.
     layout: sharding.Layout.
     state: types.TrainState.
-    rows: types.Rows on the devices.
+    rows: types.PackedBatch on the devices.
     count: micro-batches in use.
   """
   first = jax.tree.map(lambda x: np.asarray(x.addressable_data(0))[0], rows)

@@ -57,7 +57,7 @@ def summary(name):
 
 
 LOW, HIGH, PERIOD = 8192, 16_384, 640  # The paper's 1.5B.
-lines = schedule_presets.lines(LOW, HIGH, PERIOD)
+lines = schedule_presets.presets(LOW, HIGH, PERIOD)
 rows = [(name, summary(name), f'`{kw}`') for name, kw in lines.items()]
 Markdown(tabulate.tabulate(rows, ('schedule', 'it is', 'settings'), 'github'))
 
@@ -120,7 +120,7 @@ settings:
 PAPER, SMALL = "the paper's 1.5B", 'the built-in task'
 paper = cosine640.get_config()
 small = plan.make(quickstart.get_config())
-task, _ = load.checked(small.c)
+task, _ = load.load_task(small.c)
 
 CYCLES = {
   PAPER: (LOW, HIGH, PERIOD),
@@ -185,11 +185,15 @@ The wait is in decoding steps, each sample having a slot of its own.
 def shares(name):
   """What a cycle of each schedule costs, % of the highest cap throughout."""
   low, high, period = CYCLES[name]
-  shapes = cost_table.every(schedule_presets.lines(low, high, period), period)
-  whole = cost_model.of(LENGTHS[name], np.full(period, high), **SETTINGS[name])
+  shapes = cost_table.every(schedule_presets.presets(low, high, period), period)
+  whole = cost_model.estimate_cost(
+    LENGTHS[name], np.full(period, high), **SETTINGS[name]
+  )
   return {
     label: 100
-    * np.divide(cost_model.of(LENGTHS[name], caps, **SETTINGS[name]), whole)
+    * np.divide(
+      cost_model.estimate_cost(LENGTHS[name], caps, **SETTINGS[name]), whole
+    )
     for label, caps in shapes.items()
   }
 
@@ -249,11 +253,12 @@ scaled = [
   for x in scales
 ]
 whole = [
-  cost_model.of(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER]) for x in scaled
+  cost_model.estimate_cost(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER])
+  for x in scaled
 ]
 fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.8, sharey=True)
 for i, ((label, caps), drawn) in enumerate(style.cycled(shapes.items())):
-  own = [cost_model.of(x, caps, **SETTINGS[PAPER]) for x in scaled]
+  own = [cost_model.estimate_cost(x, caps, **SETTINGS[PAPER]) for x in scaled]
   percent = 100 * np.divide(own, whole)
   wide = 3.2 - 0.6 * i  # Some lie on one another.
   for ax, values in zip(axes[0], percent.T[:2], strict=True):
@@ -290,7 +295,9 @@ ax = axes[0, 0]
 rows = []
 for arm in arms:
   caps = arm.longest.column('cap')
-  planned = cost_model.of(LENGTHS[SMALL], caps, **SETTINGS[SMALL]).tokens
+  planned = cost_model.estimate_cost(
+    LENGTHS[SMALL], caps, **SETTINGS[SMALL]
+  ).tokens
   taken = [run.column('tokens').sum() for run in arm.runs]
   rows.append((arm.label, planned / 1e6, np.mean(taken) / 1e6))
   dots = np.divide(taken, 1e6), [arm.label] * len(taken)

@@ -114,7 +114,7 @@ def right_within(rows, caps):
     right = bool(row['correct']) & (row['length'] <= np.asarray(caps))
     by_problem.setdefault(row['problem_id'], []).append(right)
   means = np.array([np.mean(own, axis=0) for own in by_problem.values()])
-  pairs = [pass_at_k.with_error(column) for column in means.T]
+  pairs = [pass_at_k.mean_and_error(column) for column in means.T]
   return tuple(np.array(part) for part in zip(*pairs, strict=True))
 
 

@@ -30,7 +30,7 @@ def shapes(read):
   own = [run.config['schedule_kw'] for run in read]
   cycle = next((kw for kw in own if CYCLE.keys() <= kw.keys()), CYCLE)
   cycle = {name: cycle[name] for name in CYCLE}
-  lines = schedule_presets.lines(**cycle)
+  lines = schedule_presets.presets(**cycle)
 
   from siri_jax.config import cost_table  # It imports JAX; no other does.
 

@@ -53,6 +53,6 @@ def of_runs(runs):
 
 
 def _panel(ax, caps):
-  words = phases.phases(caps, phases.turns(caps))
+  words = phases.phases(caps, phases.cap_extrema(caps))
   style.shade(ax, phases.compressions(caps, words))
   style.cap(ax, np.arange(len(caps)), caps, color=style.BLACK)

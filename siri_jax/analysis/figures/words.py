@@ -179,7 +179,7 @@ def _counted(samples, words):
         'word': word,
         'samples': len(part),
         'a_response': column.mean(),
-        'a_response_se': pass_at_k.with_error(by_problem)[1],
+        'a_response_se': pass_at_k.mean_and_error(by_problem)[1],
         'per_1000_tokens': 1000 * column.sum() / part.length.sum(),
       }
 

@@ -36,7 +36,7 @@ class FolderError(ValueError):
 
 
 def read_shape(folder):
-  """The qwen2.Shape of a folder's config.json, in either of its spellings.
+  """The qwen2.ModelConfig of a folder's config.json, in either spelling.
 
   Args:
     folder: path of a Hugging Face model folder.
@@ -64,7 +64,7 @@ def read_shape(folder):
   ]
   if wrong:
     raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))
-  return qwen2.Shape(
+  return qwen2.ModelConfig(
     vocab=config['vocab_size'],
     layers=config['num_hidden_layers'],
     dim=config['hidden_size'],
@@ -79,7 +79,7 @@ def read_shape(folder):
 
 
 def config_of(shape):
-  """The config.json of a qwen2.Shape, as version 4 of transformers spells it.
+  """The config.json of a qwen2.ModelConfig, as transformers 4 spells it.
 
   Returns:
     dict that `read_shape` reads as the same shape.

@@ -27,7 +27,7 @@ class Frame(NamedTuple):
   """All of a model folder but the numbers.
 
   Attributes:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     dtypes: tensor name -> numpy dtype to write it in.
     files: file name -> bytes.
   """
@@ -55,7 +55,7 @@ def frame_without_base(shape, tokenizer):
   """The Frame of a policy that began from fresh parameters, in float32.
 
   Args:
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     tokenizer: path of a tokenizer folder, or '' where the task has none.
   """
   files = small_files(tokenizer) if tokenizer else {}
@@ -79,7 +79,7 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
 
   Args:
     folder: path of the new folder.
-    params: tree of qwen2.array_shapes, numpy or on this process's devices.
+    params: tree of qwen2.param_shapes, numpy or on this process's devices.
     frame: Frame.
     about: dict for siri_jax.json: where the parameters come from.
     shard_bytes: most bytes of one file of tensors.
@@ -155,9 +155,7 @@ def _read(params, frame, tensor):
   """A tensor as it is written, from our tree."""
   ours, layer, _ = hf_names.sources(frame.shape)[tensor]
   array = params[ours] if layer is None else params['layers'][ours][layer]
-  array = hf_names.to_theirs(ours, np.asarray(array)).astype(
-    frame.dtypes[tensor]
-  )
+  array = hf_names.to_hf(ours, np.asarray(array)).astype(frame.dtypes[tensor])
   return np.ascontiguousarray(array)  # save_file writes memory as it lies.
 
 

@@ -17,7 +17,7 @@ class MismatchError(ValueError):
 
 
 def shape_of(c, vocab):
-  """The policy's qwen2.Shape, before any parameter is read.
+  """The policy's qwen2.ModelConfig, before any parameter is read.
 
   Args:
     c: the config.
@@ -27,7 +27,7 @@ def shape_of(c, vocab):
     hf_config.FolderError: the folder is not one that is implemented.
   """
   if c.policy != 'pretrained':
-    return qwen2.Shape(vocab=vocab, **c.model_kw)
+    return qwen2.ModelConfig(vocab=vocab, **c.model_kw)
   shape = hf_config.read_shape(c.model_path)
   if shape.vocab < vocab:
     raise MismatchError(
@@ -37,7 +37,7 @@ def shape_of(c, vocab):
   return shape
 
 
-def refuse_unfit(c, shape):
+def check_fits(c, shape):
   """Raises where parameters are none of the shape; reads no more than headers.
 
   Raises:
@@ -61,7 +61,7 @@ def parameters(c, shape, shardings):
 
   Args:
     c: the config.
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     shardings: where each array is to lie.
   """
   if c.policy == 'pretrained':

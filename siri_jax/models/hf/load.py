@@ -39,13 +39,13 @@ def fingerprint(folder):
 
 
 def read_parameters(folder, shape, shardings):
-  """The folder's tensors as the tree of qwen2.array_shapes, float32.
+  """The folder's tensors as the tree of qwen2.param_shapes, float32.
 
   Each process reads only what its own devices hold.
 
   Args:
     folder: path of a Hugging Face model folder.
-    shape: its qwen2.Shape.
+    shape: its qwen2.ModelConfig.
     shardings: the same tree of jax.sharding.Sharding.
   Raises:
     FolderError: see `opened`.
@@ -56,7 +56,7 @@ def read_parameters(folder, shape, shardings):
       read = functools.partial(_part, tensors, path[-1].key, size)
       return jax.make_array_from_callback(size, sharding, read)
 
-    sizes = qwen2.array_shapes(shape)
+    sizes = qwen2.param_shapes(shape)
     return jax.tree.map_with_path(
       place, sizes, shardings, is_leaf=lambda x: isinstance(x, tuple)
     )
@@ -68,7 +68,7 @@ def opened(folder, shape):
 
   Args:
     folder: path of a Hugging Face model folder.
-    shape: its qwen2.Shape.
+    shape: its qwen2.ModelConfig.
   Raises:
     FolderError: naming every file that is missing or cannot be read; or every
       tensor that is missing, in the way, or of another shape or dtype.
@@ -103,7 +103,7 @@ def _part(tensors, ours, size, index):
 
 def _cut(tensor, ours, size, chosen):
   """Reads of one tensor what an array of ours holds at `chosen`, ranges."""
-  sides = hf_names.sides(ours, len(size))
+  sides = hf_names.axis_ranges(ours, len(size))
 
   def stretch(first, last):
     # Heads are dealt out whole, so that a side of two axes is one stretch.

@@ -16,7 +16,7 @@ def part_of(source, shape, rank, ranks):
 
   Args:
     source: hf_names.Source of the tensor.
-    shape: qwen2.Shape.
+    shape: qwen2.ModelConfig.
     rank: index of the rank.
     ranks: how many there are.
   Returns:

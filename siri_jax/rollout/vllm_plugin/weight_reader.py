@@ -24,7 +24,7 @@ ARRAYS, MANIFEST = 'arrays', 'manifest.json'
 THREADS = 8  # Arrays looked at at a time.
 
 
-class RefusedError(ValueError):
+class PushError(ValueError):
   """A push that is not taken; the weights from before go on serving."""
 
 
@@ -63,9 +63,9 @@ def read(root, name, digest, wanted, reader, readers):
   try:
     data = (folder / MANIFEST).read_bytes()
   except OSError as error:
-    raise RefusedError(f'{folder / MANIFEST}: {error.strerror}') from error
+    raise PushError(f'{folder / MANIFEST}: {error.strerror}') from error
   if hashlib.sha256(data).hexdigest() != digest:
-    raise RefusedError(f'{folder / MANIFEST} is not the one that was announced')
+    raise PushError(f'{folder / MANIFEST} is not the one that was announced')
   manifest = json.loads(data)
   _refuse_other(folder, manifest['arrays'], wanted)
   _refuse_damage(folder / ARRAYS, manifest['files'], reader, readers)
@@ -87,7 +87,7 @@ def allowed(root, name):
     or os.path.realpath(path) != path
     or os.path.commonpath([root, path]) != root
   ):
-    raise RefusedError(f'{name!r} is not the name of a push in {root}')
+    raise PushError(f'{name!r} is not the name of a push in {root}')
   return pathlib.Path(path)
 
 
@@ -102,7 +102,7 @@ def _refuse_other(folder, arrays, wanted):
   ]
   if wrong:
     listed = '; '.join(wrong[:5])
-    raise RefusedError(
+    raise PushError(
       f'{folder}: {len(wrong)} arrays are of another model or dtype: {listed}'
     )
 
@@ -118,7 +118,7 @@ def _refuse_damage(folder, digests, reader, readers):
     found = checkpoint.file_digests(folder, share)
     wrong = [n for n, digest in found.items() if digest != digests[n]]
   if wrong:
-    raise RefusedError(
+    raise PushError(
       f'{folder}: {len(wrong)} files are not those that were written: '
       f'{", ".join(wrong[:5])}'
     )
@@ -165,6 +165,6 @@ def _refuse_infinite(folder, arrays, wanted):
     fine = pool.map(is_fine, arrays)
     wrong = [name for name, good in zip(arrays, fine, strict=True) if not good]
   if wrong:
-    raise RefusedError(
+    raise PushError(
       f'{folder}: {len(wrong)} arrays are not finite: {", ".join(wrong[:5])}'
     )
