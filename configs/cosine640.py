@@ -22,5 +22,5 @@ def get_config():
   c = base.get_config()
   c.attention = 'cudnn'
   c.mesh_kw.fsdp = 8  # H100s of 80 GB.
-  c.micro_rows = 8  # One row a device.
+  c.micro_batch_rows = 8  # One row a device.
   return c

@@ -28,12 +28,12 @@ def get_config(schedule='cosine'):
   c.total_steps = 3 * PERIOD
   c.task = 'arithmetic'
   c.task_kw = config_dict.create(seed=0, problems=10_000, held_out=1024)
-  c.max_prompt = 23
-  c.rule = 'exact'
-  c.rule_kw = config_dict.create(kind='continuation')
-  c.grader_workers = 1
+  c.max_prompt_tokens = 23
+  c.grading_rule = 'exact'
+  c.grading_rule_kw = config_dict.create(kind='continuation')
+  c.grader_kw.workers = 1
 
-  c.policy = 'warm_started'
+  c.policy = 'sft'
   c.model_kw = config_dict.create(
     layers=2,
     dim=64,
@@ -45,7 +45,7 @@ def get_config(schedule='cosine'):
     norm_eps=1e-6,
     tied=False,
   )
-  c.warm_kw = config_dict.create(
+  c.sft_kw = config_dict.create(
     steps=600,  # Optimiser steps of a round.
     rounds=3,  # At most; the first that passes the gate is the last.
     gate=dict(copied=0.99, looked_up=0.97),  # Least mean probability.
@@ -74,22 +74,24 @@ def get_config(schedule='cosine'):
   c.schedule, kw = rows[schedule]
   c.schedule_kw = config_dict.ConfigDict(kw)
 
-  c.natural_kw.mean = 52.0  # Measured: the warm-started policy's responses had
-  c.natural_kw.median = 43.0  # 49 as their mean at 92, and this median.
+  c.uncapped_length_kw.mean = (
+    52.0  # Measured: the warm-started policy's responses had
+  )
+  c.uncapped_length_kw.median = 43.0  # 49 as their mean at 92, and this median.
 
-  c.sampler_kw.slots = 64
-  c.prompts, c.group, c.minibatches = 32, 8, 4
+  c.engine_kw.max_concurrent = 64
+  c.prompts_per_step, c.group_size, c.minibatches = 32, 8, 4
   # At 5e-4 without a warm-up, accuracy fell from 63 to 16 % in two steps.
   c.learning_rate = 2e-4
-  c.warmup_steps = 20
+  c.optimizer_kw.warmup_steps = 20
   c.row_tokens = 160
-  c.micro_rows = 4
+  c.micro_batch_rows = 4
 
-  c.eval_every = PERIOD // 2
-  c.checkpoint_every = 18
+  c.eval_kw.every = PERIOD // 2
+  c.checkpoint_kw.every = 18
   c.rollouts_every = 27
   c.picture_every = 9
-  c.eval_samples = 1
-  c.table_samples = 8
-  c.eval_cap = HIGH
+  c.eval_kw.samples = 1
+  c.eval_kw.table_samples = 8
+  c.eval_kw.cap = HIGH
   return c

@@ -56,7 +56,7 @@ def dry_run(config, natural_lengths=''):
   Args:
     config: ConfigDict.
     natural_lengths: folder of a run whose samples give the lengths without a
-      cap; '': the config's natural_kw.
+      cap; '': the config's uncapped_length_kw.
   Returns:
     str: settings, derived numbers, memory, cost and schedule.
   Raises:
@@ -136,7 +136,7 @@ def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
     weights: of 'start', 'newest', a number of updates, a Hugging Face folder
       or a server's URL.
     sets: names of held-out sets; (): all.
-    samples: a problem; 0: table_samples.
+    samples: a problem; 0: eval_kw.table_samples.
   Returns:
     DataFrame, a row for each policy and set; accuracy as a fraction, length in
     tokens.

@@ -59,7 +59,9 @@ def open_run(plan, task, folder, screen, team):
     )
     stack.callback(world.views.close)
     world.graders = graders = stack.enter_context(make_graders(c))
-    world.order = shuffling.shuffled(task.train, seed=c.seed, prompts=c.prompts)
+    world.order = shuffling.shuffled(
+      task.train, seed=c.seed, prompts=c.prompts_per_step
+    )
     watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
     yield world, state, tokens
 
@@ -89,7 +91,7 @@ def open_follower(plan, task, path, screen, team):
 
 
 def _made(stack, bench, plan, path, team, resume):
-  """What each of a run's processes has: (World, types.TrainState, tokens)."""
+  """What every process of a run has: (TrainContext, TrainState, tokens)."""
   c, task, screen = plan.c, bench.task, bench.screen
   shape = initial.shape_of(c, task.vocab)
   initial.check_fits(c, shape)
@@ -113,7 +115,7 @@ def _made(stack, bench, plan, path, team, resume):
     programs,
     task,
     requests=plan.samples,
-    prompt_tokens=c.max_prompt,
+    prompt_tokens=c.max_prompt_tokens,
     run=team.agree(lambda: bench.folder.info['id']),
     say=screen.say,
   )
@@ -146,8 +148,8 @@ def _checkpoints(plan, path, team):
   """The run's checkpoints; in all processes at a time."""
   return checkpoint.CheckpointManager(
     pathlib.Path(path, 'checkpoints'),
-    keep=plan.c.keep_checkpoints,
-    every=plan.c.keep_every,
+    keep=plan.c.checkpoint_kw.keep,
+    every=plan.c.checkpoint_kw.keep_every,
     always=plan.turns,
     agree=team.agree,
   )
@@ -174,7 +176,7 @@ def compile_programs(plan, task, recipe, *, longest):
     layout,
     eos_ids=task.eos_ids,
     columns=longest,
-    **c.sampler_kw,
+    **c.engine_kw,
   )
   return blank, layout, programs
 
@@ -214,7 +216,7 @@ def check_attention(recipe):
 
 def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
   """The config's engine; see engines.EngineInputs."""
-  return plan.find['sampler'](
+  return plan.find['engine'](
     samplers.EngineInputs(
       export=programs.export,
       start=programs.start,
@@ -224,7 +226,7 @@ def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
       prompt_tokens=prompt_tokens,
       task=task,
       server=plan.c.server_kw,
-      told=logprob_share(plan),
+      logprob_share=logprob_share(plan),
       run=run,
       say=say,
     )
@@ -233,18 +235,16 @@ def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
 
 def logprob_share(plan):
   """Share of the prompts whose samples come with log-probabilities."""
-  needed = plan.c.ahead or 'sampler_logp' in plan.extra
-  return 1.0 if needed else plan.c.server_kw.told
+  needed = plan.c.off_policy_steps or 'sampler_logp' in plan.extra
+  return 1.0 if needed else plan.c.server_kw.logprob_share
 
 
 def make_graders(c):
   """The config's graders, to be entered."""
   return pool.GraderPool(
-    c.rule,
-    c.rule_kw.to_dict(),
-    workers=c.grader_workers,
-    secs=c.grader_secs,
-    memory_gb=c.grader_memory_gb,
+    c.grading_rule,
+    c.grading_rule_kw.to_dict(),
+    **c.grader_kw,
   )
 
 
@@ -255,7 +255,7 @@ def restore(checkpoints, like, prints, folder, screen):
     (types.TrainState, response tokens so far), or (None, 0).
   Raises:
     run_folder.RunFolderError: the checkpoint is of other problems, another
-      tokenizer or model, see World.fingerprints.
+      tokenizer or model, see TrainContext.fingerprints.
     ValueError: its arrays are another model's, or no checkpoint is whole.
   """
 
@@ -283,7 +283,7 @@ def restore(checkpoints, like, prints, folder, screen):
 def initial_params(c, task, shape, layout, screen, signals):
   """The parameters that a run starts from, on the devices."""
   params = initial.parameters(c, shape, layout.state.params)
-  if c.policy == 'warm_started':
+  if c.policy == 'sft':
     params = sft.parameters(c, task, shape, params, screen, signals)
     params = sharding.put(params, layout.state.params)
   return params

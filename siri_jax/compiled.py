@@ -36,7 +36,9 @@ class Programs(NamedTuple):
   advance: Callable
 
 
-def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
+def build(
+  schedule, recipe, layout, *, eos_ids, columns, max_concurrent, decode_steps
+):
   """Builds the programs; nothing is compiled before its first call.
 
   Args:
@@ -44,18 +46,18 @@ def build(schedule, recipe, layout, *, eos_ids, slots, columns, stretch):
     recipe: update.UpdateConfig.
     layout: sharding.Layout.
     eos_ids: ids that end a response.
-    slots: sequences that the embedded engine decodes at a time.
-    columns: tokens of the longest response it may be asked for.
-    stretch: decoding steps between two looks of the host.
+    columns: tokens of the longest response that may be requested.
+    max_concurrent: sequences that the embedded engine decodes at a time.
+    decode_steps: decoding steps in one call of the compiled program.
   Returns:
     Steps.
   """
   shape = recipe.shape
   start = functools.partial(
-    decode.prefill, shape=shape, slots=slots, columns=columns
+    decode.prefill, shape=shape, slots=max_concurrent, columns=columns
   )
   advance = functools.partial(
-    decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=stretch
+    decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
   )
   params, whole = layout.state.params, layout.whole
   return Programs(

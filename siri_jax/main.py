@@ -103,7 +103,9 @@ def lead(asked, team):
     return refuse(str(error).splitlines(), asked.source)
   with folder, terminal.Terminal(plan.c.total_steps) as screen:
     if dropped:
-      screen.say(f'{dropped} prompts over {plan.c.max_prompt} tokens dropped')
+      screen.say(
+        f'{dropped} prompts over {plan.c.max_prompt_tokens} tokens dropped'
+      )
     screen.say(outline(plan, task, folder.path))
     return run(plan, task, folder, screen, team)
 

@@ -16,9 +16,9 @@ FAMILIES = {
   'aggregation': 'siri_jax.algorithm.aggregations',
   'loss': 'siri_jax.algorithm.losses',
   'task': 'siri_jax.data.tasks',
-  'sampler': 'siri_jax.rollout.engines',
+  'engine': 'siri_jax.rollout.engines',
   'collect': 'siri_jax.rollout.collect',
-  'rule': 'siri_jax.grading.rules',
+  'grading_rule': 'siri_jax.grading.rules',
 }
 
 

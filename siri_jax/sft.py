@@ -39,7 +39,7 @@ def parameters(c, task, shape, fresh, screen, signals):
   """Warm-started parameters, from the cache folder if they lie there.
 
   Args:
-    c: the config; warm_kw as in configs/quickstart.py.
+    c: the config; sft_kw as in configs/quickstart.py.
     task: types.Task with traces.
     shape: qwen2.ModelConfig.
     fresh: the parameters to start from.
@@ -76,7 +76,7 @@ def parameters(c, task, shape, fresh, screen, signals):
 
 def _train(c, task, recipe, layout, state, saves, screen, signals):
   """Rounds of supervised steps until the gate is passed."""
-  kw = c.warm_kw
+  kw = c.sft_kw
   learn = compiled.compile_update(recipe, layout)
   logprobs = compiled.compile_logprobs(recipe, layout)
   one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)
@@ -97,13 +97,13 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
       return state
   raise UnfitError(
     f'the warm start did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
-    f'{kw.steps} steps: raise one of them in warm_kw, or take another seed'
+    f'{kw.steps} steps: raise one of them in sft_kw, or take another seed'
   )
 
 
 def _batches(c, task, done):
   """(steps done with it, its rows [1, M, R]) for each step from `done` on."""
-  for step in range(done, c.warm_kw.steps * c.warm_kw.rounds):
+  for step in range(done, c.sft_kw.steps * c.sft_kw.rounds):
     number, place = divmod(step, WINDOW_STEPS)
     if place == 0 or step == done:
       window = _window(c, task, number)
@@ -115,12 +115,12 @@ def _passes(c, task, logprobs, state, screen):
   seen = _gate(c, task, logprobs, state.params)
   told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
   screen.say(f'warm start after {int(state.step)} steps: {told}')
-  return all(seen[name] >= least for name, least in c.warm_kw.gate.items())
+  return all(seen[name] >= least for name, least in c.sft_kw.gate.items())
 
 
 def _recipe(c, shape):
   """Cross-entropy under Muon, whose rates are a cosine anew each round."""
-  kw = c.warm_kw
+  kw = c.sft_kw
 
   def rate(peak):
     cycle = optax.warmup_cosine_decay_schedule(
@@ -135,17 +135,17 @@ def _recipe(c, shape):
     tx=optimizers.muon(
       learning_rate=rate(kw.learning_rate),
       adam_learning_rate=rate(kw.adam_learning_rate),
-      b1=c.adam_b1,
+      b1=c.optimizer_kw.b1,
       b2=kw.adam_b2,
-      eps=c.adam_eps,
-      clip_norm=c.clip_norm,
+      eps=c.optimizer_kw.eps,
+      clip_norm=c.optimizer_kw.clip_norm,
     ),
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
     remat=c.remat or 'nothing',  # It is small.
-    gather=c.gather,
+    param_sharding=c.param_sharding,
     temperature=1.0,
-    chunk=c.head_chunk,
+    chunk=c.logprob_chunk_tokens,
   )
 
 
@@ -155,14 +155,14 @@ def _window(c, task, number):
   Returns:
     types.PackedBatch [WINDOW_STEPS, 1, M, R].
   """
-  kw = c.warm_kw
+  kw = c.sft_kw
   count = WINDOW_STEPS * kw.rows * kw.row_tokens // TRACE_TOKENS
   samples = _samples(c, task, number * count, count)
   rows, used = packing.pack(
     samples,
     [_weights(c, s.response_ids) for s in samples],
     np.ones(len(samples), np.float32),
-    _fit(c, micro_rows=1),
+    _fit(c, micro_batch_rows=1),
   )
   # Shuffled: packing puts sequences of like length together.
   order = np.random.default_rng([c.seed, number]).permutation(used)
@@ -171,12 +171,12 @@ def _window(c, task, number):
   return jax.tree.map(lambda x: x[order].reshape(shape), rows)
 
 
-def _fit(c, micro_rows):
+def _fit(c, micro_batch_rows):
   """Rows that one device reads, in the order in which they are filled."""
   return packing.PackingConfig(
-    row_tokens=c.warm_kw.row_tokens,
+    row_tokens=c.sft_kw.row_tokens,
     sequences=attention.SEQUENCES,
-    micro_rows=micro_rows,
+    micro_batch_rows=micro_batch_rows,
     devices=1,
     cost=(0, 0),
   )
@@ -190,7 +190,7 @@ def _samples(c, task, first, count):
       index=0,
       prompt_ids=np.asarray(task.encode(problem), np.int32),
       response_ids=np.asarray(
-        ids[: c.warm_kw.row_tokens - c.max_prompt], np.int32
+        ids[: c.sft_kw.row_tokens - c.max_prompt_tokens], np.int32
       ),
       finish_reason='stop',
       spans=(),
@@ -202,7 +202,7 @@ def _samples(c, task, first, count):
 def _weights(c, response_ids):
   """Weight of each token: more on operands, copied, and on checks' digits."""
   roles = arithmetic_audit.roles(response_ids)
-  return np.where(roles > 0, c.warm_kw.skill_weight, 1.0)
+  return np.where(roles > 0, c.sft_kw.skill_weight, 1.0)
 
 
 def _gate(c, task, logprobs, params):
@@ -214,13 +214,13 @@ def _gate(c, task, logprobs, params):
   """
   samples = _samples(c, task, GATE_FROM, GATE_TRACES)
   found = {}
-  for first in range(0, GATE_TRACES, c.warm_kw.rows):
-    part = samples[first : first + c.warm_kw.rows]
+  for first in range(0, GATE_TRACES, c.sft_kw.rows):
+    part = samples[first : first + c.sft_kw.rows]
     rows, count = packing.pack(
       part,
       [arithmetic_audit.roles(s.response_ids) for s in part],
       np.ones(len(part)),
-      _fit(c, micro_rows=c.warm_kw.rows),
+      _fit(c, micro_batch_rows=c.sft_kw.rows),
     )
     logp = np.asarray(logprobs(params, rows, np.int32(count)))
     for role in np.unique(rows.mask[rows.mask > 0]):
@@ -234,10 +234,10 @@ def _name(c, task, shape):
   """A name for all that decides the result."""
   decides = [
     c.seed,
-    c.warm_kw.to_dict(),
-    c.adam_b1,
-    c.adam_eps,
-    c.clip_norm,
+    c.sft_kw.to_dict(),
+    c.optimizer_kw.b1,
+    c.optimizer_kw.eps,
+    c.optimizer_kw.clip_norm,
     c.compute_dtype,
     c.attention,
     task.fingerprints,

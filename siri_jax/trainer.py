@@ -48,9 +48,11 @@ def train(world, state, tokens):
       groups = sampling.take(step, cap, watch)
       samples = [s for g in groups for s in g.samples]
       batch = make_batch(groups, cap)
-      rewards = np.asarray(find['reward'](batch)).reshape(c.prompts, c.group)
+      rewards = np.asarray(find['reward'](batch)).reshape(
+        c.prompts_per_step, c.group_size
+      )
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
-      if c.ahead and step + 1 < c.total_steps:
+      if c.off_policy_steps and step + 1 < c.total_steps:
         sampling.begin(
           step + 1, int(steps.cap(np.int32(step + 1))), Stopwatch()
         )
@@ -118,14 +120,14 @@ def collect(world, step, cap, watch):
     world: context.TrainContext.
     step: index of the step.
     cap: L(step), tokens.
-    watch: Watch.
+    watch: stopwatch.Stopwatch.
   Returns:
     list of types.Group, one for each prompt of a step.
   """
   c, version = world.plan.c, world.version
   at_sampler = c.cap_at == 'sampler'
   sampling = samplers.SamplingParams(
-    n=c.group,
+    n=c.group_size,
     cap=cap if at_sampler else int(world.plan.caps.max()),
     temperature=c.temperature,
     top_p=c.top_p,
@@ -212,7 +214,7 @@ def train_on_batch(world, state, samples, advantages):
   # The first optimiser step is the policy that sampled: its own
   # log-probabilities are the old ones. Later ones need them from before it.
   for i, (rows, count, _) in enumerate(minibatches):
-    if c.ahead:
+    if c.off_policy_steps:
       # Older weights sampled: theirs are the probabilities to compare with.
       old = rows.extra['sampler_logp']
     elif i or c.epochs > 1:
@@ -222,7 +224,7 @@ def train_on_batch(world, state, samples, advantages):
     minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
-    own = np.bool_(number == 0 and not c.ahead)
+    own = np.bool_(number == 0 and not c.off_policy_steps)
     last = np.bool_(number == len(rounds) - 1)
     state, found = world.steps.update(state, *minibatches[i], own, last)
     world.screen.working('updating', number + 1, len(rounds))

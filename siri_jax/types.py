@@ -1,7 +1,7 @@
 """The records that travel round the loop: problems in, a new state out.
 
-Problem and Sample are host records; Batch, Rows and TrainState are pytrees of
-arrays. All are frozen: a step makes new ones.
+Problem and Sample are host records; Batch, PackedBatch and TrainState are
+pytrees of arrays. All are frozen: a step makes new ones.
 """
 
 import dataclasses

@@ -96,9 +96,11 @@ def logits(params, shape, tokens):
   return np.asarray(hidden @ qwen2.head(params))
 
 
-def fit(row_tokens, micro_rows, **changes):
+def fit(row_tokens, micro_batch_rows, **changes):
   """Rows of up to 32 sequences on one device, which cost what they hold."""
-  given = dict(row_tokens=row_tokens, micro_rows=micro_rows, sequences=32)
+  given = dict(
+    row_tokens=row_tokens, micro_batch_rows=micro_batch_rows, sequences=32
+  )
   return packing.PackingConfig(
     **{**given, 'devices': 1, 'cost': (1.0, 0.0), **changes}
   )
@@ -125,7 +127,7 @@ def tiny_recipe(shape, loss=None, **changes):
     attend=attention.reference,
     dtype=jnp.float32,
     remat='nothing',
-    gather='layer',
+    param_sharding='zero3',
     temperature=1.0,
     chunk=16,
   )

@@ -244,7 +244,9 @@ def make_prompts(count=3):
 
 
 @contextlib.contextmanager
-def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
+def client(
+  folder, *fakes, patience_secs=0.5, slots=4, logprob_share=0.0, sleeps=False
+):
   """A client of these servers that has pushed version 7; `said` is its own."""
   said = []
   publisher = weight_sync.WeightPublisher(
@@ -253,7 +255,9 @@ def client(folder, *fakes, patience_secs=0.5, slots=4, told=0.0, sleeps=False):
   made = vllm.Vllm(
     [fake.url for fake in fakes],
     publisher,
-    vllm.Rules(eos_ids=(0,), vocab=19, slots=slots, told=told),
+    vllm.Rules(
+      eos_ids=(0,), vocab=19, slots=slots, logprob_share=logprob_share
+    ),
     patience_secs=patience_secs,
     say=said.append,
   )

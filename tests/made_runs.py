@@ -57,7 +57,8 @@ POINTS = [
 def make(path, steps=16, evals=POINTS, source='configs/a.py', **changes):
   """A run's folder with so many steps of `step_record`."""
   config = {
-    **dict(seed=0, task='arithmetic', cap_at='sampler', eval_cap=92),
+    **dict(seed=0, task='arithmetic', cap_at='sampler'),
+    'eval_kw': {'cap': 92},
     **dict(total_steps=16, schedule='cosine', schedule_kw=COSINE),
     **changes,
   }

@@ -31,7 +31,7 @@ NEEDED = [
 POLICY = ('siri_jax.commands.serve', '--config=tests/tiny.py')
 # Narrower heads than 32 are not served on a CPU.
 CHANGES = (
-  '--config.sampler=vllm',
+  '--config.engine=vllm',
   '--config.model_kw.head_dim=32',
   '--config.model_kw.dim=64',
   '--config.server_kw.patience_secs=60.0',

@@ -21,10 +21,10 @@ def get_config():
   c = tiny.get_config()
   c.task = 'tests.scripted:task'
   c.task_kw = dict(seed=0)
-  c.sampler = 'tests.scripted:engine'
-  c.eval_cap = CAP
-  c.table_caps = CAP
-  c.table_samples = 4
+  c.engine = 'tests.scripted:engine'
+  c.eval_kw.cap = CAP
+  c.eval_kw.table_caps = CAP
+  c.eval_kw.table_samples = 4
   return c
 
 
@@ -87,7 +87,7 @@ class Engine:
     pass
 
 
-def engine(engine, *, slots, stretch):
+def engine(engine, *, max_concurrent, decode_steps):
   """The sampler plug-in."""
-  del engine, slots, stretch
+  del engine, max_concurrent, decode_steps
   return Engine()

@@ -32,7 +32,7 @@ def overrides(cache):
     'cache_dir': str(cache),
     'total_steps': STEPS,
     'picture_every': 0,
-    'eval_every': 0,
+    'eval_kw.every': 0,
     'writers': (),
   }
 
@@ -210,10 +210,10 @@ def test_a_table_is_not_asked_of_what_is_no_ablation(tmp_path, capsys):
     [
       '--config=tests/tiny.py',
       f'--out={tmp_path / "o"}',
-      '--axis=group=1',
+      '--axis=group_size=1',
       '--axis=seed=0',
     ]
   )
   assert status == 2
-  assert 'group=1' in capsys.readouterr().err
+  assert 'group_size=1' in capsys.readouterr().err
   assert list(tmp_path.iterdir()) == []

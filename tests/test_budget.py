@@ -127,9 +127,9 @@ def test_the_assumed_lengths_have_the_means_that_the_papers_table_states():
   # Original on AMC, at 16,384: tokens of the 1.5B and of the 7B.
   for name, stated in (('base', 8449), ('cosine640_7b', 6740)):
     module = __import__(f'configs.{name}', fromlist=['get_config'])
-    lengths, words = cost_table.natural(module.get_config().natural_kw)
+    lengths, words = cost_table.natural(module.get_config().uncapped_length_kw)
     assert cost_model.capped(lengths, 16_384) == pytest.approx(stated, rel=2e-3)
-    assert 'natural_kw' in words
+    assert 'uncapped_length_kw' in words
 
 
 def folder_of(path, rows):
@@ -185,4 +185,4 @@ def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
   assert found.tokens == pytest.approx(taken, rel=0.1)
   # Its caps alone would have been more.
   assert 16 * sum(caps) > 1.1 * taken
-  assert runs.read(whole).config['natural_kw']['median'] == 7434
+  assert runs.read(whole).config['uncapped_length_kw']['median'] == 7434

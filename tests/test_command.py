@@ -20,7 +20,7 @@ def parse(*arguments):
 def test_a_config_alone_asks_for_its_own_folder():
   asked = parse(f'--config={TINY}')
   assert asked.faults == []
-  assert asked.config.prompts == 4
+  assert asked.config.prompts_per_step == 4
   assert (asked.source, asked.workdir) == (TINY, 'runs/tiny')
   assert asked.overrides == {}
   assert (asked.flags.dry_run, asked.flags.allow_change) == (False, [])
@@ -87,16 +87,16 @@ def test_every_part_that_cannot_be_read_is_named_and_the_others_are_read():
   asked = parse(
     f'--config={TINY}',
     '--config.seed=seven',
-    '--config.group=2.5',
-    '--config.prompts=8',
+    '--config.group_size=2.5',
+    '--config.prompts_per_step=8',
     '--bogus',
     '--workdir=here',
     'stray',
   )
   assert len(asked.faults) == 4
-  for part in ('seed=seven', 'group=2.5', "'bogus'", 'stray is no flag'):
+  for part in ('seed=seven', 'group_size=2.5', "'bogus'", 'stray is no flag'):
     assert any(part in fault for fault in asked.faults), part
-  assert asked.config.prompts == 8
+  assert asked.config.prompts_per_step == 8
   assert asked.workdir == 'here'
 
 

@@ -107,7 +107,7 @@ def test_logits_without_a_uniform_each_are_refused():
 
 
 def make_ask(prompts, *, group=1, capacity=None, **changes):
-  """An Ask for `group` samples of each prompt."""
+  """Requests for `group` samples of each prompt."""
   count = len(prompts) * group
   capacity = capacity or count
   ids = np.zeros((capacity, max(map(len, prompts))), np.int32)

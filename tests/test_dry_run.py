@@ -46,12 +46,12 @@ def test_every_setting_is_shown_with_its_value():
     'collect_kw',  # Without settings,
     'reward_kw',
     'aggregation_kw',
-    'warm_kw',
+    'sft_kw',
   }
 
 
 def test_what_follows_is_worked_out():
-  made = planned(total_steps=7, eval_every=3, minibatches=2)
+  made = planned(total_steps=7, eval_kw={'every': 3}, minibatches=2)
   facts = dry_run.derived(made, task_of(64, easy=10, hard=1000), 3)
   assert facts == {
     'training problems': '64 (3 too long)',

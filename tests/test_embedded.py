@@ -29,9 +29,9 @@ def programs(slots=4, stretch=4, temperature=1.0):
     recipe,
     builders.one_device(recipe),
     eos_ids=(EOS,),
-    slots=slots,
+    max_concurrent=slots,
     columns=COLUMNS,
-    stretch=stretch,
+    decode_steps=stretch,
   )
 
 
@@ -44,9 +44,11 @@ def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
     requests=requests,
     prompt_tokens=PROMPT,
     # What only servers need.
-    **dict.fromkeys(('publish', 'task', 'server', 'told', 'run', 'say')),
+    **dict.fromkeys(
+      ('publish', 'task', 'server', 'logprob_share', 'run', 'say')
+    ),
   )
-  built = samplers.embedded(engine, slots=slots, stretch=stretch)
+  built = samplers.embedded(engine, max_concurrent=slots, decode_steps=stretch)
   built.push(builders.lively(SHAPE), version)
   return built
 

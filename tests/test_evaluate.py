@@ -226,12 +226,14 @@ def test_sets_may_be_chosen_and_added_later(tmp_path, cache):
 def test_a_folder_is_bound_to_what_decides_its_numbers(measured, cache, capsys):
   assert run(measured, cache, '--samples=2') == exit_status.REFUSED
   assert 'samples: 4 -> 2' in capsys.readouterr().err
-  assert run(measured, cache, '--config.grader_workers=2') == exit_status.DONE
+  assert (
+    run(measured, cache, '--config.grader_kw.workers=2') == exit_status.DONE
+  )
 
 
 def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
   words = ['--weights=start,27,nowhere', '--against=no/folder']
-  words += ['--config.eval_cap=0', '--frobnicate=1']
+  words += ['--config.eval_kw.cap=0', '--frobnicate=1']
   assert run(tmp_path / 'run', cache, *words[:2]) == exit_status.REFUSED
   error = capsys.readouterr().err
   assert '--weights=27: no such checkpoint in' in error
@@ -239,7 +241,7 @@ def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
   assert '--against=no/folder: no evaluation' in error
   assert run(tmp_path / 'run', cache, *words[2:]) == exit_status.REFUSED
   error = capsys.readouterr().err
-  assert 'eval_cap=0 is not a whole number' in error
+  assert 'eval_kw.cap=0 is not a whole number' in error
   assert 'frobnicate' in error
   assert run(tmp_path / 'run', cache, '--sets=easy,amc') == exit_status.REFUSED
   assert '--sets=amc: the config has files for easy, hard' in (
@@ -308,10 +310,10 @@ def get_config():
     train='', evals=dict(one={one!r}, two=''), tokenizer='',
     instruction='{{problem}}',
   )
-  c.rule = 'deepscaler'
-  c.rule_kw = dict(kind='continuation', verify_kw={{}})
-  c.max_prompt, c.row_tokens = 64, 0
-  c.table_samples = 2
+  c.grading_rule = 'deepscaler'
+  c.grading_rule_kw = dict(kind='continuation', verify_kw={{}})
+  c.max_prompt_tokens, c.row_tokens = 64, 0
+  c.eval_kw.table_samples = 2
   return c
 """
 

@@ -62,7 +62,7 @@ class Graders:
 def world():
   """Three held-out problems p0 p1 p2 with the answers 0 1 2."""
   c = tiny.get_config()
-  c.update(eval_samples=2, eval_cap=5, eval_temperature=0.6, eval_top_p=0.9)
+  c.eval_kw.update(samples=2, cap=5, temperature=0.6, top_p=0.9)
   problems = [builders.make_problem(i) for i in range(3)]
   task = types.Task(
     train=[],

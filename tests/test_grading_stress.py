@@ -71,10 +71,10 @@ def test_a_hundred_hard_answers_stay_within_their_limits():
   pairs = [p if isinstance(p, tuple) else ('\\sqrt{2}', p) for p in STRESS]
   golds = [gold for gold, _ in pairs]
   texts = [answer for _, answer in pairs]
-  rule_kw = dict(kind='answer', verify_kw={})
+  grading_rule_kw = dict(kind='answer', verify_kw={})
   secs = 3.0
   limits = dict(workers=2, secs=secs, memory_gb=1.0)
-  with pool.GraderPool('either', rule_kw, **limits) as graders:
+  with pool.GraderPool('either', grading_rule_kw, **limits) as graders:
     start = time.monotonic()
     verdicts = graders.grade(golds, texts)
     took = time.monotonic() - start

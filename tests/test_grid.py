@@ -19,16 +19,16 @@ def configs(axes, base=BASE, **overrides):
 
 
 def test_the_runs_are_the_product_of_the_axes_the_last_one_fastest():
-  found = grid.runs(BASE, {'group': [4, 8], 'seed': [0, 1]}, 'out', {})
-  names = ['group=4,seed=0', 'group=4,seed=1', 'group=8,seed=0']
-  assert [run.name for run in found] == [*names, 'group=8,seed=1']
-  assert [(r.config.group, r.config.seed) for r in found] == [
+  found = grid.runs(BASE, {'group_size': [4, 8], 'seed': [0, 1]}, 'out', {})
+  names = ['group_size=4,seed=0', 'group_size=4,seed=1', 'group_size=8,seed=0']
+  assert [run.name for run in found] == [*names, 'group_size=8,seed=1']
+  assert [(r.config.group_size, r.config.seed) for r in found] == [
     (4, 0),
     (4, 1),
     (8, 0),
     (8, 1),
   ]
-  assert str(found[0].folder) == 'out/group=4,seed=0'
+  assert str(found[0].folder) == 'out/group_size=4,seed=0'
   # Repeats of one arm differ in their seed alone.
   assert [run.arm for run in found] == ['4', '4', '8', '8']
 
@@ -83,16 +83,18 @@ def test_settings_in_full_are_taken_as_they_are():
 def test_every_fault_of_every_run_is_told_before_anything_runs():
   axes = {
     'schedule': ['cosine', 'cosin'],
-    'group': [8, 1],
+    'group_size': [8, 1],
     'learning_rat': [0.1],
   }
   with pytest.raises(ValueError, match='learning_rat') as error:
     grid.runs(BASE, axes, 'out', {})
   told = str(error.value).splitlines()
-  first = 'schedule=cosine,group=8,learning_rat=0.1: '
+  first = 'schedule=cosine,group_size=8,learning_rat=0.1: '
   assert any(line.startswith(first) for line in told)
   assert any("'cosin' is none of" in line for line in told)
-  assert any('group=1' in line and 'whole number of 2' in line for line in told)
+  assert any(
+    'group_size=1' in line and 'whole number of 2' in line for line in told
+  )
 
 
 @pytest.mark.parametrize(
@@ -134,8 +136,8 @@ def test_a_grid_is_read_from_a_file_whose_faults_name_it(tmp_path):
 
 
 def test_words_that_are_no_settings_are_all_named():
-  words = ['--config.group=16', '--confg.seed=1', 'stray']
+  words = ['--config.group_size=16', '--confg.seed=1', 'stray']
   with pytest.raises(ValueError, match='stray') as error:
     grid.overrides(words)
   assert '--confg.seed=1' in str(error.value)
-  assert grid.overrides(words[:1]) == {'group': 16}
+  assert grid.overrides(words[:1]) == {'group_size': 16}

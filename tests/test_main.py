@@ -140,10 +140,15 @@ def test_one_line_says_how_much_a_run_does(steps, evals, text):
 def test_a_bad_command_is_refused_before_anything_is_touched(
   tmp_path, cache, capsys
 ):
-  bad = ('--config.seed=-1', '--config.group=two', '--bogus', '--config.lr=1')
+  bad = (
+    '--config.seed=-1',
+    '--config.group_size=two',
+    '--bogus',
+    '--config.lr=1',
+  )
   assert launch.here(tmp_path / 'run', cache, *bad) == exit_status.REFUSED
   said = capsys.readouterr().err
-  for part in ('seed=-1', 'group=two', 'bogus', 'lr is not a setting'):
+  for part in ('seed=-1', 'group_size=two', 'bogus', 'lr is not a setting'):
     assert part in said
   assert not (tmp_path / 'run').exists()
 
@@ -194,14 +199,14 @@ def test_files_that_are_not_there_are_all_named(tmp_path, cache, capsys, dry):
 def test_more_prompts_than_problems_are_refused(tmp_path, cache, capsys):
   more = ('--config.task_kw.problems=3', '--dry_run')
   assert launch.here(tmp_path / 'run', cache, *more) == exit_status.REFUSED
-  assert 'prompts=4' in capsys.readouterr().err
+  assert 'prompts_per_step=4' in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_mesh_that_the_machine_lacks_does_not_bind_the_folder(
   tmp_path, cache, capsys
 ):
-  wide = ('--config.mesh_kw.data=16', '--config.micro_rows=16')
+  wide = ('--config.mesh_kw.data=16', '--config.micro_batch_rows=16')
   assert launch.here(tmp_path / 'run', cache, *wide) == exit_status.REFUSED
   assert '16 devices' in capsys.readouterr().err
   # The same folder with the slip put right, or any other settings.
@@ -215,7 +220,7 @@ def test_other_settings_are_refused_until_they_are_allowed(
   other = '--config.temperature=0.5'
   assert launch.here(whole, cache, other) == exit_status.REFUSED
   assert 'temperature: 1.0 -> 0.5' in capsys.readouterr().err
-  free = '--config.keep_checkpoints=9'
+  free = '--config.checkpoint_kw.keep=9'
   assert launch.here(whole, cache, free) == exit_status.DONE
 
 

@@ -29,10 +29,10 @@ pytestmark = [
 STEPS = 5
 SETTINGS = (
   f'--config.total_steps={STEPS}',
-  '--config.keep_checkpoints=99',
+  '--config.checkpoint_kw.keep=99',
   # Some gradients are rounding and nothing else; Adam would make it large.
-  '--config.adam_eps=1e-4',
-  '--config.micro_rows=8',
+  '--config.optimizer_kw.eps=1e-4',
+  '--config.micro_batch_rows=8',
 )
 EIGHT = ('--config.mesh_kw.data=2', '--config.mesh_kw.fsdp=4')
 
@@ -131,7 +131,7 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
 ):
   both, one, eight = (tmp_path / name for name in ('both', 'one', 'eight'))
   pushed = (
-    '--config.sampler=tests.tiny:publishing',
+    '--config.engine=tests.tiny:publishing',
     f'--config.server_kw.folder={tmp_path / "pushed"}',
   )
   pair = launch.two_processes(both, cache, *SETTINGS, *EIGHT, *pushed)

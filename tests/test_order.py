@@ -82,5 +82,5 @@ def test_extra_problems_differ_by_step_and_seed_and_come_again():
 
 @pytest.mark.parametrize('prompts', [0, 11])
 def test_more_prompts_a_step_than_problems_are_refused(prompts):
-  with pytest.raises(ValueError, match=f'prompts={prompts} a step'):
+  with pytest.raises(ValueError, match=f'prompts_per_step={prompts}'):
     _order(10, prompts=prompts)

@@ -16,9 +16,9 @@ NAMES = [
 ]
 
 
-def pack(samples, row_tokens=8, micro_rows=1, **changes):
+def pack(samples, row_tokens=8, micro_batch_rows=1, **changes):
   weights = np.arange(1, len(samples) + 1, dtype=np.float32)
-  fit = builders.fit(row_tokens, micro_rows)
+  fit = builders.fit(row_tokens, micro_batch_rows)
   return packing.pack(samples, weights, -weights, fit, **changes)
 
 
@@ -62,9 +62,9 @@ def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
   # Micro-batches of four rows, two a device: the costliest first, each to
   # whoever had least so far.
   costs = [1, 9, 8, 2, 7, 3, 5]
-  assert packing.balance_micro_batches(costs, micro_rows=4, devices=2).reshape(
-    2, 2, 2
-  ).tolist() == [
+  assert packing.balance_micro_batches(
+    costs, micro_batch_rows=4, devices=2
+  ).reshape(2, 2, 2).tolist() == [
     [[1, 6], [2, 4]],  # 9 + 5 and 8 + 7.
     [[5, 0], [3, -1]],  # 3 + 1 and 2, to 18 and 17.
   ]
@@ -94,7 +94,7 @@ def test_lengths_of_the_papers_kind_are_dealt_within_three_per_cent():
   costs = [
     float(np.sum(3.1e9 * lengths[r] + 86_016 * lengths[r] ** 2.0)) for r in rows
   ]
-  places = packing.balance_micro_batches(costs, micro_rows=8, devices=8)
+  places = packing.balance_micro_batches(costs, micro_batch_rows=8, devices=8)
   given = np.where(places >= 0, np.append(costs, 0)[places], 0).reshape(-1, 8)
   loads = given.sum(axis=0)
   assert loads.max() < 1.03 * loads.mean()
@@ -123,7 +123,7 @@ def test_two_sequences_in_a_row_by_hand():
 
 def test_every_response_token_is_a_target_with_its_weight_once():
   samples = builders.random_samples([1, 5, 3, 4, 2], vocab=50)
-  rows, in_use = pack(samples, row_tokens=11, micro_rows=2)
+  rows, in_use = pack(samples, row_tokens=11, micro_batch_rows=2)
   live = rows.mask[:in_use] > 0
   found = sorted(
     zip(rows.mask[:in_use][live], rows.targets[:in_use][live], strict=True)
@@ -146,7 +146,7 @@ def test_only_the_number_of_samples_decides_the_arrays_shape():
 def test_a_capacity_makes_room_for_samples_that_are_not_there():
   few = builders.random_samples([1, 5], vocab=9)
   for samples in few, few[:1], []:
-    rows, in_use = pack(samples, 8, micro_rows=2, capacity=5)
+    rows, in_use = pack(samples, 8, micro_batch_rows=2, capacity=5)
     assert rows.tokens.shape == (3, 2, 8)
     assert in_use == bool(samples)
 
@@ -155,8 +155,8 @@ def test_only_filled_micro_batches_are_in_use():
   short = builders.random_samples([1] * 5, vocab=9)
   assert pack(short, row_tokens=20)[1] == 1
   assert pack(short, row_tokens=8)[1] == 3
-  assert pack(short, row_tokens=8, micro_rows=2)[1] == 2
-  rows, in_use = pack(short, row_tokens=8, micro_rows=2)
+  assert pack(short, row_tokens=8, micro_batch_rows=2)[1] == 2
+  rows, in_use = pack(short, row_tokens=8, micro_batch_rows=2)
   assert not rows.tokens[in_use:].any()
   assert not rows.mask[in_use:].any()
 

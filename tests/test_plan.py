@@ -39,20 +39,20 @@ BAD = [
   ({'cache_dir': ''}, "cache_dir=''", 'folder'),
   ({'writers': 'tensorboard'}, "writers='tensorboard'", 'tuple'),
   ({'writers': ('csv',)}, "writers: 'csv'", 'tensorboard'),
-  ({'prompts': True}, 'prompts=True', 'whole number'),
-  ({'group': 1}, 'group=1', '2 or more'),
+  ({'prompts_per_step': True}, 'prompts_per_step=True', 'whole number'),
+  ({'group_size': 1}, 'group_size=1', '2 or more'),
   ({'temperature': 0.0}, 'temperature=0.0', 'above 0'),
   ({'temperature': float('nan')}, 'temperature=nan', 'above 0'),
   ({'top_p': 1.5}, 'top_p=1.5', 'up to 1'),
   ({'top_k': -1}, 'top_k=-1', '0 or more'),
   ({'learning_rate': -1e-3}, 'learning_rate=-0.001', '0 or more'),
   ({'learning_rate': float('inf')}, 'learning_rate=inf', 'number'),
-  ({'adam_b2': 1.0}, 'adam_b2=1.0', 'below 1'),
-  ({'clip_norm': 0.0}, 'clip_norm=0.0', 'above 0'),
+  ({'optimizer_kw.b2': 1.0}, 'optimizer_kw.b2=1.0', 'below 1'),
+  ({'optimizer_kw.clip_norm': 0.0}, 'optimizer_kw.clip_norm=0.0', 'above 0'),
   ({'max_skipped': 0}, 'max_skipped=0', '1 or more'),
-  ({'keep_checkpoints': 0}, 'keep_checkpoints=0', '1 or more'),
-  ({'eval_every': -5}, 'eval_every=-5', '0 or more'),
-  ({'grader_secs': 0.0}, 'grader_secs=0.0', 'above 0'),
+  ({'checkpoint_kw.keep': 0}, 'checkpoint_kw.keep=0', '1 or more'),
+  ({'eval_kw.every': -5}, 'eval_kw.every=-5', '0 or more'),
+  ({'grader_kw.secs': 0.0}, 'grader_kw.secs=0.0', 'above 0'),
   ({'policy': 'frehs'}, "policy='frehs'", 'fresh'),
   ({'compute_dtype': 'float16'}, "compute_dtype='float16'", 'bfloat16'),
   ({'remat': 'some'}, "remat='some'", 'full'),
@@ -63,21 +63,37 @@ BAD = [
   ({'model_kw.headz': 2}, 'model_kw.headz', 'model_kw.heads'),
   ({'model_kw.heads': 3, 'model_kw.kv_heads': 2}, 'heads=3', 'multiple'),
   ({'model_kw.head_dim': 9}, 'head_dim=9', 'odd'),
-  ({'natural_kw.mean': 5.0}, 'natural_kw.mean=5', 'median'),
-  ({'natural_kw.median': 1.0}, 'natural_kw.median=1', 'above 1'),
+  ({'uncapped_length_kw.mean': 5.0}, 'uncapped_length_kw.mean=5', 'median'),
+  (
+    {'uncapped_length_kw.median': 1.0},
+    'uncapped_length_kw.median=1',
+    'above 1',
+  ),
   ({'mesh_kw.data': 0}, 'mesh_kw.data=0', '1 or more'),
-  ({'mesh_kw.fsdp': 8}, 'micro_rows=4', '8 devices'),
-  ({'sampler_kw.slots': 0}, 'sampler_kw.slots=0', '1 or more'),
-  ({'sampler_kw.slot': 4}, 'sampler_kw.slot', 'slots, stretch'),
+  ({'mesh_kw.fsdp': 8}, 'micro_batch_rows=4', '8 devices'),
+  ({'engine_kw.max_concurrent': 0}, 'engine_kw.max_concurrent=0', '1 or more'),
+  (
+    {'engine_kw.concurrent': 4},
+    'engine_kw.concurrent',
+    'max_concurrent, decode_steps',
+  ),
   ({'minibatches': 3}, 'minibatches=3', '16 samples'),
-  ({'eval_samples': 17}, 'eval_samples=17', '16 samples'),
-  ({'ahead': 1, 'server_kw.sleep': 1}, 'ahead=1', 'server_kw.sleep=1'),
+  ({'eval_kw.samples': 17}, 'eval_kw.samples=17', '16 samples'),
+  (
+    {'off_policy_steps': 1, 'server_kw.sleep': 1},
+    'off_policy_steps=1',
+    'server_kw.sleep=1',
+  ),
   ({'policy': 'pretrained'}, "policy='pretrained'", 'model_path'),
   ({'model_path': 'here'}, "model_path='here'", "policy='pretrained'"),
-  ({'policy': 'warm_started'}, "policy='warm_started'", 'warm_kw'),
-  ({'warm_kw': {'steps': 3}}, 'warm_kw', "policy='warm_started'"),
+  ({'policy': 'sft'}, "policy='sft'", 'sft_kw'),
+  ({'sft_kw': {'steps': 3}}, 'sft_kw', "policy='sft'"),
   ({'row_tokens': 30}, 'row_tokens=30', '31'),
-  ({'rule_kw.kind': 'sequel'}, "rule_kw.kind='sequel'", 'continuation'),
+  (
+    {'grading_rule_kw.kind': 'sequel'},
+    "grading_rule_kw.kind='sequel'",
+    'continuation',
+  ),
   ({'schedule': 'cosin'}, "schedule='cosin'", "mean 'cosine'"),
   ({'schedule': 'no.such:one'}, "schedule='no.such:one'", 'import'),
   ({'schedule_kw.low': 9}, 'low=9', 'high=8'),
@@ -155,16 +171,18 @@ def test_a_plan_has_the_cap_and_the_phase_of_every_step():
 
 
 def test_samples_and_rows_follow_from_the_settings():
-  made = plan.make(changed(prompts=6, group=4, minibatches=3, row_tokens=0))
+  made = plan.make(
+    changed(prompts_per_step=6, group_size=4, minibatches=3, row_tokens=0)
+  )
   assert (made.samples, made.minibatch) == (24, 8)
   assert made.row_tokens == 128  # 23 + 8, rounded up.
   assert made.longest == 8
-  assert plan.make(changed(eval_cap=50)).longest == 50
+  assert plan.make(changed(**{'eval_kw.cap': 50})).longest == 50
   assert plan.make(changed(row_tokens=31)).row_tokens == 31
 
 
 def test_measurements_stand_at_the_start_the_turns_the_cadence_and_the_end():
-  made = plan.make(changed(total_steps=7, eval_every=3))
+  made = plan.make(changed(total_steps=7, **{'eval_kw.every': 3}))
   assert list(made.evals.items()) == [
     (0, 'start'),
     (2, 'compressed'),
@@ -181,9 +199,9 @@ def test_a_run_that_ends_at_a_turn_is_measured_as_one():
 
 
 def test_checkpoints_stand_at_the_turns_the_cadence_and_the_end():
-  made = plan.make(changed(total_steps=7, checkpoint_every=3))
+  made = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 3}))
   assert made.checkpoints == {2, 3, 4, 6, 7}
-  never = plan.make(changed(total_steps=7, checkpoint_every=0))
+  never = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 0}))
   assert never.checkpoints == {2, 4, 6, 7}
 
 

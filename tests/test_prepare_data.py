@@ -210,7 +210,11 @@ def test_a_run_writes_clean_problems_and_says_what_it_did(tmp_path, capsys):
   out = tmp_path / 'new' / 'out.jsonl'
   folder = tiny_tokenizer.write(tmp_path / 'tokenizer')
   arguments = [raw, f'--out={out}', f'--evals={test}', '--remove_overlap']
-  arguments += [f'--tokenizer={folder}', '--max_prompt=200', '--skip_bad']
+  arguments += [
+    f'--tokenizer={folder}',
+    '--max_prompt_tokens=200',
+    '--skip_bad',
+  ]
   assert _run(*arguments) == 0
   kept, told = _outcome(out)
   assert [(p.id, p.text, p.answer, p.source) for p in kept] == [

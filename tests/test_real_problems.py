@@ -38,7 +38,7 @@ def run(data, cache, folder):
     [
       *(sys.executable, '-m', 'siri_jax.main', *documented(data)),
       *(f'--workdir={folder}', f'--config.cache_dir={cache}'),
-      *(f'--config.task_kw.train={few}', '--config.eval_samples=1'),
+      *(f'--config.task_kw.train={few}', '--config.eval_kw.samples=1'),
       '--config.total_steps=2',
     ],
     cwd=launch.ROOT,

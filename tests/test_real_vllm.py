@@ -44,7 +44,7 @@ def engines(served, cache):
   c.model_kw.head_dim, c.model_kw.dim, c.cache_dir = 32, 64, str(cache)
   c.server_kw.urls = (served[2].url,)
   c.server_kw.folder = served[0][-1].partition('=')[2]
-  c.server_kw.told, c.server_kw.patience_secs = 1.0, 60.0
+  c.server_kw.logprob_share, c.server_kw.patience_secs = 1.0, 60.0
   xla_flags.set_up(c.cache_dir)
   task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
@@ -58,14 +58,14 @@ def engines(served, cache):
   both = []
   with contextlib.ExitStack() as stack:
     for name in ('vllm', 'embedded'):
-      c.sampler = name
+      c.engine = name
       both.append(
         build.make_engine(
           plan.make(c),
           programs,
           task,
           requests=made.samples,
-          prompt_tokens=c.max_prompt,
+          prompt_tokens=c.max_prompt_tokens,
           run='test',
           say=print,
         )
@@ -153,7 +153,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
     *served[0],
     '--config.schedule_kw.period=4',
     '--config.total_steps=4',
-    '--config.server_kw.told=1.0',
+    '--config.server_kw.logprob_share=1.0',
     '--config.server_kw.sleep=1',  # On a CPU it has nothing to give up.
   )
   assert launch.here(run, cache, *told) == exit_status.DONE
@@ -193,12 +193,12 @@ def questions(tmp_path_factory):
     *real_vllm.CHANGES[1:],
     '--config.task=jsonl',
     f'--config.task_kw={task}',
-    '--config.rule=deepscaler',
-    "--config.rule_kw={'kind': 'continuation', 'verify_kw': {}}",
+    '--config.grading_rule=deepscaler',
+    "--config.grading_rule_kw={'kind': 'continuation', 'verify_kw': {}}",
     '--config.row_tokens=64',
     '--config.learning_rate=1e-4',  # Else it learns to say nothing.
-    '--config.eval_temperature=0.0',
-    '--config.eval_cap=24',
+    '--config.eval_kw.temperature=0.0',
+    '--config.eval_kw.cap=24',
   )
 
 

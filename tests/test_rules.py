@@ -40,7 +40,7 @@ def right(rule, gold, text, kind='answer', **settings):
 
 
 def test_every_rule_has_its_settings_here():
-  assert plugins.names('rule') == list(RULES)
+  assert plugins.names('grading_rule') == list(RULES)
 
 
 @pytest.mark.parametrize('rule', RULES)

@@ -38,9 +38,9 @@ def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
 
 
 def test_what_is_missing_is_named_with_what_it_should_be(c):
-  del c.group, c.model_kw.mlp
+  del c.group_size, c.model_kw.mlp
   assert schema.faults(c) == [
-    'group is missing, a whole number of 2 or more',
+    'group_size is missing, a whole number of 2 or more',
     'model_kw.mlp is missing, a whole number of 1 or more',
   ]
 
@@ -48,19 +48,21 @@ def test_what_is_missing_is_named_with_what_it_should_be(c):
 def test_a_warm_start_hears_of_all_that_its_settings_lack():
   c = quickstart.get_config()
   assert schema.faults(c) == []
-  del c.warm_kw.rounds
-  c.warm_kw.gate = dict(copied=0.99)
+  del c.sft_kw.rounds
+  c.sft_kw.gate = dict(copied=0.99)
   (fault,) = schema.faults(c)
-  assert "policy='warm_started': warm_kw.rounds is missing" in fault
-  assert "warm_kw.gate={'copied': 0.99} is not dict(copied=" in fault
+  assert "policy='sft': sft_kw.rounds is missing" in fault
+  assert "sft_kw.gate={'copied': 0.99} is not dict(copied=" in fault
 
 
 @pytest.mark.parametrize('value', [True, 2.0, '2', None, -1, float('nan')])
 def test_a_whole_number_is_nothing_else(c, value):
   with c.ignore_type():
-    c.prompts = value
+    c.prompts_per_step = value
   (fault,) = schema.faults(c)
-  assert fault == f'prompts={value!r} is not a whole number of 1 or more'
+  assert (
+    fault == f'prompts_per_step={value!r} is not a whole number of 1 or more'
+  )
 
 
 @pytest.mark.parametrize('value', [float('nan'), float('inf'), 0.0, -1.0])
@@ -91,28 +93,33 @@ def test_processes_are_told_apart_by_all_of_an_address_or_none(
   c, hosts, devices, told
 ):
   c.hosts_kw.update(hosts)
-  c.mesh_kw.fsdp = c.micro_rows = devices
+  c.mesh_kw.fsdp = c.micro_batch_rows = devices
   found = schema.faults(c)
   assert len(found) == bool(told)
   assert told in ''.join(found)
 
 
 def test_contradictions_are_looked_for_among_sound_settings_only(c):
-  c.prompts = 0  # Else 0 samples would contradict minibatches.
+  c.prompts_per_step = 0  # Else 0 samples would contradict minibatches.
   c.model_kw.heads = 3  # Odd, but a multiple of 1.
   c.model_kw.head_dim = 7
   assert schema.faults(c) == [
-    'prompts=0 is not a whole number of 1 or more',
+    'prompts_per_step=0 is not a whole number of 1 or more',
     'model_kw.head_dim=7 is odd',
   ]
 
 
 def test_all_faults_come_at_once(c):
   c.seed = -1
-  c.adam_b1 = 1.0
+  c.optimizer_kw.b1 = 1.0
   c.minibatches = 3
   c.mesh_kw.data = 3
   faults = schema.faults(c)
   assert len(faults) == 4
-  for part in ('seed=-1', 'adam_b1=1.0', 'minibatches=3', 'micro_rows=4'):
+  for part in (
+    'seed=-1',
+    'optimizer_kw.b1=1.0',
+    'minibatches=3',
+    'micro_batch_rows=4',
+  ):
     assert any(fault.startswith(part) for fault in faults), part

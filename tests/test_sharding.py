@@ -99,10 +99,12 @@ def test_every_axis_that_the_mesh_does_not_divide_is_named():
 
 
 @functools.cache
-def updated(gather='layer', **axes):
+def updated(param_sharding='zero3', **axes):
   """One optimiser step of a few samples on a mesh, back on the host."""
   shape = builders.tiny_shape(vocab=20)
-  recipe = builders.tiny_recipe(shape, gather=gather, remat='full')
+  recipe = builders.tiny_recipe(
+    shape, param_sharding=param_sharding, remat='full'
+  )
   state = compiled.new_state(builders.lively(shape), recipe.tx)
   layout = sharding.layout(mesh_of(**axes), state)
   samples = builders.random_samples([5, 2, 9, 4, 7, 3, 8, 1], vocab=20)
@@ -129,15 +131,17 @@ def updated(gather='layer', **axes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ('gather', 'axes'),
+  ('param_sharding', 'axes'),
   [
-    ('layer', dict(data=2, fsdp=2, tensor=2)),
-    ('update', dict(data=2, fsdp=2, tensor=2)),
-    ('layer', dict(fsdp=4)),
+    ('zero3', dict(data=2, fsdp=2, tensor=2)),
+    ('zero1', dict(data=2, fsdp=2, tensor=2)),
+    ('zero3', dict(fsdp=4)),
   ],
 )
-def test_an_update_on_several_devices_equals_the_one_on_one(gather, axes):
-  one, several = updated(), updated(gather, **axes)
+def test_an_update_on_several_devices_equals_the_one_on_one(
+  param_sharding, axes
+):
+  one, several = updated(), updated(param_sharding, **axes)
   assert one[1]['grad_norm'] > 0.1
   # Parameters that differ by one part in ten million give as much.
   jax.tree.map(
@@ -147,9 +151,11 @@ def test_an_update_on_several_devices_equals_the_one_on_one(gather, axes):
   )
 
 
-def traced(shape, gather, remat='full', **axes):
+def traced(shape, param_sharding, remat='full', **axes):
   """The update of rows for eight devices, from shapes alone."""
-  recipe = builders.tiny_recipe(shape, gather=gather, remat=remat)
+  recipe = builders.tiny_recipe(
+    shape, param_sharding=param_sharding, remat=remat
+  )
   state = jax.eval_shape(
     lambda: compiled.new_state(builders.lively(shape), recipe.tx)
   )
@@ -160,10 +166,10 @@ def traced(shape, gather, remat='full', **axes):
   return compiled.compile_update(recipe, layout).trace(state, rows, *scalars)
 
 
-def collectives(gather):
+def collectives(param_sharding):
   """What crosses between devices in a micro-batch, and once an update."""
   shape = builders.tiny_shape(vocab=20, layers=5)
-  program = traced(shape, gather, data=2, fsdp=4)
+  program = traced(shape, param_sharding, data=2, fsdp=4)
   found = {'in': set(), 'out': set()}
 
   def walk(jaxpr, place):
@@ -180,23 +186,23 @@ def collectives(gather):
 
 
 def test_gathered_once_an_update_nothing_crosses_between_micro_batches():
-  assert collectives('update')['in'] == set()
-  assert ('reduce_scatter', 'fsdp') in collectives('update')['out']
+  assert collectives('zero1')['in'] == set()
+  assert ('reduce_scatter', 'fsdp') in collectives('zero1')['out']
 
 
 def test_gathered_by_layers_nothing_crosses_between_copies_of_the_model():
-  found = collectives('layer')
+  found = collectives('zero3')
   assert ('all_gather', 'fsdp') in found['in']
   assert not any('data' in axes for _, *axes in found['in'])
   assert ('psum', 'data') in found['out']
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('gather', ['layer', 'update'])
-def test_no_weight_crosses_whole_that_is_cut_along_tensor(gather):
+@pytest.mark.parametrize('param_sharding', ['zero3', 'zero1'])
+def test_no_weight_crosses_whole_that_is_cut_along_tensor(param_sharding):
   # No other dimension has 44 or 68: the MLP's width, and the words.
   shape = builders.tiny_shape(vocab=68, mlp=44)
-  program = traced(shape, gather, data=2, fsdp=2, tensor=2)
+  program = traced(shape, param_sharding, data=2, fsdp=2, tensor=2)
   text = program.lower().compile().as_text()
   crossing = re.findall(
     r'= \S*\[([\d,]*)\]\S* (?:all-gather|all-reduce|all-to-all)\(', text
@@ -209,7 +215,7 @@ def test_no_weight_crosses_whole_that_is_cut_along_tensor(gather):
 @pytest.mark.parametrize('remat', qwen2.REMAT)
 def test_no_weight_made_whole_is_kept_for_the_backward_pass(remat):
   shape = builders.tiny_shape(layers=5, mlp=44)
-  program = traced(shape, 'layer', remat, fsdp=2)
+  program = traced(shape, 'zero3', remat, fsdp=2)
   kept = []
 
   def walk(jaxpr):

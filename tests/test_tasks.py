@@ -105,13 +105,13 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
 
 def test_held_out_sets_are_read_without_training_problems(settings):
   settings.train = ''
-  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
+  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt_tokens=64)
   task, dropped = load.read(c)
   assert (len(task.train), len(task.evals['test']), dropped) == (0, 1, 0)
 
 
 def test_a_run_without_training_problems_is_refused_with_all_else(settings):
   settings.update(train='', tokenizer='nowhere')
-  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt=64)
+  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt_tokens=64)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
     load.load_task(c)

@@ -185,7 +185,7 @@ def test_every_step_trains_on_what_its_own_weights_wrote(plain):
 def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
   plain, tmp_path, cache
 ):
-  with tiny.opened(tmp_path, cache, ahead=1) as parts:
+  with tiny.opened(tmp_path, cache, off_policy_steps=1) as parts:
     trainer.train(*parts)
     found = records(parts[0])
   assert [r['weight_version'] for r in found] == [0, 0, 1, 2, 3, 4]
@@ -216,7 +216,9 @@ def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
 def test_neither_rows_nor_their_batches_change_the_first_update(
   plain, tmp_path, cache
 ):
-  changes = dict(total_steps=1, micro_rows=2, row_tokens=64, head_chunk=16)
+  changes = dict(
+    total_steps=1, micro_batch_rows=2, row_tokens=64, logprob_chunk_tokens=16
+  )
   with tiny.opened(tmp_path, cache, **changes) as parts:
     trainer.train(*parts)
     (first,) = records(parts[0])
@@ -281,7 +283,7 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
 ):
   with tiny.opened(tmp_path, cache) as (world, state, _):
     world.push(state.params, 0)
-    groups = trainer.collect(world, 0, 8, trainer.Watch())
+    groups = trainer.collect(world, 0, 8, trainer.Stopwatch())
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
     logprobs, plan, read = world.steps.logprobs, world.plan, []

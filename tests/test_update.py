@@ -29,10 +29,10 @@ def compiled(function, recipe):
   return jax.jit(functools.partial(function, recipe=recipe, layout=layout))
 
 
-def pack(advantages=ADVANTAGES, row_tokens=10, micro_rows=1, **changes):
+def pack(advantages=ADVANTAGES, row_tokens=10, micro_batch_rows=1, **changes):
   """Packed rows, and how many micro-batches are in use."""
   given = dict(samples=SAMPLES, weights=WEIGHTS, advantages=advantages)
-  given |= dict(fit=builders.fit(row_tokens, micro_rows))
+  given |= dict(fit=builders.fit(row_tokens, micro_batch_rows))
   rows, count = packing.pack(**{**given, **changes})
   return rows, np.int32(count)
 
@@ -135,7 +135,7 @@ def check(recipe=RECIPE, **layout):
 
 
 @pytest.mark.parametrize(
-  ('row_tokens', 'micro_rows'),
+  ('row_tokens', 'micro_batch_rows'),
   [
     (10, 1),  # Five rows, one after another.
     (16, 6),  # All in one micro-batch, a third of it padding.
@@ -144,9 +144,9 @@ def check(recipe=RECIPE, **layout):
   ],
 )
 def test_micro_batches_packing_and_padding_change_neither_loss_nor_gradient(
-  row_tokens, micro_rows
+  row_tokens, micro_batch_rows
 ):
-  check(row_tokens=row_tokens, micro_rows=micro_rows)
+  check(row_tokens=row_tokens, micro_batch_rows=micro_batch_rows)
 
 
 @pytest.mark.slow
@@ -154,7 +154,7 @@ def test_micro_batches_packing_and_padding_change_neither_loss_nor_gradient(
   'changes',
   [
     dict(remat='full', chunk=3),
-    dict(remat='attention', gather='update'),
+    dict(remat='attention', param_sharding='zero1'),
     dict(remat='qkv', attend=attention.blocked, chunk=1000),
   ],
   ids=lambda changes: '-'.join(changes),
@@ -289,13 +289,11 @@ def test_a_grpo_step_of_several_optimiser_steps():
   assert metrics['ratio_max'] > 1
   # The second's momentum is 0.9 of the first's gradient and its own.
   moved = apart(middle.params, end.params)
-  alone, _ = step(
-    second, count, state=middle.replace(opt_state=start.opt_state)
-  )
+  without = middle.replace(opt_state=start.opt_state)
+  alone, _ = step(second, count, state=without)
   own = apart(middle.params, alone.params)
-  assert_trees_close(
-    moved, jax.tree.map(lambda g, h: g + 0.9 * h, own, gradient(middle))
-  )
+  both = jax.tree.map(lambda g, h: g + 0.9 * h, own, gradient(middle))
+  assert_trees_close(moved, both)
 
 
 def test_samples_without_advantage_may_be_left_out():

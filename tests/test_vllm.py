@@ -14,7 +14,10 @@ from tests import scripted
 
 
 def test_every_sampling_parameter_is_sent_and_ids_come_back(tmp_path):
-  with fake_vllm.serving() as fake, client(tmp_path, fake, told=0.5) as engine:
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, logprob_share=0.5) as engine,
+  ):
     asked = engines.SamplingParams(2, 9, 0.6, 0.9, 5, (0, 0, 7))
     groups = list(engine.sample(make_prompts(), asked, lambda *_: None))
     bodies = [body for path, body in fake.asked if path == GENERATE]

@@ -39,10 +39,10 @@ class Asked:
     raise stopwatch.StopRequested
 
 
-def config(folder, **warm_kw):
+def config(folder, **sft_kw):
   c = tiny.get_config()
   c.cache_dir = str(folder)
-  c.warm_kw = dict(
+  c.sft_kw = dict(
     steps=12,
     rounds=2,
     gate=dict(copied=0.0, looked_up=0.0),
@@ -55,7 +55,7 @@ def config(folder, **warm_kw):
     warmup_steps=2,
     adam_b2=0.98,
   )
-  c.warm_kw.update(warm_kw)
+  c.sft_kw.update(sft_kw)
   return c
 
 

@@ -25,9 +25,11 @@ def brevity(batch):
   return 1 - batch.length / jnp.float32(batch.cap)
 
 
-def publishing(engine, *, slots, stretch):
+def publishing(engine, *, max_concurrent, decode_steps):
   """A sampler that samples by itself, and writes each push for servers too."""
-  own = samplers.embedded(engine, slots=slots, stretch=stretch)
+  own = samplers.embedded(
+    engine, max_concurrent=max_concurrent, decode_steps=decode_steps
+  )
   publisher = weight_sync.WeightPublisher(
     engine.server.folder, 'tiny', engine.publish, push_secs=1.0, sleeps=False
   )
@@ -47,10 +49,10 @@ def get_config():
   c.writers = ()  # TensorBoard's imports torch, where there is one.
   c.task = 'arithmetic'
   c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
-  c.max_prompt = 23
-  c.rule = 'exact'
-  c.rule_kw = config_dict.create(kind='continuation')
-  c.grader_workers = 1
+  c.max_prompt_tokens = 23
+  c.grading_rule = 'exact'
+  c.grading_rule_kw = config_dict.create(kind='continuation')
+  c.grader_kw.workers = 1
   c.reward = 'tests.tiny:brevity'
 
   c.policy = 'fresh'
@@ -69,21 +71,21 @@ def get_config():
   c.remat = 'nothing'
 
   c.schedule_kw = config_dict.create(low=4, high=8, period=4, phase=0)
-  c.sampler_kw = config_dict.create(slots=8, stretch=8)
-  c.prompts, c.group = 4, 4
+  c.engine_kw = config_dict.create(max_concurrent=8, decode_steps=8)
+  c.prompts_per_step, c.group_size = 4, 4
   c.learning_rate = 1e-2
   c.row_tokens = 32
-  c.micro_rows = 4
-  c.head_chunk = 64
+  c.micro_batch_rows = 4
+  c.logprob_chunk_tokens = 64
 
-  c.eval_every = 0
-  c.checkpoint_every = 1
-  c.keep_checkpoints = 2
+  c.eval_kw.every = 0
+  c.checkpoint_kw.every = 1
+  c.checkpoint_kw.keep = 2
   c.rollouts_every = 2
   c.picture_every = 0
-  c.eval_samples = 1
-  c.table_samples = 4
-  c.eval_cap = 8
+  c.eval_kw.samples = 1
+  c.eval_kw.table_samples = 4
+  c.eval_kw.cap = 8
   return c
 
 

@@ -3,6 +3,17 @@
 import jax
 import optax
 
+from siri_jax.settings import from_zero, real, whole
+
+SETTINGS = {
+  'warmup_steps': whole(0),
+  'b1': from_zero(1),
+  'b2': from_zero(1),
+  'eps': real(0),
+  'weight_decay': from_zero(),
+  'clip_norm': real(0),
+}
+
 # Of each stacked matrix, the axes it sums over and those it writes to.
 _MATRICES = {
   'q': ((1,), (2, 3)),

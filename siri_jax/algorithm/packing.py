@@ -14,14 +14,14 @@ class PackingConfig(NamedTuple):
   Attributes:
     row_tokens: R, tokens of a row.
     sequences: most of one row.
-    micro_rows: M, rows of a micro-batch.
+    micro_batch_rows: M, rows of a micro-batch.
     devices: that a micro-batch is cut over, a divisor of M.
     cost: (a, b), so that a sequence of T tokens costs a T + b T^2.
   """
 
   row_tokens: int
   sequences: int
-  micro_rows: int
+  micro_batch_rows: int
   devices: int
   cost: tuple[float, float]
 
@@ -58,7 +58,7 @@ def first_fit_decreasing(lengths, room, most):
   return rows
 
 
-def balance_micro_batches(costs, micro_rows, devices):
+def balance_micro_batches(costs, micro_batch_rows, devices):
   """Deals rows to micro-batches and devices so that no device waits long.
 
   A micro-batch gets rows of like cost, for where parameters are made whole a
@@ -67,20 +67,20 @@ def balance_micro_batches(costs, micro_rows, devices):
 
   Args:
     costs: float [rows], of each.
-    micro_rows: M, rows of a micro-batch.
+    micro_batch_rows: M, rows of a micro-batch.
     devices: that a micro-batch is cut over, a divisor of M.
   Returns:
     int [U * M], which row lies in each place; -1 where none does.
   """
   costs = np.asarray(costs, np.float64)
   order = np.argsort(-costs, kind='stable')
-  share, sofar = micro_rows // devices, np.zeros(devices)
-  places = np.full((-(-costs.size // micro_rows), devices, share), -1)
+  share, sofar = micro_batch_rows // devices, np.zeros(devices)
+  places = np.full((-(-costs.size // micro_batch_rows), devices, share), -1)
   for micro, first in zip(
-    places, range(0, costs.size, micro_rows), strict=True
+    places, range(0, costs.size, micro_batch_rows), strict=True
   ):
     taken = np.zeros(devices, int)
-    for row in order[first : first + micro_rows]:
+    for row in order[first : first + micro_batch_rows]:
       device = np.argmin(np.where(taken < share, sofar, np.inf))
       micro[device, taken[device]] = row
       taken[device] += 1
@@ -98,7 +98,7 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     samples: types.Sample, B of them.
     weights: float32 [B], the aggregation's weight of every response token.
     advantages: float32 [B].
-    fit: Fit.
+    fit: PackingConfig.
     capacity: most samples there could be; 0: as many as there are.
     extra: names of the rows' extra arrays; filled with zeros, but for
       'sampler_logp', which is nan where the sampler has not told.
@@ -116,17 +116,17 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   costs = [
     float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
   ]
-  places = balance_micro_batches(costs, fit.micro_rows, fit.devices)
-  micro_batches = -(-(capacity or len(samples)) // fit.micro_rows)
-  rows = _blank((micro_batches * fit.micro_rows, fit.row_tokens), extra)
+  places = balance_micro_batches(costs, fit.micro_batch_rows, fit.devices)
+  micro_batches = -(-(capacity or len(samples)) // fit.micro_batch_rows)
+  rows = _blank((micro_batches * fit.micro_batch_rows, fit.row_tokens), extra)
   for place, row in enumerate(places):
     start = 0
     for segment, i in enumerate(placed[row] if row >= 0 else (), 1):
       where = (place, slice(start, start + lengths[i]))
       _lay(rows, where, segment, samples[i], weights[i], advantages[i])
       start += lengths[i]
-  stacked = (micro_batches, fit.micro_rows, fit.row_tokens)
-  in_use = len(places) // fit.micro_rows
+  stacked = (micro_batches, fit.micro_batch_rows, fit.row_tokens)
+  in_use = len(places) // fit.micro_batch_rows
   return jax.tree.map(lambda x: x.reshape(stacked), rows), in_use
 
 

@@ -16,7 +16,7 @@ from siri_jax.models import logprobs, qwen2, sharding
 # When parameters are made whole: a layer at a time and micro-batch by
 # micro-batch (full sharding), or all of them once an update, their gradients
 # added up on every device and shared out at its end (sharded state alone).
-GATHER = ('layer', 'update')
+PARAM_SHARDING = ('zero3', 'zero1')
 # First token of each stretch whose agreement with the sampler is told apart.
 BUCKETS = (0, 1024, 4096, 8192)
 
@@ -33,7 +33,7 @@ class UpdateConfig:
     attend: implementation of siri_jax/models/attention.py.
     dtype: what the forward and backward passes compute in.
     remat: a key of qwen2.REMAT.
-    gather: one of GATHER.
+    param_sharding: one of PARAM_SHARDING.
     temperature: of the sampling that the log-probabilities belong to.
     chunk: tokens of a device whose logits exist at one time.
   """
@@ -45,7 +45,7 @@ class UpdateConfig:
   attend: Callable
   dtype: Any
   remat: str
-  gather: str
+  param_sharding: str
   temperature: float
   chunk: int
 
@@ -55,12 +55,12 @@ def gathered_params(params, recipe):
 
   Args:
     params: this device's parts of the parameters.
-    recipe: Recipe.
+    recipe: UpdateConfig.
   Returns:
     A tree of parameters, and what makes a part of it whole.
   """
   gather = functools.partial(sharding.gather, dtype=recipe.dtype)
-  if recipe.gather == 'layer':
+  if recipe.param_sharding == 'zero3':
     return params, gather
   return gather(params), lambda part: part
 
@@ -71,7 +71,7 @@ def token_logprobs(params, fetch, recipe, rows):
   Args:
     params: tree of parameters, and
     fetch: what makes a part of it whole: both of `gathered_params`.
-    recipe: Recipe.
+    recipe: UpdateConfig.
     rows: types.PackedBatch [M, R]; tokens of mask 0 get 0.
   """
   outside = fetch({k: v for k, v in params.items() if k != 'layers'})
@@ -104,7 +104,7 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
     params: the policy's parameters, float32.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
-    recipe: Recipe.
+    recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
     float32 [U, M, R], nats; 0 where the mask is, and in the micro-batches
@@ -133,7 +133,7 @@ def entropy(params, rows, count, *, recipe, layout):
     params: the policy's parameters, float32.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], how many of them are in use.
-    recipe: Recipe.
+    recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
     float32 [] sums over response tokens, nats and tokens: entropy_sum,
@@ -172,7 +172,7 @@ def update(state, rows, count, denom, own_old, last, *, recipe, layout):
     own_old: bool [], whether the rows' old log-probabilities are this very
       pass's own (the first optimiser step after a rollout).
     last: bool [], whether this ends the GRPO step.
-    recipe: Recipe.
+    recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
     The new types.TrainState, and metrics: float32 scalars named as in
@@ -240,7 +240,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
   blank = jax.eval_shape(loss_of, own, _micro_batch(rows, 0))[1]
   zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, jnp.float32), (own, blank))
   grads, metrics = jax.lax.fori_loop(0, count, micro, zeros)
-  if recipe.gather == 'update':
+  if recipe.param_sharding == 'zero1':
     grads = sharding.scatter(grads)
   return sharding.add_up(grads), _over_devices(metrics)
 

@@ -23,7 +23,7 @@ SAMPLE = {  # What is read of every sample.
 }
 SETTINGS = {  # Those that figures and tables go by.
   **{'seed': int, 'task': str, 'schedule': str, 'schedule_kw': dict},
-  **{'cap_at': str, 'eval_cap': int, 'total_steps': int},
+  **{'cap_at': str, 'eval_kw': dict, 'total_steps': int},
 }
 ABOUT = {'arg': str, 'overrides': dict}
 EMPTY = {'arg': '', 'overrides': {}}  # A branch that has yet to start.

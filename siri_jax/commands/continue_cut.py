@@ -150,8 +150,8 @@ def open_folder(path, asked):
     'top_p': c.top_p,
     'top_k': c.top_k,
     'seed': c.seed,
-    'rule': c.rule,
-    'rule_kw': c.rule_kw.to_dict(),
+    'grading_rule': c.grading_rule,
+    'grading_rule_kw': c.grading_rule_kw.to_dict(),
   }
   return run_folder.RunFolder(
     path,
@@ -203,7 +203,7 @@ def go_on(bench, plan, found, step, rows):
     bench.screen,
     bench.signals,
     requests=len(problems),
-    prompt_tokens=c.max_prompt + highest,
+    prompt_tokens=c.max_prompt_tokens + highest,
     longest=highest,
   ) as engine:
     bench = dataclasses.replace(bench, engine=Continuing(engine, begun))

@@ -39,7 +39,10 @@ def define(values):
   ):
     flags.DEFINE_list(name, default, told, flag_values=values)
   flags.DEFINE_integer(
-    'samples', 0, 'a problem; by default table_samples', flag_values=values
+    'samples',
+    0,
+    'a problem; by default eval_kw.table_samples',
+    flag_values=values,
   )
   flags.DEFINE_string(
     'out', '', "by default evaluations/ in the run's folder", flag_values=values

@@ -112,7 +112,7 @@ def _settings(rule, row):
     kind=row.get('kind') or 'response',
     verify_kw={name: options[name] for name in OPTIONS if name in options},
   )
-  takes = plugins.settings_of(plugins.function('rule', rule))
+  takes = plugins.settings_of(plugins.function('grading_rule', rule))
   return {name: settings[name] for name in settings if name in takes}
 
 
@@ -137,20 +137,20 @@ def _parser():
   c = base.get_config()
   add = parser.add_argument
   add('rows', metavar='IN.jsonl')
-  names = ', '.join(plugins.names('rule'))
-  add('--rule', default=c.rule, help=f'{names} or module:function')
+  names = ', '.join(plugins.names('grading_rule'))
+  add('--rule', default=c.grading_rule, help=f'{names} or module:function')
   add('--rule_kw', default='{}', help='further settings of it, as JSON')
-  add('--workers', type=int, default=c.grader_workers, help='processes')
-  add('--secs', type=float, default=c.grader_secs, help='for one answer')
-  add('--memory_gb', type=float, default=c.grader_memory_gb, help='of one')
+  add('--workers', type=int, default=c.grader_kw.workers, help='processes')
+  add('--secs', type=float, default=c.grader_kw.secs, help='for one answer')
+  add('--memory_gb', type=float, default=c.grader_kw.memory_gb, help='of one')
   return parser
 
 
 def _rules():
   """What the rules say of themselves."""
   told = ['rules:']
-  for name in plugins.names('rule'):
-    text = inspect.getdoc(plugins.function('rule', name))
+  for name in plugins.names('grading_rule'):
+    text = inspect.getdoc(plugins.function('grading_rule', name))
     told += ['', f'  {name}', textwrap.indent(text, '    ')]
   return '\n'.join(told)
 

@@ -78,7 +78,10 @@ def _parser():
     help='measures prompts; without it none is dropped for its length',
   )
   add(
-    '--max_prompt', type=int, default=c.max_prompt, help='tokens (%(default)s)'
+    '--max_prompt_tokens',
+    type=int,
+    default=c.max_prompt_tokens,
+    help='tokens (%(default)s)',
   )
   add('--instruction', default=c.task_kw.instruction, help='as at training')
   add(
@@ -148,7 +151,7 @@ def _sifted(files, evals, talk, options):
   rows = [row for file in files for row in file.rows]
   groups = clean.grouped(rows)
   tokens = _tokens(talk, list(groups)) if talk else {}
-  limit = options.max_prompt
+  limit = options.max_prompt_tokens
   overlap = {
     file.path.stem: clean.overlap(groups, [row.problem for row in file.rows])
     for file in evals

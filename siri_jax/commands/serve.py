@@ -125,7 +125,7 @@ def folder_of(c, task, made):
 def arguments(plan, model, own):
   """vLLM's command line."""
   c = plan.c
-  longest = c.max_prompt + plan.longest
+  longest = c.max_prompt_tokens + plan.longest
   return [
     sys.executable,
     *('-m', 'vllm.entrypoints.openai.api_server'),

@@ -4,7 +4,7 @@ A run's file derives from this one only and says what differs. The values here
 are the paper's (SIRI, arXiv 2509.25176) where it states one; else those of
 its siblings, named beside the setting: VeRL, on which SIRI is built,
 DeepScaleR (same data), AdaptThink (same laboratory). [open] marks what the
-paper leaves open. Change a value on the command line: --config.group=16.
+paper leaves open. Change a value on the command line: --config.group_size=16.
 """
 
 from ml_collections import config_dict
@@ -37,19 +37,25 @@ def get_config():
       '\\boxed{}.'
     ),
   )
-  c.max_prompt = 1024  # Tokens; longer prompts are dropped [open]: siblings.
-  c.rule = 'deepscaler'  # Grading rule [open]: DeepScaleR's, text after the
+  c.max_prompt_tokens = (
+    1024  # Tokens; longer prompts are dropped [open]: siblings.
+  )
+  c.grading_rule = (
+    'deepscaler'  # Grading rule [open]: DeepScaleR's, text after the
+  )
   # first </think>, last \boxed{}; an unfinished thought scores 0.
-  c.rule_kw = config_dict.create(
+  c.grading_rule_kw = config_dict.create(
     kind='continuation',  # Of a thought that the prompt has opened.
     verify_kw=dict(),  # math-verify's options that differ from its own.
   )
-  c.grader_workers = 2  # Processes.
-  c.grader_secs = 5.0  # Seconds one answer may take, then the worker dies.
-  c.grader_memory_gb = 4.0  # Address space of one worker, GiB.
+  c.grader_kw = config_dict.create(
+    workers=2,  # Processes.
+    secs=5.0,  # Seconds that one answer may take; then its worker is killed.
+    memory_gb=4.0,  # Address space of one worker, GiB.
+  )
 
   # The policy.
-  c.policy = 'pretrained'  # From model_path; 'fresh' and 'warm_started' take
+  c.policy = 'pretrained'  # From model_path; 'fresh' and 'sft' take
   # their shape from model_kw.
   c.model_path = ''  # Hugging Face folder (config.json, *.safetensors).
   c.model_kw = config_dict.create(
@@ -63,7 +69,7 @@ def get_config():
     norm_eps=1e-6,  # Qwen2's.
     tied=False,  # Whether the head is the embedding; R1-Distill: untied.
   )
-  c.warm_kw = config_dict.ConfigDict()  # Settings of the supervised start.
+  c.sft_kw = config_dict.ConfigDict()  # Settings of the supervised start.
   c.compute_dtype = 'bfloat16'  # Master parameters are float32 always.
   c.remat = ''  # What the backward pass works out again, qwen2.REMAT; '': the
   # least for which an update fits device_gb, products at most being kept.
@@ -76,33 +82,37 @@ def get_config():
   # Length distribution without a cap, tokens, assumed by --dry_run: lognormal.
   # Its mean is 8,449 at a cap of 16,384, as AMC's in Table 1. Its deviation,
   # 0.7, is ours.
-  c.natural_kw = config_dict.create(mean=9498.0, median=7434.0)
+  c.uncapped_length_kw = config_dict.create(mean=9498.0, median=7434.0)
   c.cap_at = 'sampler'  # max_tokens = floor(L(t)) [open]: VeRL. 'reward'
   # samples to the schedule's highest cap and clips for the reward.
 
   # Sampling.
-  c.sampler = 'embedded'  # Engine, siri_jax/rollout/engines.py.
-  c.sampler_kw = config_dict.create(
-    slots=64,  # Sequences decoded, or asked for, at a time.
-    stretch=128,  # Decoding steps of 'embedded' between two looks of the host.
+  c.engine = 'embedded'  # Engine, siri_jax/rollout/engines.py.
+  c.engine_kw = config_dict.create(
+    max_concurrent=64,  # Sequences decoded, or asked for, at a time.
+    decode_steps=128,  # Of 'embedded', in one call of the compiled program.
   )
-  c.server_kw = config_dict.create(  # Of sampler='vllm' and its servers.
+  c.server_kw = config_dict.create(  # Of engine='vllm' and its servers.
     urls=('http://127.0.0.1:8000',),  # Their addresses.
     folder='/dev/shm/siri_jax',  # Pushed weights; every server reads it too.
     patience_secs=300.0,  # Without a token, until requests are broken off.
     push_secs=600.0,  # Without an answer, until an update is given up.
-    told=0.05,  # Share of prompts with the sampler's log-probabilities; ours.
+    logprob_share=0.05,  # Of prompts, with log-probabilities; ours.
     tensor=1,  # Devices that a model is cut over, and
     data=1,  # copies of the model, in a server that serve_policy starts.
     memory=0.9,  # Share of a device that such a server takes; vLLM's.
     sleep=0,  # 1: servers give up their devices' memory while none samples.
   )
-  c.prompts = 128  # Prompts a step: the paper's batch size [open]: prompts.
-  c.group = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
+  c.prompts_per_step = (
+    128  # Prompts a step: the paper's batch size [open]: prompts.
+  )
+  c.group_size = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
   c.temperature = 1.0  # Paper, 5.1.
   c.top_p = 1.0  # Off [open]: VeRL.
   c.top_k = 0  # Off [open]: VeRL.
-  c.ahead = 0  # Steps that sampling runs ahead of training. SIRI is on-policy;
+  c.off_policy_steps = (
+    0  # Steps that sampling runs ahead of training. SIRI is on-policy;
+  )
   # 1 trains on samples one update old, and a resumed run differs from it.
   c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
   c.collect_kw = config_dict.ConfigDict()
@@ -121,12 +131,14 @@ def get_config():
 
   # The optimiser: AdamW [open]: VeRL.
   c.learning_rate = 1e-6  # Constant; paper, 5.1.
-  c.warmup_steps = 0  # Optimiser steps.
-  c.adam_b1 = 0.9
-  c.adam_b2 = 0.999
-  c.adam_eps = 1e-8
-  c.weight_decay = 0.01
-  c.clip_norm = 1.0  # Global norm of the gradient.
+  c.optimizer_kw = config_dict.create(
+    warmup_steps=0,  # Optimiser steps of a linear rise from 0.
+    b1=0.9,  # Decay of the first moment.
+    b2=0.999,  # Decay of the second moment.
+    eps=1e-8,  # Added to the root of the second moment.
+    weight_decay=0.01,  # Decoupled, times the learning rate.
+    clip_norm=1.0,  # Global norm of the gradient.
+  )
   c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
 
   # Alarms, in events.jsonl and on the terminal; none of them ends a run. All
@@ -147,25 +159,31 @@ def get_config():
 
   # The layout of an update. None of these changes the result.
   c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
-  c.micro_rows = 1  # Rows of one forward and backward pass.
-  c.head_chunk = 1024  # Tokens of a device whose logits exist at one time.
+  c.micro_batch_rows = 1  # Rows of one forward and backward pass.
+  c.logprob_chunk_tokens = (
+    1024  # Tokens of a device whose logits exist at one time.
+  )
   c.mesh_kw = config_dict.create(data=1, fsdp=1, tensor=1)  # Devices an axis.
-  c.gather = 'layer'  # Parameters are made whole a layer at a time (full
-  # sharding), or all of them once an 'update' (sharded optimiser state alone).
+  # 'zero3' gathers the parameters a layer at a time (parameters and optimiser
+  # state are sharded); 'zero1' gathers them once an update.
+  c.param_sharding = 'zero3'
 
   # Cadence: steps; 0 is never. Schedule extrema and the end always count.
-  c.eval_every = 20  # [open]: DeepScaleR 10 to 20.
-  c.checkpoint_every = 20  # [open]: DeepScaleR 10 to 20.
-  c.keep_checkpoints = 3  # Newest ones; those at extrema stay too,
-  c.keep_every = 160  # and those at multiples of so many steps; 0: none.
+  c.checkpoint_kw = config_dict.create(
+    every=20,  # [open]: DeepScaleR 10 to 20.
+    keep=3,  # Newest ones; those at schedule extrema stay too,
+    keep_every=160,  # and those at multiples of so many steps; 0: none.
+  )
   c.rollouts_every = 20  # Steps whose samples are written with their text.
   c.picture_every = 20  # Steps between two drawings of the run.
 
-  # Evaluation (paper, 5.1).
-  c.eval_samples = 32  # A problem in training.
-  c.table_samples = 64  # A problem in the table of `siri-jax evaluate`.
-  c.table_caps = 64  # Points of its accuracy by cap; ours.
-  c.eval_temperature = 0.6
-  c.eval_top_p = 1.0  # [open].
-  c.eval_cap = 16384  # Most new tokens, thinking and answer.
+  c.eval_kw = config_dict.create(  # Held-out sets (paper, 5.1).
+    every=20,  # [open]: DeepScaleR 10 to 20.
+    samples=32,  # A problem in training.
+    table_samples=64,  # A problem in the table of `siri-jax evaluate`.
+    table_caps=64,  # Points of its accuracy by cap; ours.
+    temperature=0.6,
+    top_p=1.0,  # [open].
+    cap=16384,  # Most new tokens, thinking and answer.
+  )
   return c

@@ -10,6 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from siri_jax.settings import real
+
+SETTINGS = {'mean': real(1), 'median': real(1)}
+
 POINTS = 20_000  # Of a lognormal; lengths below some 1,000 tokens are exact.
 
 
@@ -46,7 +50,7 @@ def lognormal(*, mean, median):
     mean: tokens, above the median.
     median: tokens.
   Returns:
-    Lengths.
+    LengthDistribution.
   Raises:
     ValueError: the mean is not above the median, or that not above 0.
   """
@@ -73,7 +77,7 @@ def kaplan_meier(lengths, cut):
     lengths: int [n], tokens.
     cut: bool [n], whether a cap ended it.
   Returns:
-    Lengths.
+    LengthDistribution.
   Raises:
     ValueError: there is no sample.
   Source: Kaplan and Meier, 1958, doi.org/10.1080/01621459.1958.10501452.
@@ -94,10 +98,10 @@ def longest(lengths, count):
   Samples of one prompt are alike, so that the real one is rather shorter.
 
   Args:
-    lengths: Lengths.
+    lengths: LengthDistribution.
     count: responses.
   Returns:
-    Lengths.
+    LengthDistribution.
   """
   below = np.minimum(np.cumsum(lengths.share), 1)
   return LengthDistribution(lengths.tokens, np.diff(below**count, prepend=0))
@@ -107,7 +111,7 @@ def capped(lengths, caps, power=1):
   """The expected min(n, cap)^power of responses of n tokens.
 
   Args:
-    lengths: Lengths.
+    lengths: LengthDistribution.
     caps: int [steps], tokens.
     power: of the tokens.
   Returns:
@@ -124,7 +128,7 @@ def share_cut(lengths, caps):
   """The share of responses that a cap cuts.
 
   Args:
-    lengths: Lengths.
+    lengths: LengthDistribution.
     caps: int [steps], tokens.
   Returns:
     float64 [steps], from 0 to 1.
@@ -142,7 +146,7 @@ def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
   optimiser steps, which need one more forward, are left out.
 
   Args:
-    lengths: Lengths.
+    lengths: LengthDistribution.
     caps: int [steps], tokens.
     samples: B, samples of a step.
     prompt: tokens of a prompt, as a mean.

@@ -26,13 +26,13 @@ def text(plan, task, shape, sampled=None):
     plan: plan.Plan.
     task: types.Task.
     shape: the policy's qwen2.ModelConfig.
-    sampled: runs.SampledLengths, a run's; None: the config's natural_kw.
+    sampled: runs.SampledLengths, a run's; None: uncapped_length_kw.
   """
   c, period = plan.c, _period(plan)
   at = np.arange(max(period, c.total_steps), dtype=np.int32)
   caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
   low, high = int(caps.min()), int(caps.max())
-  lengths, source = natural(c.natural_kw, sampled)
+  lengths, source = natural(c.uncapped_length_kw, sampled)
   given = setting(plan, task, shape)
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
@@ -120,7 +120,7 @@ def natural(given, sampled=None):
   """Natural lengths, and in words where they are from.
 
   Args:
-    given: the config's natural_kw.
+    given: the config's uncapped_length_kw.
     sampled: runs.SampledLengths of a run, or None.
   Returns:
     (cost_model.LengthDistribution, str).
@@ -128,7 +128,8 @@ def natural(given, sampled=None):
   if sampled is None:
     return cost_model.lognormal(**given), (
       f'a lognormal of natural lengths, mean {given.mean:,g}\nand median '
-      f'{given.median:,g} tokens (natural_kw, whose origin the config names)'
+      f'{given.median:,g} tokens (uncapped_length_kw; the config names its '
+      'origin)'
     )
   lengths, cut, run = sampled
   found = cost_model.kaplan_meier(lengths, cut)

@@ -17,7 +17,7 @@ def text(plan, task, dropped, shape, sampled=None):
     task: types.Task, without the prompts that were dropped.
     dropped: how many those were.
     shape: the policy's qwen2.ModelConfig.
-    sampled: runs.SampledLengths of another run; None: natural_kw.
+    sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
   Raises:
     ValueError: an array of the policy does not divide over the mesh.
   """
@@ -37,7 +37,7 @@ def text(plan, task, dropped, shape, sampled=None):
 def derived(plan, task, dropped):
   """What follows from the settings, as words by name."""
   c = plan.c
-  epoch = len(task.train) // c.prompts
+  epoch = len(task.train) // c.prompts_per_step
   most = plan.samples * int(plan.caps.max())
   return {
     'training problems': f'{len(task.train):,} ({dropped:,} too long)',
@@ -46,7 +46,9 @@ def derived(plan, task, dropped):
     )
     or 'none',
     'steps an epoch': f'{epoch:,} ({c.total_steps / max(epoch, 1):.2f} epochs)',
-    'samples a step': f'{plan.samples:,} ({c.prompts:,} prompts * {c.group})',
+    'samples a step': (
+      f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size})'
+    ),
     'samples an optimiser step': f'{plan.minibatch:,}',
     'optimiser steps': f'{c.total_steps * c.minibatches * c.epochs:,}',
     'response tokens, at most': f'{most:,} a step, '
@@ -85,7 +87,7 @@ def needed(plan, shape):
   ]
   heads = ['remat', 'kept', 'a block', 'in all', f'fits {c.device_gb:g} GB']
   mesh = ' * '.join(f'{name} {n}' for name, n in c.mesh_kw.items())
-  share = c.micro_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
+  share = c.micro_batch_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
   verdict = 'fits' if memory.fits(found[taken], c.device_gb) else 'does NOT fit'
   return '\n'.join(
     [

@@ -31,12 +31,12 @@ def estimate(recipe, layout, state, fit, micro_batches):
     dict. Of 'block' and 'head' the larger one counts: they are not there at
     the same time.
   """
-  rows = fit.micro_rows // fit.devices
+  rows = fit.micro_batch_rows // fit.devices
   tensor = layout.mesh.shape['tensor']
   width = jnp.dtype(recipe.dtype).itemsize
   params = _bytes(state.params, layout.state.params)
   whole = _count(state.params) // tensor
-  if recipe.gather == 'update':
+  if recipe.param_sharding == 'zero1':
     # All of them, with their gradients, summed and of one micro-batch.
     made_whole = width * whole
     gradients = (WORDS + width) * whole

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siri_jax import plugins, types
+from siri_jax import plugins, settings, types
 from siri_jax.algorithm import losses, phases
 from siri_jax.config import schema
 from siri_jax.runtime import writers
@@ -19,9 +19,9 @@ from siri_jax.runtime import writers
 ROW_MULTIPLE = 128  # Tokens; rows are rounded up to what kernels like.
 PLUGINS = {
   'task': (),
-  'rule': (),
+  'grading_rule': (),
   'schedule': (),
-  'sampler': (),
+  'engine': (),
   'collect': (),
   'reward': (),
   'advantage': (),
@@ -99,7 +99,7 @@ def make(c):
   Returns:
     Plan.
   Raises:
-    RefusedError: with every fault that was found.
+    ConfigError: with every fault that was found.
   """
   if wrong := faults(c) or _bad_caps(c):
     raise ConfigError(wrong)
@@ -109,7 +109,7 @@ def make(c):
 def faults(c):
   """What is wrong with a config as far as no device is needed to tell."""
   wrong = schema.faults(c)
-  if schema.NAMES.holds(c.get('writers')):
+  if settings.NAMES.holds(c.get('writers')):
     wrong += writers.faults(c.writers)
   for family in PLUGINS:
     # With a number that nothing can be computed with, it is not asked.
@@ -129,9 +129,9 @@ def _derive(c):
   ahead = _ahead(c)
   turns = phases.cap_extrema(ahead)
   caps = ahead[: c.total_steps]
-  longest = max(int(caps.max()), c.eval_cap)
-  need = c.max_prompt + int(caps.max())
-  samples = c.prompts * c.group
+  longest = max(int(caps.max()), c.eval_kw.cap)
+  need = c.max_prompt_tokens + int(caps.max())
+  samples = c.prompts_per_step * c.group_size
   turns = {at: kind for at, kind in turns.items() if at <= c.total_steps}
   wants = plugins.settings_of(plugins.function('loss', c.loss))
   extra = tuple(name for name in wants if name in losses.EXTRA)
@@ -145,7 +145,7 @@ def _derive(c):
     turns=turns,
     evals=_evals(c, turns),
     checkpoints=frozenset(
-      {*turns, *_every(c.checkpoint_every, c.total_steps), c.total_steps}
+      {*turns, *_every(c.checkpoint_kw.every, c.total_steps), c.total_steps}
     ),
     longest=longest,
     row_tokens=c.row_tokens or -(-need // ROW_MULTIPLE) * ROW_MULTIPLE,
@@ -173,7 +173,7 @@ def _every(steps, total):
 
 def _evals(c, turns):
   """Updates done -> why the held-out sets are measured there, in order."""
-  kinds = dict.fromkeys(_every(c.eval_every, c.total_steps), 'cadence')
+  kinds = dict.fromkeys(_every(c.eval_kw.every, c.total_steps), 'cadence')
   kinds |= {0: 'start', c.total_steps: 'end', **turns}
   return dict(sorted(kinds.items()))
 
@@ -181,7 +181,7 @@ def _evals(c, turns):
 def _plugin_faults(c, family):
   """What is wrong with one plug-in's name and settings."""
   name, kw = c.get(family), c.get(f'{family}_kw')
-  if not (isinstance(name, str) and schema.BINDINGS.holds(kw)):
+  if not (isinstance(name, str) and settings.BINDINGS.holds(kw)):
     return []  # schema.py has said so.
   wrong = plugins.faults(family, name, kw, PLUGINS[family])
   if wrong or family not in CALLS:
@@ -203,9 +203,10 @@ def _bad_caps(c):
   caps = _ahead(c)[: c.total_steps]
   if caps.min() < 1:
     return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']
-  need = c.max_prompt + int(caps.max())
+  need = c.max_prompt_tokens + int(caps.max())
   if not c.row_tokens or c.row_tokens >= need:
     return []
   return [
-    f'row_tokens={c.row_tokens} is below max_prompt + the highest cap = {need}'
+    f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap = '
+    f'{need}'
   ]

@@ -20,7 +20,7 @@ def fit_of(plan, shape):
   return packing.PackingConfig(
     row_tokens=plan.row_tokens,
     sequences=attention.SEQUENCES,
-    micro_rows=c.micro_rows,
+    micro_batch_rows=c.micro_batch_rows,
     devices=c.mesh_kw.data * c.mesh_kw.fsdp,
     cost=flops.forward(shape),
   )
@@ -51,7 +51,7 @@ def estimates(plan, shape):
   state = blank(recipe)
   layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
   # All of a step's rows are on the devices: to learn from, or only to read.
-  micro_batches = -(-2 * plan.samples // fit.micro_rows)
+  micro_batches = -(-2 * plan.samples // fit.micro_batch_rows)
   return memory.estimates(recipe, layout, state, fit, micro_batches)
 
 
@@ -77,17 +77,12 @@ def _recipe(plan, shape, remat):
     extra=plan.extra,
     tx=optimizers.adamw(
       learning_rate=c.learning_rate,
-      warmup_steps=c.warmup_steps,
-      b1=c.adam_b1,
-      b2=c.adam_b2,
-      eps=c.adam_eps,
-      weight_decay=c.weight_decay,
-      clip_norm=c.clip_norm,
+      **c.optimizer_kw,
     ),
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
     remat=remat,
-    gather=c.gather,
+    param_sharding=c.param_sharding,
     temperature=c.temperature,
-    chunk=c.head_chunk,
+    chunk=c.logprob_chunk_tokens,
   )

@@ -26,7 +26,7 @@ def load_task(c):
   looks = [lambda: initial.shape_of(c, task.vocab)]
   if not wrong:
     order_of = functools.partial(shuffling.shuffled, task.train, seed=c.seed)
-    looks.append(lambda: order_of(prompts=c.prompts))
+    looks.append(lambda: order_of(prompts=c.prompts_per_step))
   for look in looks:
     try:
       look()
@@ -50,7 +50,7 @@ def read(c):
   except Exception as error:  # A plug-in is a program: anything goes.
     raise ValueError(f'task_kw of {c.task}: {error!r}') from error
   problems.check_names(task.evals)
-  return problems.drop_long(task, c.max_prompt)
+  return problems.drop_long(task, c.max_prompt_tokens)
 
 
 def faults(c):
@@ -59,11 +59,11 @@ def faults(c):
   Returns:
     list of messages; empty too where the config is too wrong to tell.
   """
-  if not schema.sound(c, 'task', 'task_kw', 'max_prompt'):
+  if not schema.sound(c, 'task', 'task_kw', 'max_prompt_tokens'):
     return []
   if plugins.faults('task', c.task, c.task_kw):
     return []
-  policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts')
+  policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts_per_step')
   look = load_task if schema.sound(c, *policy) else read
   try:
     look(c)

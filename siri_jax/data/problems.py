@@ -147,34 +147,37 @@ def check_names(evals):
     )
 
 
-def drop_long(task, max_prompt):
+def drop_long(task, max_prompt_tokens):
   """Drops the training problems whose prompt is over a limit.
 
   Args:
     task: types.Task. Only prompts that may be over the limit, as its
       `longest` and `most_tokens` tell, are encoded.
-    max_prompt: tokens a prompt may have, template and instruction included.
+    max_prompt_tokens: tokens a prompt may have, with template and
+      instruction.
   Returns:
     (task, how many were dropped). Another fingerprint of the data if any was.
   Raises:
     ValueError: nothing is left, or held-out problems are over the limit: a
       set without them would be another set, so the limit has to rise.
   """
-  if task.longest is not None and task.longest <= max_prompt:
+  if task.longest is not None and task.longest <= max_prompt_tokens:
     return task, 0
-  kept = [p for p in task.train if _fits(task, p, max_prompt)]
+  kept = [p for p in task.train if _fits(task, p, max_prompt_tokens)]
   wrong = []
   if task.train and not kept:
-    wrong.append(f'no training prompt fits in {max_prompt} tokens')
+    wrong.append(f'no training prompt fits in {max_prompt_tokens} tokens')
   for name, held_out in task.evals.items():
-    long = [p.id for p in held_out if not _fits(task, p, max_prompt)]
+    long = [p.id for p in held_out if not _fits(task, p, max_prompt_tokens)]
     if long:
       wrong.append(
         f'{name}: {len(long)} of {len(held_out)} prompts do not fit, '
         f'such as {long[0]!r}'
       )
   if wrong:
-    raise ValueError(listed(f'max_prompt={max_prompt} is too low', wrong))
+    raise ValueError(
+      listed(f'max_prompt_tokens={max_prompt_tokens} is too low', wrong)
+    )
   dropped = len(task.train) - len(kept)
   if not dropped:
     return task, 0
@@ -182,7 +185,7 @@ def drop_long(task, max_prompt):
   return dataclasses.replace(task, train=kept, fingerprints=prints), dropped
 
 
-def _fits(task, problem, max_prompt):
-  if task.most_tokens and task.most_tokens(problem) <= max_prompt:
+def _fits(task, problem, max_prompt_tokens):
+  if task.most_tokens and task.most_tokens(problem) <= max_prompt_tokens:
     return True
-  return len(task.encode(problem)) <= max_prompt
+  return len(task.encode(problem)) <= max_prompt_tokens

@@ -44,7 +44,7 @@ def shuffled(problems, *, seed, prompts):
   """
   if not 1 <= prompts <= len(problems):
     raise ValueError(
-      f'prompts={prompts} a step, but there are {len(problems)} training '
+      f'prompts_per_step={prompts}, but there are {len(problems)} training '
       'problems and no step takes one twice: lower prompts'
     )
   import grain  # Here, for it takes a second.

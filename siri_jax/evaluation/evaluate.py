@@ -38,7 +38,7 @@ class Request(NamedTuple):
     out: folder of the results.
     weights: list of words, see weights.find.
     sets: list of held-out sets; []: all.
-    samples: a problem; 0: table_samples.
+    samples: a problem; 0: eval_kw.table_samples.
   """
 
   config: Any
@@ -79,7 +79,7 @@ def find(request):
   """([(weights.Weights, types.Task)], faults) of a request."""
   c, faults, found = request.config, [], []
   if request.samples:
-    c.table_samples = request.samples
+    c.eval_kw.table_samples = request.samples
   for word in dict.fromkeys(request.weights):
     try:
       each = weights.find(c, word, request.workdir)
@@ -151,15 +151,15 @@ def settings_of(found, identity, task, name):
     'set': name,
     'problems': hashlib.sha256(json.dumps(seen).encode()).hexdigest(),
     'weights': {'done': found.done, **identity},
-    'samples': c.table_samples,
-    'cap': c.eval_cap,
-    'caps': c.table_caps,
-    'temperature': c.eval_temperature,
-    'top_p': c.eval_top_p,
+    'samples': c.eval_kw.table_samples,
+    'cap': c.eval_kw.cap,
+    'caps': c.eval_kw.table_caps,
+    'temperature': c.eval_kw.temperature,
+    'top_p': c.eval_kw.top_p,
     'seed': c.seed,
-    'rule': c.rule,
-    'rule_kw': c.rule_kw.to_dict(),
-    'sampler': c.sampler,
+    'grading_rule': c.grading_rule,
+    'grading_rule_kw': c.grading_rule_kw.to_dict(),
+    'engine': c.engine,
     'compute_dtype': c.compute_dtype,
   }
 
@@ -174,15 +174,15 @@ def measure(job, graders, screen, signals):
   }
   if not left:
     return
-  sampling = graded.sampling(c, c.table_samples, job.weights.done)
+  sampling = graded.sampling(c, c.eval_kw.table_samples, job.weights.done)
   with weights.engine(
     job.weights,
     task,
     screen,
     signals,
-    requests=max(c.table_samples, c.prompts * c.group),
-    prompt_tokens=c.max_prompt,
-    longest=c.eval_cap,
+    requests=max(c.eval_kw.table_samples, c.prompts_per_step * c.group_size),
+    prompt_tokens=c.max_prompt_tokens,
+    longest=c.eval_kw.cap,
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done)
@@ -192,7 +192,9 @@ def measure(job, graders, screen, signals):
         'weights': job.weights.name,
         'done': job.weights.done,
         'set': name,
-        **score(bench, name, pass_at_k.caps(c.eval_cap, c.table_caps)),
+        **score(
+          bench, name, pass_at_k.caps(c.eval_kw.cap, c.eval_kw.table_caps)
+        ),
       }
       files.write_json(folder.path / paper_table.RESULTS, record)
 

@@ -141,7 +141,9 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
 def served(weights, task, screen):
   """A running server as an engine: it keeps the weights that it has."""
   c = weights.c
-  rules = vllm.Rules(task.eos_ids, task.vocab, c.sampler_kw.slots, told=0.0)
+  rules = vllm.Rules(
+    task.eos_ids, task.vocab, c.engine_kw.max_concurrent, logprob_share=0.0
+  )
   return vllm.Vllm(
     [weights.url],
     None,

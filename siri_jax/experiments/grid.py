@@ -103,7 +103,7 @@ def axis(text):
 
 
 def overrides(words):
-  """Settings by dotted name, from words like '--config.group=16'.
+  """Settings by dotted name, from words like '--config.group_size=16'.
 
   Raises:
     ValueError: naming every word that is none.
@@ -210,7 +210,9 @@ def _faults(found):
   wrong, seen = [], set()
   for run in found:
     wrong += [f'{run.name}: {fault}' for fault in plan.faults(run.config)]
-    task = f'{run.config.task} {run.config.task_kw} {run.config.max_prompt}'
+    task = (
+      f'{run.config.task} {run.config.task_kw} {run.config.max_prompt_tokens}'
+    )
     if task not in seen:
       files = load.faults(run.config)
       wrong += [f'{run.name}: {fault}' for fault in files]

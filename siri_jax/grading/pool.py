@@ -16,6 +16,9 @@ from typing import NamedTuple
 from siri_jax import plugins
 from siri_jax.grading import worker_process
 from siri_jax.grading.verdict import DISAGREEMENTS, Verdict
+from siri_jax.settings import real, whole
+
+SETTINGS = {'workers': whole(1), 'secs': real(0), 'memory_gb': real(0)}
 
 CHUNK = 16  # Answers of one message.
 CACHED = 50_000  # Verdicts kept, of at most a kilobyte or so.
@@ -37,7 +40,7 @@ class Ticket(NamedTuple):
 
 
 class GraderPool:
-  """A rule in worker processes: `with Graders(...) as graders`.
+  """A rule in worker processes: `with GraderPool(...) as graders`.
 
   Attributes:
     counts: since the start, how many answers were 'answers' and, of these,
@@ -58,7 +61,7 @@ class GraderPool:
     Raises:
       ValueError: the rule or one of its settings is unknown.
     """
-    plugins.find('rule', rule, dict(rule_kw))
+    plugins.find('grading_rule', rule, dict(rule_kw))
     self._setup = dict(
       rule=rule, rule_kw=dict(rule_kw), secs=secs, memory_gb=memory_gb
     )
@@ -90,7 +93,7 @@ class GraderPool:
       self.__exit__()
       raise ValueError(
         f'a grading worker does not start ({str(error) or "no answer"}): look '
-        'at rule_kw and grader_memory_gb'
+        'at rule_kw and grader_kw.memory_gb'
       ) from error
     return self
 

@@ -34,7 +34,7 @@ def main():
   replies = _reply_alone()
   setup = json.loads(sys.stdin.buffer.readline())
   _limit(setup['memory_gb'])
-  rule = plugins.find('rule', setup['rule'], setup['rule_kw'])
+  rule = plugins.find('grading_rule', setup['rule'], setup['rule_kw'])
   try:
     rule('1 + x', '<think></think>\\boxed{x + 1}')  # Imports sympy.
   except Exception as error:  # Whatever the rule makes of its settings.

@@ -87,12 +87,12 @@ def prefill(params, ask, *, shape, slots, columns):
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
-    ask: Ask.
+    ask: Requests.
     shape: qwen2.ModelConfig.
     slots: S, sequences decoded at a time.
     columns: C, tokens of the longest response.
   Returns:
-    Progress with no request begun.
+    DecodeState with no request begun.
   Raises:
     ValueError: the ask's shapes differ.
   """
@@ -122,13 +122,13 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
-    ask: Ask.
-    progress: Progress.
+    ask: Requests.
+    progress: DecodeState.
     shape: qwen2.ModelConfig.
     eos_ids: ids that end a response.
     stretch: decoding steps after which the host gets a look.
   Returns:
-    Progress.
+    DecodeState.
   """
   until = progress.clock + stretch
 

@@ -14,6 +14,16 @@ from jax.ad_checkpoint import checkpoint_name
 
 from siri_jax import shapes
 from siri_jax.models import attention
+from siri_jax.settings import FLAG, real, whole
+
+SETTINGS = {
+  **dict.fromkeys(('layers', 'dim', 'heads', 'kv_heads'), whole(1)),
+  'head_dim': whole(2),
+  'mlp': whole(1),
+  'rope_theta': real(0),
+  'norm_eps': real(0),
+  'tied': FLAG,
+}
 
 
 def _keeps(*names, products=False):

@@ -13,6 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from siri_jax.settings import whole
+
+SETTINGS = {'data': whole(1), 'fsdp': whole(1), 'tensor': whole(1)}
+
 MESH_AXES = ('data', 'fsdp', 'tensor')
 ROW_AXES = ('data', 'fsdp')
 # Logical axis -> mesh axis that it is cut along.

@@ -37,7 +37,7 @@ class Embedded:
     if sampling.n > capacity:
       raise ValueError(
         f'{sampling.n} samples a prompt are more than the {capacity} of a '
-        'step (prompts * group)'
+        'step (prompts_per_step * group_size)'
       )
     share = capacity // sampling.n
     total, done = len(prompts) * sampling.n, 0

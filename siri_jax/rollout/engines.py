@@ -1,6 +1,6 @@
-"""PLUG-IN family: samplers; and the interface that each one offers.
+"""PLUG-IN family: engines; and the interface that each one offers.
 
-`(engine: Engine, *, settings) -> Sampler`. A sampler takes the newest
+`(inputs: EngineInputs, *, settings) -> Engine`. An engine takes the newest
 parameters with their version and answers prompts with groups of samples, each
 tagged with the version of the weights that wrote it.
 """
@@ -88,7 +88,7 @@ class EngineInputs:
     prompt_tokens: P, longest prompt.
     task: types.Task whose ids are sampled.
     server: the config's server_kw.
-    told: share of the prompts whose samples come with log-probabilities.
+    logprob_share: share of the prompts whose samples have log-probabilities.
     run: name of the run.
     say: hears what is worth knowing, as text.
   """
@@ -101,37 +101,40 @@ class EngineInputs:
   prompt_tokens: int
   task: types.Task
   server: Any
-  told: float
+  logprob_share: float
   run: str
   say: Callable[[str], None]
 
 
-def embedded(engine, *, slots, stretch):
+def embedded(engine, *, max_concurrent, decode_steps):
   """Decoding in JAX, in this process: the default and the reference.
 
   Args:
-    engine: Engine, its functions built for `slots` and `stretch`.
-    slots: sequences decoded at a time.
-    stretch: decoding steps between two looks of the host.
+    engine: Engine, its functions built for `max_concurrent` and `decode_steps`.
+    max_concurrent: sequences decoded at a time.
+    decode_steps: decoding steps between two looks of the host.
   """
   from siri_jax.rollout import embedded as module
 
-  del slots, stretch  # They are compiled into the engine's functions.
+  del (
+    max_concurrent,
+    decode_steps,
+  )  # They are compiled into the engine's functions.
   return module.Embedded(engine)
 
 
-def vllm(engine, *, slots, stretch):
+def vllm(engine, *, max_concurrent, decode_steps):
   """vLLM servers over HTTP, each of which gets every version pushed.
 
   Args:
     engine: Engine.
-    slots: samples under way at a time, over all servers.
-    stretch: the embedded engine's.
+    max_concurrent: samples under way at a time, over all servers.
+    decode_steps: the embedded engine's.
   """
   from siri_jax.rollout import vllm as module
   from siri_jax.rollout import weight_sync
 
-  del stretch
+  del decode_steps
   server = engine.server
   publisher = weight_sync.WeightPublisher(
     server.folder,
@@ -145,8 +148,8 @@ def vllm(engine, *, slots, stretch):
   rules = module.Rules(
     eos_ids=engine.task.eos_ids,
     vocab=engine.task.vocab,
-    slots=slots,
-    told=engine.told,
+    slots=max_concurrent,
+    logprob_share=engine.logprob_share,
   )
   return module.Vllm(
     server.urls,

@@ -14,9 +14,9 @@ def sampling(c, samples, done):
   """How held-out problems are sampled after `done` updates."""
   return samplers.SamplingParams(
     n=samples,
-    cap=c.eval_cap,
-    temperature=c.eval_temperature,
-    top_p=c.eval_top_p,
+    cap=c.eval_kw.cap,
+    temperature=c.eval_kw.temperature,
+    top_p=c.eval_kw.top_p,
     top_k=0,
     seeds=(c.seed, samplers.MEASURING, done),
   )
@@ -32,12 +32,12 @@ def evaluate_held_out(world, done):
     (name of the set, record for eval.jsonl, rows with every sample).
   """
   c = world.plan.c
-  asked = sampling(c, c.eval_samples, done)
+  asked = sampling(c, c.eval_kw.samples, done)
   for name, problems in world.task.evals.items():
     watch = Stopwatch()
     word = f'evaluating {name}'
     groups = sample_groups(
-      world, problems, asked, word, cap=c.eval_cap, watch=watch
+      world, problems, asked, word, cap=c.eval_kw.cap, watch=watch
     )
     found = [rows(group, world.task, done) for group in groups]
     record = {
@@ -66,7 +66,7 @@ def sample_and_grade(bench, problems, sampling, word, *, cap, watch):
     sampling: engines.SamplingParams.
     word: what to call this on the screen.
     cap: tokens of a response that the grader gets to see.
-    watch: Watch; takes the laps 'rollout' and 'grade'.
+    watch: stopwatch.Stopwatch; takes the laps 'rollout' and 'grade'.
   Yields:
     types.Group of each problem, as soon as it is whole.
   Raises:

@@ -77,7 +77,7 @@ class Connection:
     """The bytes of an answer.
 
     Raises:
-      PassingError: it cannot be reached, breaks off, is busy or in trouble.
+      TransientError: it cannot be reached, breaks off, is busy or in trouble.
       ServerError: it refuses.
     """
     url = self.url + path

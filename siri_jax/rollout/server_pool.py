@@ -83,7 +83,7 @@ class ServerPool:
       ended: threading.Event after which nothing is tried any more.
     Raises:
       http_client.ServerError: it failed for too long, or a server refuses.
-      EndedError: it was ended before.
+      ClientClosedError: it was ended before.
     """
     tries, since = 0, None
     while True:

@@ -18,6 +18,19 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.rollout import http_client, server_pool
+from siri_jax.settings import FOLDER, NAMES, SHARE, Rule, real, whole
+
+SETTINGS = {
+  'urls': Rule(lambda v: NAMES.holds(v) and len(v), 'a tuple of addresses'),
+  'folder': FOLDER,
+  'patience_secs': real(0),
+  'push_secs': real(0),
+  'logprob_share': SHARE,
+  'tensor': whole(1),
+  'data': whole(1),
+  'memory': real(0, 1),
+  'sleep': whole(0, 1),
+}
 
 LOOK_SECS = 1.0  # Between two looks for answers, and for signals.
 TRIES = 5  # Of a prompt whose samples will not do.
@@ -32,14 +45,14 @@ class Rules(NamedTuple):
     eos_ids: ids that end a response.
     vocab: ids there are.
     slots: samples under way, over all servers.
-    told: share of the prompts whose samples come with the sampler's
+    logprob_share: share of the prompts whose samples come with the sampler's
       log-probabilities.
   """
 
   eos_ids: tuple[int, ...]
   vocab: int
   slots: int
-  told: float
+  logprob_share: float
 
 
 class Vllm:
@@ -175,7 +188,7 @@ class Vllm:
 
   def _tells(self, number):
     """Whether the samples of a call's prompt come with log-probabilities."""
-    share = self._rules.told
+    share = self._rules.logprob_share
     return math.floor((number + 1) * share) > math.floor(number * share)
 
   def _body(self, prompt, sampling, tells):

@@ -8,6 +8,18 @@ the one that sampled, so a ratio to it means nothing.
 
 import math
 
+from siri_jax.settings import from_zero, real, whole
+
+SETTINGS = {
+  'window': whole(1),
+  'least_steps': whole(1),
+  **dict.fromkeys(('cut', 'idle', 'ungraded'), real(0, 1)),
+  **dict.fromkeys(
+    ('gap', 'gap_growth', 'entropy', 'ratio', 'spike', 'spike_floor'),
+    from_zero(),
+  ),
+}
+
 ADVICE = {
   'cut': (
     '{share:.0%} of the responses are cut by the cap and earn nothing: look at '
@@ -19,7 +31,7 @@ ADVICE = {
   ),
   'ungraded': (
     '{share:.1%} of the answers cost a grader its life and count as wrong: '
-    'raise grader_secs or grader_memory_gb, or look at the machine'
+    'raise grader_kw.secs or grader_kw.memory_gb, or look at the machine'
   ),
   'gap': (
     'sampler and trainer differ by {gap:.3g} nats a token: they do not '

@@ -18,6 +18,9 @@ import jax
 import orbax.checkpoint as ocp
 
 from siri_jax.runtime import files
+from siri_jax.settings import whole
+
+SETTINGS = {'every': whole(0), 'keep': whole(1), 'keep_every': whole(0)}
 
 DIGITS = 6  # Of a step in a folder's name: 000640.
 NONE = -1  # In place of a step.
@@ -124,7 +127,7 @@ class CheckpointManager:
     Returns:
       (state, facts), or None where there is no checkpoint.
     Raises:
-      DamagedError: there are checkpoints, and none is whole.
+      CorruptCheckpointError: there are checkpoints, and none is whole.
       ValueError: a whole one is of another model.
     """
     newest = self._agree(lambda: self._newest_whole(tell))
@@ -242,7 +245,7 @@ def read_parameters(folder, step, like=None):
     The tree of qwen2.param_shapes.
   Raises:
     ValueError: there is no such checkpoint, or it is of another model.
-    DamagedError: its files are not those that were written.
+    CorruptCheckpointError: its files are not those that were written.
   """
   folder = pathlib.Path(folder).resolve()
   _refuse_damaged(folder, step)
@@ -271,7 +274,7 @@ def copy(folder, step, to, changes):
     changes: dict of facts that are other ones there.
   Raises:
     ValueError: there is no such checkpoint.
-    DamagedError: its files are not those that were written.
+    CorruptCheckpointError: its files are not those that were written.
   """
   folder, to = pathlib.Path(folder).resolve(), pathlib.Path(to)
   _refuse_damaged(folder, step)

@@ -17,6 +17,9 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.runtime import exit_status
+from siri_jax.settings import TEXT, whole
+
+SETTINGS = {'count': whole(1), 'coordinator': TEXT, 'index': whole(-1)}
 
 WAIT_MS = 1000  # Between two looks at what else there is to do.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
@@ -65,7 +68,7 @@ class SingleProcess:
     Raises:
       ValueError: one of them has ended, or has something else than the
         first: each such name.
-      EndedError: the first has.
+      RunEndedError: the first has.
     """
 
   def listening(self, relay):
@@ -179,7 +182,7 @@ class Follower(SingleProcess):
     """The next (word, arrays by name); waits for as long as it takes.
 
     Raises:
-      EndedError: the run is over.
+      RunEndedError: the run is over.
     """
     key = _key(self._heard)
     while not (head := _found(self._store, f'{key}/head')):

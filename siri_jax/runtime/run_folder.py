@@ -42,30 +42,30 @@ ABSENT = '(absent)'
 RESUMABLE_SETTINGS = (
   'cache_dir',
   'writers',
-  'grader_workers',
-  'grader_memory_gb',
-  'eval_every',
-  'checkpoint_every',
-  'keep_checkpoints',
-  'keep_every',
+  'grader_kw.workers',
+  'grader_kw.memory_gb',
+  'eval_kw.every',
+  'checkpoint_kw.every',
+  'checkpoint_kw.keep',
+  'checkpoint_kw.keep_every',
   'rollouts_every',
   'picture_every',
-  'table_samples',
-  'table_caps',
+  'eval_kw.table_samples',
+  'eval_kw.table_caps',
   'hosts_kw',
   'stop_secs',
   'stall_secs',
   'server_kw',
   'alarms_kw',
-  'natural_kw',
+  'uncapped_length_kw',
   # But for rounding:
   'mesh_kw',
-  'micro_rows',
+  'micro_batch_rows',
   'row_tokens',
-  'head_chunk',
+  'logprob_chunk_tokens',
   'remat',
   'device_gb',
-  'gather',
+  'param_sharding',
 )
 
 
@@ -96,7 +96,7 @@ class RunFolder:
       allow_change: more such settings, which the user named for this once;
         None where the command has no way to name them.
     Raises:
-      RefusedError: another process holds it, it was started with other
+      RunFolderError: another process holds it, it was started with other
         settings, or a key would be written into it.
     """
     written = {**flatten(config), 'the command line': sys.orig_argv}
@@ -140,7 +140,7 @@ class RunFolder:
     Returns:
       list of what differs, as `differences` gives it.
     Raises:
-      RefusedError: naming each that may not differ.
+      RunFolderError: naming each that may not differ.
     """
     changes = differences(written, self._config)
     refused = [c for c in changes if not _may_change(*c, self._free)]
@@ -162,7 +162,7 @@ class RunFolder:
       written: dict of them by name, of the checkpoint.
       now: the same, of this attempt.
     Raises:
-      RefusedError: naming each that differs.
+      RunFolderError: naming each that differs.
     """
     wrong = [name for name, value in now.items() if written.get(name) != value]
     wrong = [name for name in wrong if name not in self._allow_change]

@@ -80,12 +80,12 @@ class Signals:
     os.close(self._heard)
 
   def heed(self):
-    """Raises StopAsked where a signal has asked: for work to be done again."""
+    """Raises StopRequested after a signal: for work that can be done again."""
     if self.asked:
       self.stop()
 
   def stop(self):
-    """Raises StopAsked: for work that has saved itself and cannot go on."""
+    """Raises StopRequested: for work that has saved itself and cannot go on."""
     raise StopRequested(self.asked)
 
   def relay(self):

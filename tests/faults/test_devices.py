@@ -9,8 +9,8 @@ from siri_jax.runtime import exit_status
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
-# Devices -> data, fsdp, gather.
-MESHES = {8: (4, 2, 'layer'), 4: (2, 2, 'update'), 1: (1, 1, 'layer')}
+# Devices -> data, fsdp, param_sharding.
+MESHES = {8: (4, 2, 'zero3'), 4: (2, 2, 'zero1'), 1: (1, 1, 'zero3')}
 
 
 def test_a_run_goes_from_eight_devices_to_four_to_one(
@@ -18,15 +18,15 @@ def test_a_run_goes_from_eight_devices_to_four_to_one(
 ):
   run = tmp_path / 'run'
   for steps, (devices, layout) in enumerate(MESHES.items(), 2):
-    data, fsdp, gather = layout
+    data, fsdp, param_sharding = layout
     went = attempt.make(
       run,
       cache,
       f'--config.total_steps={steps}',
       f'--config.mesh_kw.data={data}',
       f'--config.mesh_kw.fsdp={fsdp}',
-      '--config.micro_rows=8',
-      f'--config.gather={gather}',
+      '--config.micro_batch_rows=8',
+      f'--config.param_sharding={param_sharding}',
       devices=devices,
     )
     assert went.status == exit_status.DONE, went.said

@@ -125,8 +125,8 @@ def judged_files(program, folder):
     f'--config={asked.ROOT}/tests/tiny.py',
     '--config.task=jsonl',
     f'--config.task_kw={task}',
-    '--config.prompts=1',
-    '--config.max_prompt=24',
+    '--config.prompts_per_step=1',
+    '--config.max_prompt_tokens=24',
     '--config.policy=pretrained',
     f'--config.model_path={folder}/model',
   )

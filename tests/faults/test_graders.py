@@ -155,7 +155,7 @@ def test_nothing_is_left_when_the_block_ends_in_the_middle():
 PARENT = """
 import sys, time
 from siri_jax.grading import pool
-with pool.Graders(
+with pool.GraderPool(
   'hostile:rule', dict(mode=''), workers=2, secs=1.0, memory_gb=1.0
 ) as graders:
   print(*[worker._process.pid for worker in graders._workers], flush=True)

@@ -17,7 +17,7 @@ pytestmark = [
 STEPS = 4
 SETTINGS = (
   f'--config.total_steps={STEPS}',
-  '--config.micro_rows=8',
+  '--config.micro_batch_rows=8',
   '--config.mesh_kw.data=2',
   '--config.mesh_kw.fsdp=4',
 )

@@ -17,7 +17,7 @@ from tools import soak
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STEPS = ('--config.total_steps=24',)
-UNSAVED = ('--config.checkpoint_every=0',)  # But at a turn, or for a signal.
+UNSAVED = ('--config.checkpoint_kw.every=0',)  # But at a turn, or for a signal.
 STATUSES = {
   'KILL': {-signal.SIGKILL},
   'TERM': {128 + signal.SIGTERM},
@@ -81,7 +81,7 @@ class Link(NamedTuple):
 
 
 RECORDS = 'runtime.run_folder:RunFolder'
-SAVES = 'runtime.checkpoint:Checkpoints'
+SAVES = 'runtime.checkpoint:CheckpointManager'
 DIGESTS = 'runtime.checkpoint:file_digests'
 LINKS = {
   'killed while it is measured for the first time': Link(
@@ -90,44 +90,50 @@ LINKS = {
   'killed between a measurement and its samples': Link(
     1, 'KILL', f'{RECORDS}.write_evaluation'
   ),
-  'killed while sampling': Link(1, 'KILL', 'rollout.graded:gather', 3),
-  'TERM while sampling': Link(3, 'TERM', 'rollout.graded:gather', 3, UNSAVED),
+  'killed while sampling': Link(1, 'KILL', 'rollout.graded:sample_groups', 3),
+  'TERM while sampling': Link(
+    3, 'TERM', 'rollout.graded:sample_groups', 3, UNSAVED
+  ),
   'killed while learning': Link(1, 'KILL', 'trainer:minibatch', 3),
   'TERM while grading': Link(
-    3, 'TERM', 'grading.pool:Graders.collect', 6, UNSAVED
+    3, 'TERM', 'grading.pool:GraderPool.collect', 6, UNSAVED
   ),
-  'TERM while learning': Link(3, 'TERM', 'trainer:learn', 1, UNSAVED),
+  'TERM while learning': Link(3, 'TERM', 'trainer:train_on_batch', 1, UNSAVED),
   'killed while a checkpoint is written': Link(2, 'KILL', 'checkpoints/*tmp*'),
   'killed before a manifest': Link(2, 'KILL', DIGESTS, 2),
   'killed before an old checkpoint goes': Link(
     2, 'KILL', f'{SAVES}._delete', 3
   ),
-  'killed before a record': Link(1, 'KILL', 'context:World.write_step', 2),
-  'killed after a record': Link(1, 'KILL', 'context:World.writes_rollouts', 2),
+  'killed before a record': Link(
+    1, 'KILL', 'context:TrainContext.write_step', 2
+  ),
+  'killed after a record': Link(
+    1, 'KILL', 'context:TrainContext.writes_rollouts', 2
+  ),
   'killed while measuring at a turn': Link(1, 'KILL', 'rollout.graded:summary'),
   'TERM while measuring at a turn': Link(
-    3, 'TERM', 'rollout.graded:held_out', 1, UNSAVED
+    3, 'TERM', 'rollout.graded:evaluate_held_out', 1, UNSAVED
   ),
   'TERM while saving': Link(3, 'TERM', DIGESTS),
-  'TERM and INT at once': Link(4, 'TERM and INT', 'trainer:learn', 2),
+  'TERM and INT at once': Link(4, 'TERM and INT', 'trainer:train_on_batch', 2),
   'disk full at a checkpoint': Link(5, 'full disk', f'{SAVES}.save', 2),
   'disk full at a record': Link(
-    5, 'full disk', 'context:World.write_step', 1, UNSAVED
+    5, 'full disk', 'context:TrainContext.write_step', 1, UNSAVED
   ),
   'disk full at samples': Link(
     5, 'full disk', f'{RECORDS}.write_rollouts', 1, UNSAVED
   ),
   'killed, and half a record left': Link(
-    29, 'KILL', 'rollout.graded:gather', 2, (), tear
+    29, 'KILL', 'rollout.graded:sample_groups', 2, (), tear
   ),
   'a bit of the newest checkpoint flipped': Link(
-    6, 'TERM', 'trainer:learn', 2, (), flip
+    6, 'TERM', 'trainer:train_on_batch', 2, (), flip
   ),
   'a file of the newest checkpoint cut short': Link(
-    7, 'TERM', 'trainer:learn', 2, (), cut
+    7, 'TERM', 'trainer:train_on_batch', 2, (), cut
   ),
   'a file of the newest checkpoint removed': Link(
-    7, 'TERM', 'trainer:learn', 2, (), remove
+    7, 'TERM', 'trainer:train_on_batch', 2, (), remove
   ),
   'killed before the last checkpoint': Link(
     1, 'KILL', 'rollouts/000023.jsonl.gz'

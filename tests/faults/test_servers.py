@@ -287,7 +287,7 @@ def test_a_run_trains_on_servers_and_ends_with_a_status_where_none_is_left(
   fake = fake_vllm.Fake(vocab=len(arithmetic.TOKENS), eos=eos)
   with fake_vllm.serving(fake):
     told = (
-      '--config.sampler=vllm',
+      '--config.engine=vllm',
       f"--config.server_kw.urls=('{fake.url}',)",
       f'--config.server_kw.folder={tmp_path / "pushes"}',
       '--config.server_kw.patience_secs=0.5',

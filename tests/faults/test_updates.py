@@ -22,7 +22,7 @@ def records(world, name='metrics'):
 def batch_of(world, state):
   """The samples of step 0 and advantages for them."""
   world.push(state.params, 0)
-  groups = trainer.collect(world, 0, 8, trainer.Watch())
+  groups = trainer.collect(world, 0, 8, trainer.Stopwatch())
   samples = [s for g in groups for s in g.samples]
   return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
 

@@ -40,16 +40,11 @@ def recipe_of(c, shape, **changes):
     extra=(),
     tx=optimizers.adamw(
       learning_rate=c.learning_rate,
-      warmup_steps=c.warmup_steps,
-      b1=c.adam_b1,
-      b2=c.adam_b2,
-      eps=c.adam_eps,
-      weight_decay=c.weight_decay,
-      clip_norm=c.clip_norm,
+      **c.optimizer_kw,
     ),
     dtype=jnp.dtype(c.compute_dtype),
-    gather=c.gather,
+    param_sharding=c.param_sharding,
     temperature=c.temperature,
-    chunk=c.head_chunk,
+    chunk=c.logprob_chunk_tokens,
   )
   return update.UpdateConfig(**{**given, **changes})

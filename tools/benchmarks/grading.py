@@ -158,8 +158,8 @@ def _flags(argv):
   add('--cases', default=DATA / 'graders', type=pathlib.Path, help='a folder')
   add('--replies', type=int, default=1024, help='replies of 16K tokens')
   add('--singly', type=int, default=320, help='of a set, graded one by one')
-  add('--workers', type=int, default=c.grader_workers, help='processes')
-  add('--secs', type=float, default=c.grader_secs, help='for one answer')
+  add('--workers', type=int, default=c.grader_kw.workers, help='processes')
+  add('--secs', type=float, default=c.grader_kw.secs, help='for one answer')
   return parser.parse_args(argv)
 
 

@@ -1,7 +1,7 @@
 """The memory estimate against the buffers that XLA assigns to the program.
 
   python -m tools.benchmarks.memory [--model=1.5b|7b] [--remat full products]
-    [--rows=1] [--gather=layer|update] [--mesh data=1,fsdp=8,tensor=1]
+    [--rows=1] [--param_sharding=zero3|zero1] [--mesh data=1,fsdp=8,tensor=1]
     [--compiler=gpu|cpu] [--program=FILE] [--head]
 
 Compiles the real update at its full size, 8 devices for the 1.5B and 16 for
@@ -61,7 +61,7 @@ def main(argv=None):
       rows=flags.rows,
       compiler=flags.compiler,
       remat=remat,
-      gather=flags.gather,
+      param_sharding=flags.param_sharding,
     )
     found = assigned(program)
     rows.append([remat, guessed / 1e9, found / 1e9, guessed / found])
@@ -86,7 +86,7 @@ def parse(argv):
   policies = [name for name in qwen2.REMAT if name != 'nothing']
   add('--remat', nargs='+', choices=qwen2.REMAT, default=policies)
   add('--rows', type=int, default=1, help='of a device in a micro-batch')
-  add('--gather', choices=('layer', 'update'), default='layer')
+  add('--param_sharding', choices=('zero3', 'zero1'), default='zero3')
   add('--mesh', type=_mesh, help='axes left out are 1')
   add('--compiler', choices=SETTINGS, default=here)
   add('--program', type=pathlib.Path, help='where the last one is written')
@@ -115,7 +115,7 @@ def set_up(compiler, devices):
     )
 
 
-def compare(shape, mesh, *, rows, compiler, remat, gather):
+def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
   """Bytes of one device as estimated, and the compiled program.
 
   Args:
@@ -124,20 +124,20 @@ def compare(shape, mesh, *, rows, compiler, remat, gather):
     rows: of a device in a micro-batch.
     compiler: a key of SETTINGS.
     remat: a key of qwen2.REMAT.
-    gather: one of update.GATHER.
+    param_sharding: one of update.PARAM_SHARDING.
   """
   devices = mesh['data'] * mesh['fsdp']
   recipe = full_size.recipe_of(
     base.get_config(),
     shape,
     remat=remat,
-    gather=gather,
+    param_sharding=param_sharding,
     **SETTINGS[compiler],
   )
   fit = packing.PackingConfig(
     row_tokens=ROW_TOKENS,
     sequences=attention.SEQUENCES,
-    micro_rows=rows * devices,
+    micro_batch_rows=rows * devices,
     devices=devices,
     cost=flops.forward(shape),
   )
@@ -164,7 +164,7 @@ def head(shape, compiler):
     shape: qwen2.ModelConfig.
     compiler: a key of SETTINGS.
   """
-  chunk, tokens = base.get_config().head_chunk, 16_384
+  chunk, tokens = base.get_config().logprob_chunk_tokens, 16_384
   dtype = SETTINGS[compiler]['dtype']
   one = dict(data=1, fsdp=1, tensor=1)
   whole = jax.sharding.NamedSharding(
@@ -211,7 +211,7 @@ SCALARS = ('int32', 'float32', 'bool', 'bool')
 
 def blank_rows(fit):
   """Rows of shapes alone."""
-  size = (MICRO_BATCHES, fit.micro_rows, fit.row_tokens)
+  size = (MICRO_BATCHES, fit.micro_batch_rows, fit.row_tokens)
   rows, _ = packing.pack([], [], [], fit._replace(row_tokens=1), capacity=1)
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(size, x.dtype), rows)
 

@@ -32,7 +32,11 @@ from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
 from siri_jax.runtime.exit_status import DONE, refuse
 
-WRITTEN = ('export', 'write', 'digest')  # What a Publisher times of itself.
+WRITTEN = (
+  'export',
+  'write',
+  'digest',
+)  # What a WeightPublisher times of itself.
 CHUNK = 2**24  # Bytes of a plain write or read.
 
 

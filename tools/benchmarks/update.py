@@ -71,7 +71,7 @@ def parse(argv):
   add('--model', choices=LENGTHS, default='tiny')
   add('--remat', default='', help='of qwen2.REMAT; by default what fits')
   add('--attention', default='', help='by default cudnn, or reference')
-  add('--gather', default='layer', choices=('layer', 'update'))
+  add('--param_sharding', default='zero3', choices=('zero3', 'zero1'))
   add('--rows', type=int, default=1, help='of a device in a micro-batch')
   add('--layers', type=int, default=0, help='0: all of the model')
   add('--sequences', type=int, default=0, help="0: the model's default")
@@ -135,7 +135,7 @@ def ours(flags):
     'compile_secs': compiled,
     'peak_gb': peak,
     'parts': parts,
-    'fill': sum(lengths) / (int(count) * fit.micro_rows * fit.row_tokens),
+    'fill': sum(lengths) / (int(count) * fit.micro_batch_rows * fit.row_tokens),
     'flops': flops.update(shape, lengths),
     'devices': layout.mesh.size,
     'matmul_flops': update_parts.matmul_flops(recipe.dtype),
@@ -163,7 +163,7 @@ def prepared(flags):
   fit = packing.PackingConfig(
     row_tokens=-(-(cap + prompt) // plan.ROW_MULTIPLE) * plan.ROW_MULTIPLE,
     sequences=attention.SEQUENCES,
-    micro_rows=flags.rows * len(devices),
+    micro_batch_rows=flags.rows * len(devices),
     devices=len(devices),
     cost=flops.forward(shape),
   )
@@ -174,7 +174,7 @@ def prepared(flags):
     attend=attention.IMPLEMENTATIONS[attend],
     dtype=jnp.dtype('bfloat16' if gpu else 'float32'),
     remat=flags.remat or 'full',
-    gather=flags.gather,
+    param_sharding=flags.param_sharding,
   )
   mesh = sharding.make_mesh(devices, data=1, fsdp=len(devices), tensor=1)
   layout = sharding.layout(mesh, blueprint.blank(recipe))

@@ -127,8 +127,8 @@ CYCLES = {
   SMALL: (quickstart.LOW, quickstart.HIGH, quickstart.PERIOD),
 }
 LENGTHS = {
-  PAPER: cost_model.lognormal(**paper.natural_kw),
-  SMALL: cost_model.lognormal(**small.c.natural_kw),
+  PAPER: cost_model.lognormal(**paper.uncapped_length_kw),
+  SMALL: cost_model.lognormal(**small.c.uncapped_length_kw),
 }
 SETTINGS = {
   PAPER: dict(
@@ -244,7 +244,7 @@ times; the dot is the assumption above.
 """
 
 # %%
-natural = paper.natural_kw
+natural = paper.uncapped_length_kw
 scales = np.geomspace(0.25, 4, 25)
 shapes = cost_table.every(lines, PERIOD)
 shapes = {label: caps for label, caps in shapes.items() if np.ptp(caps)}

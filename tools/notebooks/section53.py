@@ -74,9 +74,9 @@ if AGAIN:
     overrides={
       'total_steps': 144,
       'schedule_kw.period': 48,
-      'eval_every': 12,
+      'eval_kw.every': 12,
       'rollouts_every': 12,
-      'checkpoint_every': 48,
+      'checkpoint_kw.every': 48,
       'picture_every': 0,
       'writers': (),
     },

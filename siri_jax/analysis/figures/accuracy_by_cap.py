@@ -134,7 +134,7 @@ def _newest(group, name):
     if not all(rows):
       continue
     most = max(row['length'] for own in rows for row in own)
-    highest = group.longest.config['eval_cap']
+    highest = group.longest.config['eval_kw']['cap']
     caps = pass_at_k.caps(max(most, highest), POINTS)
     found[kind] = caps, _span([right_within(own, caps) for own in rows])
   return found

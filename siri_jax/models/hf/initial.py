@@ -9,7 +9,7 @@ from siri_jax.models import qwen2, sharding
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
-KINDS = ('pretrained', 'fresh', 'warm_started')
+KINDS = ('pretrained', 'fresh', 'sft')
 
 
 class MismatchError(ValueError):
@@ -52,7 +52,7 @@ def fingerprint(c):
   """sha256 of what the config's policy starts from, but for the seed."""
   if c.policy == 'pretrained':
     return load.fingerprint(c.model_path)
-  made = [c.policy, c.model_kw.to_dict(), c.warm_kw.to_dict()]
+  made = [c.policy, c.model_kw.to_dict(), c.sft_kw.to_dict()]
   return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 

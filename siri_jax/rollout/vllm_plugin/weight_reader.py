@@ -56,7 +56,7 @@ def read(root, name, digest, wanted, reader, readers):
     dict: name -> numpy array of the whole shape, of which no more than the
       wanted part was read; the rest is anything.
   Raises:
-    RefusedError: it lies elsewhere, is not what was written, or is not the
+    PushError: it lies elsewhere, is not what was written, or is not the
       model's; says which.
   """
   folder = allowed(root, name)
@@ -78,7 +78,7 @@ def allowed(root, name):
   """The folder of a push.
 
   Raises:
-    RefusedError: the name is none, or leads out of the root.
+    PushError: the name is none, or leads out of the root.
   """
   root = os.path.realpath(root)
   path = os.path.join(root, str(name))

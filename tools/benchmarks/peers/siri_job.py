@@ -23,26 +23,26 @@ def get_config(steps):
   c.task_kw = config_dict.create(
     train='', evals={}, tokenizer='', instruction='{problem}'
   )
-  c.max_prompt = job.MAX_PROMPT
-  c.rule = 'tools.benchmarks.peers.siri_job:parity'
-  c.rule_kw = config_dict.ConfigDict()
-  c.grader_workers = 1
+  c.max_prompt_tokens = job.MAX_PROMPT
+  c.grading_rule = 'tools.benchmarks.peers.siri_job:parity'
+  c.grading_rule_kw = config_dict.ConfigDict()
+  c.grader_kw.workers = 1
   c.compute_dtype = 'float32'
   c.remat = 'nothing'
   c.schedule = 'constant'
   c.schedule_kw = config_dict.create(cap=job.CAP)
-  c.prompts, c.group, c.minibatches = job.PROMPTS, job.GROUP, 1
+  c.prompts_per_step, c.group_size, c.minibatches = job.PROMPTS, job.GROUP, 1
   c.loss_kw = config_dict.create(low=job.CLIP_LOW, high=job.CLIP_HIGH)
   c.learning_rate = job.LEARNING_RATE
-  c.weight_decay = job.WEIGHT_DECAY
-  c.clip_norm = job.CLIP_NORM
+  c.optimizer_kw.weight_decay = job.WEIGHT_DECAY
+  c.optimizer_kw.clip_norm = job.CLIP_NORM
   # Found best on two cores: half of the samples have a slot, the others follow
   # as slots fall free; a row just holds the longest sequence.
-  c.sampler_kw.slots = job.PROMPTS * job.GROUP // 2
-  c.row_tokens, c.micro_rows = 160, 4
+  c.engine_kw.max_concurrent = job.PROMPTS * job.GROUP // 2
+  c.row_tokens, c.micro_batch_rows = 160, 4
   # Nothing that the peers do not do: no view, evaluation, checkpoint, text.
   c.writers = ()
-  c.eval_cap = job.CAP  # The engine is built for the longest response.
-  c.eval_every = c.checkpoint_every = 0
+  c.eval_kw.cap = job.CAP  # The engine is built for the longest response.
+  c.eval_kw.every = c.checkpoint_kw.every = 0
   c.rollouts_every = c.picture_every = 0
   return c
