@@ -104,10 +104,10 @@ def train(config, workdir, *, allow_change=()):
     screen = stack.enter_context(terminal.Terminal(plan.c.total_steps))
     team = stack.enter_context(distributed.SingleProcess())
     parts = build.open_run(plan, task, folder, screen, team)
-    world, state, tokens = stack.enter_context(parts)
-    trainer.train(world, state, tokens)
-  if world.signals.asked:
-    raise stopwatch.StopRequested(world.signals.asked)
+    ctx, state, tokens = stack.enter_context(parts)
+    trainer.train(ctx, state, tokens)
+  if ctx.signals.asked:
+    raise stopwatch.StopRequested(ctx.signals.asked)
   return load_run(workdir)
 
 

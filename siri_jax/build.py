@@ -51,19 +51,17 @@ def open_run(plan, task, folder, screen, team):
     stack.enter_context(team.listening(signals.relay))
     bench = Context(task, folder, screen, signals)
     resume = functools.partial(restore, folder=folder, screen=screen)
-    world, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
+    ctx, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first)
-    world.views = writers.open_writers(
-      c.writers, folder.path, folder.info, first
-    )
-    stack.callback(world.views.close)
-    world.graders = graders = stack.enter_context(make_graders(c))
-    world.order = shuffling.shuffled(
+    ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
+    stack.callback(ctx.views.close)
+    ctx.graders = graders = stack.enter_context(make_graders(c))
+    ctx.order = shuffling.shuffled(
       task.train, seed=c.seed, prompts=c.prompts_per_step
     )
-    watchdog.ask(pending=world.engine.pending, grading=lambda: graders.counts)
-    yield world, state, tokens
+    watchdog.ask(pending=ctx.engine.pending, grading=lambda: graders.counts)
+    yield ctx, state, tokens
 
 
 @contextlib.contextmanager
@@ -86,8 +84,8 @@ def open_follower(plan, task, path, screen, team):
   with contextlib.ExitStack() as stack:
     signals = Signals(team.pass_on, secs=plan.c.stop_secs)
     bench = Context(task, None, screen, stack.enter_context(signals))
-    world, state, _ = _made(stack, bench, plan, path, team, resume)
-    yield world, state
+    ctx, state, _ = _made(stack, bench, plan, path, team, resume)
+    yield ctx, state
 
 
 def _made(stack, bench, plan, path, team, resume):
@@ -100,7 +98,7 @@ def _made(stack, bench, plan, path, team, resume):
     plan, task, recipe, longest=plan.longest
   )
   prints = {**task.fingerprints, 'model': initial.fingerprint(c)}
-  team.meet(distributed.READY, prints)
+  team.barrier(distributed.READY, prints)
   checkpoints = _checkpoints(plan, path, team)
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
@@ -116,11 +114,11 @@ def _made(stack, bench, plan, path, team, resume):
     task,
     requests=plan.samples,
     prompt_tokens=c.max_prompt_tokens,
-    run=team.agree(lambda: bench.folder.info['id']),
+    run=team.broadcast_value(lambda: bench.folder.info['id']),
     say=screen.say,
   )
   stack.callback(bench.engine.close)
-  world = TrainContext(
+  ctx = TrainContext(
     **vars(bench),
     plan=plan,
     steps=programs,
@@ -132,7 +130,7 @@ def _made(stack, bench, plan, path, team, resume):
     # It is as large as the policy.
     start=start if 'ref_logp' in plan.extra else None,
   )
-  return world, state, tokens
+  return ctx, state, tokens
 
 
 def _recipe(plan, shape, screen):
@@ -151,7 +149,7 @@ def _checkpoints(plan, path, team):
     keep=plan.c.checkpoint_kw.keep,
     every=plan.c.checkpoint_kw.keep_every,
     always=plan.turns,
-    agree=team.agree,
+    broadcast_value=team.broadcast_value,
   )
 
 
@@ -259,11 +257,11 @@ def restore(checkpoints, like, prints, folder, screen):
     ValueError: its arrays are another model's, or no checkpoint is whole.
   """
 
-  def tell(why):
+  def report(why):
     folder.event('checkpoint_passed_over', why=why)
     screen.say(why)
 
-  found = checkpoints.restore(like, tell)
+  found = checkpoints.restore(like, report)
   if not found:
     folder.rewind('metrics', -1)
     folder.rewind('eval', -1)

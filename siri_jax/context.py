@@ -70,7 +70,7 @@ class TrainContext(Context):
   def push(self, params, version):
     """Has the engine sample with these parameters from now on."""
     self.screen.working('push')
-    self.team.tell('push', version=version)
+    self.team.broadcast('push', version=version)
     self.engine.push(params, version)
     self.version = version
 
@@ -121,7 +121,7 @@ class TrainContext(Context):
 
   def save(self, state, tokens):
     """A checkpoint of everything that the run needs to go on."""
-    self.team.tell('save', tokens=tokens)
+    self.team.broadcast('save', tokens=tokens)
     facts = {
       'tokens': tokens,
       'version': self.version,

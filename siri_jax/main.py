@@ -90,7 +90,7 @@ def alike(asked):
 def lead(asked, team):
   """A run in its only process, or in the first; returns the exit status."""
   try:
-    team.meet(distributed.START, alike(asked))
+    team.barrier(distributed.START, alike(asked))
     plan, task, dropped = api.prepare(asked.config)
     folder = build.open_folder(
       asked.workdir,
@@ -124,17 +124,17 @@ def follow(asked, team):
   try:
     with contextlib.ExitStack() as stack:
       try:
-        team.meet(distributed.START, alike(asked))
+        team.barrier(distributed.START, alike(asked))
         plan, task, _ = api.prepare(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)
         parts = build.open_follower(
           plan, task, asked.workdir, stack.enter_context(screen), team
         )
-        world, state = stack.enter_context(parts)
+        ctx, state = stack.enter_context(parts)
       except (ValueError, OSError) as error:
         return refuse(str(error).splitlines(), asked.workdir)
-      trainer.follow(world, state)
+      trainer.follow(ctx, state)
   except distributed.RunEndedError as ended:
     return ended.status
 
@@ -145,13 +145,13 @@ def run(plan, task, folder, screen, team):
     with contextlib.ExitStack() as stack:
       try:
         parts = build.open_run(plan, task, folder, screen, team)
-        world, state, tokens = stack.enter_context(parts)
+        ctx, state, tokens = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
         screen.say('saved; the same command goes on')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
-      state = trainer.train(world, state, tokens)
+      state = trainer.train(ctx, state, tokens)
   except trainer.DivergedError as error:
     screen.say(str(error))
     return DIVERGED
@@ -164,11 +164,11 @@ def run(plan, task, folder, screen, team):
       'disk; the same command goes on from the newest whole checkpoint.'
     )
     return UNWRITTEN
-  if world.signals.asked:
+  if ctx.signals.asked:
     screen.say(
       f'saved after {int(state.step)} updates; the same command goes on'
     )
-    return 128 + world.signals.asked
+    return 128 + ctx.signals.asked
   screen.say(run_table.text([folder.path, *run_table.beside(folder.path)]))
   screen.say(
     f'{folder.path} is complete; picture.png there shows it. To start anew, '

@@ -59,7 +59,7 @@ class Graders:
 
 
 @pytest.fixture
-def world():
+def ctx():
   """Three held-out problems p0 p1 p2 with the answers 0 1 2."""
   c = tiny.get_config()
   c.eval_kw.update(samples=2, cap=5, temperature=0.6, top_p=0.9)
@@ -86,11 +86,11 @@ def world():
   )
 
 
-def gather(world, cap=5):
+def gather(ctx, cap=5):
   sampling = engines.SamplingParams(2, cap, 1.0, 1.0, 0, (0, 0, 0))
   return graded.sample_groups(
-    world,
-    world.task.evals['first'],
+    ctx,
+    ctx.task.evals['first'],
     sampling,
     'sampling',
     cap=cap,
@@ -98,56 +98,54 @@ def gather(world, cap=5):
   )
 
 
-def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(world):
+def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(ctx):
   asked = engines.SamplingParams(2, 5, 1.0, 1.0, 0, (0, 0, 0))
-  problems = world.task.evals['first']
+  problems = ctx.task.evals['first']
   groups = graded.sample_and_grade(
-    world, problems, asked, '', cap=5, watch=Stopwatch()
+    ctx, problems, asked, '', cap=5, watch=Stopwatch()
   )
   sampled_when_given = [
-    (g.problem.id, sum(word == '' for word, *_ in world.said)) for g in groups
+    (g.problem.id, sum(word == '' for word, *_ in ctx.said)) for g in groups
   ]
   # p1 is still with the graders when p0, the last one, has been sampled.
   assert sampled_when_given == [('p2', 1), ('p1', 3), ('p0', 3)]
 
 
-def test_groups_come_back_in_the_order_of_the_problems(world):
-  groups = gather(world)
+def test_groups_come_back_in_the_order_of_the_problems(ctx):
+  groups = gather(ctx)
   assert [g.problem.id for g in groups] == ['p0', 'p1', 'p2']
   for group in groups:
     assert {s.problem_id for s in group.samples} == {group.problem.id}
     assert [s.index for s in group.samples] == [0, 1]
 
 
-def test_the_engine_is_asked_with_the_tasks_tokens(world):
-  gather(world)
-  ((prompts, _),) = world.engine.asked
+def test_the_engine_is_asked_with_the_tasks_tokens(ctx):
+  gather(ctx)
+  ((prompts, _),) = ctx.engine.asked
   assert [p.problem_id for p in prompts] == ['p0', 'p1', 'p2']
   np.testing.assert_array_equal(
     [p.ids for p in prompts], [[7, 0], [7, 1], [7, 2]]
   )
-  assert [s for s in world.said if s[0] == 'sampling'] == [
+  assert [s for s in ctx.said if s[0] == 'sampling'] == [
     ('sampling', i, 3) for i in range(3)
   ]
 
 
-def test_each_text_is_graded_against_its_own_problem(world):
+def test_each_text_is_graded_against_its_own_problem(ctx):
   # pN's samples end in the tokens N and N + 1; the first is the answer.
-  for group in gather(world):
+  for group in gather(ctx):
     assert [v.correct for v in group.verdicts] == [True, False]
 
 
-def test_the_grader_reads_no_further_than_the_cap(world):
-  read = [[v.extracted for v in g.verdicts] for g in gather(world, cap=2)]
+def test_the_grader_reads_no_further_than_the_cap(ctx):
+  read = [[v.extracted for v in g.verdicts] for g in gather(ctx, cap=2)]
   assert read == [['0', '1'], ['1', '1'], ['1', '1']]
 
 
-def test_every_set_is_measured_by_its_own_settings(world):
-  found = {
-    name: record for name, record, _ in graded.evaluate_held_out(world, 4)
-  }
+def test_every_set_is_measured_by_its_own_settings(ctx):
+  found = {name: record for name, record, _ in graded.evaluate_held_out(ctx, 4)}
   assert list(found) == ['first', 'second']
-  _, sampling = world.engine.asked[0]
+  _, sampling = ctx.engine.asked[0]
   assert sampling == engines.SamplingParams(
     n=2,
     cap=5,
@@ -161,13 +159,13 @@ def test_every_set_is_measured_by_its_own_settings(world):
   assert record['secs'] >= 0
 
 
-def found(world):
-  return [graded.rows(group, world.task, 7) for group in gather(world)]
+def found(ctx):
+  return [graded.rows(group, ctx.task, 7) for group in gather(ctx)]
 
 
-def test_a_summary_is_over_problems_with_errors_of_their_means(world):
+def test_a_summary_is_over_problems_with_errors_of_their_means(ctx):
   # One of two samples right everywhere; mean lengths 1.5, 2.5, 3.5.
-  assert graded.summary(found(world)) == {
+  assert graded.summary(found(ctx)) == {
     'accuracy': 0.5,
     'accuracy_se': 0.0,
     'length': 2.5,
@@ -199,9 +197,9 @@ def test_one_wrong_answer_in_two_spellings_outvotes_the_right_one():
   assert graded.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
 
 
-def test_every_sample_is_a_row_with_its_text_and_further_columns(world):
-  group = gather(world)[1]
-  rows = graded.rows(group, world.task, 7, reward=[0.2, 0.3])
+def test_every_sample_is_a_row_with_its_text_and_further_columns(ctx):
+  group = gather(ctx)[1]
+  rows = graded.rows(group, ctx.task, 7, reward=[0.2, 0.3])
   assert [row['reward'] for row in rows] == [0.2, 0.3]
   assert rows[1] == {
     'step': 7,

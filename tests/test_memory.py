@@ -107,8 +107,8 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
 
 
 def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
-  with tiny.opened(tmp_path, cache, device_gb=1e-4) as (world, _, _):
-    said = world.screen._stream.getvalue()
+  with tiny.opened(tmp_path, cache, device_gb=1e-4) as (ctx, _, _):
+    said = ctx.screen._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'device_gb=0.0001' in said
   assert not blueprint.misfit(plan.make(tiny.get_config()), SHAPE)

@@ -72,28 +72,28 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
   store = Store()
   state = types.SimpleNamespace(client=store)
   monkeypatch.setattr(distributed, '_state', lambda: state)
-  monkeypatch.setattr(distributed.Follower, 'hear', lambda _: None)
+  monkeypatch.setattr(distributed.Follower, 'receive', lambda _: None)
 
   def alike(*more):
     words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
     return main.alike(command_line.parse(words, command_line.define_run, ''))
 
   ours = alike()
-  distributed.Follower(1).meet(
+  distributed.Follower(1).barrier(
     distributed.START,
     alike('--config.hosts_kw.index=1', '--config.cache_dir=/disk'),
   )
-  distributed.Follower(2).meet(
+  distributed.Follower(2).barrier(
     distributed.START, alike('--config.learning_rate=0.5', '--workdir=runs')
   )
   with pytest.raises(ValueError, match='process 2') as refusal:
-    distributed.Leader(3).meet(distributed.START, ours)
+    distributed.Leader(3).barrier(distributed.START, ours)
   told = str(refusal.value)
   assert told.count('has') == 2
   assert 'process 2 has learning_rate=0.5, the first one 0.01: start' in told
   assert 'process 2 has workdir=' in told
-  distributed.Leader(2).meet(distributed.START, ours)
-  assert store['siri/0/head'] == 'meet 1'
+  distributed.Leader(2).barrier(distributed.START, ours)
+  assert store['siri/0/head'] == 'barrier 1'
 
 
 WAITING = """

@@ -112,41 +112,41 @@ def test_every_kind_of_stranger_is_named_at_once():
 
 
 def diverging(in_row, most=3):
-  """A world and a state after so many skipped updates; what was noted."""
+  """A context and a state after so many skipped updates; what was noted."""
   noted = []
-  world = std.SimpleNamespace(
+  ctx = std.SimpleNamespace(
     plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
     folder=std.SimpleNamespace(event=lambda kind, **what: noted.append(what)),
     screen=std.SimpleNamespace(say=noted.append),
   )
-  return world, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
+  return ctx, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
 
 
 def test_a_finite_update_is_not_noted():
-  world, state, noted = diverging(in_row=0)
-  trainer.check_divergence(world, state)
+  ctx, state, noted = diverging(in_row=0)
+  trainer.check_divergence(ctx, state)
   assert noted == []
 
 
 def test_a_skipped_update_is_noted_and_the_run_goes_on():
-  world, state, noted = diverging(in_row=2)
-  trainer.check_divergence(world, state)
+  ctx, state, noted = diverging(in_row=2)
+  trainer.check_divergence(ctx, state)
   assert noted[0] == {'step': 6, 'in_row': 2}
   assert noted[1].startswith('step 6: loss or gradient not finite')
 
 
 @pytest.mark.parametrize('in_row', [3, 4])
 def test_too_many_in_a_row_end_the_run(in_row):
-  world, state, _ = diverging(in_row)
+  ctx, state, _ = diverging(in_row)
   with pytest.raises(trainer.DivergedError, match='max_skipped=3'):
-    trainer.check_divergence(world, state)
+    trainer.check_divergence(ctx, state)
 
 
 # Whole steps.
 
 
-def records(world, name='metrics'):
-  return files.read_records(world.folder.path / f'{name}.jsonl')
+def records(ctx, name='metrics'):
+  return files.read_records(ctx.folder.path / f'{name}.jsonl')
 
 
 def untimed(found):
@@ -160,12 +160,12 @@ def untimed(found):
 def plain(tmp_path_factory, cache):
   """The records of the config as it stands, and the digest at the end."""
   with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
-    world, state, _ = parts
+    ctx, state, _ = parts
     start = soak.digest(state.params)
     state = trainer.train(*parts)
     assert soak.digest(state.params) != start
     assert int(state.skipped) == 0
-    return records(world), soak.digest(state.params)
+    return records(ctx), soak.digest(state.params)
 
 
 @pytest.mark.slow
@@ -231,10 +231,10 @@ def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
   tmp_path, cache
 ):
   changes = dict(learning_rate=1e30, total_steps=20)
-  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, tokens):
     with pytest.raises(trainer.DivergedError, match='learning_rate'):
-      trainer.train(world, state, tokens)
-    assert 2 <= len(records(world)) < 20
+      trainer.train(ctx, state, tokens)
+    assert 2 <= len(records(ctx)) < 20
 
 
 @pytest.mark.slow
@@ -281,23 +281,23 @@ def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
 def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
   tmp_path, cache
 ):
-  with tiny.opened(tmp_path, cache) as (world, state, _):
-    world.push(state.params, 0)
-    groups = trainer.collect(world, 0, 8, trainer.Stopwatch())
+  with tiny.opened(tmp_path, cache) as (ctx, state, _):
+    ctx.push(state.params, 0)
+    groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
-    logprobs, plan, read = world.steps.logprobs, world.plan, []
+    logprobs, plan, read = ctx.steps.logprobs, ctx.plan, []
 
     def counted(*args):
       read.append(args)
       return logprobs(*args)
 
-    world.steps = world.steps._replace(logprobs=counted)
+    ctx.steps = ctx.steps._replace(logprobs=counted)
     for minibatches, epochs, reads in [(1, 1, 0), (2, 1, 1), (1, 2, 1)]:
       read.clear()
       plan.c.epochs = epochs
-      world.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
-      state, _ = trainer.train_on_batch(world, state, samples, advantages)
+      ctx.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
+      state, _ = trainer.train_on_batch(ctx, state, samples, advantages)
       assert len(read) == reads
 
 
@@ -318,17 +318,17 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
     collect='dynamic', collect_kw=dict(max_rounds=3), total_steps=2
   )
   with tiny.opened(tmp_path, cache, **changes) as parts:
-    world, _, _ = parts
+    ctx, _, _ = parts
     asked = []
-    sample = world.engine.sample
+    sample = ctx.engine.sample
 
     def counted(prompts, *rest):
       asked.append([p.problem_id for p in prompts])
       return sample(prompts, *rest)
 
-    world.engine.sample = counted
+    ctx.engine.sample = counted
     trainer.train(*parts)
-    found = records(world)
+    found = records(ctx)
   # No answer is ever right: all rounds are used, none meets a problem again.
   rounds = [names for names in asked if len(names) == 4]
   assert len(rounds) == 6

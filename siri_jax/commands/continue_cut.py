@@ -97,14 +97,14 @@ def main(argv):
     )
     try:
       graders = stack.enter_context(build.make_graders(c))
-      bench = context.Context(task, folder, screen, signals, graders=graders)
+      ctx = context.Context(task, folder, screen, signals, graders=graders)
       folder.start(0)
       share = -(-asked.flags.samples // len(cut))
       for step, rows in cut.items():
         if not samples_of(folder, step).exists():
-          signals.heed()
+          signals.raise_if_stopped()
           found = nearest(c, workdir, step)
-          go_on(bench, plan, found, step, chosen(c, step, rows, share))
+          go_on(ctx, plan, found, step, chosen(c, step, rows, share))
     except stopwatch.StopRequested as stop:
       screen.say('every finished step is kept; the same command goes on')
       return 128 + stop.args[0]
@@ -173,11 +173,11 @@ def chosen(c, step, rows, share):
   return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
 
 
-def go_on(bench, plan, found, step, rows):
+def go_on(ctx, plan, found, step, rows):
   """Goes on with samples of a step, and keeps what becomes of them.
 
   Args:
-    bench: context.Context without an engine.
+    ctx: context.Context without an engine.
     plan: plan.Plan.
     found: weights.Weights to go on with.
     step: that the samples are of.
@@ -199,17 +199,17 @@ def go_on(bench, plan, found, step, rows):
   )
   with weights.engine(
     found,
-    bench.task,
-    bench.screen,
-    bench.signals,
+    ctx.task,
+    ctx.screen,
+    ctx.signals,
     requests=len(problems),
     prompt_tokens=c.max_prompt_tokens + highest,
     longest=highest,
   ) as engine:
-    bench = dataclasses.replace(bench, engine=Continuing(engine, begun))
+    ctx = dataclasses.replace(ctx, engine=Continuing(engine, begun))
     word, watched = f'going on with step {step}', stopwatch.Stopwatch()
     groups = graded.sample_groups(
-      bench, problems, sampling, word, cap=highest, watch=watched
+      ctx, problems, sampling, word, cap=highest, watch=watched
     )
   kept = []
   for group in groups:
@@ -218,8 +218,8 @@ def go_on(bench, plan, found, step, rows):
       'weights': [found.done],
       'response_ids': [group.samples[0].response_ids],
     }
-    kept += graded.rows(group, bench.task, step, **columns)
-  bench.folder.write_rows(f'{step:06d}', kept)
+    kept += graded.rows(group, ctx.task, step, **columns)
+  ctx.folder.write_rows(f'{step:06d}', kept)
 
 
 def nearest(c, workdir, step):

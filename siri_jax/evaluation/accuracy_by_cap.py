@@ -9,14 +9,14 @@ import numpy as np
 from siri_jax.grading.verdict import UNFINISHED
 
 
-def correct_under_caps(bench, rows, caps):
+def correct_under_caps(ctx, rows, caps):
   """Which of a problem's samples would have been right under each cap.
 
   From the longest prefix down to the first that ends within the thought: all
   shorter ones do so too.
 
   Args:
-    bench: context.Context.
+    ctx: context.Context.
     rows: records of samples with their `response_ids`, none longer than the
       highest cap.
     caps: int [K], tokens, rising.
@@ -31,10 +31,10 @@ def correct_under_caps(bench, rows, caps):
   while looks:
     golds = [rows[i]['answer'] for i, _ in looks]
     texts = [
-      bench.task.decode(rows[i]['response_ids'][: caps[place]])
+      ctx.task.decode(rows[i]['response_ids'][: caps[place]])
       for i, place in looks
     ]
-    verdicts = bench.graders.grade(golds, texts)
+    verdicts = ctx.graders.grade(golds, texts)
     for (i, place), verdict in zip(looks, verdicts, strict=True):
       right[i, place] = verdict.correct
     looks = [
@@ -42,5 +42,5 @@ def correct_under_caps(bench, rows, caps):
       for (i, place), verdict in zip(looks, verdicts, strict=True)
       if place and verdict.why != UNFINISHED
     ]
-  bench.graders.disagreements.clear()  # Those of whole responses are known.
+  ctx.graders.disagreements.clear()  # Those of whole responses are known.
   return right

@@ -186,46 +186,44 @@ def measure(job, graders, screen, signals):
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done)
-      bench = context.Context(task, folder, screen, signals, engine, graders)
-      sample(bench, name, sampling)
+      ctx = context.Context(task, folder, screen, signals, engine, graders)
+      sample(ctx, name, sampling)
       record = {
         'weights': job.weights.name,
         'done': job.weights.done,
         'set': name,
-        **score(
-          bench, name, pass_at_k.caps(c.eval_kw.cap, c.eval_kw.table_caps)
-        ),
+        **score(ctx, name, pass_at_k.caps(c.eval_kw.cap, c.eval_kw.table_caps)),
       }
       files.write_json(folder.path / paper_table.RESULTS, record)
 
 
-def sample(bench, name, sampling):
+def sample(ctx, name, sampling):
   """Samples and grades the problems of a set that have no file yet."""
-  asked = bench.task.evals[name]
+  asked = ctx.task.evals[name]
   numbers = {problem.id: number for number, problem in enumerate(asked)}
-  left = [p for p in asked if not _file(bench.folder, numbers[p.id]).exists()]
+  left = [p for p in asked if not _file(ctx.folder, numbers[p.id]).exists()]
   if len(left) < len(asked):
     done = len(asked) - len(left)
-    bench.screen.say(f'{name}: {done:,} of {len(asked):,} problems are done')
+    ctx.screen.say(f'{name}: {done:,} of {len(asked):,} problems are done')
   watched, word = stopwatch.Stopwatch(), f'evaluating {name}'
   for group in graded.sample_and_grade(
-    bench, left, sampling, word, cap=sampling.cap, watch=watched
+    ctx, left, sampling, word, cap=sampling.cap, watch=watched
   ):
     ids = [sample.response_ids for sample in group.samples]
     done = sampling.seeds[-1]
-    rows = graded.rows(group, bench.task, done, response_ids=ids)
-    bench.folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
+    rows = graded.rows(group, ctx.task, done, response_ids=ids)
+    ctx.folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
 
 
-def score(bench, name, caps):
+def score(ctx, name, caps):
   """What the samples of a set come to, read back from their files."""
   slim, right = [], []
-  count = len(bench.task.evals[name])
+  count = len(ctx.task.evals[name])
   for number in range(count):
-    bench.screen.working(f'reading prefixes of {name}', number, count)
-    rows = runs.read_rows(_file(bench.folder, number))
+    ctx.screen.working(f'reading prefixes of {name}', number, count)
+    rows = runs.read_rows(_file(ctx.folder, number))
     right.append(
-      accuracy_by_cap.correct_under_caps(bench, rows, caps).mean(axis=0)
+      accuracy_by_cap.correct_under_caps(ctx, rows, caps).mean(axis=0)
     )
     kept = ('correct', 'extracted', 'length', 'finish_reason')
     slim.append([{key: row[key] for key in kept} for row in rows])

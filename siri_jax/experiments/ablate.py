@@ -111,7 +111,7 @@ def _followed(ending, runs, attempts):
       steps = sum(run_folders.steps_done(r.folder) for r in runs)
       note = f'steps; {done} of {len(runs)} runs finished, {len(failed)} failed'
       screen.working('ablation', steps, total, note)
-      signals.heed()
+      signals.raise_if_stopped()
   return failed
 
 

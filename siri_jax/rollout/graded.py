@@ -22,27 +22,27 @@ def sampling(c, samples, done):
   )
 
 
-def evaluate_held_out(world, done):
+def evaluate_held_out(ctx, done):
   """Samples and grades every held-out set in training.
 
   Args:
-    world: context.TrainContext, its engine on the weights to be measured.
+    ctx: context.TrainContext, its engine on the weights to be measured.
     done: updates done.
   Yields:
     (name of the set, record for eval.jsonl, rows with every sample).
   """
-  c = world.plan.c
+  c = ctx.plan.c
   asked = sampling(c, c.eval_kw.samples, done)
-  for name, problems in world.task.evals.items():
+  for name, problems in ctx.task.evals.items():
     watch = Stopwatch()
     word = f'evaluating {name}'
     groups = sample_groups(
-      world, problems, asked, word, cap=c.eval_kw.cap, watch=watch
+      ctx, problems, asked, word, cap=c.eval_kw.cap, watch=watch
     )
-    found = [rows(group, world.task, done) for group in groups]
+    found = [rows(group, ctx.task, done) for group in groups]
     record = {
       'step': done,
-      'kind': world.plan.evals[done],
+      'kind': ctx.plan.evals[done],
       'set': name,
       **summary(found),
       'secs': watch.total(),
@@ -50,18 +50,18 @@ def evaluate_held_out(world, done):
     yield name, record, [row for rows in found for row in rows]
 
 
-def sample_groups(bench, problems, sampling, word, *, cap, watch):
+def sample_groups(ctx, problems, sampling, word, *, cap, watch):
   """What `sample_and_grade` yields, as a list in the problems' order."""
-  done = sample_and_grade(bench, problems, sampling, word, cap=cap, watch=watch)
+  done = sample_and_grade(ctx, problems, sampling, word, cap=cap, watch=watch)
   by_id = {group.problem.id: group for group in done}
   return [by_id[problem.id] for problem in problems]
 
 
-def sample_and_grade(bench, problems, sampling, word, *, cap, watch):
+def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
   """Samples problems and grades each group while the next are sampled.
 
   Args:
-    bench: context.Context.
+    ctx: context.Context.
     problems: list of types.Problem.
     sampling: engines.SamplingParams.
     word: what to call this on the screen.
@@ -72,33 +72,33 @@ def sample_and_grade(bench, problems, sampling, word, *, cap, watch):
   Raises:
     stopwatch.StopRequested: a signal came. What is left is for who goes on.
   """
-  task, by_id = bench.task, {p.id: p for p in problems}
+  task, by_id = ctx.task, {p.id: p for p in problems}
   prompts = [
     types.Prompt(p.id, np.asarray(task.encode(p), np.int32)) for p in problems
   ]
 
   def progress(done, total):
-    bench.signals.heed()
-    bench.screen.working(word, done, total)
+    ctx.signals.raise_if_stopped()
+    ctx.screen.working(word, done, total)
 
   def whole(samples, ticket):
-    verdicts = bench.graders.collect(ticket)
+    verdicts = ctx.graders.collect(ticket)
     return types.Group(by_id[samples[0].problem_id], samples, verdicts)
 
   waiting = collections.deque()
-  for samples in bench.engine.sample(prompts, sampling, progress):
+  for samples in ctx.engine.sample(prompts, sampling, progress):
     problem = by_id[samples[0].problem_id]
     texts = [task.decode(s.response_ids[:cap]) for s in samples]
-    ticket = bench.graders.submit([problem.answer] * len(texts), texts)
+    ticket = ctx.graders.submit([problem.answer] * len(texts), texts)
     waiting.append((samples, ticket))
     while waiting and waiting[0][1].is_done():
       yield whole(*waiting.popleft())
   watch.lap('rollout')
   for done, (samples, ticket) in enumerate(waiting):
-    bench.signals.heed()
-    bench.screen.working('grading', done, len(waiting))
+    ctx.signals.raise_if_stopped()
+    ctx.screen.working('grading', done, len(waiting))
     yield whole(samples, ticket)
-  bench.note_disagreements()
+  ctx.note_disagreements()
   watch.lap('grade')
 
 

@@ -20,17 +20,17 @@ class RolloutPrefetcher:
     self._pool = concurrent.futures.ThreadPoolExecutor(1, 'sampling ahead')
     self._begun = {}
 
-  def begin(self, step, cap, watch):
+  def start(self, step, cap, watch):
     """Begins to collect a step."""
     self._begun = {step: self._pool.submit(self._collect, step, cap, watch)}
 
-  def take(self, step, cap, watch):
+  def get(self, step, cap, watch):
     """What a step has sampled; collects it now if it was not begun."""
     if step not in self._begun:
       return self._collect(step, cap, watch)
     return self._begun.pop(step).result()
 
-  def settle(self):
+  def wait(self):
     """Waits until nothing is being sampled, so that weights may change."""
     concurrent.futures.wait(self._begun.values())
 

@@ -38,7 +38,9 @@ def _by_itself(decide):
 class CheckpointManager:
   """The checkpoints of a run, by updates done."""
 
-  def __init__(self, folder, *, keep, every=0, always=(), agree=_by_itself):
+  def __init__(
+    self, folder, *, keep, every=0, always=(), broadcast_value=_by_itself
+  ):
     """Opens <folder>, made where there is none.
 
     Args:
@@ -46,12 +48,12 @@ class CheckpointManager:
       keep: newest ones to keep.
       every: multiples of it are kept too; 0: none.
       always: further steps that are kept.
-      agree: a function that returns a whole number -> what it returns in the
-        first of the run's processes.
+      broadcast_value: a function that returns a whole number -> its result in
+        process 0.
     """
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
-    self._agree = agree
+    self._broadcast_value = broadcast_value
     self._keep, self._every, self._always = keep, every, frozenset(always)
     # With the processes named, they wait for each other on their hosts; else
     # on their devices, which may be at work for the update meanwhile.
@@ -130,7 +132,7 @@ class CheckpointManager:
       CorruptCheckpointError: there are checkpoints, and none is whole.
       ValueError: a whole one is of another model.
     """
-    newest = self._agree(lambda: self._newest_whole(tell))
+    newest = self._broadcast_value(lambda: self._newest_whole(tell))
     restored = self._read(newest, like) if newest != NONE else None
     self._delete(s for s in self._manager.all_steps() if s > newest)
     return restored

@@ -28,8 +28,8 @@ NOTICE_SECS = 10  # and says so after these.
 SHUTDOWN_SECS = 60  # That who has ended waits for the others.
 HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
 STOP = 'siri/stop'
-START, READY = 'start', 'ready'  # Where all meet.
-LESSON = 'learn'  # The word after whose work all have heard all before it.
+START, READY = 'start', 'ready'  # Barriers.
+BATCH = 'batch'  # After it, all have received all messages before it.
 
 
 class RunEndedError(Exception):
@@ -51,14 +51,14 @@ class SingleProcess:
   def __exit__(self, *_):
     pass
 
-  def tell(self, word, **given):
+  def broadcast(self, word, **given):
     """Has the others do what a word stands for, with these arrays."""
 
-  def agree(self, decide):
+  def broadcast_value(self, decide):
     """The number or text that `decide` returns in the first process."""
     return decide()
 
-  def meet(self, where, alike):
+  def barrier(self, where, alike):
     """Returns once every process is there, with the same as the first.
 
     Args:
@@ -93,8 +93,8 @@ class Leader(SingleProcess):
       self.end(1)  # Something went wrong here.
     jax.distributed.shutdown()
 
-  def tell(self, word, **given):
-    if word == LESSON:
+  def broadcast(self, word, **given):
+    if word == BATCH:
       self._forget()
     file = io.BytesIO()
     np.savez(file, **given)
@@ -105,15 +105,15 @@ class Leader(SingleProcess):
       self._store.key_value_set_bytes(f'{key}/{number}', part)
     self._store.key_value_set(f'{key}/head', f'{word} {len(places)}')
     self._told += 1
-    if word == LESSON:
+    if word == BATCH:
       self._heard = self._told
 
-  def agree(self, decide):
+  def broadcast_value(self, decide):
     value = decide()
-    self.tell('agree', value=value)
+    self.broadcast('value', value=value)
     return value
 
-  def meet(self, where, alike):
+  def barrier(self, where, alike):
     wrong = []
     for index in range(1, self._count):
       while not (theirs := _found(self._store, _met(where, index))):
@@ -122,7 +122,7 @@ class Leader(SingleProcess):
       wrong += _unlike(index, json.loads(theirs), alike)
     if wrong:
       raise ValueError('\n'.join(wrong))
-    self.tell('meet')
+    self.broadcast('barrier')
 
   @contextlib.contextmanager
   def listening(self, relay):
@@ -144,7 +144,7 @@ class Leader(SingleProcess):
 
   def end(self, status):
     self._over = True
-    self.tell('end', status=status)
+    self.broadcast('end', status=status)
     return status
 
   def _forget(self):
@@ -165,20 +165,20 @@ class Follower(SingleProcess):
   def __exit__(self, *_):
     jax.distributed.shutdown()
 
-  def agree(self, decide):
+  def broadcast_value(self, decide):
     del decide
-    return self.hear()[1]['value'].item()
+    return self.receive()[1]['value'].item()
 
-  def meet(self, where, alike):
+  def barrier(self, where, alike):
     self._store.key_value_set(_met(where, self._index), json.dumps(alike))
-    self.hear()
+    self.receive()
 
   def end(self, status):
     # Of use where it has not met the others, who wait for it.
     self._store.key_value_set(_ended(self._index), 'yes')
     return status
 
-  def hear(self):
+  def receive(self):
     """The next (word, arrays by name); waits for as long as it takes.
 
     Raises:

@@ -79,7 +79,7 @@ class Signals:
     os.close(self._told)
     os.close(self._heard)
 
-  def heed(self):
+  def raise_if_stopped(self):
     """Raises StopRequested after a signal: for work that can be done again."""
     if self.asked:
       self.stop()

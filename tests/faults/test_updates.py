@@ -15,14 +15,14 @@ pytestmark = [
 ]
 
 
-def records(world, name='metrics'):
-  return files.read_records(world.folder.path / f'{name}.jsonl')
+def records(ctx, name='metrics'):
+  return files.read_records(ctx.folder.path / f'{name}.jsonl')
 
 
-def batch_of(world, state):
+def batch_of(ctx, state):
   """The samples of step 0 and advantages for them."""
-  world.push(state.params, 0)
-  groups = trainer.collect(world, 0, 8, trainer.Stopwatch())
+  ctx.push(state.params, 0)
+  groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
   samples = [s for g in groups for s in g.samples]
   return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
 
@@ -30,16 +30,16 @@ def batch_of(world, state):
 def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
   tmp_path, cache, tell
 ):
-  with tiny.opened(tmp_path, cache) as (world, state, _):
-    samples, advantages = batch_of(world, state)
+  with tiny.opened(tmp_path, cache) as (ctx, state, _):
+    samples, advantages = batch_of(ctx, state)
     advantages[0] = np.nan  # In the first of two optimiser steps.
-    state, totals = trainer.train_on_batch(world, state, samples, advantages)
+    state, totals = trainer.train_on_batch(ctx, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (1, 1)
     assert int(state.skipped_in_row) == 0
     assert np.isnan(totals['loss'])
     before = soak.digest((state.params, state.opt_state))
     advantages[-1] = np.nan  # In the second too.
-    state, _ = trainer.train_on_batch(world, state, samples, advantages)
+    state, _ = trainer.train_on_batch(ctx, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (2, 3)
     assert int(state.skipped_in_row) == 2
     assert soak.digest((state.params, state.opt_state)) == before
@@ -54,9 +54,9 @@ def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
 def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
   tmp_path, cache, tell
 ):
-  with tiny.opened(tmp_path, cache) as (world, state, _):
-    samples, advantages = batch_of(world, state)
-    _, totals = trainer.train_on_batch(world, state, samples, 0 * advantages)
+  with tiny.opened(tmp_path, cache) as (ctx, state, _):
+    samples, advantages = batch_of(ctx, state)
+    _, totals = trainer.train_on_batch(ctx, state, samples, 0 * advantages)
   assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
   tell(
     26, 'a batch of equal rewards', 'no gradient, nothing learned from', lost=0
@@ -73,15 +73,15 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
 ):
   broken_at = f'{__name__}:broken'
   changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
-  with tiny.opened(tmp_path, cache, **changes) as (world, state, tokens):
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, tokens):
     start = soak.digest(state.params)
     with pytest.raises(
       trainer.DivergedError, match='4 optimiser steps in a row'
     ):
-      trainer.train(world, state, tokens)
-    assert [r['skipped'] for r in records(world)] == [2, 4]
-    assert [r['loss'] for r in records(world)] == [None, None]
-    assert [e['in_row'] for e in records(world, 'events')] == [2, 4]
+      trainer.train(ctx, state, tokens)
+    assert [r['skipped'] for r in records(ctx)] == [2, 4]
+    assert [r['loss'] for r in records(ctx)] == [None, None]
+    assert [e['in_row'] for e in records(ctx, 'events')] == [2, 4]
   # The step that ended it is not saved; the one before holds good weights.
   with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
     assert int(state.step) == 1
