@@ -17,11 +17,11 @@ from siri_jax.runtime import exit_status
 from tools import soak
 
 pytestmark = pytest.mark.slow
-DOCUMENT = pathlib.Path(__file__).parents[1] / 'WORKSPACE.md'
+DOCUMENT = pathlib.Path(__file__).parents[1] / 'docs/data.md'
 
 
 def documented(data):
-  """The arguments of the one command of WORKSPACE.md for the paper's config."""
+  """The arguments of the one command of docs/data.md for the paper's config."""
   blocks = re.findall(r'^```\n(.*?)^```', DOCUMENT.read_text(), re.M | re.S)
   (block,) = [b for b in blocks if 'siri_jax.main --config=configs/cos' in b]
   command = block[block.index('--config=') :].replace('$DATA', str(data))
