@@ -20,4 +20,4 @@ if ! [ -e "$folder" ]; then
   mv "$folder.new" "$folder"
 fi
 export PYTHONPATH=$folder
-exec bash tools/test.sh -n 0 tests/test_memory.py -k ForH100s "$@"
+exec bash tools/test.sh -n 0 tests/config/test_memory.py -k ForH100s "$@"

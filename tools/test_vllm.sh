@@ -8,5 +8,5 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
 export SIRI_VLLM_PYTHON=$PWD/$python
-tests=(tests/test_real_vllm.py tests/faults/test_real_servers.py)
+tests=(tests/rollout/test_real_vllm.py tests/faults/test_real_servers.py)
 exec bash tools/test.sh -n 0 "${tests[@]}" "$@"

@@ -7,7 +7,7 @@ import json
 
 from ml_collections import ConfigDict
 
-from tests import tiny
+from tests.helpers import tiny
 
 
 def get_config(changes='{}'):

@@ -22,7 +22,7 @@ from siri_jax.data import problems
 from siri_jax.models.hf import config as hf_config
 from siri_jax.rollout import server_pool, vllm
 from siri_jax.runtime import exit_status, run_folder
-from tests import tiny
+from tests.helpers import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
@@ -122,7 +122,7 @@ def judged_files(program, folder):
   }
   return judged(
     program,
-    f'--config={asked.ROOT}/tests/tiny.py',
+    f'--config={asked.ROOT}/tests/helpers/tiny.py',
     '--config.task=jsonl',
     f'--config.task_kw={task}',
     '--config.prompts_per_step=1',

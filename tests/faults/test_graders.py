@@ -167,11 +167,12 @@ with pool.GraderPool(
 def test_workers_do_not_outlive_a_parent_that_is_killed():
   # One of the two is idle, the other in a computation that never ends.
   root = pathlib.Path(pool.__file__).parents[2]
+  paths = root, root / 'tests/helpers'
   parent = subprocess.Popen(
     [sys.executable, '-c', textwrap.dedent(PARENT)],
     stdout=subprocess.PIPE,
     text=True,
-    env=os.environ | {'PYTHONPATH': f'{root}{os.pathsep}{root / "tests"}'},
+    env=os.environ | {'PYTHONPATH': os.pathsep.join(map(str, paths))},
   )
   with parent:
     pids = parent.stdout.readline().split()

@@ -5,7 +5,7 @@ import pytest
 
 from siri_jax import trainer
 from siri_jax.runtime import files
-from tests import tiny
+from tests.helpers import tiny
 from tools import soak
 
 pytestmark = [

@@ -1,0 +1,144 @@
+"""The command line is read part by part, so that all faults come at once."""
+
+import pytest
+
+from siri_jax import main
+from siri_jax.config import command_line
+
+# ml_collections loads a config in an old way.
+pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
+
+TINY = 'tests/helpers/tiny.py'
+
+
+def parse(*arguments):
+  return command_line.parse(
+    ['siri_jax', *arguments], command_line.define_run, main.__doc__
+  )
+
+
+def test_a_config_alone_asks_for_its_own_folder():
+  asked = parse(f'--config={TINY}')
+  assert asked.faults == []
+  assert asked.config.prompts_per_step == 4
+  assert (asked.source, asked.workdir) == (TINY, 'runs/tiny')
+  assert asked.overrides == {}
+  assert (asked.flags.dry_run, asked.flags.allow_change) == (False, [])
+
+
+def test_the_argument_of_a_config_is_in_the_folders_name():
+  asked = parse('--config=configs/quickstart.py:short')
+  assert asked.faults == []
+  assert asked.source == 'configs/quickstart.py:short'
+  assert asked.workdir == 'runs/quickstart-short'
+
+
+@pytest.mark.parametrize('joined', [True, False])
+def test_values_may_stand_behind_a_space_or_an_equals_sign(joined):
+  words = {
+    '--config': TINY,
+    '--workdir': 'here',
+    '--config.seed': '7',
+    '--config.task_kw.problems': '99',
+    '--config.learning_rate': '1',
+    '--config.writers': "('wandb',)",
+    '--allow_change': 'seed,task_kw',
+  }
+  if joined:
+    asked = parse(*(f'{key}={value}' for key, value in words.items()))
+  else:
+    asked = parse(*(word for pair in words.items() for word in pair))
+  assert asked.faults == []
+  assert asked.workdir == 'here'
+  assert asked.config.seed == 7
+  assert asked.config.task_kw.problems == 99
+  assert asked.config.learning_rate == 1.0
+  assert asked.config.writers == ('wandb',)
+  assert asked.flags.allow_change == ['seed', 'task_kw']
+  assert asked.overrides == {
+    'seed': 7,
+    'task_kw.problems': 99,
+    'learning_rate': 1.0,
+    'writers': ('wandb',),
+  }
+
+
+def test_a_negative_value_may_stand_behind_a_space():
+  asked = parse('--config', TINY, '--config.seed', '-1', '--dry_run')
+  assert asked.faults == []
+  assert asked.config.seed == -1
+  assert asked.flags.dry_run
+
+
+def test_the_settings_of_another_plug_in_replace_those_of_the_configs():
+  asked = parse(
+    f'--config={TINY}',
+    '--config.schedule=constant',
+    "--config.schedule_kw={'cap': 8}",
+  )
+  assert asked.faults == []
+  assert asked.config.schedule_kw.to_dict() == {'cap': 8}
+  # Plain values, for they are written into RUN.json.
+  assert asked.overrides['schedule_kw'] == {'cap': 8}
+  assert type(asked.overrides['schedule_kw']) is dict
+
+
+def test_every_part_that_cannot_be_read_is_named_and_the_others_are_read():
+  asked = parse(
+    f'--config={TINY}',
+    '--config.seed=seven',
+    '--config.group_size=2.5',
+    '--config.prompts_per_step=8',
+    '--bogus',
+    '--workdir=here',
+    'stray',
+  )
+  assert len(asked.faults) == 4
+  for part in ('seed=seven', 'group_size=2.5', "'bogus'", 'stray is no flag'):
+    assert any(part in fault for fault in asked.faults), part
+  assert asked.config.prompts_per_step == 8
+  assert asked.workdir == 'here'
+
+
+def test_an_unknown_setting_is_left_for_the_plan_to_refuse():
+  asked = parse(f'--config={TINY}', '--config.learning_rat=1')
+  assert asked.faults == []
+  assert 'learning_rat' in asked.config
+
+
+@pytest.mark.parametrize('word', ['-h', '--help'])
+def test_who_asks_for_help_gets_the_programs_own_words_and_flags(word, capsys):
+  with pytest.raises(SystemExit, match='0'):
+    parse(f'--config={TINY}', word)
+  said = capsys.readouterr().out
+  assert main.__doc__ in said
+  assert '--workdir' in said
+  assert '--dry_run' in said
+
+
+def test_without_a_config_it_says_which_to_give():
+  for arguments in [(), ('--dry_run',), ('--config.seed=3',)]:
+    asked = parse(*arguments)
+    assert asked.config is None
+    assert 'configs/quickstart.py' in asked.faults[0]
+
+
+@pytest.mark.parametrize(
+  ('text', 'named'),
+  [
+    (None, 'no file'),
+    ('def get_config(:', 'SyntaxError'),
+    ('import nothing_of_the_kind', 'nothing_of_the_kind'),
+    ('def get_config():\n  return {}["key"]', 'KeyError'),
+  ],
+)
+def test_a_config_that_does_not_load_is_a_fault_and_no_crash(
+  tmp_path, text, named
+):
+  path = tmp_path / 'config.py'
+  if text is not None:
+    path.write_text(text)
+  asked = parse(f'--config={path}', '--config.seed=3')
+  assert asked.config is None
+  assert str(path) in asked.faults[0]
+  assert named in asked.faults[0]

@@ -1,0 +1,194 @@
+"""The memory estimate: by hand, and against what XLA assigns at full size."""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import builders
+import jax
+import pytest
+
+from siri_jax.config import memory, plan
+from siri_jax.config import recipe as blueprint
+from siri_jax.models import attention, qwen2, sharding
+from tests.helpers import tiny
+from tools.benchmarks import gpu_compiler
+
+SHAPE = builders.tiny_shape()
+
+
+def estimate(shape=None, mesh=(1, 1, 1), rows=1, **changes):
+  """Of an update of rows of 16 tokens, three micro-batches at most."""
+  shape = shape or builders.tiny_shape(vocab=20)
+  recipe = builders.tiny_recipe(shape, **changes)
+  axes = dict(zip(sharding.MESH_AXES, mesh, strict=True))
+  state = blueprint.blank(recipe)
+  layout = sharding.layout(sharding.abstract_mesh(**axes), state)
+  devices = axes['data'] * axes['fsdp']
+  fit = builders.fit(16, rows * devices, devices=devices)
+  return memory.estimate(recipe, layout, state, fit, micro_batches=3)
+
+
+def test_a_device_holds_its_share_of_the_state():
+  whole, cut = estimate(), estimate(mesh=(2, 4, 2))
+  params = sum(
+    size.size
+    for size in jax.tree.leaves(
+      blueprint.blank(
+        builders.tiny_recipe(builders.tiny_shape(vocab=20))
+      ).params
+    )
+  )
+  assert whole['parameters'] == 4 * params
+  # Biases are not cut over fsdp, and norms not over tensor.
+  assert params / 2 < cut['parameters'] < params
+  # A micro-batch's gradient, and their sum.
+  assert cut['gradients'] == 2 * cut['parameters']
+
+
+def test_gathered_once_an_update_weights_and_gradients_are_whole():
+  whole, cut = estimate(), estimate(mesh=(1, 4, 1), param_sharding='zero1')
+  assert cut['weights made whole'] == whole['parameters']
+  assert cut['gradients'] == 2 * whole['parameters']
+  assert cut['optimiser'] < whole['optimiser'] / 3
+
+
+def test_what_is_kept_grows_with_the_policy_and_the_rows():
+  kept = [estimate(remat=name)['kept'] for name in qwen2.REMAT]
+  assert kept == sorted(set(kept))
+  # Of every token its stream at each block: 16 tokens, 2 layers, 16 wide.
+  assert kept[0] == 4 * 16 * 2 * 16
+  assert estimate(remat='full', rows=3)['kept'] == 3 * kept[0]
+  # Of what is kept beside it a number takes half in bfloat16.
+  narrow = [
+    estimate(remat=name, dtype=jax.numpy.dtype('bfloat16'))['kept']
+    for name in ('full', 'attention')
+  ]
+  assert narrow == [kept[0], (kept[0] + kept[1]) / 2]
+
+
+def test_scores_of_all_pairs_count_where_attention_writes_them():
+  plain = estimate(attend=attention.reference)['block']
+  fused = estimate(attend=attention.cudnn)['block']
+  assert plain - fused == 3 * 4 * 4 * 16 * 16  # Four heads.
+
+
+def test_block_and_head_do_not_meet_and_a_tenth_is_spared():
+  parts = {'parameters': 4.0e9, 'block': 3.0e9, 'head': 5.0e9}
+  assert memory.total(parts) == 9.0e9
+  assert memory.fits(parts, 10.0)
+  assert not memory.fits(parts, 9.9)
+
+
+def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
+  shape = builders.tiny_shape()
+
+  def taken(**changes):
+    c = tiny.get_config()
+    c.update(changes)
+    made = plan.make(c)
+    return blueprint.recipe_of(made, shape).remat, made
+
+  # 'nothing' would fit as well, but has to be asked for.
+  remat, made = taken(remat='')
+  assert remat == 'products'
+  needs = {
+    name: memory.total(parts) / 1e9 / (1 - memory.SPARE)
+    for name, parts in blueprint.estimates(made, shape).items()
+  }
+  *names, last = qwen2.REMAT
+  for name in names:
+    assert taken(remat='', device_gb=1.001 * needs[name])[0] == name
+  assert taken(remat='', device_gb=1.001 * needs[last])[0] == names[-1]
+  assert taken(remat='', device_gb=0.5 * needs['full'])[0] == 'full'
+  assert taken(remat='qkv')[0] == 'qkv'
+
+
+def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
+  with tiny.opened(tmp_path, cache, device_gb=1e-4) as (ctx, _, _):
+    said = ctx.screen._stream.getvalue()
+  assert 'WARNING: an update is estimated to need' in said
+  assert 'device_gb=0.0001' in said
+  assert not blueprint.misfit(plan.make(tiny.get_config()), SHAPE)
+
+
+def told(*words):
+  """What tools/benchmarks/memory.py says of a program: its last line."""
+  unset = ('JAX_NUM_CPU_DEVICES', 'XLA_FLAGS')
+  return subprocess.run(
+    [sys.executable, '-m', 'tools.benchmarks.memory', *words],
+    cwd=pathlib.Path(__file__).parents[2],
+    env={k: v for k, v in os.environ.items() if k not in unset},
+    capture_output=True,
+    text=True,
+    check=True,
+  ).stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('model', 'remat', 'at_least'), [('1.5b', 'qkv', 20), ('7b', 'full', 38)]
+)
+def test_the_estimate_is_what_xla_assigns_for_virtual_cpu_devices(
+  model, remat, at_least
+):
+  words = [f'--model={model}', f'--remat={remat}', '--compiler=cpu']
+  named, guessed, found, _ = told(*words).split()
+  assert named == remat
+  assert at_least < float(found) < float(guessed) < 1.1 * float(found)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+  not gpu_compiler.installed(), reason='needs bash tools/test_gpu_programs.sh'
+)
+class TestProgramsForH100s:
+  """Compiled for them, with none there."""
+
+  @pytest.mark.parametrize(
+    ('model', 'remat'),
+    [('1.5b', 'products'), ('1.5b', 'nothing'), ('7b', 'qkv')],
+  )
+  def test_the_estimate_is_what_xla_assigns(self, model, remat):
+    named, guessed, found, _ = told(
+      f'--model={model}', f'--remat={remat}'
+    ).split()
+    assert named == remat
+    assert float(found) < float(guessed) < 1.1 * float(found)
+
+  @pytest.mark.parametrize('model', ['1.5b', '7b'])
+  def test_the_head_with_its_gradients_takes_less_than_two_gigabytes(
+    self, model
+  ):
+    beside, gradients = re.findall(
+      r'\d+\.\d+', told(f'--model={model}', '--head')
+    )
+    assert float(gradients) > 0.5
+    assert 0.6 < float(beside) < 2 - float(gradients)
+
+  def test_an_update_is_made_of_what_makes_it_fast(self, tmp_path):
+    program = tmp_path / 'program'
+    told('--remat=attention', '--mesh=fsdp=4,tensor=2', f'--program={program}')
+    text = program.read_text()
+    calls = re.findall(
+      r' = \(?(\w+)\[.* custom-call\(.*_target="([^"]*)".*op_name="([^"]*)"',
+      text,
+    )
+    attention = [where for _, target, where in calls if 'fmha' in target]
+    # The backward pass works none of attention out again.
+    again = [where for where in attention if 'rematted' in where]
+    assert attention
+    assert not [where for where in again if 'attention_fwd' in where]
+    # Products are bfloat16's but for those of the head, which end in float32.
+    products = [call for call in calls if 'matmul' in call[1]]
+    assert len(products) > 20
+    in_head = ('td,dv->tv', 'tv,dv->td', 'td,tv->dv')
+    assert all(
+      kind == 'bf16' or any(name in where for name in in_head)
+      for kind, _, where in products
+    )
+    # Neither all scores of a row nor all its logits are ever there.
+    assert '17408,17408' not in text
+    assert '17408,75968' not in text

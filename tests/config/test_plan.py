@@ -1,0 +1,230 @@
+"""Bad configs are refused, all faults at once; good ones are worked out."""
+
+import numpy as np
+import pytest
+from ml_collections import config_dict
+
+from configs import cosine640
+from siri_jax.config import plan
+from tests.helpers import tiny
+
+
+def changed(**changes):
+  """The tiny config with settings changed; {'a.b': value} reaches within."""
+  c = tiny.get_config()
+  with c.ignore_type(), c.unlocked():
+    for name, value in changes.items():
+      *outer, last = name.split('.')
+      place = c
+      for key in outer:
+        place = place[key]
+      kw = last.endswith('_kw')
+      place[last] = config_dict.create(**value) if kw else value
+  return c
+
+
+def faults_of(**changes):
+  with pytest.raises(plan.ConfigError) as refusal:
+    plan.make(changed(**changes))
+  assert str(refusal.value) == '\n'.join(f'  {f}' for f in refusal.value.faults)
+  return refusal.value.faults
+
+
+# What is changed, and what its one message has to hold: the setting, and what
+# would be right.
+BAD = [
+  ({'seed': -1}, 'seed=-1', '0 or more'),
+  ({'seed': 1.5}, 'seed=1.5', 'whole number'),
+  ({'total_steps': 0}, 'total_steps=0', '1 or more'),
+  ({'cache_dir': ''}, "cache_dir=''", 'folder'),
+  ({'writers': 'tensorboard'}, "writers='tensorboard'", 'tuple'),
+  ({'writers': ('csv',)}, "writers: 'csv'", 'tensorboard'),
+  ({'prompts_per_step': True}, 'prompts_per_step=True', 'whole number'),
+  ({'group_size': 1}, 'group_size=1', '2 or more'),
+  ({'temperature': 0.0}, 'temperature=0.0', 'above 0'),
+  ({'temperature': float('nan')}, 'temperature=nan', 'above 0'),
+  ({'top_p': 1.5}, 'top_p=1.5', 'up to 1'),
+  ({'top_k': -1}, 'top_k=-1', '0 or more'),
+  ({'learning_rate': -1e-3}, 'learning_rate=-0.001', '0 or more'),
+  ({'learning_rate': float('inf')}, 'learning_rate=inf', 'number'),
+  ({'optimizer_kw.b2': 1.0}, 'optimizer_kw.b2=1.0', 'below 1'),
+  ({'optimizer_kw.clip_norm': 0.0}, 'optimizer_kw.clip_norm=0.0', 'above 0'),
+  ({'max_skipped': 0}, 'max_skipped=0', '1 or more'),
+  ({'checkpoint_kw.keep': 0}, 'checkpoint_kw.keep=0', '1 or more'),
+  ({'eval_kw.every': -5}, 'eval_kw.every=-5', '0 or more'),
+  ({'grader_kw.secs': 0.0}, 'grader_kw.secs=0.0', 'above 0'),
+  ({'policy': 'frehs'}, "policy='frehs'", 'fresh'),
+  ({'compute_dtype': 'float16'}, "compute_dtype='float16'", 'bfloat16'),
+  ({'remat': 'some'}, "remat='some'", 'full'),
+  ({'attention': 'flash'}, "attention='flash'", 'reference'),
+  ({'cap_at': 'nowhere'}, "cap_at='nowhere'", 'sampler, reward'),
+  ({'learning_rat': 1.0}, 'learning_rat', 'learning_rate'),
+  ({'model_kw.layers': 0}, 'model_kw.layers=0', '1 or more'),
+  ({'model_kw.headz': 2}, 'model_kw.headz', 'model_kw.heads'),
+  ({'model_kw.heads': 3, 'model_kw.kv_heads': 2}, 'heads=3', 'multiple'),
+  ({'model_kw.head_dim': 9}, 'head_dim=9', 'odd'),
+  ({'uncapped_length_kw.mean': 5.0}, 'uncapped_length_kw.mean=5', 'median'),
+  (
+    {'uncapped_length_kw.median': 1.0},
+    'uncapped_length_kw.median=1',
+    'above 1',
+  ),
+  ({'mesh_kw.data': 0}, 'mesh_kw.data=0', '1 or more'),
+  ({'mesh_kw.fsdp': 8}, 'micro_batch_rows=4', '8 devices'),
+  ({'engine_kw.max_concurrent': 0}, 'engine_kw.max_concurrent=0', '1 or more'),
+  (
+    {'engine_kw.concurrent': 4},
+    'engine_kw.concurrent',
+    'max_concurrent, decode_steps',
+  ),
+  ({'minibatches': 3}, 'minibatches=3', '16 samples'),
+  ({'eval_kw.samples': 17}, 'eval_kw.samples=17', '16 samples'),
+  (
+    {'off_policy_steps': 1, 'server_kw.sleep': 1},
+    'off_policy_steps=1',
+    'server_kw.sleep=1',
+  ),
+  ({'policy': 'pretrained'}, "policy='pretrained'", 'model_path'),
+  ({'model_path': 'here'}, "model_path='here'", "policy='pretrained'"),
+  ({'policy': 'sft'}, "policy='sft'", 'sft_kw'),
+  ({'sft_kw': {'steps': 3}}, 'sft_kw', "policy='sft'"),
+  ({'row_tokens': 30}, 'row_tokens=30', '31'),
+  (
+    {'grading_rule_kw.kind': 'sequel'},
+    "grading_rule_kw.kind='sequel'",
+    'continuation',
+  ),
+  ({'schedule': 'cosin'}, "schedule='cosin'", "mean 'cosine'"),
+  ({'schedule': 'no.such:one'}, "schedule='no.such:one'", 'import'),
+  ({'schedule_kw.low': 9}, 'low=9', 'high=8'),
+  ({'schedule_kw.period': 5}, 'period=5', 'odd'),
+  ({'schedule_kw.perod': 4}, 'schedule_kw.perod', 'low, high, period, phase'),
+  ({'schedule_kw': {'low': 4, 'high': 8, 'period': 4}}, 'phase', 'missing'),
+  ({'advantage_kw.eps': float('nan')}, 'advantage_kw.eps=nan', 'finite'),
+  ({'loss_kw': {'low': 0.2}}, 'loss_kw.high', 'missing'),
+  (
+    {'loss': 'dual_clip', 'loss_kw.bound': 0.5},
+    'bound=0.5',
+    'not above 1',
+  ),
+  (
+    {'aggregation': 'constant_denominator', 'aggregation_kw': {'tokens': 0}},
+    'tokens=0',
+    'not above 0',
+  ),
+  (
+    {'reward': 'overlong_buffer', 'reward_kw': {'buffer': 0, 'factor': 1.0}},
+    'buffer=0',
+    '1 token',
+  ),
+  (
+    {'collect': 'dynamic', 'collect_kw': {'max_rounds': 0}},
+    'max_rounds=0',
+    'below 1',
+  ),
+]
+
+
+@pytest.mark.parametrize(
+  ('changes', 'setting', 'right'), BAD, ids=[str(b[0]) for b in BAD]
+)
+def test_a_bad_config_is_refused_with_what_would_be_right(
+  changes, setting, right
+):
+  (fault,) = faults_of(**changes)
+  assert setting in fault
+  assert right in fault
+
+
+def test_all_faults_come_at_once_whatever_kind_they_are_of():
+  faults = faults_of(
+    **{
+      'seed': -1,
+      'colour': 'red',
+      'writers': ('csv',),
+      'minibatches': 3,
+      'schedule_kw.period': 5,
+      'loss_kw.lo': 0.1,
+      'reward': 'overlong_buffer',
+    }
+  )
+  for part in (
+    'seed=-1',
+    'colour is not a setting',
+    "'csv'",
+    'minibatches=3',
+    'period=5',
+    'loss_kw.lo is not',
+    'reward_kw.buffer is missing',
+    'reward_kw.factor is missing',
+  ):
+    assert sum(part in fault for fault in faults) == 1, part
+  assert len(faults) == 8
+
+
+def test_a_plan_has_the_cap_and_the_phase_of_every_step():
+  made = plan.make(changed(total_steps=6))
+  np.testing.assert_array_equal(made.caps, [8, 6, 4, 6, 8, 6])
+  compress, expand = 2 * ['compress'], 2 * ['expand']
+  assert made.phases == [*compress, *expand, *compress]
+  assert made.turns == {2: 'compressed', 4: 'expanded', 6: 'compressed'}
+
+
+def test_samples_and_rows_follow_from_the_settings():
+  made = plan.make(
+    changed(prompts_per_step=6, group_size=4, minibatches=3, row_tokens=0)
+  )
+  assert (made.samples, made.minibatch) == (24, 8)
+  assert made.row_tokens == 128  # 23 + 8, rounded up.
+  assert made.longest == 8
+  assert plan.make(changed(**{'eval_kw.cap': 50})).longest == 50
+  assert plan.make(changed(row_tokens=31)).row_tokens == 31
+
+
+def test_measurements_stand_at_the_start_the_turns_the_cadence_and_the_end():
+  made = plan.make(changed(total_steps=7, **{'eval_kw.every': 3}))
+  assert list(made.evals.items()) == [
+    (0, 'start'),
+    (2, 'compressed'),
+    (3, 'cadence'),
+    (4, 'expanded'),
+    (6, 'compressed'),  # A turn says more than the cadence.
+    (7, 'end'),
+  ]
+
+
+def test_a_run_that_ends_at_a_turn_is_measured_as_one():
+  made = plan.make(changed(total_steps=4))
+  assert made.evals[4] == 'expanded'
+
+
+def test_checkpoints_stand_at_the_turns_the_cadence_and_the_end():
+  made = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 3}))
+  assert made.checkpoints == {2, 3, 4, 6, 7}
+  never = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 0}))
+  assert never.checkpoints == {2, 4, 6, 7}
+
+
+def test_the_extras_that_a_loss_takes_are_found_in_its_signature():
+  assert plan.make(changed()).extra == ()
+  kl = plan.make(changed(**{'loss': 'grpo_kl', 'loss_kw.beta': 0.1}))
+  assert kl.extra == ('ref_logp',)
+  bonus = plan.make(changed(**{'loss': 'entropy_bonus', 'loss_kw.bonus': 0.1}))
+  assert bonus.extra == ('entropy',)
+
+
+def test_plug_ins_come_with_their_settings_bound():
+  made = plan.make(changed())
+  assert int(made.find['schedule'](2)) == 4
+  assert set(made.find) == set(plan.PLUGINS)
+
+
+def test_the_papers_run_is_planned_as_the_paper_has_it():
+  c = cosine640.get_config()
+  c.model_path = 'somewhere'
+  made = plan.make(c)
+  assert list(made.turns) == [320, 640, 960, 1280, 1600, 1920]
+  assert (made.evals[1600], made.evals[1920]) == ('compressed', 'expanded')
+  assert (made.caps[0], made.caps[160], made.caps[320]) == (16384, 12288, 8192)
+  assert made.row_tokens == 1024 + 16384
+  assert (made.samples, made.minibatch) == (1024, 512)

@@ -1,0 +1,125 @@
+"""The rules of single settings and of those that contradict each other."""
+
+import pytest
+
+from configs import base, quickstart
+from siri_jax.config import schema
+from tests.helpers import tiny
+
+
+@pytest.fixture
+def c():
+  return tiny.get_config()
+
+
+def test_every_setting_of_base_has_a_rule_and_no_other_has():
+  c = base.get_config()
+  assert set(schema.RULES) == set(c)
+  for key, rules in schema.INNER.items():
+    assert set(rules) == set(c[key])
+
+
+def test_the_values_of_base_will_do_but_for_the_path_that_only_a_user_knows():
+  (fault,) = schema.faults(base.get_config())
+  assert 'model_path' in fault
+
+
+def test_a_sound_config_has_no_faults(c):
+  assert schema.faults(c) == []
+
+
+def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
+  c.learning_rat = 1e-3
+  c.model_kw.head = 4
+  assert schema.faults(c) == [
+    'learning_rat is not a setting; did you mean learning_rate?',
+    'model_kw.head is not a setting; did you mean model_kw.heads?',
+  ]
+
+
+def test_what_is_missing_is_named_with_what_it_should_be(c):
+  del c.group_size, c.model_kw.mlp
+  assert schema.faults(c) == [
+    'group_size is missing, a whole number of 2 or more',
+    'model_kw.mlp is missing, a whole number of 1 or more',
+  ]
+
+
+def test_a_warm_start_hears_of_all_that_its_settings_lack():
+  c = quickstart.get_config()
+  assert schema.faults(c) == []
+  del c.sft_kw.rounds
+  c.sft_kw.gate = dict(copied=0.99)
+  (fault,) = schema.faults(c)
+  assert "policy='sft': sft_kw.rounds is missing" in fault
+  assert "sft_kw.gate={'copied': 0.99} is not dict(copied=" in fault
+
+
+@pytest.mark.parametrize('value', [True, 2.0, '2', None, -1, float('nan')])
+def test_a_whole_number_is_nothing_else(c, value):
+  with c.ignore_type():
+    c.prompts_per_step = value
+  (fault,) = schema.faults(c)
+  assert (
+    fault == f'prompts_per_step={value!r} is not a whole number of 1 or more'
+  )
+
+
+@pytest.mark.parametrize('value', [float('nan'), float('inf'), 0.0, -1.0])
+def test_a_temperature_is_a_finite_number_above_zero(c, value):
+  c.temperature = value
+  (fault,) = schema.faults(c)
+  assert fault == f'temperature={value!r} is not a number above 0'
+
+
+def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
+  c.advantage_kw.eps = float('nan')
+  assert schema.faults(c) == ['advantage_kw.eps=nan is not finite']
+
+
+@pytest.mark.parametrize(
+  ('hosts', 'devices', 'told'),
+  [
+    (dict(count=2, coordinator='a:1'), 2, 'go together'),
+    (dict(count=2, index=1), 2, 'go together'),
+    (dict(count=2, coordinator='a:1', index=2), 2, 'is none of'),
+    (dict(coordinator='a:1', index=0), 2, 'is none of'),
+    (dict(count=2), 1, 'the 1 devices of mesh_kw do not divide'),
+    (dict(count=2, coordinator='a:1', index=1), 2, ''),
+    (dict(count=2), 2, ''),
+  ],
+)
+def test_processes_are_told_apart_by_all_of_an_address_or_none(
+  c, hosts, devices, told
+):
+  c.hosts_kw.update(hosts)
+  c.mesh_kw.fsdp = c.micro_batch_rows = devices
+  found = schema.faults(c)
+  assert len(found) == bool(told)
+  assert told in ''.join(found)
+
+
+def test_contradictions_are_looked_for_among_sound_settings_only(c):
+  c.prompts_per_step = 0  # Else 0 samples would contradict minibatches.
+  c.model_kw.heads = 3  # Odd, but a multiple of 1.
+  c.model_kw.head_dim = 7
+  assert schema.faults(c) == [
+    'prompts_per_step=0 is not a whole number of 1 or more',
+    'model_kw.head_dim=7 is odd',
+  ]
+
+
+def test_all_faults_come_at_once(c):
+  c.seed = -1
+  c.optimizer_kw.b1 = 1.0
+  c.minibatches = 3
+  c.mesh_kw.data = 3
+  faults = schema.faults(c)
+  assert len(faults) == 4
+  for part in (
+    'seed=-1',
+    'optimizer_kw.b1=1.0',
+    'minibatches=3',
+    'micro_batch_rows=4',
+  ):
+    assert any(fault.startswith(part) for fault in faults), part

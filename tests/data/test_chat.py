@@ -1,0 +1,174 @@
+"""Prompts by the template of a tokenizer folder, and responses back to text."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+import tiny_tokenizer
+
+from siri_jax.config import base
+from siri_jax.data import chat
+
+INSTRUCTION = base.get_config().task_kw.instruction
+MARK = '__ggml_vocab_test__'
+
+
+def _load(folder, instruction='{problem} Go.'):
+  return chat.load(folder, instruction=instruction)
+
+
+def _words(talk, ids):
+  return talk.tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False)
+
+
+@pytest.fixture
+def folder(tmp_path):
+  return tiny_tokenizer.write(tmp_path / 'tokenizer')
+
+
+@pytest.fixture
+def distilled(shared_data):
+  path = shared_data / 'tokenizer' / 'deepseek-r1-distill-qwen'
+  return chat.load(path, instruction=INSTRUCTION)
+
+
+def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
+  talk = _load(folder)
+  ids = talk.encode('1+1=?')
+  assert _words(talk, ids) == '<bos><user>1+1=? Go.<assistant><think>\n'
+  assert ids.count(talk.tokenizer.bos_token_id) == 1
+
+
+def test_an_instruction_may_be_full_of_braces(folder):
+  talk = _load(folder, INSTRUCTION)
+  prompt = _words(talk, talk.encode(r'\frac{1}{2} of {problem}'))
+  assert r'<user>\frac{1}{2} of {problem} Let' in prompt
+  assert r'\boxed{}.<assistant>' in prompt
+
+
+def test_a_template_that_opens_no_thought_is_completed(tmp_path, folder):
+  old = tiny_tokenizer.TEMPLATE.replace('<think>\n', '')
+  talk = _load(tiny_tokenizer.write(tmp_path / 'old', template=old))
+  assert talk.opening == '<think>\n'
+  assert talk.encode('1+1=?') == _load(folder).encode('1+1=?')
+
+
+def test_a_tokenizer_that_cannot_think_is_refused(tmp_path):
+  old = tiny_tokenizer.TEMPLATE.replace('<think>\n', '')
+  path = tiny_tokenizer.write(tmp_path / 'old', template=old, think=())
+  with pytest.raises(ValueError, match=r"opens no thought .*'.*<assistant>'"):
+    _load(path)
+
+
+def test_decoding_keeps_the_end_of_the_thought_and_drops_that_of_text(folder):
+  talk = _load(folder)
+  said = '½ wait</think>\\boxed{7}'
+  assert talk.decode([*talk.ids(said), *talk.eos_ids]) == said
+
+
+def test_ids_that_no_token_has_decode_to_nothing(folder):
+  talk = _load(folder)
+  assert talk.decode([*talk.ids('a'), talk.vocab + 5]) == 'a'
+
+
+def test_the_bound_on_a_prompt_holds(folder, distilled):
+  # U+0958 and U+1D15E grow when they are normalised.
+  for text in ('', '1+1=?', 'x' * 999, '½🚀' * 50, '\u0958\U0001d15e' * 50):
+    for talk in (_load(folder), distilled):
+      assert len(talk.encode(text)) <= talk.most_tokens(text)
+
+
+def test_lengths_are_those_of_encode(folder):
+  texts = ['', '1+1=?', 'é' * 100]
+  talk = _load(folder)
+  assert talk.lengths(texts) == [len(talk.encode(text)) for text in texts]
+
+
+def test_generation_config_names_further_ends(folder):
+  plain = _load(folder)
+  config = {'eos_token_id': [plain.vocab - 1, *plain.eos_ids]}
+  (folder / 'generation_config.json').write_text(json.dumps(config))
+  both = _load(folder)
+  assert both.eos_ids == (*plain.eos_ids, plain.vocab - 1)
+  assert both.fingerprint != plain.fingerprint
+
+
+def test_the_fingerprint_tells_tokenizer_template_and_instruction(tmp_path):
+  plain = tiny_tokenizer.write(tmp_path / 'plain')
+  again = tiny_tokenizer.write(tmp_path / 'again')
+  template = 'Hello.' + tiny_tokenizer.TEMPLATE
+  other = tiny_tokenizer.write(tmp_path / 'other', template=template)
+  wider = tiny_tokenizer.write(
+    tmp_path / 'wider', think=('<think>', '</think>', '<more>')
+  )
+  assert _load(plain).fingerprint == _load(again).fingerprint
+  prints = {_load(path).fingerprint for path in (plain, other, wider)}
+  prints.add(_load(plain, '{problem} Stop.').fingerprint)
+  assert len(prints) == 4
+
+
+def _spoil(folder, name, text):
+  (folder / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+  ('spoil', 'told'),
+  [
+    (lambda f: (f / 'tokenizer.json').unlink(), 'no tokenizer.json'),
+    (lambda f: _spoil(f, 'tokenizer.json', '{"a'), 'cannot be read'),
+    (lambda f: _spoil(f, 'tokenizer_config.json', '{"a'), 'cannot be read'),
+    (lambda f: (f / 'chat_template.jinja').unlink(), 'no chat template'),
+    (lambda f: _spoil(f, 'chat_template.jinja', '{% if %}'), 'template fails'),
+    (lambda f: _spoil(f, 'tokenizer_config.json', '{}'), 'names no eos_token'),
+    (lambda f: _spoil(f, 'generation_config.json', '{'), 'is not JSON'),
+  ],
+)
+def test_a_broken_folder_is_named_with_its_fault(folder, spoil, told):
+  spoil(folder)
+  with pytest.raises(ValueError, match=told) as error:
+    _load(folder)
+  assert str(folder) in str(error.value)
+
+
+def test_instruction_and_folder_are_faulted_at_once(tmp_path):
+  with pytest.raises(
+    ValueError, match='must be in the instruction once'
+  ) as error:
+    _load(tmp_path, 'Think!')
+  assert 'no tokenizer.json' in str(error.value)
+
+
+def test_loading_says_nothing(folder):
+  program = (
+    'from siri_jax.data import chat;'
+    f'talk = chat.load({str(folder)!r}, instruction="{{problem}}");'
+    'talk.encode("x" * 999)'
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program],
+    capture_output=True,
+    text=True,
+    check=True,
+    cwd=pathlib.Path(__file__).parents[2],
+  )
+  assert (done.stdout, done.stderr) == ('', '')
+
+
+def test_the_distilled_tokenizer_passes_its_fixtures(distilled, shared_data):
+  inputs = (shared_data / 'tokenizer/fixtures.inp').read_bytes().decode()
+  outputs = (shared_data / 'tokenizer/fixtures.out').read_text()
+  texts = inputs.split(f'\n{MARK}\n')  # The last one is empty.
+  wanted = [[int(i) for i in line.split()] for line in outputs.split('\n')]
+  assert len(texts) == len(wanted) == 47
+  assert [distilled.ids(text) for text in texts] == wanted
+  assert [distilled.decode(ids) for ids in wanted] == texts
+
+
+def test_the_distilled_prompt_is_the_documented_one(shared_data):
+  path = shared_data / 'tokenizer' / 'deepseek-r1-distill-qwen'
+  talk = chat.load(path, instruction='{problem}')
+  documented = [151646, 151644, 16, 10, 16, 19884, 151645, 151648, 198]
+  assert talk.encode('1+1=?') == documented
+  assert (talk.eos_ids, talk.vocab) == ((151643,), 151665)

@@ -1,0 +1,145 @@
+"""A real vLLM server on this machine's CPU, for tests that need one.
+
+bash tools/test_vllm.sh makes an environment for it and runs these tests. They
+are skipped where SIRI_VLLM_PYTHON does not name its Python.
+"""
+
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import time
+
+import launch
+import pytest
+
+from siri_jax.rollout import http_client
+
+PYTHON = os.environ.get('SIRI_VLLM_PYTHON', '')
+NEEDED = [
+  pytest.mark.slow,
+  pytest.mark.skipif(
+    not PYTHON,
+    reason='needs a vLLM server: bash tools/test_vllm.sh makes one (4 GB)',
+  ),
+  # ml_collections loads a config in an old way.
+  pytest.mark.filterwarnings('ignore:.*load_module'),
+]
+POLICY = ('siri_jax.commands.serve', '--config=tests/helpers/tiny.py')
+# Narrower heads than 32 are not served on a CPU.
+CHANGES = (
+  '--config.engine=vllm',
+  '--config.model_kw.head_dim=32',
+  '--config.model_kw.dim=64',
+  '--config.server_kw.patience_secs=60.0',
+)
+READY = re.compile(r'^READY: .*random ones until the first push$', re.M)
+
+
+def free_port():
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    return free.getsockname()[1]
+
+
+def told(folder, port, *more):
+  """Arguments of a run, and of its server, that share a folder and a port."""
+  return (
+    *CHANGES,
+    *more,
+    f"--config.server_kw.urls=('http://127.0.0.1:{port}',)",
+    f'--config.server_kw.folder={folder / "pushes"}',
+  )
+
+
+@contextlib.contextmanager
+def process_of(folder, *words):
+  """A process that is told to end at the end; said() is what it has said."""
+  with open(folder / 'log', 'w') as log:
+    process = subprocess.Popen(
+      words,
+      cwd=launch.ROOT,
+      stdout=log,
+      stderr=subprocess.STDOUT,
+      env={k: v for k, v in os.environ.items() if k != 'XLA_FLAGS'},
+    )
+  process.said = lambda: (folder / 'log').read_text(errors='replace')
+  try:
+    yield process
+  finally:
+    process.terminate()
+    process.wait()
+
+
+def wait_until(process, happens):
+  """Returns once something happens; looks seldom, for the start takes long."""
+  while not happens():
+    assert process.poll() is None, process.said()[-3000:]
+    time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def serving(folder, *more, before=()):
+  """Arguments of a run on a server that is ready, its process and a Line."""
+  port = free_port()
+  words = told(folder, port, *more)
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv(http_client.KEY, 'a key of the tests')
+    start = [*before, PYTHON, '-m', *POLICY, *words, f'--port={port}']
+    with process_of(folder, *start) as process:
+      wait_until(process, lambda: READY.search(process.said()))
+      yield words, process, http_client.Connection(f'http://127.0.0.1:{port}')
+
+
+@contextlib.contextmanager
+def opened(folder, model):
+  """A Line to vLLM as anyone starts it on a model's folder, with no plug-in."""
+  port = free_port()
+  words = ('vllm.entrypoints.openai.api_server', '--model', str(model))
+  more = ('--dtype', 'float32', '--enforce-eager', '--max-model-len', '128')
+  line = http_client.Connection(f'http://127.0.0.1:{port}')
+  with pytest.MonkeyPatch.context() as patch:
+    patch.setenv('VLLM_CPU_KVCACHE_SPACE', '1')
+    at = ('--host', '127.0.0.1', '--port', str(port))
+    with process_of(folder, PYTHON, '-m', *words, *more, *at) as process:
+      wait_until(process, lambda: healthy(line))
+      yield line
+
+
+def healthy(line):
+  with contextlib.suppress(http_client.ServerError):
+    line.ask('GET', '/health')
+    return True
+  return False
+
+
+def group_of(line):
+  """The group of vLLM's processes that answer on a Line, and their words."""
+  port = line.url.rpartition(':')[2].encode()
+  found = {}
+  for path in pathlib.Path('/proc').glob('[0-9]*'):
+    with contextlib.suppress(OSError):  # It has ended meanwhile.
+      words = (path / 'cmdline').read_bytes().split(b'\0')
+      found[int(path.name)] = words, os.getpgid(int(path.name))
+  (server,) = [
+    pid for pid, (words, _) in found.items() if {b'--port', port} <= {*words}
+  ]
+  return server, {
+    pid: words[0] for pid, (words, group) in found.items() if group == server
+  }
+
+
+def kill(line):
+  """Kills all of a server's processes."""
+  os.killpg(group_of(line)[0], signal.SIGKILL)
+
+
+def stop_worker(line):
+  """Stops the process that holds the weights; returns what kills it."""
+  _, names = group_of(line)
+  (worker,) = [pid for pid, name in names.items() if b'Worker' in name]
+  os.kill(worker, signal.SIGSTOP)
+  return lambda: os.kill(worker, signal.SIGKILL)

@@ -1,0 +1,118 @@
+"""A config whose run takes seconds: python -m siri_jax.main --config=this."""
+
+import contextlib
+import io
+
+import jax.numpy as jnp
+from ml_collections import config_dict
+
+from siri_jax import build
+from siri_jax.config import base, plan
+from siri_jax.data import load
+from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import weight_sync
+from siri_jax.runtime import distributed, terminal, xla_flags
+
+
+def brevity(batch):
+  """A reward that a policy without any training can earn, unlike a right one.
+
+  Args:
+    batch: types.Batch.
+  Returns:
+    float32 [B], the share of the cap that is left.
+  """
+  return 1 - batch.length / jnp.float32(batch.cap)
+
+
+def publishing(engine, *, max_concurrent, decode_steps):
+  """A sampler that samples by itself, and writes each push for servers too."""
+  own = samplers.embedded(
+    engine, max_concurrent=max_concurrent, decode_steps=decode_steps
+  )
+  publisher = weight_sync.WeightPublisher(
+    engine.server.folder, 'tiny', engine.publish, push_secs=1.0, sleeps=False
+  )
+  take = own.push
+
+  def both(params, version):
+    publisher.write(params, version)
+    take(params, version)
+
+  own.push = both
+  return own
+
+
+def get_config():
+  c = base.get_config()
+  c.total_steps = 6
+  c.writers = ()  # TensorBoard's imports torch, where there is one.
+  c.task = 'arithmetic'
+  c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
+  c.max_prompt_tokens = 23
+  c.grading_rule = 'exact'
+  c.grading_rule_kw = config_dict.create(kind='continuation')
+  c.grader_kw.workers = 1
+  c.reward = 'tests.helpers.tiny:brevity'
+
+  c.policy = 'fresh'
+  c.model_kw = config_dict.create(
+    layers=1,
+    dim=16,
+    heads=2,
+    kv_heads=1,
+    head_dim=8,
+    mlp=32,
+    rope_theta=100.0,
+    norm_eps=1e-6,
+    tied=False,
+  )
+  c.compute_dtype = 'float32'
+  c.remat = 'nothing'
+
+  c.schedule_kw = config_dict.create(low=4, high=8, period=4, phase=0)
+  c.engine_kw = config_dict.create(max_concurrent=8, decode_steps=8)
+  c.prompts_per_step, c.group_size = 4, 4
+  c.learning_rate = 1e-2
+  c.row_tokens = 32
+  c.micro_batch_rows = 4
+  c.logprob_chunk_tokens = 64
+
+  c.eval_kw.every = 0
+  c.checkpoint_kw.every = 1
+  c.checkpoint_kw.keep = 2
+  c.rollouts_every = 2
+  c.picture_every = 0
+  c.eval_kw.samples = 1
+  c.eval_kw.table_samples = 4
+  c.eval_kw.cap = 8
+  return c
+
+
+@contextlib.contextmanager
+def opened(path, cache, **changes):
+  """A run of this config in this process, open and ready to train.
+
+  Args:
+    path: the run's folder.
+    cache: folder of compiled programs, so that they are compiled once.
+    **changes: settings that differ.
+  Yields:
+    (context.TrainContext, types.TrainState, response tokens trained on so far).
+  """
+  c = get_config()
+  c.cache_dir = str(cache)
+  for name, value in changes.items():
+    c[name] = config_dict.create(**value) if name.endswith('_kw') else value
+  xla_flags.set_up(c.cache_dir)
+  made = plan.make(c)
+  task, _ = load.load_task(c)
+  asked = dict(source='tests/helpers/tiny.py', overrides={}, allow_change=())
+  with (
+    build.open_folder(path, c, **asked) as folder,
+    terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
+    build.open_run(
+      made, task, folder, screen, distributed.SingleProcess()
+    ) as parts,
+  ):
+    yield parts

@@ -1,0 +1,210 @@
+"""What is exported is what was read, to the bit, and opens in transformers."""
+
+import json
+
+import builders
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from siri_jax.commands import export as command
+from siri_jax.models.hf import config as hf_config
+from siri_jax.models.hf import export, load
+from siri_jax.runtime import checkpoint
+from tests.helpers import launch
+
+torch = pytest.importorskip('torch')
+transformers = pytest.importorskip('transformers')
+
+SHARD = 5000  # Bytes.
+OWN = ('tokenizer.json', 'tokenizer_config.json', 'merges.txt', 'x.jinja')
+
+
+@pytest.fixture(scope='module', params=[True, False], ids=['tied', 'untied'])
+def base(request, tmp_path_factory):
+  """A bfloat16 model in several files, one norm in float32, and a tokenizer."""
+  folder = tmp_path_factory.mktemp('base')
+  config = transformers.Qwen2Config(
+    vocab_size=40,
+    hidden_size=48,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=56,
+    tie_word_embeddings=request.param,
+  )
+  torch.manual_seed(0)
+  model = transformers.Qwen2ForCausalLM(config).to(torch.bfloat16)
+  model.save_pretrained(folder, max_shard_size='20KB')
+  # Spelled as nobody would write it again.
+  text = (folder / 'config.json').read_text()
+  (folder / 'config.json').write_text(text.replace('  ', '\t'))
+  for name in (
+    'tokenizer.json',
+    'tokenizer_config.json',
+    'merges.txt',
+    'x.jinja',
+  ):
+    (folder / name).write_text(f'{{"{name}":   1}}')
+  (folder / 'modeling.py').write_text('raise SystemExit')
+  (folder / 'pytorch_model.bin').write_text('old')
+  return folder
+
+
+def tensors_of(folder):
+  found = {}
+  for path in folder.glob('*.safetensors'):
+    found |= safetensors.numpy.load_file(path)
+  return found
+
+
+def exported(base, folder, change=lambda params: params):
+  shape = hf_config.read_shape(base)
+  params = load.read_parameters(base, shape, builders.here(shape))
+  told = []
+  export.write_folder(
+    folder,
+    change(params),
+    export.frame_of(base, shape),
+    {'updates': 7},
+    shard_bytes=SHARD,
+    tell=told.append,
+  )
+  assert sum(told) == len(tensors_of(base))
+  return folder
+
+
+def test_what_was_read_comes_back_bit_for_bit(base, tmp_path):
+  folder = exported(base, tmp_path / 'out')
+  written, read = tensors_of(folder), tensors_of(base)
+  assert written.keys() == read.keys()
+  for name, tensor in read.items():
+    assert written[name].dtype == tensor.dtype
+    assert written[name].tobytes() == tensor.tobytes()
+
+
+def test_the_bases_own_files_come_along_byte_for_byte_and_no_others(
+  base, tmp_path
+):
+  folder = exported(base, tmp_path / 'out')
+  own = ['config.json', 'generation_config.json', *OWN]
+  for name in own:
+    assert (folder / name).read_bytes() == (base / name).read_bytes()
+  rest = {p.name for p in folder.iterdir() if p.suffix != '.safetensors'}
+  assert rest == {*own, 'siri_jax.json', load.INDEX}
+  assert json.loads((folder / 'siri_jax.json').read_text()) == {'updates': 7}
+
+
+def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
+  folder = exported(base, tmp_path / 'out')
+  index = json.loads((folder / load.INDEX).read_text())
+  files = sorted(folder.glob('*.safetensors'))
+  assert {p.name for p in files} == set(index['weight_map'].values())
+  total = 0
+  for path in files:
+    held = safetensors.numpy.load_file(path)
+    assert {index['weight_map'][name] for name in held} == {path.name}
+    size = sum(t.nbytes for t in held.values())
+    assert size <= SHARD or len(held) == 1
+    total += size
+  assert total == index['metadata']['total_size']
+  assert len(files) > 3
+
+
+def test_a_model_of_one_file_has_no_index(base, tmp_path):
+  shape = hf_config.read_shape(base)
+  frame = export.frame_of(base, shape)
+  assert list(export.split(frame, 10**9)) == ['model.safetensors']
+
+
+@pytest.mark.slow
+def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
+  def change(params):
+    return jax.tree.map(lambda x: x * 1.25 + 0.01, params)
+
+  folder = exported(base, tmp_path / 'out', change)
+  model, info = transformers.Qwen2ForCausalLM.from_pretrained(
+    folder, output_loading_info=True, dtype=torch.float32
+  )
+  assert not any(info.values())
+  ids = np.arange(12).reshape(2, 6)
+  with torch.no_grad():
+    theirs = model(torch.tensor(ids)).logits.numpy()
+  shape = hf_config.read_shape(folder)
+  params = load.read_parameters(folder, shape, builders.here(shape))
+  ours = builders.logits(params, shape, ids)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_a_folder_that_exists_is_left_alone(base, tmp_path):
+  folder = exported(base, tmp_path / 'out')
+  before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
+  with pytest.raises(FileExistsError, match='delete it'):
+    exported(base, folder)
+  assert {p.name: p.stat().st_mtime_ns for p in folder.iterdir()} == before
+
+
+def test_a_broken_export_leaves_no_folder(base, tmp_path):
+  def broken(params):
+    layers = {k: v for k, v in params['layers'].items() if k != 'down'}
+    return {**params, 'layers': layers}
+
+  with pytest.raises(KeyError):
+    exported(base, tmp_path / 'out', broken)
+  assert not any(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_named_and_has_its_room_back(
+  base, tmp_path, monkeypatch
+):
+  def full(held, path, metadata):
+    del held, metadata
+    path.touch()
+    raise safetensors.SafetensorError('I/O error: No space left on device')
+
+  monkeypatch.setattr(safetensors.numpy, 'save_file', full)
+  with pytest.raises(OSError, match=r'out cannot be written: .*No space left'):
+    exported(base, tmp_path / 'out')
+  assert not any(tmp_path.iterdir())
+
+
+def test_whoever_may_read_the_config_may_read_the_tensors(base, tmp_path):
+  folder = exported(base, tmp_path / 'out')
+  assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
+def test_a_runs_newest_checkpoint_opens_in_transformers(
+  whole, tmp_path, capsys
+):
+  out = tmp_path / 'out'
+  assert command.main([f'--run={whole}', f'--to={out}']) == command.DONE
+  assert capsys.readouterr().out == f'{out}\n'
+  model = transformers.Qwen2ForCausalLM.from_pretrained(out)
+  saved = checkpoint.read_parameters(whole / 'checkpoints', launch.STEPS)
+  ids = np.arange(12).reshape(2, 6)
+  with torch.no_grad():
+    theirs = model(torch.tensor(ids)).logits.numpy()
+  ours = builders.logits(saved, hf_config.read_shape(out), ids)
+  np.testing.assert_allclose(ours, theirs, atol=1e-5)
+  about = json.loads((out / 'siri_jax.json').read_text())
+  assert about['updates'] == launch.STEPS
+  assert about['config'] == 'tests/helpers/tiny.py'
+
+
+@pytest.mark.parametrize(
+  ('words', 'told'),
+  [
+    (['--step=1'], 'has no checkpoint 1; it has [4, 8, 11, 12]'),
+    (['--to={whole}'], 'exists: delete it'),
+    (['--run={tmp}'], 'is not the folder of a run'),
+  ],
+)
+def test_what_cannot_be_exported_is_refused(
+  whole, tmp_path, capsys, words, told
+):
+  words = [w.format(whole=whole, tmp=tmp_path) for w in words]
+  assert command.main([f'--run={whole}', *words]) == command.REFUSED
+  said = capsys.readouterr().err
+  assert told in said
+  assert 'Traceback' not in said

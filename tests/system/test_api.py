@@ -1,0 +1,81 @@
+"""The public API, as a notebook uses it."""
+
+import numpy as np
+import pytest
+
+import siri_jax
+from siri_jax import main
+from siri_jax.runtime import exit_status
+
+# ml_collections reads config files so.
+pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
+TINY = 'tests/helpers/tiny.py'
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory, cache):
+  """A tiny run under a stair schedule, trained through the API."""
+  folder = tmp_path_factory.mktemp('api') / 'run'
+  config = siri_jax.load_config(TINY, schedule='stair', cache_dir=str(cache))
+  return siri_jax.train(config, folder)
+
+
+def test_a_schedule_that_is_only_named_gets_its_settings():
+  config = siri_jax.load_config(TINY, schedule='stair', seed=1)
+  assert (config.schedule, config.seed) == ('stair', 1)
+  assert config.schedule_kw.first == 'low'
+
+
+def test_a_nested_setting_changes_and_its_neighbours_stay():
+  before = siri_jax.load_config(TINY)
+  config = siri_jax.load_config(TINY, schedule_kw={'period': 8})
+  assert config.schedule_kw.period == 8
+  assert config.schedule_kw.high == before.schedule_kw.high
+
+
+def test_all_faults_are_in_one_exception():
+  with pytest.raises(ValueError, match='lerning_rate') as error:
+    siri_jax.load_config(TINY, lerning_rate=1.0, schedule='cosin')
+  assert 'cosin' in str(error.value)
+
+
+def test_a_name_outside_the_api_is_an_attribute_error():
+  with pytest.raises(AttributeError, match='trian'):
+    siri_jax.trian  # noqa: B018
+  assert {'train', 'plot'} <= set(dir(siri_jax))
+
+
+@pytest.mark.slow
+def test_a_run_shows_itself_as_a_table(trained):
+  assert len(trained.metrics['length_mean']) == trained.config['total_steps']
+  assert 'compressed' in trained._repr_html_()
+  assert set(trained.evaluations['set']) == {'held_out'}
+
+
+@pytest.mark.slow
+def test_the_api_and_the_command_train_the_same_bits(trained, tmp_path):
+  words = [
+    f'--config={TINY}',
+    '--config.schedule=stair',
+    f'--config.schedule_kw={trained.config["schedule_kw"]}',
+    f'--config.cache_dir={trained.config["cache_dir"]}',
+    f'--workdir={tmp_path / "run"}',
+  ]
+  assert main.main(['siri_jax', *words]) == exit_status.DONE
+  again = siri_jax.load_run(tmp_path / 'run')
+  for name in ('loss', 'grad_norm', 'length_mean'):
+    assert np.array_equal(again.metrics[name], trained.metrics[name])
+
+
+@pytest.mark.slow
+def test_a_run_can_be_branched_drawn_and_measured(trained, tmp_path):
+  config = siri_jax.branch(
+    trained.path, 2, tmp_path / 'branch', schedule='cosine'
+  )
+  run = siri_jax.train(config, tmp_path / 'branch')
+  assert run.past[0].step == 2
+  assert 'training' in siri_jax.plot([trained.path, run.path])
+  table = siri_jax.evaluate(
+    config, run.path, weights=['start', 'newest'], samples=1
+  )
+  assert list(table['done']) == [0, config.total_steps]

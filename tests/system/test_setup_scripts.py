@@ -1,0 +1,298 @@
+"""The two commands, end to end, on a checkout whose programs are stand-ins.
+
+The checkout lies at a path with spaces. Its siri_jax.main, ruff and pytest
+are small modules that tell how they were called; its requirements are empty,
+so that nothing is downloaded.
+"""
+
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tools import environment
+
+ROOT = pathlib.Path(__file__).parents[2]
+# It tells how it was called, stays for SECS, and ends with the status that
+# its variable names.
+STAND_IN = """
+import os, sys, time
+print('called', sys.argv[1:], os.getcwd(), flush=True)
+time.sleep(float(os.environ.get('SECS', 0)))
+sys.exit(int(os.environ.get('{}', 0)))
+"""
+
+
+def write(path, text):
+  path.parent.mkdir(parents=True, exist_ok=True)
+  path.write_text(text)
+
+
+def make_checkout(folder):
+  """A checkout of the real commands and stand-ins for what they run."""
+  shutil.copytree(ROOT / 'tools', folder / 'tools')
+  write(folder / 'requirements-cpu.txt', '# none\n')
+  write(folder / 'requirements-test.txt', '-r requirements-cpu.txt\n')
+  write(folder / 'siri_jax/main.py', STAND_IN.format('MAIN'))
+  write(folder / 'ruff.py', STAND_IN.format('RUFF'))
+  write(folder / 'pytest.py', STAND_IN.format('PYTEST'))
+  return folder
+
+
+def start(checkout, command, *flags, cwd='/', **env):
+  """A started command, without stdin, its output merged."""
+  return subprocess.Popen(
+    ['bash', str(checkout / 'tools' / command), *flags],
+    cwd=cwd,
+    env=os.environ | {'PYTHON': sys.executable} | env,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  )
+
+
+def call(*args, **kwargs):
+  """A finished command's status and output."""
+  process = start(*args, **kwargs)
+  output, _ = process.communicate(timeout=300)
+  return process.returncode, output
+
+
+@pytest.fixture
+def bare(tmp_path):
+  """A checkout that nothing was run in."""
+  return make_checkout(tmp_path / 'a path with spaces')
+
+
+@pytest.fixture(scope='module')
+def quick(tmp_path_factory):
+  """A checkout in which the quickstart was run once."""
+  checkout = make_checkout(tmp_path_factory.mktemp('x') / 'with spaces')
+  status, output = call(checkout, 'quickstart.sh')
+  assert status == 0, output
+  assert 'Making .venv' in output
+  return checkout
+
+
+@pytest.fixture(scope='module')
+def tested(tmp_path_factory):
+  """A checkout in which the tests were run once."""
+  checkout = make_checkout(tmp_path_factory.mktemp('x') / 'with spaces')
+  status, output = call(checkout, 'test.sh')
+  assert status == 0, output
+  return checkout
+
+
+def program(path, command):
+  """An executable at that path."""
+  write(path, f'#!/bin/sh\n{command}\n')
+  path.chmod(0o755)
+
+
+def failing(folder, *names):
+  """A folder of programs that exist and fail when run, as a shim does."""
+  for name in names:
+    write(
+      folder / name, '#!/bin/sh\necho "shim: $0: no such version"\nexit 127'
+    )
+    (folder / name).chmod(0o755)
+  return f'{folder}:{os.environ["PATH"]}'
+
+
+def test_without_a_python_that_runs_it_says_what_to_install(bare, tmp_path):
+  names = ['python3.12', 'python3.11', 'python3', 'python']
+  path = failing(tmp_path / 'bin', *names)
+  status, output = call(bare, 'quickstart.sh', PATH=path, PYTHON='')
+  assert status == 1
+  for name in names:
+    assert f'  {name}: no such version' in output
+  assert 'apt-get install python3 python3-venv' in output
+  assert 'PYTHON=/path/to/python3.12 bash tools/quickstart.sh' in output
+  assert not (bare / '.venv').exists()
+
+
+def test_a_folder_that_it_did_not_make_is_left_alone(bare):
+  write(bare / '.venv/mine', 'precious')
+  status, output = call(bare, 'quickstart.sh')
+  assert status == 1
+  assert '.venv was not made by this command' in output
+  assert (bare / '.venv/mine').read_text() == 'precious'
+
+
+@pytest.mark.slow
+def test_a_shim_that_fails_is_passed_over(quick, tmp_path):
+  path = failing(tmp_path / 'bin', 'python3.12', 'python3.11')
+  program(tmp_path / 'bin/python3', f'exec "{sys.executable}" "$@"')
+  status, output = call(quick, 'quickstart.sh', PATH=path, PYTHON='')
+  assert status == 0, output
+
+
+@pytest.mark.slow
+def test_the_second_call_reuses_the_environment(quick):
+  stamp = quick / '.venv/made-of.txt'
+  before = stamp.stat().st_mtime_ns
+  status, output = call(quick, 'quickstart.sh')
+  assert status == 0
+  assert '.venv is ready, from an earlier call.' in output
+  assert stamp.stat().st_mtime_ns == before
+
+
+@pytest.mark.slow
+def test_flags_and_exit_status_pass_through_from_any_folder(quick, tmp_path):
+  flags = ['--workdir=a b', '--config.seed=1', '$HOME *']
+  status, output = call(quick, 'quickstart.sh', *flags, cwd=tmp_path, MAIN='7')
+  assert status == 7
+  expected = ['--config=configs/quickstart.py', *flags]
+  assert f'called {expected} {quick}' in output
+
+
+@pytest.mark.slow
+def test_a_named_config_takes_the_place_of_the_quickstarts(quick):
+  flag = '--config=configs/quickstart.py:constant'
+  _, output = call(quick, 'quickstart.sh', flag)
+  assert f'called {[flag]} {quick}' in output
+
+
+@pytest.mark.slow
+def test_signals_reach_the_trainer(quick):
+  process = start(quick, 'quickstart.sh', SECS='60')
+  while not process.stdout.readline().startswith('called'):
+    assert process.poll() is None
+  process.send_signal(signal.SIGTERM)
+  process.communicate(timeout=60)
+  assert process.returncode == -signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_an_unfinished_environment_is_made_anew(bare):
+  write(bare / 'requirements-cpu.txt', './no-such-package\n')
+  status, output = call(bare, 'quickstart.sh')
+  assert status == 1
+  assert 'The next call starts over.' in output
+  assert 'called' not in output
+  write(bare / '.venv/half-installed', '')
+  write(bare / 'requirements-cpu.txt', '# none\n')
+  status, output = call(bare, 'quickstart.sh')
+  assert status == 0, output
+  assert not (bare / '.venv/half-installed').exists()
+
+
+@pytest.mark.slow
+def test_changed_requirements_make_the_environment_anew(tested):
+  assert '.venv-test is ready, from an earlier' in call(tested, 'test.sh')[1]
+  # The tests' set includes the laptop's: a change there counts as well.
+  write(tested / 'requirements-cpu.txt', '# other\n')
+  assert 'Making .venv-test' in call(tested, 'test.sh')[1]
+  assert '.venv-test is ready, from an earlier' in call(tested, 'test.sh')[1]
+
+
+@pytest.mark.slow
+def test_two_calls_at_once_make_one_environment(bare):
+  first = start(bare, 'quickstart.sh')
+  while not (bare / '.venv').exists():
+    time.sleep(0.01)
+  status, output = call(bare, 'quickstart.sh')
+  assert status == 0
+  assert 'Waiting: another call is making the same environment.' in output
+  assert 'from an earlier call' in output
+  output, _ = first.communicate(timeout=300)
+  assert first.returncode == 0, output
+  assert 'Making .venv' in output
+
+
+@pytest.mark.slow
+def test_pytest_arguments_keep_their_quotes(tested):
+  _, output = call(tested, 'test.sh', '-m', 'not slow')
+  assert f"called ['-m', 'not slow'] {tested}" in output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+  ('ruff', 'tests', 'expected'),
+  [('0', '0', 0), ('1', '0', 1), ('0', '5', 5), ('1', '3', 3)],
+)
+def test_failing_lint_does_not_hide_the_tests(tested, ruff, tests, expected):
+  status, output = call(tested, 'test.sh', RUFF=ruff, PYTEST=tests)
+  assert status == expected
+  calls = [line for line in output.splitlines() if line.startswith('called')]
+  shown = [['check', '.'], ['format', '--check', '.'], []]
+  assert calls == [f'called {args} {tested}' for args in shown]
+
+
+def test_the_tests_environment_holds_the_laptops():
+  held = environment.files_of(ROOT / 'requirements-test.txt')
+  names = ['test', 'notebooks', 'cpu']
+  assert held == [ROOT / f'requirements-{name}.txt' for name in names]
+
+
+@pytest.mark.parametrize(
+  'name', sorted(path.name for path in ROOT.glob('requirements*.txt'))
+)
+def test_every_package_is_pinned(name):
+  for line in (ROOT / name).read_text().splitlines():
+    assert line.startswith(('#', '-r ')) or '==' in line.split(';')[0], line
+
+
+def integrated(checkout, environment, **env):
+  """Status and output of .ci/run where vLLM's environment is made like this.
+
+  The plug-in that compiles for GPUs is there, for a jaxlib 9.
+  """
+  shutil.copytree(ROOT / '.ci', checkout / '.ci', dirs_exist_ok=True)
+  (packages,) = (checkout / '.venv-test/lib').glob('python*/site-packages')
+  about = 'Metadata-Version: 2.1\nName: jaxlib\nVersion: 9\n'
+  write(packages / 'jaxlib-9.dist-info/METADATA', about)
+  (checkout / '.venv-test/cuda-plugin-9').mkdir(exist_ok=True)
+  write(checkout / 'tools/vllm_environment.sh', environment)
+  assert os.access(checkout / '.ci/run', os.X_OK)
+  return call(checkout, '../.ci/run', **env)
+
+
+@pytest.mark.slow
+def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
+  ready = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."\npython=.venv-vllm/bin/python'
+  status, output = integrated(tested, ready)
+  assert status == 0, output
+  calls = [line for line in output.splitlines() if "['-n', '0'" in line]
+  assert ['ForH100s' in calls[0], 'test_real_vllm' in calls[1]] == [True] * 2
+  assert 'SKIPPED' not in output
+  assert integrated(tested, ready, PYTEST='3')[0] == 3
+
+
+@pytest.mark.slow
+def test_without_a_server_to_be_had_continuous_integration_ends_saying_so(
+  tested,
+):
+  status, output = integrated(tested, 'echo no such package; false; true')
+  assert status == 0, output
+  assert 'no such package\nSKIPPED: ' in output
+  assert integrated(tested, 'false', PYTEST='3')[0] == 3
+
+
+@pytest.mark.slow
+def test_a_failed_installation_names_its_log_and_shows_its_end(bare):
+  write(bare / 'requirements-cpu.txt', './absent\n')
+  status, output = call(bare, 'quickstart.sh')
+  assert status
+  assert 'pip failed; its log is .venv.log' in output
+  assert 'absent' in output
+  assert 'absent' in (bare / '.venv.log').read_text()
+
+
+def test_what_follows_the_living_line_has_a_line_of_its_own(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setattr('sys.stdout.isatty', lambda: True)
+  fails = "print('Collecting a'); print('ERROR: absent'); raise SystemExit(1)"
+  with open(tmp_path / 'lock', 'w') as lock:
+    log = tmp_path / 'log'
+    command = [sys.executable, '-c', fails]
+    assert environment.run_logged(command, log, lock) == 1
+  assert capsys.readouterr().out == '\r  1 packages fetched\n'
+  assert 'ERROR: absent' in log.read_text()

@@ -1,0 +1,342 @@
+"""The loop and its guards, on a run that takes seconds."""
+
+import dataclasses
+import types as std
+
+import builders
+import numpy as np
+import optax
+import pytest
+
+from siri_jax import trainer, types
+from siri_jax.grading.verdict import Verdict
+from siri_jax.rollout import engines
+from siri_jax.runtime import files
+from tests.helpers import tiny
+from tools import soak
+
+pytestmark = pytest.mark.usefixtures('no_picture')
+
+
+def group(number, *samples, correct=None):
+  verdicts = [Verdict(bool(v), 'x', '') for v in correct or [1] * len(samples)]
+  return types.Group(builders.make_problem(number), list(samples), verdicts)
+
+
+def make_sample(length, **changes):
+  return builders.make_sample(response=range(length), **changes)
+
+
+# What reward functions see.
+
+
+def test_a_batch_lists_all_samples_group_by_group():
+  batch = trainer.make_batch(
+    [
+      group(0, make_sample(3), make_sample(8), correct=[1, 0]),
+      group(1, make_sample(9, finish_reason='length'), correct=[0]),
+    ],
+    cap=8,
+  )
+  np.testing.assert_array_equal(batch.group, [0, 0, 1])
+  np.testing.assert_array_equal(batch.length, [3, 8, 9])
+  np.testing.assert_array_equal(batch.correct, [True, False, False])
+  np.testing.assert_array_equal(batch.answered, [True, True, True])
+  np.testing.assert_array_equal(batch.truncated, [False, False, True])
+  assert batch.cap == 8
+  assert {x.dtype for x in (batch.group, batch.length)} == {np.dtype('int32')}
+
+
+def test_a_sample_beyond_the_cap_counts_as_truncated_however_it_ended():
+  batch = trainer.make_batch([group(0, make_sample(9), make_sample(8))], cap=8)
+  np.testing.assert_array_equal(batch.truncated, [True, False])
+
+
+def test_a_verdict_without_an_answer_is_unanswered():
+  nothing = types.Group(
+    builders.make_problem(), [make_sample(3)], [Verdict(False, '', 'no box')]
+  )
+  assert not trainer.make_batch([nothing], cap=8).answered[0]
+
+
+# Samples that were not asked for.
+
+
+def refused(*samples, n=2, cap=8, version=5):
+  sampling = engines.SamplingParams(n, cap, 1.0, 1.0, 0, (0, 0, 0))
+  with pytest.raises(ValueError, match='cannot be used') as refusal:
+    trainer.check_samples([group(0, *samples)], sampling, version=version)
+  return str(refusal.value)
+
+
+def fresh(index, length=3, version=5):
+  return make_sample(length, index=index, spans=((version, 0, length),))
+
+
+def test_samples_that_were_asked_for_pass():
+  sampling = engines.SamplingParams(2, 8, 1.0, 1.0, 0, (0, 0, 0))
+  whole = [group(0, fresh(0), fresh(1, 8)), group(1, fresh(1), fresh(0))]
+  trainer.check_samples(whole, sampling, version=5)
+
+
+def test_samples_of_stale_weights_are_refused():
+  message = refused(fresh(0), fresh(1, version=4))
+  assert '1 not written by weight version 5' in message
+
+
+def test_a_sample_that_two_versions_wrote_is_refused():
+  mixed = make_sample(4, index=1, spans=((5, 0, 2), (6, 2, 4)))
+  assert '1 not written by' in refused(fresh(0), mixed)
+
+
+@pytest.mark.parametrize('length', [0, 9])
+def test_samples_that_are_too_long_or_empty_are_refused(length):
+  assert '1 longer than 8 tokens or empty' in refused(
+    fresh(0), fresh(1, length)
+  )
+
+
+def test_an_index_twice_and_groups_of_another_size_are_refused():
+  assert '2 in groups that are not of 2' in refused(fresh(0), fresh(0))
+  assert '3 in groups that are not of 2' in refused(
+    fresh(0), fresh(1), fresh(2)
+  )
+
+
+def test_every_kind_of_stranger_is_named_at_once():
+  message = refused(fresh(0, 9), fresh(0, version=1))
+  assert message.count(';') == 2
+
+
+# Updates that are not finite.
+
+
+def diverging(in_row, most=3):
+  """A context and a state after so many skipped updates; what was noted."""
+  noted = []
+  ctx = std.SimpleNamespace(
+    plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
+    folder=std.SimpleNamespace(event=lambda kind, **what: noted.append(what)),
+    screen=std.SimpleNamespace(say=noted.append),
+  )
+  return ctx, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
+
+
+def test_a_finite_update_is_not_noted():
+  ctx, state, noted = diverging(in_row=0)
+  trainer.check_divergence(ctx, state)
+  assert noted == []
+
+
+def test_a_skipped_update_is_noted_and_the_run_goes_on():
+  ctx, state, noted = diverging(in_row=2)
+  trainer.check_divergence(ctx, state)
+  assert noted[0] == {'step': 6, 'in_row': 2}
+  assert noted[1].startswith('step 6: loss or gradient not finite')
+
+
+@pytest.mark.parametrize('in_row', [3, 4])
+def test_too_many_in_a_row_end_the_run(in_row):
+  ctx, state, _ = diverging(in_row)
+  with pytest.raises(trainer.DivergedError, match='max_skipped=3'):
+    trainer.check_divergence(ctx, state)
+
+
+# Whole steps.
+
+
+def records(ctx, name='metrics'):
+  return files.read_records(ctx.folder.path / f'{name}.jsonl')
+
+
+def untimed(found):
+  return [
+    {k: v for k, v in record.items() if not k.endswith(('_secs', 'per_sec'))}
+    for record in found
+  ]
+
+
+@pytest.fixture(scope='module')
+def plain(tmp_path_factory, cache):
+  """The records of the config as it stands, and the digest at the end."""
+  with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
+    ctx, state, _ = parts
+    start = soak.digest(state.params)
+    state = trainer.train(*parts)
+    assert soak.digest(state.params) != start
+    assert int(state.skipped) == 0
+    return records(ctx), soak.digest(state.params)
+
+
+@pytest.mark.slow
+def test_every_step_trains_on_what_its_own_weights_wrote(plain):
+  found, _ = plain
+  assert [r['step'] for r in found] == list(range(6))
+  assert [r['weight_version'] for r in found] == list(range(6))
+  assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
+  for record in found:
+    assert record['length_mean'] <= record['cap']
+    assert record['grad_norm'] > 0
+    assert 0 < record['entropy'] < np.log(22)
+    assert record['tokens'] == 16 * record['length_mean']
+
+
+@pytest.mark.slow
+def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
+  plain, tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache, off_policy_steps=1) as parts:
+    trainer.train(*parts)
+    found = records(parts[0])
+  assert [r['weight_version'] for r in found] == [0, 0, 1, 2, 3, 4]
+  assert [r['cap'] for r in found] == [r['cap'] for r in plain[0]]
+  # The first step is the same; then old weights sample, and ratios tell.
+  same = ('length_mean', 'reward_mean', 'tokens')
+  assert [found[0][name] for name in same] == [
+    plain[0][0][name] for name in same
+  ]
+  assert max(r['ratio_max'] for r in found) > 1 + 1e-3
+
+
+@pytest.mark.slow
+def test_programs_are_compiled_in_the_first_step_and_never_again(plain):
+  counts = [r['compile_count'] for r in plain[0]]
+  assert counts == [counts[0]] * 6
+
+
+@pytest.mark.slow
+def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
+  with tiny.opened(tmp_path, cache) as parts:
+    state = trainer.train(*parts)
+    assert untimed(records(parts[0])) == untimed(plain[0])
+    assert soak.digest(state.params) == plain[1]
+
+
+@pytest.mark.slow
+def test_neither_rows_nor_their_batches_change_the_first_update(
+  plain, tmp_path, cache
+):
+  changes = dict(
+    total_steps=1, micro_batch_rows=2, row_tokens=64, logprob_chunk_tokens=16
+  )
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    trainer.train(*parts)
+    (first,) = records(parts[0])
+  for key in ('loss', 'grad_norm', 'entropy'):
+    np.testing.assert_allclose(first[key], plain[0][0][key], rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
+  tmp_path, cache
+):
+  changes = dict(learning_rate=1e30, total_steps=20)
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, tokens):
+    with pytest.raises(trainer.DivergedError, match='learning_rate'):
+      trainer.train(ctx, state, tokens)
+    assert 2 <= len(records(ctx)) < 20
+
+
+@pytest.mark.slow
+def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
+  def run(name, steps):
+    kw = dict(low=0.2, high=0.28, beta=0.1)
+    changes = dict(loss='grpo_kl', loss_kw=kw, total_steps=steps, minibatches=1)
+    with tiny.opened(tmp_path / name, cache, **changes) as parts:
+      params = trainer.train(*parts).params
+      return records(parts[0]), params
+
+  found, params = run('unbroken', steps=4)
+  assert found[0]['kl'] == pytest.approx(0.0, abs=1e-6)  # It is the start.
+  assert 1e-3 < found[1]['kl'] < found[3]['kl']
+  # Begun again in the middle, it is held to the start still.
+  run('broken', steps=2)
+  _, resumed = run('broken', steps=4)
+  assert soak.digest(resumed) == soak.digest(params)
+
+
+@pytest.mark.slow
+def test_an_entropy_bonus_keeps_the_policy_uncertain(plain, tmp_path, cache):
+  kw = dict(low=0.2, high=0.28, bonus=10.0)
+  with tiny.opened(tmp_path, cache, loss='entropy_bonus', loss_kw=kw) as parts:
+    trainer.train(*parts)
+    found = records(parts[0])
+  assert found[0]['entropy'] == pytest.approx(plain[0][0]['entropy'], abs=0.1)
+  assert found[-1]['entropy'] > plain[0][-1]['entropy'] + 0.1
+
+
+@pytest.mark.slow
+def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
+  changes = dict(epochs=3, total_steps=1)
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    state = trainer.train(*parts)
+    (record,) = records(parts[0])
+  assert record['ratio_max'] > 1.01
+  assert int(state.step) == 1
+  # 2 mini-batches in 3 passes.
+  assert int(optax.tree.get(state.opt_state, 'count')) == 6
+
+
+@pytest.mark.slow
+def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
+  tmp_path, cache
+):
+  with tiny.opened(tmp_path, cache) as (ctx, state, _):
+    ctx.push(state.params, 0)
+    groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
+    samples = [s for g in groups for s in g.samples]
+    advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
+    logprobs, plan, read = ctx.steps.logprobs, ctx.plan, []
+
+    def counted(*args):
+      read.append(args)
+      return logprobs(*args)
+
+    ctx.steps = ctx.steps._replace(logprobs=counted)
+    for minibatches, epochs, reads in [(1, 1, 0), (2, 1, 1), (1, 2, 1)]:
+      read.clear()
+      plan.c.epochs = epochs
+      ctx.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
+      state, _ = trainer.train_on_batch(ctx, state, samples, advantages)
+      assert len(read) == reads
+
+
+@pytest.mark.slow
+def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
+  with tiny.opened(tmp_path, cache, cap_at='reward') as parts:
+    trainer.train(*parts)
+    found = records(parts[0])
+  assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
+  assert found[2]['length_mean'] > 4
+  # The first cap is the highest: there the two are one.
+  assert untimed(found)[0] == untimed(plain[0])[0]
+
+
+@pytest.mark.slow
+def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
+  changes = dict(
+    collect='dynamic', collect_kw=dict(max_rounds=3), total_steps=2
+  )
+  with tiny.opened(tmp_path, cache, **changes) as parts:
+    ctx, _, _ = parts
+    asked = []
+    sample = ctx.engine.sample
+
+    def counted(prompts, *rest):
+      asked.append([p.problem_id for p in prompts])
+      return sample(prompts, *rest)
+
+    ctx.engine.sample = counted
+    trainer.train(*parts)
+    found = records(ctx)
+  # No answer is ever right: all rounds are used, none meets a problem again.
+  rounds = [names for names in asked if len(names) == 4]
+  assert len(rounds) == 6
+  first = [name for names in rounds[:3] for name in names]
+  assert len(set(first)) == 12
+  assert [r['tokens'] for r in found] == [16 * r['length_mean'] for r in found]
+
+
+@pytest.mark.slow
+def test_the_embedded_sampler_and_the_trainer_agree(plain):
+  assert max(r['sampler_gap'] for r in plain[0]) < 1e-4
