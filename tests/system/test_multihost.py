@@ -147,7 +147,7 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
   assert launch.here(eight, cache, *SETTINGS, *EIGHT) == exit_status.DONE
   saved = checkpoint.finished(both / 'checkpoints')
   assert saved[-1] in range(3, STEPS)
-  allowed = '--allow_change=sampler'
+  allowed = '--allow_change=engine'
   assert launch.here(both, cache, *SETTINGS, allowed) == exit_status.DONE
   near = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5)
   refuse_push(tmp_path / 'pushed', saved[-1], parameters(both, saved[-1]))

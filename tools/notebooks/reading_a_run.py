@@ -30,8 +30,10 @@ that instead; it goes on where it was interrupted.
 """
 
 # %%
+from tools import recorded_runs
+
 AGAIN = False
-RUNS = sorted(pathlib.Path('tools/notebooks/section53').glob('schedule=*'))
+RUNS = sorted(recorded_runs.unpack('section53').glob('schedule=*'))
 if AGAIN:
   RUNS = [pathlib.Path('runs/reading')]
   command = [sys.executable, '-m', 'siri_jax.main']

@@ -36,6 +36,7 @@ from siri_jax.config import cost_model, cost_table, plan
 from siri_jax.data import load
 from siri_jax.models import flops
 from siri_jax.models.hf import initial
+from tools import recorded_runs
 from tools.benchmarks import full_size
 
 matplotlib.rcParams['figure.dpi'] = 160
@@ -132,7 +133,7 @@ LENGTHS = {
 }
 SETTINGS = {
   PAPER: dict(
-    samples=paper.prompts * paper.group,
+    samples=paper.prompts_per_step * paper.group_size,
     prompt=85.0,  # Tokens: the median of DeepScaleR's training prompts.
     forward=flops.forward(full_size.SHAPES['1.5b']),
     epochs=paper.epochs,
@@ -288,7 +289,7 @@ of 144 steps on the built-in task: a dot a seed.
 """
 
 # %%
-folders = pathlib.Path('tools/notebooks/section53').glob('schedule=*')
+folders = recorded_runs.unpack('section53').glob('schedule=*')
 arms = seeds.of(runs.read_all(sorted(folders)))
 fig, axes = style.sheet(1, width=style.PAGE, heights=1.9)
 ax = axes[0, 0]

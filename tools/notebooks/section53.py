@@ -49,6 +49,7 @@ from siri_jax.analysis.figures import (
 )
 from siri_jax.experiments import grid
 from siri_jax.experiments.ablate import ablate
+from tools import recorded_runs
 
 matplotlib.rcParams['figure.dpi'] = 160
 
@@ -64,7 +65,7 @@ interrupted.
 
 # %%
 AGAIN = False
-OUT = 'tools/notebooks/section53'
+OUT = recorded_runs.unpack('section53')
 if AGAIN:
   OUT = 'runs/section53'
   ablate(
