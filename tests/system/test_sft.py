@@ -84,7 +84,7 @@ def compiled_once():
     return get
 
   with pytest.MonkeyPatch.context() as patch:
-    for name in ('compile_update', 'reader'):
+    for name in ('compile_update', 'compile_logprobs'):
       patch.setattr(compiled, name, once(getattr(compiled, name)))
     yield
 
