@@ -12,13 +12,17 @@ import jax.numpy as jnp
 from siri_jax import shapes
 
 EXTRA = ('entropy', 'ref_logp', 'sampler_logp')
+# Bounds as in verl (core_algos.py): a ratio of e^20 is clipped in any case, and
+# exp of a larger difference would overflow, of which the gradient is NaN.
+MOST_APART = 20.0  # Nats.
+MOST_K3 = 10.0  # Nats.
 
 
 def clip_higher(logp, old_logp, adv, mask, denom, *, low, high):
   """PPO's clipped surrogate with a higher upper bound, negated.
 
   -sum(mask * min(r A, clip(r, 1 - low, 1 + high) A)) / denom, with
-  r = exp(logp - old_logp) for each token.
+  r = exp(logp - old_logp) for each token, the difference within MOST_APART.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -68,7 +72,8 @@ def dual_clip(logp, old_logp, adv, mask, denom, *, low, high, bound):
 def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
   """`clip_higher` plus beta times the k3 estimate of KL(policy || start).
 
-  k3 = exp(d) - d - 1 with d = ref_logp - logp for each token.
+  k3 = exp(d) - d - 1 with d = ref_logp - logp for each token, d within
+  MOST_APART and k3 at most MOST_K3.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -90,8 +95,8 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
     logp, old_logp, adv, mask, denom, low=low, high=high
   )
   # Masked before exp: a masked infinity would still spoil the gradient.
-  apart = jnp.where(mask > 0, ref_logp - logp, 0.0)
-  kl = jnp.exp(apart) - apart - 1
+  apart = _bounded(jnp.where(mask > 0, ref_logp - logp, 0.0))
+  kl = jnp.minimum(jnp.expm1(apart) - apart, MOST_K3)
   metrics['kl_sum'] = jnp.sum(jnp.where(mask > 0, kl, 0.0))
   return loss + beta * jnp.sum(mask * kl) / denom, metrics
 
@@ -182,7 +187,7 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
   """Ratio and clipped objective of each token, and what the clipping did."""
   shapes.check('... R, ... R, ... R, ... R', logp, old_logp, adv, mask)
   # Masked before exp: a masked infinity would still spoil the gradient.
-  ratio = jnp.exp(jnp.where(mask > 0, logp - old_logp, 0.0))
+  ratio = jnp.exp(_bounded(jnp.where(mask > 0, logp - old_logp, 0.0)))
   clipped = jnp.clip(ratio, 1 - low, 1 + high)
   objective = jnp.minimum(ratio * adv, clipped * adv)
   live = mask > 0
@@ -192,6 +197,12 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
     'ratio_max': jnp.max(ratio, initial=0.0, where=live),
   }
   return ratio, objective, metrics
+
+
+def _bounded(apart):
+  # What is not finite stays so: the update is skipped, and the skip is told.
+  clipped = jnp.clip(apart, -MOST_APART, MOST_APART)
+  return jnp.where(jnp.isfinite(apart), clipped, apart)
 
 
 def _count(tokens):

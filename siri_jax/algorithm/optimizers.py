@@ -30,8 +30,9 @@ def adamw(*, learning_rate, warmup_steps, b1, b2, eps, weight_decay, clip_norm):
   """AdamW on every parameter, after clipping by the global norm.
 
   Args:
-    learning_rate: constant rate, or an optax schedule.
-    warmup_steps: optimiser steps over which a constant rate rises from 0.
+    learning_rate: constant rate; an optax schedule where warmup_steps is 0.
+    warmup_steps: optimiser steps of a linear rise, from rate / warmup_steps to
+      the rate.
     b1: decay of the first moment.
     b2: decay of the second moment.
     eps: added to the root of the second moment.

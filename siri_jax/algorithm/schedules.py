@@ -150,7 +150,9 @@ def piecewise(step, *, caps, starts, phase):
       f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
     }
   )
-  begun = jnp.sum(jnp.asarray(starts, jnp.int32) <= step + phase)
+  # Beyond the last start nothing changes: a large phase must not overflow.
+  shift = min(int(phase), int(starts[-1]))
+  begun = jnp.sum(jnp.asarray(starts, jnp.int32) <= step + shift)
   return jnp.asarray(caps, jnp.int32)[begun - 1]
 
 
@@ -193,7 +195,9 @@ def _cycle(step, values, phase):
   """Reads one cycle of float64 values at a step, floored to whole tokens."""
   # The small addend undoes cos(pi / 2) = 6e-17 and its like.
   table = jnp.asarray(np.floor(values + 1e-6), jnp.int32)
-  return table[(jnp.asarray(step, jnp.int32) + phase) % len(values)]
+  # The phase is reduced first: a large one would overflow an int32.
+  shift = int(phase) % len(values)
+  return table[(jnp.asarray(step, jnp.int32) + shift) % len(values)]
 
 
 def _whole(value, least=1):

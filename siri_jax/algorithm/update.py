@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from siri_jax import shapes
+from siri_jax.algorithm import losses
 from siri_jax.models import logprobs, qwen2, sharding
 
 # When parameters are made whole: a layer at a time and micro-batch by
@@ -36,6 +37,7 @@ class UpdateConfig:
     param_sharding: one of PARAM_SHARDING.
     temperature: of the sampling that the log-probabilities belong to.
     chunk: tokens of a device whose logits exist at one time.
+    off_policy: whether old log-probabilities are the engine's own.
   """
 
   shape: qwen2.ModelConfig
@@ -48,6 +50,7 @@ class UpdateConfig:
   param_sharding: str
   temperature: float
   chunk: int
+  off_policy: bool = False
 
 
 def gathered_params(params, recipe):
@@ -228,7 +231,10 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
     given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
-    return loss, {**metrics, **_totals(part, entropy, old), 'loss': loss}
+    # An engine's log-probabilities say nothing of how far it is from them.
+    at_rollout = jax.lax.stop_gradient(logp) if recipe.off_policy else old
+    totals = _totals(part, entropy, at_rollout)
+    return loss, {**metrics, **totals, 'loss': loss}
 
   def micro(i, carry):
     part = _micro_batch(rows, i)
@@ -252,7 +258,8 @@ def _micro_batch(rows, i):
 def _totals(part, entropy, old):
   """Sums over a micro-batch's response tokens: what there is to know of them.
 
-  `old` are the trainer's log-probabilities at rollout.
+  `old` are the trainer's log-probabilities at rollout; one step off policy,
+  those of this pass.
   """
   live = part.mask > 0
   sums = {'entropy_sum': _sum(entropy, live), 'tokens_sum': _sum(1.0, live)}
@@ -272,11 +279,12 @@ def _agreement(part, old, live):
   told = live & ~jnp.isnan(part.extra['sampler_logp'])
   apart = jnp.where(told, old - part.extra['sampler_logp'], 0.0)
   gap = jnp.abs(apart)
+  bounded = jnp.clip(apart, -losses.MOST_APART, losses.MOST_APART)
   found = {
     'sampler_told_sum': _sum(1.0, told),
     'sampler_gap_sum': _sum(gap, told),
     'sampler_gap_max': jnp.max(gap),
-    'sampler_kl_sum': _sum(jnp.expm1(apart) - apart, told),
+    'sampler_kl_sum': _sum(jnp.expm1(bounded) - bounded, told),
     'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
   }
   for first, last in itertools.pairwise((*BUCKETS, 2**30)):

@@ -132,7 +132,7 @@ def get_config():
   # The optimiser: AdamW [open]: VeRL.
   c.learning_rate = 1e-6  # Constant; paper, 5.1.
   c.optimizer_kw = config_dict.create(
-    warmup_steps=0,  # Optimiser steps of a linear rise from 0.
+    warmup_steps=0,  # Optimiser steps of a linear rise to the rate.
     b1=0.9,  # Decay of the first moment.
     b2=0.999,  # Decay of the second moment.
     eps=1e-8,  # Added to the root of the second moment.

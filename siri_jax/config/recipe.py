@@ -85,4 +85,5 @@ def _recipe(plan, shape, remat):
     param_sharding=c.param_sharding,
     temperature=c.temperature,
     chunk=c.logprob_chunk_tokens,
+    off_policy=bool(c.off_policy_steps),
   )

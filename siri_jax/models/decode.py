@@ -155,7 +155,8 @@ def sample_tokens(logits, uniform, temperature, top_p, top_k):
     top_k: int32 [], 0 keeps all.
   Returns:
     int32 [S] tokens; float32 [S], their log-probabilities in the distribution
-    that was drawn from (temperature 0: in the plain one), nats.
+    that was drawn from, after top_k and top_p (temperature 0: at a
+    temperature of 1), nats.
   Raises:
     ValueError: shapes differ.
   """
@@ -175,13 +176,21 @@ def sample_tokens(logits, uniform, temperature, top_p, top_k):
 
 
 def _filter(z, top_p, top_k):
-  """Drops what lies outside the top_k tokens and the top_p probability."""
-  order = jnp.sort(z, axis=-1, descending=True)
-  before = jnp.cumsum(jax.nn.softmax(order), axis=-1) - jax.nn.softmax(order)
-  kept = jnp.sum(before < top_p, axis=-1)
-  kept = jnp.where(top_k > 0, jnp.minimum(kept, top_k), kept)
-  least = jnp.take_along_axis(order, jnp.maximum(kept, 1)[:, None] - 1, axis=-1)
-  return jnp.where(z < least, -jnp.inf, z)
+  """Keeps the top_k tokens, then the fewest of them that reach top_p.
+
+  As vLLM does: top_p is a share of what top_k has left, ties at top_k are all
+  kept, and of ties at top_p as many as it takes.
+  """
+  vocab = z.shape[-1]
+  order = jnp.argsort(z, axis=-1, descending=True)
+  ranked = jnp.take_along_axis(z, order, axis=-1)
+  last = jnp.where(top_k > 0, jnp.minimum(top_k, vocab), vocab) - 1
+  least = jax.lax.dynamic_slice_in_dim(ranked, last, 1, axis=-1)
+  ranked = jnp.where(ranked < least, -jnp.inf, ranked)
+  share = jax.nn.softmax(ranked)
+  kept = jnp.cumsum(share, axis=-1) - share < top_p
+  ranked = jnp.where(kept.at[:, 0].set(True), ranked, -jnp.inf)
+  return jnp.put_along_axis(z, order, ranked, axis=-1, inplace=False)
 
 
 def _blank(params, shape, rows, columns):

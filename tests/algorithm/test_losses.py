@@ -197,3 +197,38 @@ def test_truncated_importance_refuses_a_cap_that_cuts_all():
       high=0.28,
       cap=0.0,
     )
+
+
+@pytest.mark.parametrize(('name', 'adv'), [('higher', 1.0), ('dual', -1.0)])
+def test_a_log_ratio_beyond_float32s_exp_leaves_the_gradient_finite(name, adv):
+  loss = {'higher': higher, 'dual': dual}[name]
+  one = np.ones(2, np.float32)
+  logp, old = np.float32([-3, -2]), np.float32([-100, -2])
+  (value, _), slope = compiled(loss)(logp, old, adv * one, one, 2.0)
+  # The first token is clipped: 1.28 A, or 3 A at dual_clip's bound.
+  first = {'higher': 1.28, 'dual': 3.0}[name] * adv
+  assert value == pytest.approx(-(first + adv) / 2, abs=1e-5)
+  assert slope.tolist() == pytest.approx([0.0, -adv / 2], abs=1e-6)
+
+
+# d = reference - policy -> k3 = e^d - d - 1 in exact arithmetic.
+@pytest.mark.parametrize(
+  ('apart', 'k3'),
+  [(1e-3, 5.0016671e-7), (1e-2, 5.0167084e-5), (-0.5, 0.1065307)],
+)
+def test_k3_keeps_its_value_near_0(apart, k3):
+  zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+  metrics = compiled(with_kl)(
+    zero, zero, zero, one, 1.0, ref_logp=np.float32([apart])
+  )[0][1]
+  assert metrics['kl_sum'] == pytest.approx(k3, rel=1e-3)
+
+
+def test_k3_of_a_reference_far_above_is_bounded():
+  zero, one = np.zeros(1, np.float32), np.ones(1, np.float32)
+  (value, metrics), slope = compiled(with_kl)(
+    zero, zero, zero, one, 1.0, ref_logp=np.float32([100])
+  )
+  assert metrics['kl_sum'] == losses.MOST_K3
+  assert value == pytest.approx(0.1 * losses.MOST_K3)
+  assert np.isfinite(slope).all()

@@ -220,3 +220,18 @@ def test_all_faults_come_at_once():
     )
   for name in 'high=-1', 'period=1', 'phase=-1', 'low_share=2', "first='up'":
     assert name in str(error.value)
+
+
+@pytest.mark.parametrize('phase', [2**31 - 1, 2**40 + 3, 640.0])
+def test_a_large_phase_is_the_same_as_its_remainder(phase):
+  settings = {**CYCLE, 'phase': phase}
+  near = {**CYCLE, 'phase': int(phase) % 640}
+  steps = range(0, 640, 7)
+  assert caps(schedules.cosine, steps, **settings) == caps(
+    schedules.cosine, steps, **near
+  )
+
+
+def test_a_phase_beyond_the_last_piece_stays_in_it():
+  settings = {**PIECES, 'phase': 2**31 - 1}
+  assert caps(schedules.piecewise, [0, 1, 10**6], **settings) == [16384] * 3

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 
 import builders
 import jax
@@ -382,19 +381,3 @@ def test_the_denominator_is_one_number():
       np.bool_(True),
       np.bool_(True),
     )
-
-
-def test_agreement_with_the_sampler_is_over_what_it_has_told_of():
-  off = [0.0, 1.0, None, None, -0.5, None]  # Nats, sample by sample.
-  samples = [
-    dataclasses.replace(s, sampler_logp=None if o is None else x[m] - o)
-    for s, x, m, o in zip(SAMPLES, *plain_logp(before()[0]), off, strict=True)
-  ]
-  rows, count = pack(samples=samples, extra=('sampler_logp',))
-  run = compiled(update.entropy, RECIPE)
-  found = jax.device_get(run(before()[0], rows, count))
-  kl = 2 * (math.e - 2) + 3 * (math.exp(-0.5) - 0.5)
-  told = {'told_sum': 10, 'gap_sum': 3.5, 'gap_max': 1.0, 'kl_sum': kl}
-  told |= {'far_sum': 2, 'told_from_0_sum': 10, 'told_from_1024_sum': 0}
-  for name, value in told.items():
-    assert found[f'sampler_{name}'] == pytest.approx(value, rel=1e-4), name

@@ -74,6 +74,23 @@ def test_top_k_keeps_that_many_tokens(top_k, kept):
   np.testing.assert_allclose(found, expected / expected.sum(), atol=2e-3)
 
 
+def test_top_p_is_a_share_of_what_top_k_has_left():
+  # As in vLLM. Of all, 0.2 + 0.15 + ... ; of the three, the first two suffice.
+  logits = np.float32([2, 1, 0.5, 0, -1, -3, 1.7, -0.2])
+  three = np.exp(logits) * np.isin(range(8), [0, 6, 1])
+  assert np.sort(three / three.sum())[-2:].sum() > 0.8
+  assert (shares(np.exp(logits), top_p=0.8, top_k=3) > 0).sum() == 2
+
+
+@pytest.mark.parametrize(('top_p', 'kept'), [(0.25, 1), (0.5, 2), (0.51, 3)])
+def test_of_tied_tokens_top_p_keeps_as_many_as_it_takes(top_p, kept):
+  assert (shares([0.25] * 4, top_p=top_p) > 0).sum() == kept
+
+
+def test_top_p_never_drops_the_most_likely_token():
+  assert shares(P, top_p=1e-9).tolist() == [1, 0, 0, 0]
+
+
 def test_the_narrower_of_top_p_and_top_k_holds():
   assert shares(P, top_p=0.81, top_k=1).tolist() == [1, 0, 0, 0]
   assert shares(P, top_p=0.4, top_k=3).tolist() == [1, 0, 0, 0]
