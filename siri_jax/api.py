@@ -201,7 +201,7 @@ def branch(run, step, out, **settings):
 
 
 def load_run(workdir):
-  """Reads a run's folder, finished or going on; see analysis.runs.Run.
+  """Reads a run's folder, finished or not; see analysis.runs.Run.
 
   Raises:
     ValueError: it is not the folder of a run, or a file of it is damaged.

@@ -1,4 +1,4 @@
-"""Opens a run: policy, engine, and the state to go on from."""
+"""Opens a run: policy, engine, and the state to resume from."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
 
 @contextlib.contextmanager
 def open_run(plan, task, folder, screen, team):
-  """A run ready to go on, closed at the end in reverse order.
+  """A run that is ready to train; all of it is closed at the end.
 
   Args:
     plan: plan.Plan.
@@ -274,7 +274,7 @@ def restore(checkpoints, like, prints, folder, screen):
   folder.rewind('metrics', done - 1)
   folder.rewind('eval', done)
   folder.event('resumed', step=done)
-  screen.say(f'going on after {done} updates from {folder.path}')
+  screen.say(f'resuming after {done} updates from {folder.path}')
   return state, facts['tokens']
 
 

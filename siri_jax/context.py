@@ -84,7 +84,7 @@ class TrainContext(Context):
     }
 
   def write_step(self, record):
-    """A step's record: into the folder first, then to who looks on."""
+    """Writes a step's record: to the folder, then to writers and terminal."""
     record = {
       **record,
       'phase': self.plan.phases[record['step']],
@@ -120,7 +120,7 @@ class TrainContext(Context):
     return bool(every and step % every == 0) or step + 1 in self.plan.turns
 
   def save(self, state, tokens):
-    """A checkpoint of everything that the run needs to go on."""
+    """Saves a checkpoint of all that the run needs to resume."""
     self.team.broadcast('save', tokens=tokens)
     facts = {
       'tokens': tokens,

@@ -32,7 +32,7 @@ GATE_FROM = 10_000_000  # The first trace of the gate's; none is learned from.
 
 
 class UnfitError(ValueError):
-  """A warm start that did not pass its gate; says what it lacked."""
+  """An SFT policy that did not pass its gate; says what it lacked."""
 
 
 def parameters(c, task, shape, fresh, screen, signals):
@@ -60,7 +60,7 @@ def parameters(c, task, shape, fresh, screen, signals):
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      screen.working('waiting for the warm start of another run')
+      screen.working('waiting for the SFT of another run')
       fcntl.flock(lock, fcntl.LOCK_EX)
     saves = checkpoint.CheckpointManager(folder, keep=1)
     try:
@@ -88,7 +88,7 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
     state, metrics = learn(state, rows, one, denom, no, yes)
     if done % SHOWN_EVERY == 0:
       note = f'loss {float(metrics["loss"]):.3f}'
-      screen.working('warm start', done, kw.steps * kw.rounds, note)
+      screen.working('SFT', done, kw.steps * kw.rounds, note)
     round_over = done % kw.steps == 0
     passed = round_over and _passes(c, task, logprobs, state, screen)
     if round_over or done % SAVED_EVERY == 0:
@@ -96,7 +96,7 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
     if passed:
       return state
   raise UnfitError(
-    f'the warm start did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
+    f'SFT did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
     f'{kw.steps} steps: raise one of them in sft_kw, or take another seed'
   )
 
@@ -111,10 +111,10 @@ def _batches(c, task, done):
 
 
 def _passes(c, task, logprobs, state, screen):
-  """Whether the gate lets the policy through; tells what it measured."""
+  """Whether the policy passes the gate; prints what was measured."""
   seen = _gate(c, task, logprobs, state.params)
   told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
-  screen.say(f'warm start after {int(state.step)} steps: {told}')
+  screen.say(f'SFT after {int(state.step)} steps: {told}')
   return all(seen[name] >= least for name, least in c.sft_kw.gate.items())
 
 

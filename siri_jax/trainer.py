@@ -90,7 +90,7 @@ def train(ctx, state, tokens):
 
 
 def follow(ctx, state):
-  """What the loop is in the processes that are told what to do.
+  """The loop of every process but process 0.
 
   Args:
     ctx: context.TrainContext of one that is not the first.
@@ -280,7 +280,7 @@ def evaluate_and_save(ctx, state, tokens):
   """Held-out sets, checkpoint and picture, where the plan has one now."""
   done = int(state.step)
   if done in ctx.plan.evals:
-    ctx.folder.rewind('eval', done - 1)  # One that was broken off.
+    ctx.folder.rewind('eval', done - 1)  # Of an interrupted evaluation.
     for name, record, rows in graded.evaluate_held_out(ctx, done):
       ctx.folder.append('eval', {**record, 'tokens': tokens})
       ctx.folder.write_evaluation(done, name, rows)

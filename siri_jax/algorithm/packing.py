@@ -101,7 +101,7 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     fit: PackingConfig.
     capacity: most samples there could be; 0: as many as there are.
     extra: names of the rows' extra arrays; filled with zeros, but for
-      'sampler_logp', which is nan where the sampler has not told.
+      'sampler_logp', which is nan where the engine gave none.
   Returns:
     types.PackedBatch of numpy [U, M, R], and how many of the U micro-batches
     are in use.

@@ -214,7 +214,7 @@ def _settings(runs, names):
 
 
 def _number(value):
-  """nan for what the record could not tell."""
+  """nan for what the record does not have."""
   return math.nan if value is None else value
 
 

@@ -20,7 +20,7 @@ def get_config():
   c.stall_secs = 1800.0  # Without progress, until the watchdog ends the run.
   c.hosts_kw = config_dict.create(
     count=1,  # Processes, one a host; 1: no others.
-    coordinator='',  # HOST:PORT of the first one; '': Slurm or Open MPI tells.
+    coordinator='',  # HOST:PORT of the first one; '': from Slurm or Open MPI.
     index=-1,  # Of this process, where no cluster tells it: 0 is the first.
   )
   c.stop_secs = 100.0  # From TERM to the end at most; some clouds give 120.

@@ -107,7 +107,7 @@ def make(c):
 
 
 def faults(c):
-  """What is wrong with a config as far as no device is needed to tell."""
+  """Every error of a config that can be found without a device."""
   wrong = schema.faults(c)
   if settings.NAMES.holds(c.get('writers')):
     wrong += writers.faults(c.writers)

@@ -56,7 +56,7 @@ def estimates(plan, shape):
 
 
 def misfit(plan, shape):
-  """What to tell where an update is not expected to fit a device, else ''."""
+  """A warning where an update is not expected to fit a device, else ''."""
   remat, limit = plan.c.remat or chosen(plan, shape), plan.c.device_gb
   parts = estimates(plan, shape)[remat]
   if memory.fits(parts, limit):

@@ -207,7 +207,7 @@ def _hosts(*, hosts_kw, mesh_kw):
   if bool(hosts_kw.coordinator) != (index >= 0):
     return (
       f'hosts_kw.coordinator={hosts_kw.coordinator!r} and hosts_kw.index='
-      f"{index} go together: give both, or '' and -1 where a cluster tells"
+      f"{index} go together: give both, or '' and -1 on a cluster"
     )
   if index >= count or (index >= 0 and count == 1):
     return f'hosts_kw.index={index} is none of hosts_kw.count={count} processes'

@@ -173,7 +173,7 @@ def _render(tokenizer, instruction, text):
 
 
 def _probe(folder, tokenizer, instruction):
-  """The prompt of an empty problem: what stands around every other."""
+  """The prompt of an empty problem: the text around every problem."""
   try:
     return _render(tokenizer, instruction, '')
   except jinja2.TemplateError as error:

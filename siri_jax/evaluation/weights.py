@@ -72,7 +72,7 @@ def find(c, word, workdir):
 
 
 def identity(weights):
-  """Plain values that tell weights from others."""
+  """Plain values that identify the weights."""
   if weights.url:
     model = vllm.model_of(weights.url)
     return {'served': model['id'], 'root': model.get('root') or ''}

@@ -51,7 +51,7 @@ def last_box(text):
 
 
 def bare(answer):
-  r"""A bare answer: out of its \boxed{}, if it stands in one."""
+  r"""A bare answer: out of its \boxed{}, if it is in one."""
   boxed = last_box(answer)
   return answer.strip() if boxed is None else boxed
 

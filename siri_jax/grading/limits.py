@@ -60,7 +60,7 @@ def _depth(answer):
 
 
 def _number(text):
-  """The largest number in a text, infinite where a power stands in it."""
+  """The largest number in a text, infinite where it has a power."""
   if '^' in text:
     return float('inf')
   return max(map(int, re.findall(r'\d+', text)), default=0)

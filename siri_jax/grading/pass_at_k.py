@@ -1,4 +1,4 @@
-"""What n samples of each problem tell: pass@k, maj@k, caps, and the errors."""
+"""Estimates from n samples a problem: pass@k, maj@k, caps, their errors."""
 
 import math
 

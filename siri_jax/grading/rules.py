@@ -62,7 +62,7 @@ def math_verify(gold, response, *, kind, verify_kw):
 
 
 def either(gold, response, *, kind, verify_kw):
-  """Right where `deepscaler` or `math_verify` is; tells who stood alone."""
+  """Right where `deepscaler` or `math_verify` is; records disagreements."""
   ours = deepscaler(gold, response, kind=kind, verify_kw=verify_kw)
   theirs = math_verify(gold, response, kind=kind, verify_kw=verify_kw)
   if ours.correct == theirs.correct:

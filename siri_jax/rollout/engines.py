@@ -18,7 +18,7 @@ TRAINING, MEASURING, CONTINUING = range(3)  # What samples are for, in seeds.
 
 @dataclasses.dataclass(frozen=True)
 class SamplingParams:
-  """How to sample: everything a server needs to be told.
+  """How to sample: all that a request needs.
 
   Attributes:
     n: samples of each prompt, G.

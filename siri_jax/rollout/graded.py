@@ -161,7 +161,7 @@ def summary(problems):
 
 
 def powers(samples):
-  """The k of pass@k and maj@k that are told: 2, 4, ... up to the samples."""
+  """The reported k of pass@k and maj@k: 2, 4, ... up to the samples."""
   return [2**i for i in range(1, samples.bit_length())]
 
 

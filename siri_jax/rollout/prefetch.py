@@ -25,7 +25,7 @@ class RolloutPrefetcher:
     self._begun = {step: self._pool.submit(self._collect, step, cap, watch)}
 
   def get(self, step, cap, watch):
-    """What a step has sampled; collects it now if it was not begun."""
+    """The samples of a step; collects them now if it was not started."""
     if step not in self._begun:
       return self._collect(step, cap, watch)
     return self._begun.pop(step).result()

@@ -129,7 +129,7 @@ class ServerPool:
 
   @contextlib.contextmanager
   def watched(self, own):
-    """Within it, exchanges `own` are broken off where nothing moves."""
+    """Within it, requests `own` are cancelled where nothing moves."""
     over = threading.Event()
     for host in self.hosts:
       host.moved = time.monotonic()

@@ -292,7 +292,7 @@ class Vllm:
 
 
 def model_of(url):
-  """The server's first model, as it tells of it: {"id", "root", ...}.
+  """The server's first model, as it reports it: {"id", "root", ...}.
 
   Raises:
     http_client.ServerError: it tells of none, or cannot be reached.
@@ -328,7 +328,7 @@ def _plain(line, body):
 
 
 def _logp(choice):
-  """float32 log-probabilities of the sampled tokens, None if not told."""
+  """float32 log-probabilities of the sampled tokens, None if absent."""
   told = choice.get('logprobs')
   if not told:
     return None

@@ -1,7 +1,7 @@
 """Hands parameters to servers: files that they check, then four requests.
 
 The files of a push are written under a folder that servers read too; a server
-is told no more than a push's name and the sha256 of its manifest.
+gets only a push's name and the sha256 of its manifest.
 """
 
 import contextlib

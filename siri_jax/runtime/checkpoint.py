@@ -1,4 +1,4 @@
-"""Everything a run needs to go on, through Orbax, with a manifest of its own.
+"""Checkpoints: all that a run needs to resume, by Orbax, with a manifest.
 
 Orbax cannot tell a flipped bit in every layout, so each checkpoint has a
 manifest of sha256 beside it, written last: one without is not complete. All
@@ -180,7 +180,7 @@ class CheckpointManager:
     return step in self._always or (self._every and step % self._every == 0)
 
   def _refuse_full_disk(self, state):
-    """Raises OSError where a state has no room; Orbax would tell at length."""
+    """Raises OSError where a state has no room; Orbax's own error is long."""
     need = sum(x.nbytes for x in jax.tree.leaves(state))
     free = shutil.disk_usage(self._folder).free
     if free < need:

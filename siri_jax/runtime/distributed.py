@@ -41,7 +41,7 @@ class RunEndedError(Exception):
 
 
 class SingleProcess:
-  """A run of one process: nobody to tell."""
+  """A run of one process: broadcasts go nowhere."""
 
   first = True
 
@@ -52,7 +52,7 @@ class SingleProcess:
     pass
 
   def broadcast(self, word, **given):
-    """Has the others do what a word stands for, with these arrays."""
+    """Sends a message and its arrays to all other processes."""
 
   def broadcast_value(self, decide):
     """The number or text that `decide` returns in the first process."""
@@ -148,14 +148,14 @@ class Leader(SingleProcess):
     return status
 
   def _forget(self):
-    """Deletes what was told up to the last lesson, which needed all."""
+    """Deletes the messages up to the last batch, which all have received."""
     for number in range(self._kept, self._heard):
       self._store.key_value_delete(_key(number))
     self._kept = self._heard
 
 
 class Follower(SingleProcess):
-  """A process that does what it is told."""
+  """A process that follows process 0."""
 
   first = False
 
@@ -246,7 +246,7 @@ def join(kw):
 def _patience(kw):
   """Ends this process where the others do not come; JAX would abort it."""
   come = threading.Event()
-  where = kw.coordinator or 'the address that the cluster tells'
+  where = kw.coordinator or 'the address that the cluster gives'
 
   def wait():
     if come.wait(NOTICE_SECS):

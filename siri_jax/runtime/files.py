@@ -59,7 +59,7 @@ def rewind(path, step):
 
 
 def cut_torn_end(path):
-  """Cuts what a kill left of a last line, so that the next one stands alone."""
+  """Cuts a half-written last line, which a killed process left."""
   whole = sum(len(line) for line, _ in _whole_lines(path))
   if whole < path.stat().st_size:
     os.truncate(path, whole)

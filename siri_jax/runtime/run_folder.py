@@ -132,7 +132,7 @@ class RunFolder:
     self._lock.close()
 
   def refuse_settings(self, written, how):
-    """Refuses to go on from other settings, unless free or allowed to change.
+    """Refuses to resume with other settings, unless they may change.
 
     Args:
       written: dict of settings, as they were.
@@ -156,7 +156,7 @@ class RunFolder:
     return changes
 
   def refuse_change(self, written, now):
-    """Refuses to go on from what has other fingerprints, unless allowed to.
+    """Refuses to resume with other fingerprints, unless allowed to.
 
     Args:
       written: dict of them by name, of the checkpoint.
@@ -265,14 +265,14 @@ def _take_lock(folder):
 
 
 def _may_change(name, old, new, names):
-  """Whether a run may go on with another value of this setting."""
+  """Whether a run may resume with another value of this setting."""
   if name == 'total_steps' and ABSENT not in (old, new) and new > old:
     return True
   return any(name == n or name.startswith(f'{n}.') for n in names)
 
 
 def _run_info(folder):
-  """RUN.json as it stands, or what a new run's begins with.
+  """RUN.json as written, or the first fields of a new run's.
 
   The id names pushed weights too, so it has no other letters than they may.
   """

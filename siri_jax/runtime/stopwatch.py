@@ -85,7 +85,7 @@ class Signals:
       self.stop()
 
   def stop(self):
-    """Raises StopRequested: for work that has saved itself and cannot go on."""
+    """Raises StopRequested: for work that has saved and cannot continue."""
     raise StopRequested(self.asked)
 
   def relay(self):

@@ -79,7 +79,7 @@ class Terminal:
     """Shows what goes on now and how far it is; call it as often as you like.
 
     Args:
-      word: the work: 'warm start', 'sampling', 'evaluation', ...
+      word: the work: 'SFT', 'sampling', 'evaluation', ...
       done: how much of it is done.
       total: how much there is, 0 where that is not known.
       note: a few words more, such as a loss.

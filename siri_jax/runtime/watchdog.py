@@ -12,7 +12,7 @@ REPORT_SECS = 30.0  # The disk may be what hangs.
 
 
 class Watchdog:
-  """A thread that looks whether the screen still hears of work.
+  """A thread that checks whether the terminal still reports progress.
 
   It counts its own looks and reads no clock: a process that was stopped, or
   a machine that slept, is not taken for one that hangs.
@@ -59,10 +59,10 @@ class Watchdog:
     records = files.read_records(self._folder.path / 'metrics.jsonl')
     steps = len(records)
     path = self._folder.path / 'stalls' / f'{steps:06d}.txt'
-    doing = self._screen.doing() or 'nothing that it has told of'
+    doing = self._screen.doing() or 'nothing that it has reported'
     self._screen.say(
       f'no progress for {self._secs:g} s (it was doing: {doing}); ending. '
-      f'{path} tells more; the same command goes on'
+      f'{path} has the stacks; the same command resumes the run'
     )
     path.parent.mkdir(exist_ok=True)
     with open(path, 'a') as file:

@@ -98,7 +98,7 @@ def test_the_same_command_goes_on_and_never_runs_a_finished_one_twice(
 ):
   subprocess.run(command(out, cache), cwd=launch.ROOT, check=True)
   before = said(out)
-  assert 'going on after' in before[COSINE]
+  assert 'resuming after' in before[COSINE]
   assert [runs.steps_done(out / n) for n in (COSINE, CONSTANT)] == [STEPS] * 2
   again = subprocess.run(
     command(out, cache), cwd=launch.ROOT, check=True, capture_output=True
@@ -144,7 +144,7 @@ def test_a_job_whose_time_is_over_saves_and_is_queued_again(out, cache):
 
 def test_submitit_finishes_the_same_grid_and_gives_the_same_table(out, cache):
   frame = of_three(out, cache, executor='local', hours=0.5)
-  assert 'going on after' in said(out)[STAIR]
+  assert 'resuming after' in said(out)[STAIR]
   assert frame['arm'].tolist() == ['cosine', 'constant', 'stair']
   assert frame['runs'].tolist() == [1, 1, 1]
   assert 'why' not in frame

@@ -1,4 +1,4 @@
-"""The warm start: gated, cached, and the same bits however it is broken off."""
+"""SFT: gated, cached, and the same bits however it is interrupted."""
 
 import jax
 import numpy as np
@@ -71,7 +71,7 @@ def warmed(c, signals=None):
 
 @pytest.fixture(scope='module')
 def compiled_once():
-  """One compilation for all warm starts here: they differ in data alone."""
+  """One compilation for all SFT here: they differ in data alone."""
 
   def once(make):
     made = []
@@ -91,7 +91,7 @@ def compiled_once():
 
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory, compiled_once):
-  """A whole warm start: its config, its parameters, what was said."""
+  """A whole SFT: its config, its parameters, what was said."""
   c = config(tmp_path_factory.mktemp('cache'))
   return c, *warmed(c)
 
@@ -104,7 +104,7 @@ def assert_same_bits(one, other):
 def test_the_gate_is_asked_after_a_round_and_tells_what_it_measured(unbroken):
   _, _, said = unbroken
   assert len(said) == 1
-  assert said[0].startswith('warm start after 12 steps: copied 0.')
+  assert said[0].startswith('SFT after 12 steps: copied 0.')
   assert 'looked_up 0.' in said[0]
 
 

@@ -27,7 +27,7 @@ def pattern(word):
 
 
 def count(text, words):
-  """How often each word stands in a text.
+  """How often each word occurs in a text.
 
   Args:
     text: str.

@@ -9,8 +9,8 @@ import re
 
 CONFLICTS = {
   'drop': 'a problem with several answers goes',
-  'first': 'the first answer stands',
-  'majority': 'the most frequent answer stands; in a tie the problem goes',
+  'first': 'the first answer is kept',
+  'majority': 'the most frequent answer is kept; a tie drops the problem',
 }
 
 
@@ -23,7 +23,7 @@ def grouped(rows):
 
 
 def chosen(group, conflicts):
-  """The row that stands for a problem, or None.
+  """The row that is kept for a problem, or None.
 
   Args:
     group: the rows of one problem.

@@ -1,4 +1,4 @@
-"""Lets nobody in without the key: ASGI middleware of a vLLM server."""
+"""Requires the key of every request: ASGI middleware of a vLLM server."""
 
 import hmac
 import os

@@ -25,7 +25,7 @@ THREADS = 8  # Arrays looked at at a time.
 
 
 class PushError(ValueError):
-  """A push that is not taken; the weights from before go on serving."""
+  """A push that is refused; the weights before it keep serving."""
 
 
 class Wanted(NamedTuple):

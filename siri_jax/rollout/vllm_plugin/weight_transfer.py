@@ -55,7 +55,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     """Nothing to do."""
 
   def start_weight_update(self):
-    """Forgets what an update that was broken off has left."""
+    """Drops what an interrupted update left."""
     self._checked = None
 
   def update_weights(self, update_info):
