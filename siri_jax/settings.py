@@ -57,7 +57,8 @@ def finite(value):
 TEXT = Rule(lambda v: isinstance(v, str), 'text')
 NAME = Rule(lambda v: isinstance(v, str) and v, "a function's name")
 FOLDER = Rule(
-  lambda v: isinstance(v, str) and v and v.isprintable(), 'a folder'
+  lambda v: isinstance(v, str) and v and v.isprintable() and '\\' not in v,
+  'a folder (without a backslash)',
 )
 BINDINGS = Rule(lambda v: hasattr(v, 'items'), 'settings by name')
 NAMES = Rule(

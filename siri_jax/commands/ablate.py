@@ -39,7 +39,7 @@ def main(argv):
   if (asked.past is None) != (asked.step is None):
     parser.error('--past=RUN and --step=STEP go together')
   try:
-    axes = dict(map(grid.axis, asked.axis))
+    axes = grid.axes(asked.axis)
     frame = ablate.ablate(
       asked.config,
       {**(grid.read(asked.grid) if asked.grid else {}), **axes},

@@ -102,6 +102,18 @@ def axis(text):
     return name, [_read(word) for word in values.split(',')]
 
 
+def axes(texts):
+  """Axes by name; one that is given twice has the values of both.
+
+  Raises:
+    ValueError: as `axis` does.
+  """
+  found = {}
+  for name, values in map(axis, texts):
+    found.setdefault(name, []).extend(values)
+  return found
+
+
 def overrides(words):
   """Settings by dotted name, from words like '--config.group_size=16'.
 

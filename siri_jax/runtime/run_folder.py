@@ -102,6 +102,8 @@ class RunFolder:
     written = {**flatten(config), 'the command line': sys.orig_argv}
     if wrong := credentials.faults(written):
       raise RunFolderError('\n'.join(wrong))
+    if '\\' in str(path):  # Orbax's store would read it as a slash.
+      raise RunFolderError(f'{path!s}: a folder with a backslash in its name')
     self.path = pathlib.Path(path)
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)
@@ -109,9 +111,7 @@ class RunFolder:
       self._config, self._allow_change = config, allow_change
       self._free = (*free, *(allow_change or ()))
       settings = self.path / 'config.json'
-      written = (
-        json.loads(settings.read_text()) if settings.exists() else config
-      )
+      written = _object_of(settings) if settings.exists() else config
       self._changed = self.refuse_settings(written, 'was started with')
       for records in self.path.glob('*.jsonl'):
         files.cut_torn_end(records)
@@ -271,6 +271,17 @@ def _may_change(name, old, new, names):
   return any(name == n or name.startswith(f'{n}.') for n in names)
 
 
+def _object_of(path):
+  """The JSON object of a file that a run wrote; raises RunFolderError."""
+  try:
+    found = json.loads(path.read_text())
+  except ValueError as error:  # Not UTF-8, no JSON, or a number too long.
+    raise RunFolderError(f'{path} is damaged: {error}') from error
+  if not isinstance(found, dict):
+    raise RunFolderError(f'{path} is damaged: it is no JSON object')
+  return found
+
+
 def _run_info(folder):
   """RUN.json as written, or the first fields of a new run's.
 
@@ -279,7 +290,7 @@ def _run_info(folder):
   path = folder / 'RUN.json'
   name = re.sub('[^A-Za-z0-9_]+', '-', folder.resolve().name).strip('-')
   new = {'id': f'{name or "run"}-{secrets.token_hex(4)}'}
-  return new | (json.loads(path.read_text()) if path.exists() else {})
+  return new | (_object_of(path) if path.exists() else {})
 
 
 def _about(config, source, overrides):

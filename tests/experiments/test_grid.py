@@ -141,3 +141,8 @@ def test_words_that_are_no_settings_are_all_named():
     grid.overrides(words)
   assert '--confg.seed=1' in str(error.value)
   assert grid.overrides(words[:1]) == {'group_size': 16}
+
+
+def test_an_axis_that_is_given_twice_has_the_values_of_both():
+  found = grid.axes(['seed=0', 'schedule=cosine', 'seed=1,2'])
+  assert found == {'seed': [0, 1, 2], 'schedule': ['cosine']}

@@ -302,3 +302,26 @@ def test_a_runs_id_may_name_a_push_whatever_its_folder_is_called(
   found = json.loads((tmp_path / name / 'RUN.json').read_text())['id']
   assert found.startswith(begins)
   assert weight_reader.NAME.fullmatch(f'{found}-000640')
+
+
+@pytest.mark.parametrize('name', ['RUN.json', 'config.json'])
+@pytest.mark.parametrize(
+  'content', [b'{"id": ', b'[1]', b'\xff\xfe', b'{"n": 1%s}' % (b'0' * 5000)]
+)
+def test_a_damaged_file_is_named(tmp_path, name, content):
+  opening = dict(source='configs/a.py', overrides={})
+  run_folder.RunFolder(tmp_path, {'seed': 0}, **opening).close()
+  (tmp_path / name).write_bytes(content)
+  with pytest.raises(run_folder.RunFolderError, match=f'{name} is damaged'):
+    run_folder.RunFolder(tmp_path, {'seed': 0}, **opening)
+
+
+def test_a_folder_with_a_backslash_is_refused_before_it_is_made(tmp_path):
+  with pytest.raises(run_folder.RunFolderError, match='backslash'):
+    run_folder.RunFolder(
+      tmp_path / r'a$\frac{1$b',
+      {'seed': 0},
+      source='configs/a.py',
+      overrides={},
+    )
+  assert list(tmp_path.iterdir()) == []
