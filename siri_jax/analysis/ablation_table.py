@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tabulate
 
-from siri_jax.analysis import run_table
+from siri_jax.analysis import dataframes, run_table
 from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import terminal
 
@@ -133,26 +133,6 @@ def text(frame, style='simple'):
   return '\n'.join([grid, *told])
 
 
-def by_problem(run, step, set_name):
-  """What a run came to on each problem of an evaluation.
-
-  Args:
-    run: runs.Run.
-    step: updates done.
-    set_name: held-out set.
-  Returns:
-    dict of Series by problem id, sorted: accuracy in %, length in tokens, both
-    means over a problem's samples.
-  Raises:
-    ValueError: the samples of that evaluation cannot be read; names the file.
-  """
-  path = run.path / f'eval/{step:06d}/{set_name}.jsonl.gz'
-  rows = pd.DataFrame(run_folders.read_rows(path))
-  rows['accuracy'] = 100.0 * rows['correct'].astype(float)
-  means = rows.groupby('problem_id')[['accuracy', 'length']].mean()
-  return {name: means[name] for name in means}
-
-
 def _point(folder, at, set_name):
   """What one run came to: numbers, and arrays by problem; None if nothing."""
   try:
@@ -172,7 +152,7 @@ def _point(folder, at, set_name):
     'length': record['length'],
     'tokens': record['tokens'],
     'efficiency': record['efficiency'],
-    'by_problem': by_problem(run, step, name),
+    'by_problem': dataframes.by_problem(run, step, name),
   }
 
 

@@ -68,6 +68,26 @@ def samples(read, kind='eval', steps=None):
   return _stacked(read, own)
 
 
+def by_problem(run, step, set_name):
+  """What a run came to on each problem of an evaluation.
+
+  Args:
+    run: runs.Run.
+    step: updates done.
+    set_name: held-out set.
+  Returns:
+    dict of Series by problem id, sorted: accuracy in %, length in tokens, both
+    means over a problem's samples.
+  Raises:
+    ValueError: the samples of that evaluation cannot be read; names the file.
+  """
+  path = run.path / f'eval/{step:06d}/{set_name}.jsonl.gz'
+  rows = pd.DataFrame(runs.read_rows(path))
+  rows['accuracy'] = 100.0 * rows['correct'].astype(float)
+  means = rows.groupby('problem_id')[['accuracy', 'length']].mean()
+  return {name: means[name] for name in means}
+
+
 def _whole(value):
   """A value; a text without half characters, which pandas cannot hold."""
   if isinstance(value, str):

@@ -13,9 +13,9 @@ POINTS = ('start', 'compressed', 'expanded', 'end')  # Not those by cadence.
 NOTES = """\
 Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
-run's start. ± is one standard error over problems, differences take the two
-evaluations as independent, and ~ marks those within two standard errors. One
-run of each tells nothing of the spread between seeds."""
+run's start. ± is one standard error over problems. Differences are paired by
+problem where the samples of both evaluations are there, and ~ marks those
+within two standard errors. One run of each has no spread between seeds."""
 
 
 def efficiency(accuracy, length, first_accuracy, first_length):
@@ -66,7 +66,9 @@ def mean_over_sets(by_set):
   means = {}
   for step, record in by_set[0].items():
     if all(step in records for records in by_set):
-      means[step] = {**record, **_mean([r[step] for r in by_set])}
+      own = [records[step] for records in by_set]
+      sources = [s for r in own for s in r.get('sources', ())]
+      means[step] = {**record, **_mean(own), 'sources': sources}
   return means
 
 
@@ -85,7 +87,7 @@ def text(folders, style='simple'):
     return f'{folders[0]} holds no evaluation yet.'
   names = labels(runs)
   sets = {
-    name: [evaluations(run, name) for run in runs] for name in runs[0].sets
+    name: [_with_source(run, name) for run in runs] for name in runs[0].sets
   }
   if len(sets) > 1:
     by_run = zip(*sets.values(), strict=True)
@@ -120,6 +122,14 @@ def beside(folder):
       if same and run.evals and path.parent != folder:
         siblings.append(path.parent)
   return siblings
+
+
+def _with_source(run, name):
+  """A set's `evaluations`, each with where its samples are."""
+  return {
+    step: {**record, 'sources': [(run, step, name)]}
+    for step, record in evaluations(run, name).items()
+  }
 
 
 def _mean(records):
@@ -179,12 +189,42 @@ def _differences(names, by_run, style):
   return _format(rows, headers, style) if rows else ''
 
 
+def paired_errors(ones, others):
+  """Standard errors of the difference of two evaluations of the same problems.
+
+  The errors of the mean over problems of the difference on each, and of the
+  mean over sets where there are several.
+
+  Args:
+    ones: list of (run, updates done, set), one for each set.
+    others: the same of the other evaluation.
+  Returns:
+    {'accuracy': points of per cent, 'length': tokens}; None where samples are
+    not there or the problems are not the same.
+  """
+  from siri_jax.analysis import dataframes  # A dry run must not load pandas.
+
+  squares = {'accuracy': 0.0, 'length': 0.0}
+  for pair in zip(ones, others, strict=True):
+    try:
+      own, other = (dataframes.by_problem(*source) for source in pair)
+    except (OSError, ValueError, KeyError):
+      return None
+    for name in squares:
+      if not own[name].index.equals(other[name].index):
+        return None
+      squares[name] += (own[name] - other[name]).sem() ** 2
+  return {name: math.sqrt(s) / len(ones) for name, s in squares.items()}
+
+
 def _against(one, other):
   """How two evaluations differ, marked where their noise may be the reason."""
+  paired = paired_errors(one['sources'], other['sources'])
   for name, scale in (('accuracy', 100), ('length', 1)):
     difference = scale * (one[name] - other[name])
     errors = [_number(record[f'{name}_se']) for record in (one, other)]
-    error = scale * math.hypot(*errors)
+    # Without samples the two are taken as independent, which is larger.
+    error = paired[name] if paired else scale * math.hypot(*errors)
     mark = '~ ' if abs(difference) <= 2 * error else ''
     yield mark + _with_error(difference, error, '+')
 

@@ -38,7 +38,7 @@ import pandas as pd
 import tabulate
 from IPython.display import Markdown
 
-from siri_jax.analysis import ablation_table, runs
+from siri_jax.analysis import ablation_table, dataframes, runs
 from siri_jax.analysis.figures import (
   accuracy_by_cap,
   curves,
@@ -199,10 +199,7 @@ pareto.draw(of('constant', BASELINE, 'cosine 48'))
 def change(arm, name, early, late):
   """Paired change of an arm's measure between two points, with its interval."""
   ends = [
-    [
-      ablation_table.by_problem(run, step, run.sets[0])[name]
-      for run in read[arm]
-    ]
+    [dataframes.by_problem(run, step, run.sets[0])[name] for run in read[arm]]
     for step in (early, late)
   ]
   drawn = ablation_table.paired_bootstrap(*ends, draws=ablation_table.DRAWS)
