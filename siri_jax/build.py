@@ -13,7 +13,7 @@ from siri_jax.data import shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
 from siri_jax.models.hf import initial
-from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, distributed, run_folder, writers
 from siri_jax.runtime.stopwatch import Signals
 from siri_jax.runtime.watchdog import Watchdog
@@ -215,7 +215,7 @@ def check_attention(recipe):
 def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
   """The config's engine; see engines.EngineInputs."""
   return plan.find['engine'](
-    samplers.EngineInputs(
+    engines.EngineInputs(
       export=programs.export,
       start=programs.start,
       advance=programs.advance,

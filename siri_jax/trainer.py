@@ -8,8 +8,7 @@ import numpy as np
 from siri_jax import types
 from siri_jax.algorithm import metrics, packing, update
 from siri_jax.data import shuffling
-from siri_jax.rollout import engines as samplers
-from siri_jax.rollout import graded
+from siri_jax.rollout import engines, graded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files
 from siri_jax.runtime.stopwatch import StopRequested, Stopwatch
@@ -124,13 +123,13 @@ def collect(ctx, step, cap, watch):
   """
   c, version = ctx.plan.c, ctx.version
   at_sampler = c.cap_at == 'sampler'
-  sampling = samplers.SamplingParams(
+  sampling = engines.SamplingParams(
     n=c.group_size,
     cap=cap if at_sampler else int(ctx.plan.caps.max()),
     temperature=c.temperature,
     top_p=c.top_p,
     top_k=c.top_k,
-    seeds=(c.seed, samplers.TRAINING, step),
+    seeds=(c.seed, engines.SeedPurpose.TRAINING, step),
   )
 
   def gather(number):

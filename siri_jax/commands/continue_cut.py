@@ -26,8 +26,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.evaluation import weights
 from siri_jax.grading import pass_at_k
-from siri_jax.rollout import engines as samplers
-from siri_jax.rollout import graded
+from siri_jax.rollout import engines, graded
 from siri_jax.runtime import (
   checkpoint,
   files,
@@ -169,7 +168,7 @@ def samples_of(folder, step):
 
 def chosen(c, step, rows, share):
   """So many of a step's samples, drawn by the run's seed."""
-  draw = np.random.default_rng([c.seed, samplers.CONTINUING, step])
+  draw = np.random.default_rng([c.seed, engines.SeedPurpose.CONTINUING, step])
   return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
 
 
@@ -189,13 +188,13 @@ def go_on(ctx, plan, found, step, rows):
     key = f'{step:06d}/{row["problem_id"]}/{row["index"]}'
     begun[key] = np.asarray(row['response_ids'], np.int32)
     problems.append(types.Problem(key, row['problem'], row['answer'], ''))
-  sampling = samplers.SamplingParams(
+  sampling = engines.SamplingParams(
     n=1,
     cap=highest,
     temperature=c.temperature,
     top_p=c.top_p,
     top_k=c.top_k,
-    seeds=(c.seed, samplers.CONTINUING, step),
+    seeds=(c.seed, engines.SeedPurpose.CONTINUING, step),
   )
   with weights.engine(
     found,

@@ -6,6 +6,7 @@ tagged with the version of the weights that wrote it.
 """
 
 import dataclasses
+import enum
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
@@ -13,7 +14,13 @@ import jax
 
 from siri_jax import types
 
-TRAINING, MEASURING, CONTINUING = range(3)  # What samples are for, in seeds.
+
+class SeedPurpose(enum.IntEnum):
+  """What samples are for: a part of their seeds, so that no draw is shared."""
+
+  TRAINING = 0
+  MEASURING = 1
+  CONTINUING = 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +33,7 @@ class SamplingParams:
     temperature: 0 takes the most likely token.
     top_p: share of the probability kept; 1.0 keeps all.
     top_k: most tokens kept; 0 keeps all.
-    seeds: whole numbers of 0 or more, (run's seed, what it is for, step);
+    seeds: whole numbers of 0 or more, (run's seed, SeedPurpose, step);
       with the problem and the index they decide a sample.
   """
 

@@ -6,19 +6,19 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.grading import normalize, pass_at_k
-from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import engines
 from siri_jax.runtime.stopwatch import Stopwatch
 
 
 def sampling(c, samples, done):
   """How held-out problems are sampled after `done` updates."""
-  return samplers.SamplingParams(
+  return engines.SamplingParams(
     n=samples,
     cap=c.eval_kw.cap,
     temperature=c.eval_kw.temperature,
     top_p=c.eval_kw.top_p,
     top_k=0,
-    seeds=(c.seed, samplers.MEASURING, done),
+    seeds=(c.seed, engines.SeedPurpose.MEASURING, done),
   )
 
 

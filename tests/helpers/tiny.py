@@ -9,8 +9,7 @@ from ml_collections import config_dict
 from siri_jax import build
 from siri_jax.config import base, plan
 from siri_jax.data import load
-from siri_jax.rollout import engines as samplers
-from siri_jax.rollout import weight_sync
+from siri_jax.rollout import engines, weight_sync
 from siri_jax.runtime import distributed, terminal, xla_flags
 
 
@@ -27,7 +26,7 @@ def brevity(batch):
 
 def publishing(engine, *, max_concurrent, decode_steps):
   """A sampler that samples by itself, and writes each push for servers too."""
-  own = samplers.embedded(
+  own = engines.embedded(
     engine, max_concurrent=max_concurrent, decode_steps=decode_steps
   )
   publisher = weight_sync.WeightPublisher(

@@ -10,7 +10,7 @@ import pytest
 from siri_jax import compiled as steps
 from siri_jax import types
 from siri_jax.algorithm import packing, schedules
-from siri_jax.rollout import engines as samplers
+from siri_jax.rollout import engines
 
 SHAPE = builders.tiny_shape(layers=1)
 EOS, COLUMNS, REQUESTS, PROMPT = 0, 12, 24, 6
@@ -37,7 +37,7 @@ def programs(slots=4, stretch=4, temperature=1.0):
 
 def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
   compiled = programs(slots, stretch)
-  engine = samplers.EngineInputs(
+  engine = engines.EngineInputs(
     export=compiled.export,
     start=compiled.start,
     advance=compiled.advance,
@@ -48,7 +48,7 @@ def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
       ('publish', 'task', 'server', 'logprob_share', 'run', 'say')
     ),
   )
-  built = samplers.embedded(engine, max_concurrent=slots, decode_steps=stretch)
+  built = engines.embedded(engine, max_concurrent=slots, decode_steps=stretch)
   built.push(builders.lively(SHAPE), version)
   return built
 
@@ -66,7 +66,7 @@ def make_prompts(numbers=range(6)):
 
 def sampling(**changes):
   given = dict(n=4, cap=COLUMNS, temperature=1.0, top_p=1.0, top_k=0)
-  return samplers.SamplingParams(**{**given, 'seeds': (0, 0, 7), **changes})
+  return engines.SamplingParams(**{**given, 'seeds': (0, 0, 7), **changes})
 
 
 def unheard(done, total):

@@ -152,7 +152,7 @@ def test_every_set_is_measured_by_its_own_settings(ctx):
     temperature=0.6,
     top_p=0.9,
     top_k=0,
-    seeds=(0, engines.MEASURING, 4),
+    seeds=(0, engines.SeedPurpose.MEASURING, 4),
   )
   record = found['first']
   assert (record['step'], record['kind']) == (4, 'compressed')
