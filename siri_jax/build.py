@@ -7,7 +7,7 @@ import pathlib
 import jax
 
 from siri_jax import compiled, sft
-from siri_jax.config import recipe as blueprint
+from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
 from siri_jax.data import shuffling
 from siri_jax.grading import pool
@@ -123,7 +123,7 @@ def _made(stack, bench, plan, path, team, resume):
     plan=plan,
     steps=programs,
     checkpoints=checkpoints,
-    fit=blueprint.fit_of(plan, shape),
+    fit=recipes.fit_of(plan, shape),
     place=functools.partial(sharding.put, shardings=layout.rows),
     team=team,
     fingerprints=prints,
@@ -135,9 +135,9 @@ def _made(stack, bench, plan, path, team, resume):
 
 def _recipe(plan, shape, screen):
   """The update, one that can run here; warns where it may not fit."""
-  recipe = blueprint.recipe_of(plan, shape)
+  recipe = recipes.recipe_of(plan, shape)
   check_attention(recipe)
-  if warning := blueprint.misfit(plan, shape):
+  if warning := recipes.misfit(plan, shape):
     screen.say(warning)
   return recipe
 
@@ -164,7 +164,7 @@ def compile_programs(plan, task, recipe, *, longest):
   Returns:
     (blank types.TrainState, sharding.Layout, compiled.Programs).
   """
-  c, blank = plan.c, blueprint.blank(recipe)
+  c, blank = plan.c, recipes.blank(recipe)
   layout = sharding.layout(
     sharding.make_mesh(jax.devices(), **c.mesh_kw), blank
   )

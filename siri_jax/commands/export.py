@@ -19,7 +19,7 @@ import jax
 import tqdm
 from ml_collections import ConfigDict
 
-from siri_jax.models.hf import export as hf_out
+from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import initial
 from siri_jax.runtime import checkpoint
 
@@ -72,12 +72,12 @@ def export(run, step, to):
   frame = frame_of(c, shape)
   folder = pathlib.Path(to) if to else run / 'export' / f'{step:06d}'
   with tqdm.tqdm(total=len(frame.dtypes), unit='tensor', disable=None) as bar:
-    hf_out.write_folder(
+    hf_export.write_folder(
       folder,
       params,
       frame,
       about(run, c, step),
-      shard_bytes=hf_out.SHARD_BYTES,
+      shard_bytes=hf_export.SHARD_BYTES,
       tell=bar.update,
     )
   return folder
@@ -86,9 +86,9 @@ def export(run, step, to):
 def frame_of(c, shape):
   """What goes round the numbers: the base model's, or our own."""
   if c.policy == 'pretrained':
-    return hf_out.frame_of(c.model_path, shape)
+    return hf_export.frame_of(c.model_path, shape)
   tokenizer = c.task_kw.tokenizer if 'tokenizer' in c.task_kw else ''
-  return hf_out.frame_without_base(shape, tokenizer)
+  return hf_export.frame_without_base(shape, tokenizer)
 
 
 def about(run, c, step):

@@ -10,7 +10,7 @@ from typing import Any
 
 from siri_jax import build
 from siri_jax.config import plan as plans
-from siri_jax.config import recipe as blueprint
+from siri_jax.config import recipe as recipes
 from siri_jax.models.hf import initial
 from siri_jax.rollout import vllm
 from siri_jax.runtime import checkpoint
@@ -105,7 +105,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     return
   plan = plans.make(weights.c)
   shape = initial.shape_of(weights.c, task.vocab)
-  recipe = blueprint.recipe_of(plan, shape)
+  recipe = recipes.recipe_of(plan, shape)
   blank, layout, programs = build.compile_programs(
     plan, task, recipe, longest=longest
   )

@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from siri_jax.config import memory, plan
-from siri_jax.config import recipe as blueprint
+from siri_jax.config import recipe as recipes
 from siri_jax.models import attention, qwen2, sharding
 from tests.helpers import tiny
 from tools.benchmarks import gpu_compiler
@@ -24,7 +24,7 @@ def estimate(shape=None, mesh=(1, 1, 1), rows=1, **changes):
   shape = shape or builders.tiny_shape(vocab=20)
   recipe = builders.tiny_recipe(shape, **changes)
   axes = dict(zip(sharding.MESH_AXES, mesh, strict=True))
-  state = blueprint.blank(recipe)
+  state = recipes.blank(recipe)
   layout = sharding.layout(sharding.abstract_mesh(**axes), state)
   devices = axes['data'] * axes['fsdp']
   fit = builders.fit(16, rows * devices, devices=devices)
@@ -36,9 +36,7 @@ def test_a_device_holds_its_share_of_the_state():
   params = sum(
     size.size
     for size in jax.tree.leaves(
-      blueprint.blank(
-        builders.tiny_recipe(builders.tiny_shape(vocab=20))
-      ).params
+      recipes.blank(builders.tiny_recipe(builders.tiny_shape(vocab=20))).params
     )
   )
   assert whole['parameters'] == 4 * params
@@ -89,14 +87,14 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
     c = tiny.get_config()
     c.update(changes)
     made = plan.make(c)
-    return blueprint.recipe_of(made, shape).remat, made
+    return recipes.recipe_of(made, shape).remat, made
 
   # 'nothing' would fit as well, but has to be asked for.
   remat, made = taken(remat='')
   assert remat == 'products'
   needs = {
     name: memory.total(parts) / 1e9 / (1 - memory.SPARE)
-    for name, parts in blueprint.estimates(made, shape).items()
+    for name, parts in recipes.estimates(made, shape).items()
   }
   *names, last = qwen2.REMAT
   for name in names:
@@ -111,7 +109,7 @@ def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
     said = ctx.screen._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'device_gb=0.0001' in said
-  assert not blueprint.misfit(plan.make(tiny.get_config()), SHAPE)
+  assert not recipes.misfit(plan.make(tiny.get_config()), SHAPE)
 
 
 def told(*words):

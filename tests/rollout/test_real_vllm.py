@@ -19,7 +19,7 @@ from siri_jax.analysis import runs
 from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.commands import export
 from siri_jax.config import plan
-from siri_jax.config import recipe as blueprint
+from siri_jax.config import recipe as recipes
 from siri_jax.data import chat, load
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines as sampler
@@ -49,7 +49,7 @@ def engines(served, cache):
   task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
-  recipe = blueprint.recipe_of(made, shape)
+  recipe = recipes.recipe_of(made, shape)
   _, layout, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )

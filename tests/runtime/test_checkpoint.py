@@ -25,7 +25,7 @@ TX = optimizers.adamw(
 )
 
 
-def blueprint(**shape):
+def recipes(**shape):
   """A state's shapes and types."""
   sizes = qwen2.param_shapes(builders.tiny_shape(vocab=20, **shape))
   params = jax.tree.map(
@@ -41,7 +41,7 @@ def state_at(step, **shape):
   rng = np.random.default_rng(step)
   state = jax.tree.map(
     lambda x: jnp.asarray(rng.normal(size=x.shape) * 9, x.dtype),
-    blueprint(**shape),
+    recipes(**shape),
   )
   return state.replace(step=jnp.int32(step))
 
@@ -312,7 +312,7 @@ def test_another_dtype_is_refused_and_never_cast(run, states):
 )
 def test_another_model_is_refused_by_its_arrays(run, shape, named):
   with pytest.raises(ValueError, match='another model') as refusal:
-    run.restore(like(blueprint(**shape)))
+    run.restore(like(recipes(**shape)))
   assert named in str(refusal.value)
   assert run.steps() == [1, 2]
 
@@ -321,4 +321,4 @@ def test_a_model_with_an_array_more_is_refused(tmp_path):
   run = Opened(tmp_path / 'checkpoints')
   run.save(state_at(1, tied=True))
   with pytest.raises(ValueError, match=r'params/head None where'):
-    run.restore(like(blueprint()))
+    run.restore(like(recipes()))

@@ -31,7 +31,7 @@ import tabulate
 from siri_jax import compiled
 from siri_jax.algorithm import packing
 from siri_jax.config import base, memory
-from siri_jax.config import recipe as blueprint
+from siri_jax.config import recipe as recipes
 from siri_jax.models import attention, flops, logprobs, qwen2, sharding
 from siri_jax.runtime import xla_flags
 from tools.benchmarks import full_size, gpu_compiler
@@ -141,7 +141,7 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
     devices=devices,
     cost=flops.forward(shape),
   )
-  state = blueprint.blank(recipe)
+  state = recipes.blank(recipe)
   there = contextlib.nullcontext()
   if compiler == 'gpu':
     there = gpu_compiler.with_cudnn()

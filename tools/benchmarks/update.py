@@ -150,7 +150,7 @@ def prepared(flags):
 
   from siri_jax.algorithm import packing
   from siri_jax.config import base, plan
-  from siri_jax.config import recipe as blueprint
+  from siri_jax.config import recipe as recipes
   from siri_jax.models import attention, flops, sharding
   from tools.benchmarks import full_size
 
@@ -177,7 +177,7 @@ def prepared(flags):
     param_sharding=flags.param_sharding,
   )
   mesh = sharding.make_mesh(devices, data=1, fsdp=len(devices), tensor=1)
-  layout = sharding.layout(mesh, blueprint.blank(recipe))
+  layout = sharding.layout(mesh, recipes.blank(recipe))
   if not flags.remat:
     recipe = roomiest(recipe, layout, fit, len(samples), device_gb(devices[0]))
   settings = {
@@ -196,9 +196,9 @@ def prepared(flags):
 def roomiest(recipe, layout, fit, micro_batches, room):
   """The recipe that works out least again and fits so many GB of a device."""
   from siri_jax.config import memory
-  from siri_jax.config import recipe as blueprint
+  from siri_jax.config import recipe as recipes
 
-  state = blueprint.blank(recipe)
+  state = recipes.blank(recipe)
   needs = memory.estimates(recipe, layout, state, fit, micro_batches)
   return dataclasses.replace(recipe, remat=memory.best(needs, room))
 
