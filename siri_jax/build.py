@@ -7,6 +7,7 @@ import pathlib
 import jax
 
 from siri_jax import compiled, sft
+from siri_jax.config import memory
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
 from siri_jax.data import shuffling
@@ -135,9 +136,10 @@ def _made(stack, bench, plan, path, team, resume):
 
 def _recipe(plan, shape, screen):
   """The update, one that can run here; warns where it may not fit."""
-  recipe = recipes.recipe_of(plan, shape)
+  remat = memory.choose_remat(plan, shape)
+  recipe = recipes.recipe_of(plan, shape, remat)
   check_attention(recipe)
-  if warning := recipes.misfit(plan, shape):
+  if warning := memory.misfit(plan, shape, remat):
     screen.say(warning)
   return recipe
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tabulate
 
-from siri_jax.config import cost_table, memory, recipe
+from siri_jax.config import cost_table, memory
 from siri_jax.runtime import run_folder
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
@@ -69,8 +69,8 @@ def needed(plan, shape):
     plan: plan.Plan.
     shape: the policy's qwen2.ModelConfig.
   """
-  c, found = plan.c, recipe.estimates(plan, shape)
-  taken = c.remat or recipe.chosen(plan, shape)
+  c, found = plan.c, memory.of_plan(plan, shape)
+  taken = memory.choose_remat(plan, shape)
   always = {
     name: size
     for name, size in found[taken].items()

@@ -10,7 +10,8 @@ import math
 import jax
 import jax.numpy as jnp
 
-from siri_jax.models import attention, logprobs, qwen2
+from siri_jax.config import recipe as recipes
+from siri_jax.models import attention, logprobs, qwen2, sharding
 
 WORDS = 4  # Bytes of a float32 or int32.
 # Activations of a block that live at one time backwards, beside those kept.
@@ -60,10 +61,10 @@ def estimate(recipe, layout, state, fit, micro_batches):
 
 def estimates(recipe, layout, state, fit, micro_batches):
   """`estimate` under each policy of qwen2.REMAT, by its name."""
-  recipes = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
+  by_remat = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
   return {
     remat: estimate(recipe, layout, state, fit, micro_batches)
-    for remat, recipe in recipes.items()
+    for remat, recipe in by_remat.items()
   }
 
 
@@ -91,6 +92,38 @@ def best(found, device_gb):
   """
   fast = [r for r in found if r != 'nothing' and fits(found[r], device_gb)]
   return fast[-1] if fast else next(iter(found))
+
+
+def of_plan(plan, shape):
+  """Key of qwen2.REMAT -> `estimate` of the plan's update.
+
+  Raises:
+    ValueError: an array of the policy does not divide over the mesh.
+  """
+  recipe = recipes.recipe_of(plan, shape, 'full')
+  fit, state = recipes.fit_of(plan, shape), recipes.blank(recipe)
+  layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
+  # All of a step's rows are on the devices: to learn from, or only to read.
+  micro_batches = -(-2 * plan.samples // fit.micro_batch_rows)
+  return estimates(recipe, layout, state, fit, micro_batches)
+
+
+def choose_remat(plan, shape):
+  """The plan's remat policy; where it names none, the `best` that fits."""
+  return plan.c.remat or best(of_plan(plan, shape), plan.c.device_gb)
+
+
+def misfit(plan, shape, remat):
+  """A warning where an update is not expected to fit a device, else ''."""
+  parts, limit = of_plan(plan, shape)[remat], plan.c.device_gb
+  if fits(parts, limit):
+    return ''
+  return (
+    f'WARNING: an update is estimated to need {total(parts) / 1e9:.3g} '
+    f'GB of a device, with remat={remat!r}; device_gb={limit:g} less a tenth '
+    'is what there is. --dry_run shows what takes it. More devices in '
+    'mesh_kw.fsdp take a share each'
+  )
 
 
 def _bytes(tree, shardings):

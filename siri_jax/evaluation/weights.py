@@ -9,6 +9,7 @@ import urllib.parse
 from typing import Any
 
 from siri_jax import build
+from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.models.hf import initial
@@ -105,7 +106,8 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     return
   plan = plans.make(weights.c)
   shape = initial.shape_of(weights.c, task.vocab)
-  recipe = recipes.recipe_of(plan, shape)
+  remat = memory.choose_remat(plan, shape)
+  recipe = recipes.recipe_of(plan, shape, remat)
   blank, layout, programs = build.compile_programs(
     plan, task, recipe, longest=longest
   )

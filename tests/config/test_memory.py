@@ -87,14 +87,14 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
     c = tiny.get_config()
     c.update(changes)
     made = plan.make(c)
-    return recipes.recipe_of(made, shape).remat, made
+    return memory.choose_remat(made, shape), made
 
   # 'nothing' would fit as well, but has to be asked for.
   remat, made = taken(remat='')
   assert remat == 'products'
   needs = {
     name: memory.total(parts) / 1e9 / (1 - memory.SPARE)
-    for name, parts in recipes.estimates(made, shape).items()
+    for name, parts in memory.of_plan(made, shape).items()
   }
   *names, last = qwen2.REMAT
   for name in names:
@@ -109,7 +109,7 @@ def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
     said = ctx.screen._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'device_gb=0.0001' in said
-  assert not recipes.misfit(plan.make(tiny.get_config()), SHAPE)
+  assert not memory.misfit(plan.make(tiny.get_config()), SHAPE, 'full')
 
 
 def told(*words):

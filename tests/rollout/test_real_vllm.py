@@ -22,8 +22,7 @@ from siri_jax.config import plan
 from siri_jax.config import recipe as recipes
 from siri_jax.data import chat, load
 from siri_jax.models.hf import initial
-from siri_jax.rollout import engines as sampler
-from siri_jax.rollout import http_client
+from siri_jax.rollout import engines, http_client
 from siri_jax.runtime import exit_status, xla_flags
 from tests.helpers import tiny
 
@@ -38,7 +37,7 @@ def served(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def engines(served, cache):
+def both_engines(served, cache):
   """The server and the embedded engine, as engines on the same parameters."""
   c = tiny.get_config()
   c.model_kw.head_dim, c.model_kw.dim, c.cache_dir = 32, 64, str(cache)
@@ -49,7 +48,7 @@ def engines(served, cache):
   task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
-  recipe = recipes.recipe_of(made, shape)
+  recipe = recipes.recipe_of(made, shape, 'nothing')
   _, layout, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )
@@ -80,13 +79,13 @@ def greedy(engine, task, count=8):
     types.Prompt(p.id, np.asarray(task.encode(p), np.int32))
     for p in task.train[:count]
   ]
-  asked = sampler.SamplingParams(1, 8, 0.0, 1.0, 0, (0, 0, 0))
+  asked = engines.SamplingParams(1, 8, 0.0, 1.0, 0, (0, 0, 0))
   groups = engine.sample(prompts, asked, lambda *_: None)
   return {s.problem_id: s for group in groups for s in group}
 
 
 def test_after_a_push_greedy_answers_are_the_trainers_own(served, cache):
-  with engines(served, cache) as (task, params, real, own):
+  with both_engines(served, cache) as (task, params, real, own):
     for version in range(2):
       for engine in (real, own):
         engine.push(params, version)
@@ -106,7 +105,7 @@ def test_two_ranks_that_share_a_model_answer_as_the_trainer_does(
   monkeypatch.setenv('VLLM_CPU_OMP_THREADS_BIND', '0|1')
   with (
     real_vllm.serving(tmp_path, '--config.server_kw.tensor=2') as served,
-    engines(served, cache) as (task, params, real, own),
+    both_engines(served, cache) as (task, params, real, own),
   ):
     for engine in (real, own):
       engine.push(params, 0)
@@ -119,7 +118,7 @@ def test_two_ranks_that_share_a_model_answer_as_the_trainer_does(
 
 
 def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
-  with engines(served, cache) as (task, params, real, _):
+  with both_engines(served, cache) as (task, params, real, _):
     real.push(params, 0)
     before = greedy(real, task)
     label = served[2].get('/weight_info')
