@@ -8,6 +8,7 @@ import numpy as np
 from siri_jax import types
 from siri_jax.algorithm import metrics, packing, update
 from siri_jax.data import shuffling
+from siri_jax.evaluation import held_out
 from siri_jax.rollout import engines, graded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files
@@ -280,7 +281,7 @@ def evaluate_and_save(ctx, state, tokens):
   done = int(state.step)
   if done in ctx.plan.evals:
     ctx.folder.rewind('eval', done - 1)  # Of an interrupted evaluation.
-    for name, record, rows in graded.evaluate_held_out(ctx, done):
+    for name, record, rows in held_out.evaluate(ctx, done):
       ctx.folder.append('eval', {**record, 'tokens': tokens})
       ctx.folder.write_evaluation(done, name, rows)
       ctx.tell_evaluation(record)

@@ -13,7 +13,7 @@ from siri_jax import build, context, types
 from siri_jax.analysis import paper_table, runs
 from siri_jax.config import plan as plans
 from siri_jax.data import load, problems
-from siri_jax.evaluation import accuracy_by_cap, weights
+from siri_jax.evaluation import accuracy_by_cap, held_out, weights
 from siri_jax.grading import pass_at_k
 from siri_jax.rollout import graded
 from siri_jax.runtime import files, run_folder, stopwatch, xla_flags
@@ -174,7 +174,9 @@ def measure(job, graders, screen, signals):
   }
   if not left:
     return
-  sampling = graded.sampling(c, c.eval_kw.table_samples, job.weights.done)
+  sampling = held_out.sampling_params(
+    c, c.eval_kw.table_samples, job.weights.done
+  )
   with weights.engine(
     job.weights,
     task,
@@ -230,7 +232,7 @@ def score(ctx, name, caps):
   at = [pass_at_k.mean_and_error(column) for column in np.transpose(right)]
   accuracy = [mean for mean, _ in at]
   return {
-    **graded.summary(slim),
+    **held_out.summary(slim),
     'area': pass_at_k.area(caps, accuracy),
     'cap_for_95': pass_at_k.cap_reaching(0.95, caps, accuracy),
     'caps': caps,

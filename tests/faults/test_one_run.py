@@ -85,7 +85,7 @@ SAVES = 'runtime.checkpoint:CheckpointManager'
 DIGESTS = 'runtime.checkpoint:file_digests'
 LINKS = {
   'killed while it is measured for the first time': Link(
-    1, 'KILL', 'rollout.graded:summary'
+    1, 'KILL', 'evaluation.held_out:summary'
   ),
   'killed between a measurement and its samples': Link(
     1, 'KILL', f'{RECORDS}.write_evaluation'
@@ -110,9 +110,11 @@ LINKS = {
   'killed after a record': Link(
     1, 'KILL', 'context:TrainContext.writes_rollouts', 2
   ),
-  'killed while measuring at a turn': Link(1, 'KILL', 'rollout.graded:summary'),
+  'killed while measuring at a turn': Link(
+    1, 'KILL', 'evaluation.held_out:summary'
+  ),
   'TERM while measuring at a turn': Link(
-    3, 'TERM', 'rollout.graded:evaluate_held_out', 1, UNSAVED
+    3, 'TERM', 'evaluation.held_out:evaluate', 1, UNSAVED
   ),
   'TERM while saving': Link(3, 'TERM', DIGESTS),
   'TERM and INT at once': Link(4, 'TERM and INT', 'trainer:train_on_batch', 2),

@@ -80,7 +80,10 @@ def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path, cache):
   for folder in (home, elsewhere):
     folder.mkdir()
   words = launch.arguments(tmp_path / 'run', cache)
-  words = [w.replace('tests/tiny', f'{launch.ROOT}/tests/tiny') for w in words]
+  words = [
+    w.replace('tests/helpers/tiny', f'{launch.ROOT}/tests/helpers/tiny')
+    for w in words
+  ]
   subprocess.run(
     [sys.executable, '-m', 'siri_jax.main', *words, '--config.total_steps=1'],
     cwd=elsewhere,

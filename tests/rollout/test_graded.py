@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from siri_jax import types
+from siri_jax.evaluation import held_out
 from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import engines, graded
 from siri_jax.runtime import stopwatch
@@ -143,7 +144,7 @@ def test_the_grader_reads_no_further_than_the_cap(ctx):
 
 
 def test_every_set_is_measured_by_its_own_settings(ctx):
-  found = {name: record for name, record, _ in graded.evaluate_held_out(ctx, 4)}
+  found = {name: record for name, record, _ in held_out.evaluate(ctx, 4)}
   assert list(found) == ['first', 'second']
   _, sampling = ctx.engine.asked[0]
   assert sampling == engines.SamplingParams(
@@ -165,7 +166,7 @@ def found(ctx):
 
 def test_a_summary_is_over_problems_with_errors_of_their_means(ctx):
   # One of two samples right everywhere; mean lengths 1.5, 2.5, 3.5.
-  assert graded.summary(found(ctx)) == {
+  assert held_out.summary(found(ctx)) == {
     'accuracy': 0.5,
     'accuracy_se': 0.0,
     'length': 2.5,
@@ -191,10 +192,10 @@ def verdict_rows(*answers, right='7'):
 def test_one_wrong_answer_in_two_spellings_outvotes_the_right_one():
   apart = verdict_rows('7', '7', '8', '9', '')
   one = verdict_rows('7', '7', '\\frac12', '\\dfrac{1}{2}', '1/2')
-  assert graded.powers(5) == [2, 4]
+  assert held_out.powers(5) == [2, 4]
   # Without a 7: three ways to tie, or three against one. Else: 2 to 1, or 2:2.
-  assert graded.summary([apart])['maj@4'] == pytest.approx((2 / 3 + 3) / 5)
-  assert graded.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
+  assert held_out.summary([apart])['maj@4'] == pytest.approx((2 / 3 + 3) / 5)
+  assert held_out.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
 
 
 def test_every_sample_is_a_row_with_its_text_and_further_columns(ctx):
