@@ -140,7 +140,8 @@ def _settings(run):
 
 def _deciding(config):
   aside = ('seed', *run_folder.RESUMABLE_SETTINGS)
-  return {name: value for name, value in config.items() if name not in aside}
+  flat = run_folder.flatten(config)
+  return {k: v for k, v in flat.items() if not run_folder.is_among(k, aside)}
 
 
 def _key(run):
@@ -163,8 +164,7 @@ def _labels(members):
 
 def _apart(name, run, same):
   """A name with the settings in which runs of that name differ."""
-  flat = [run_folder.flatten(_settings(r)) for r in same]
-  own = run_folder.flatten(_settings(run))
+  flat, own = [_settings(r) for r in same], _settings(run)
   differing = [key for key in own if any(f.get(key) != own[key] for f in flat)]
   if not differing or len(differing) > MOST:
     return run.name

@@ -1,7 +1,8 @@
 """What a run's files must hold; each fault is named by file and line."""
 
-import json
 import numbers
+
+from siri_jax.runtime import files
 
 # What is drawn of a record: numbers, where it has them at all.
 DRAWN = {
@@ -45,12 +46,9 @@ def json_object(path):
       f"{path.parent} is not a run's folder: it has no {path.name}"
     )
   try:
-    found = json.loads(path.read_text())
+    return files.read_object(path)
   except ValueError as error:
-    raise ValueError(f'{path} is not JSON: {error}') from None
-  if not isinstance(found, dict):
-    raise ValueError(f'{path} is not a JSON object')
-  return found
+    raise ValueError(f'{path} is {error}') from None
 
 
 def check_settings(folder, info, config):

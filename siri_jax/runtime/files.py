@@ -31,6 +31,22 @@ def write_json(path, value):
   write_atomically(path, to_json(value, indent=2).encode() + b'\n')
 
 
+def read_object(path):
+  """The object of a JSON file.
+
+  Raises:
+    OSError: the file cannot be read.
+    ValueError: what it holds is not UTF-8, not JSON or not an object.
+  """
+  try:
+    found = json.loads(path.read_text())
+  except ValueError as error:
+    raise ValueError(f'not JSON: {error}') from None
+  if not isinstance(found, dict):
+    raise ValueError('not a JSON object')
+  return found
+
+
 def append(path, record):
   """Adds one record to a JSON-lines file, keys in the order given."""
   with _naming(path), open(path, 'ab') as file:

@@ -9,7 +9,6 @@ import datetime
 import fcntl
 import gzip
 import importlib.metadata
-import json
 import os
 import pathlib
 import platform
@@ -264,22 +263,24 @@ def _take_lock(folder):
   return file
 
 
+def is_among(name, names):
+  """Whether a dotted setting is one of these, or below one of them."""
+  return any(name == n or name.startswith(f'{n}.') for n in names)
+
+
 def _may_change(name, old, new, names):
   """Whether a run may resume with another value of this setting."""
   if name == 'total_steps' and ABSENT not in (old, new) and new > old:
     return True
-  return any(name == n or name.startswith(f'{n}.') for n in names)
+  return is_among(name, names)
 
 
 def _object_of(path):
-  """The JSON object of a file that a run wrote; raises RunFolderError."""
+  """The JSON object of a file that a run wrote."""
   try:
-    found = json.loads(path.read_text())
-  except ValueError as error:  # Not UTF-8, no JSON, or a number too long.
+    return files.read_object(path)
+  except ValueError as error:
     raise RunFolderError(f'{path} is damaged: {error}') from error
-  if not isinstance(found, dict):
-    raise RunFolderError(f'{path} is damaged: it is no JSON object')
-  return found
 
 
 def _run_info(folder):

@@ -236,3 +236,17 @@ def test_a_cut_samples_length_is_the_cap_where_any_was_cut(tmp_path):
   (path / 'metrics.jsonl').write_text(text)
   found = dataframes.steps([runs.read(path)]).length_cut
   np.testing.assert_array_equal(found, [np.nan, 85, 69])
+
+
+def test_runs_that_differ_in_a_nested_setting_that_changes_nothing_are_seeds(
+  tmp_path,
+):
+  made = [
+    make(tmp_path / 'a', seed=0, checkpoint_kw={'every': 20, 'keep': 3}),
+    make(tmp_path / 'b', seed=1, checkpoint_kw={'every': 5, 'keep': 3}),
+    make(tmp_path / 'c', seed=2, eval_kw={'cap': 92, 'every': 7}),
+    make(tmp_path / 'd', seed=3, eval_kw={'cap': 46}),
+  ]
+  groups = seeds.of(runs.read_all(made))
+  found = [[run.path.name for run in group.runs] for group in groups]
+  assert found == [['a', 'b', 'c'], ['d']]
