@@ -136,10 +136,11 @@ def _made(stack, bench, plan, path, team, resume):
 
 def _recipe(plan, shape, screen):
   """The update, one that can run here; warns where it may not fit."""
-  remat = memory.choose_remat(plan, shape)
+  found = memory.of_plan(plan, shape)
+  remat = memory.choose_remat(plan.c, found)
   recipe = recipes.recipe_of(plan, shape, remat)
   check_attention(recipe)
-  if warning := memory.misfit(plan, shape, remat):
+  if warning := memory.misfit(plan.c, found, remat):
     screen.say(warning)
   return recipe
 

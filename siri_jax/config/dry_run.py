@@ -70,7 +70,7 @@ def needed(plan, shape):
     shape: the policy's qwen2.ModelConfig.
   """
   c, found = plan.c, memory.of_plan(plan, shape)
-  taken = memory.choose_remat(plan, shape)
+  taken = memory.choose_remat(c, found)
   always = {
     name: size
     for name, size in found[taken].items()

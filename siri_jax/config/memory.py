@@ -108,14 +108,14 @@ def of_plan(plan, shape):
   return estimates(recipe, layout, state, fit, micro_batches)
 
 
-def choose_remat(plan, shape):
-  """The plan's remat policy; where it names none, the `best` that fits."""
-  return plan.c.remat or best(of_plan(plan, shape), plan.c.device_gb)
+def choose_remat(c, found):
+  """The config's remat policy; where it names none, the `best` of `of_plan`."""
+  return c.remat or best(found, c.device_gb)
 
 
-def misfit(plan, shape, remat):
-  """A warning where an update is not expected to fit a device, else ''."""
-  parts, limit = of_plan(plan, shape)[remat], plan.c.device_gb
+def misfit(c, found, remat):
+  """A warning where an update of `of_plan` may not fit a device, else ''."""
+  parts, limit = found[remat], c.device_gb
   if fits(parts, limit):
     return ''
   return (

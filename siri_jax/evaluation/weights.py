@@ -106,7 +106,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     return
   plan = plans.make(weights.c)
   shape = initial.shape_of(weights.c, task.vocab)
-  remat = memory.choose_remat(plan, shape)
+  remat = memory.choose_remat(plan.c, memory.of_plan(plan, shape))
   recipe = recipes.recipe_of(plan, shape, remat)
   blank, layout, programs = build.compile_programs(
     plan, task, recipe, longest=longest

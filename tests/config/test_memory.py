@@ -87,7 +87,7 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
     c = tiny.get_config()
     c.update(changes)
     made = plan.make(c)
-    return memory.choose_remat(made, shape), made
+    return memory.choose_remat(c, memory.of_plan(made, shape)), made
 
   # 'nothing' would fit as well, but has to be asked for.
   remat, made = taken(remat='')
@@ -109,7 +109,9 @@ def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
     said = ctx.screen._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'device_gb=0.0001' in said
-  assert not memory.misfit(plan.make(tiny.get_config()), SHAPE, 'full')
+  made = plan.make(tiny.get_config())
+  found = memory.of_plan(made, SHAPE)
+  assert not memory.misfit(made.c, found, made.c.remat)
 
 
 def told(*words):

@@ -48,7 +48,7 @@ def both_engines(served, cache):
   task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
-  recipe = recipes.recipe_of(made, shape, 'nothing')
+  recipe = recipes.recipe_of(made, shape, made.c.remat)
   _, layout, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )
