@@ -12,8 +12,8 @@ import jax.numpy as jnp
 from siri_jax import shapes
 
 EXTRA = ('entropy', 'ref_logp', 'sampler_logp')
-# Bounds as in verl (core_algos.py): a ratio of e^20 is clipped in any case, and
-# exp of a larger difference would overflow, of which the gradient is NaN.
+# Bounds as in verl (core_algos.py). The clip cuts a ratio of e^20 in any case.
+# exp overflows above 88 nats, and its gradient is NaN then.
 MOST_APART = 20.0  # Nats.
 MOST_K3 = 10.0  # Nats.
 
@@ -95,8 +95,7 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
     logp, old_logp, adv, mask, denom, low=low, high=high
   )
   # Masked before exp: a masked infinity would still spoil the gradient.
-  apart = _bounded(jnp.where(mask > 0, ref_logp - logp, 0.0))
-  kl = jnp.minimum(jnp.expm1(apart) - apart, MOST_K3)
+  kl = jnp.minimum(k3(jnp.where(mask > 0, ref_logp - logp, 0.0)), MOST_K3)
   metrics['kl_sum'] = jnp.sum(jnp.where(mask > 0, kl, 0.0))
   return loss + beta * jnp.sum(mask * kl) / denom, metrics
 
@@ -199,8 +198,18 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
   return ratio, objective, metrics
 
 
+def k3(apart):
+  """exp(d) - d - 1 of log-ratios d, nats: an estimate of a KL, never negative.
+
+  d is bounded by MOST_APART, and the value keeps its digits near 0.
+  Source: Schulman, Approximating KL divergence, joschu.net/blog/kl-approx.html.
+  """
+  apart = _bounded(apart)
+  return jnp.expm1(apart) - apart
+
+
 def _bounded(apart):
-  # What is not finite stays so: the update is skipped, and the skip is told.
+  # An infinity or NaN stays one, so that the update is skipped and counted.
   clipped = jnp.clip(apart, -MOST_APART, MOST_APART)
   return jnp.where(jnp.isfinite(apart), clipped, apart)
 

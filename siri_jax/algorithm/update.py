@@ -231,7 +231,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
     given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
-    # An engine's log-probabilities say nothing of how far it is from them.
+    # Off policy, `old` are the engine's own: the gap to them would be 0.
     at_rollout = jax.lax.stop_gradient(logp) if recipe.off_policy else old
     totals = _totals(part, entropy, at_rollout)
     return loss, {**metrics, **totals, 'loss': loss}
@@ -279,12 +279,11 @@ def _agreement(part, old, live):
   told = live & ~jnp.isnan(part.extra['sampler_logp'])
   apart = jnp.where(told, old - part.extra['sampler_logp'], 0.0)
   gap = jnp.abs(apart)
-  bounded = jnp.clip(apart, -losses.MOST_APART, losses.MOST_APART)
   found = {
     'sampler_told_sum': _sum(1.0, told),
     'sampler_gap_sum': _sum(gap, told),
     'sampler_gap_max': jnp.max(gap),
-    'sampler_kl_sum': _sum(jnp.expm1(bounded) - bounded, told),
+    'sampler_kl_sum': _sum(losses.k3(apart), told),
     'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
   }
   for first, last in itertools.pairwise((*BUCKETS, 2**30)):
