@@ -1,5 +1,7 @@
 """Run folders as tidy tables: one row a step, an evaluation or a sample."""
 
+import functools
+
 import pandas as pd
 
 from siri_jax.analysis import runs, seeds
@@ -69,7 +71,7 @@ def samples(read, kind='eval', steps=None):
 
 
 def by_problem(run, step, set_name):
-  """What a run came to on each problem of an evaluation.
+  """Accuracy and length of an evaluation of a run, problem by problem.
 
   Args:
     run: runs.Run.
@@ -81,7 +83,11 @@ def by_problem(run, step, set_name):
   Raises:
     ValueError: the samples of that evaluation cannot be read; names the file.
   """
-  path = run.path / f'eval/{step:06d}/{set_name}.jsonl.gz'
+  return _means(run.path / f'eval/{step:06d}/{set_name}.jsonl.gz')
+
+
+@functools.lru_cache(maxsize=64)  # A table compares one evaluation with many.
+def _means(path):
   rows = pd.DataFrame(runs.read_rows(path))
   rows['accuracy'] = 100.0 * rows['correct'].astype(float)
   means = rows.groupby('problem_id')[['accuracy', 'length']].mean()

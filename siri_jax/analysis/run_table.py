@@ -39,7 +39,9 @@ def efficiency(accuracy, length, first_accuracy, first_length):
 
 
 def evaluations(run, set_name):
-  """A set's records by step, each with its `efficiency`.
+  """A set's records by step, each with its `efficiency` and `sources`.
+
+  The sources say where its samples are: (run, step, set), for each set.
 
   Where a step was evaluated twice, the named point goes before the cadence's.
   """
@@ -53,7 +55,8 @@ def evaluations(run, set_name):
     if first:
       then = first['accuracy'], first['length']
       score = efficiency(record['accuracy'], record['length'], *then)
-    scored[step] = {**record, 'efficiency': score}
+    sources = [(run, step, set_name)]
+    scored[step] = {**record, 'efficiency': score, 'sources': sources}
   return scored
 
 
@@ -67,7 +70,7 @@ def mean_over_sets(by_set):
   for step, record in by_set[0].items():
     if all(step in records for records in by_set):
       own = [records[step] for records in by_set]
-      sources = [s for r in own for s in r.get('sources', ())]
+      sources = [source for r in own for source in r['sources']]
       means[step] = {**record, **_mean(own), 'sources': sources}
   return means
 
@@ -87,7 +90,7 @@ def text(folders, style='simple'):
     return f'{folders[0]} holds no evaluation yet.'
   names = labels(runs)
   sets = {
-    name: [_with_source(run, name) for run in runs] for name in runs[0].sets
+    name: [evaluations(run, name) for run in runs] for name in runs[0].sets
   }
   if len(sets) > 1:
     by_run = zip(*sets.values(), strict=True)
@@ -122,14 +125,6 @@ def beside(folder):
       if same and run.evals and path.parent != folder:
         siblings.append(path.parent)
   return siblings
-
-
-def _with_source(run, name):
-  """A set's `evaluations`, each with where its samples are."""
-  return {
-    step: {**record, 'sources': [(run, step, name)]}
-    for step, record in evaluations(run, name).items()
-  }
 
 
 def _mean(records):
@@ -192,12 +187,12 @@ def _differences(names, by_run, style):
 def paired_errors(ones, others):
   """Standard errors of the difference of two evaluations of the same problems.
 
-  The errors of the mean over problems of the difference on each, and of the
-  mean over sets where there are several.
+  Each is the error of the mean over problems of the difference on a problem;
+  of several sets, that of the mean over sets.
 
   Args:
-    ones: list of (run, updates done, set), one for each set.
-    others: the same of the other evaluation.
+    ones: one evaluation's `sources`.
+    others: the other's.
   Returns:
     {'accuracy': points of per cent, 'length': tokens}; None where samples are
     not there or the problems are not the same.
