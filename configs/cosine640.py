@@ -10,9 +10,9 @@ Three cycles between 16,384 and 8,192 tokens on DeepScaleR, as SIRI's section
 paper reports 43.6 % on AIME24 at 10,049 tokens after step 1,920 (SIRI-high) and
 40.4 % at 7,093 after step 1,600 (SIRI-low), trained on 8 H100s.
 
-The command above decodes on one device; docs/cluster.md has it
-beside vLLM servers. docs/data.md has the same command for a
-laptop, with the real tokenizer and problems, a small policy and short caps.
+The command above decodes on one device; docs/cluster.md has it beside vLLM
+servers. docs/data.md has the same command for a laptop, with the real tokenizer
+and problems, a small policy and short caps.
 """
 
 from configs import base

@@ -113,55 +113,52 @@ class EngineInputs:
   say: Callable[[str], None]
 
 
-def embedded(engine, *, max_concurrent, decode_steps):
+def embedded(inputs, *, max_concurrent, decode_steps):
   """Decoding in JAX, in this process: the default and the reference.
 
   Args:
-    engine: Engine, its functions built for `max_concurrent` and `decode_steps`.
+    inputs: EngineInputs, its programs compiled for these two settings.
     max_concurrent: sequences decoded at a time.
-    decode_steps: decoding steps between two looks of the host.
+    decode_steps: decoding steps in one call of the compiled program.
   """
   from siri_jax.rollout import embedded as module
 
-  del (
-    max_concurrent,
-    decode_steps,
-  )  # They are compiled into the engine's functions.
-  return module.Embedded(engine)
+  del max_concurrent, decode_steps  # Compiled into the programs.
+  return module.Embedded(inputs)
 
 
-def vllm(engine, *, max_concurrent, decode_steps):
+def vllm(inputs, *, max_concurrent, decode_steps):
   """vLLM servers over HTTP, each of which gets every version pushed.
 
   Args:
-    engine: Engine.
+    inputs: EngineInputs.
     max_concurrent: samples under way at a time, over all servers.
-    decode_steps: the embedded engine's.
+    decode_steps: unused, the embedded engine's.
   """
   from siri_jax.rollout import vllm as module
   from siri_jax.rollout import weight_sync
 
   del decode_steps
-  server = engine.server
+  server = inputs.server
   publisher = weight_sync.WeightPublisher(
     server.folder,
-    engine.run,
-    engine.publish,
+    inputs.run,
+    inputs.publish,
     push_secs=server.push_secs,
     sleeps=bool(server.sleep),
   )
   if jax.process_index() != 0:
     return weight_sync.FollowerEngine(publisher)
   rules = module.Rules(
-    eos_ids=engine.task.eos_ids,
-    vocab=engine.task.vocab,
+    eos_ids=inputs.task.eos_ids,
+    vocab=inputs.task.vocab,
     slots=max_concurrent,
-    logprob_share=engine.logprob_share,
+    logprob_share=inputs.logprob_share,
   )
   return module.Vllm(
     server.urls,
     publisher,
     rules,
     patience_secs=server.patience_secs,
-    say=engine.say,
+    say=inputs.say,
   )

@@ -1,10 +1,8 @@
 """Prompts by the template of a tokenizer folder, and responses back to text."""
 
 import json
-import pathlib
-import subprocess
-import sys
 
+import launch
 import pytest
 import tiny_tokenizer
 
@@ -146,13 +144,7 @@ def test_loading_says_nothing(folder):
     f'talk = chat.load({str(folder)!r}, instruction="{{problem}}");'
     'talk.encode("x" * 999)'
   )
-  done = subprocess.run(
-    [sys.executable, '-c', program],
-    capture_output=True,
-    text=True,
-    check=True,
-    cwd=pathlib.Path(__file__).parents[2],
-  )
+  done = launch.python(program)
   assert (done.stdout, done.stderr) == ('', '')
 
 

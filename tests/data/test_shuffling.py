@@ -1,10 +1,8 @@
 """The order of the problems: a function of (seed, step) and of nothing else."""
 
 import itertools
-import pathlib
-import subprocess
-import sys
 
+import launch
 import pytest
 
 from siri_jax import types
@@ -55,13 +53,7 @@ def test_another_process_takes_the_same_problems():
     'made = order.shuffled(range(50), seed=5, prompts=4);'
     'print(order.step_problems(made, 100), order.extra_problems(made, 7, 2))'
   )
-  done = subprocess.run(
-    [sys.executable, '-c', program],
-    capture_output=True,
-    text=True,
-    check=True,
-    cwd=pathlib.Path(__file__).parents[2],
-  )
+  done = launch.python(program)
   made = _order(50, seed=5)
   assert done.stdout.strip() == f'{_step(made, 100)} {_extra(made, 7, 2)}'
 

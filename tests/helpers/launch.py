@@ -27,6 +27,17 @@ def arguments(folder, cache, *more):
   ]
 
 
+def python(program):
+  """A program run by another Python at the repository's root; what it said."""
+  return subprocess.run(
+    [sys.executable, '-c', program],
+    capture_output=True,
+    text=True,
+    check=True,
+    cwd=ROOT,
+  )
+
+
 def here(folder, cache, *more):
   """The exit status of the program, run in this process."""
   return main.main(['siri_jax', *arguments(folder, cache, *more)])
