@@ -10,19 +10,16 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax import shapes
+from siri_jax.algorithm import log_ratios
 
 EXTRA = ('entropy', 'ref_logp', 'sampler_logp')
-# Bounds as in verl (core_algos.py). The clip cuts a ratio of e^20 in any case.
-# exp overflows above 88 nats, and its gradient is NaN then.
-MOST_APART = 20.0  # Nats.
-MOST_K3 = 10.0  # Nats.
 
 
 def clip_higher(logp, old_logp, adv, mask, denom, *, low, high):
   """PPO's clipped surrogate with a higher upper bound, negated.
 
   -sum(mask * min(r A, clip(r, 1 - low, 1 + high) A)) / denom, with
-  r = exp(logp - old_logp) for each token, the difference within MOST_APART.
+  r = exp(logp - old_logp) for each token, the difference within 20 nats.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -73,7 +70,7 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
   """`clip_higher` plus beta times the k3 estimate of KL(policy || start).
 
   k3 = exp(d) - d - 1 with d = ref_logp - logp for each token, d within
-  MOST_APART and k3 at most MOST_K3.
+  20 nats and k3 at most 10.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -95,7 +92,8 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
     logp, old_logp, adv, mask, denom, low=low, high=high
   )
   # Masked before exp: a masked infinity would still spoil the gradient.
-  kl = jnp.minimum(k3(jnp.where(mask > 0, ref_logp - logp, 0.0)), MOST_K3)
+  kl = log_ratios.k3(jnp.where(mask > 0, ref_logp - logp, 0.0))
+  kl = jnp.minimum(kl, log_ratios.MOST_K3)
   metrics['kl_sum'] = jnp.sum(jnp.where(mask > 0, kl, 0.0))
   return loss + beta * jnp.sum(mask * kl) / denom, metrics
 
@@ -186,7 +184,7 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
   """Ratio and clipped objective of each token, and what the clipping did."""
   shapes.check('... R, ... R, ... R, ... R', logp, old_logp, adv, mask)
   # Masked before exp: a masked infinity would still spoil the gradient.
-  ratio = jnp.exp(_bounded(jnp.where(mask > 0, logp - old_logp, 0.0)))
+  ratio = jnp.exp(log_ratios.bounded(jnp.where(mask > 0, logp - old_logp, 0.0)))
   clipped = jnp.clip(ratio, 1 - low, 1 + high)
   objective = jnp.minimum(ratio * adv, clipped * adv)
   live = mask > 0
@@ -196,22 +194,6 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
     'ratio_max': jnp.max(ratio, initial=0.0, where=live),
   }
   return ratio, objective, metrics
-
-
-def k3(apart):
-  """exp(d) - d - 1 of log-ratios d, nats: an estimate of a KL, never negative.
-
-  d is bounded by MOST_APART, and the value keeps its digits near 0.
-  Source: Schulman, Approximating KL divergence, joschu.net/blog/kl-approx.html.
-  """
-  apart = _bounded(apart)
-  return jnp.expm1(apart) - apart
-
-
-def _bounded(apart):
-  # An infinity or NaN stays one, so that the update is skipped and counted.
-  clipped = jnp.clip(apart, -MOST_APART, MOST_APART)
-  return jnp.where(jnp.isfinite(apart), clipped, apart)
 
 
 def _count(tokens):

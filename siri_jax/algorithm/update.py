@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from siri_jax import shapes
-from siri_jax.algorithm import losses
+from siri_jax.algorithm import log_ratios
 from siri_jax.models import logprobs, qwen2, sharding
 
 # When parameters are made whole: a layer at a time and micro-batch by
@@ -283,7 +283,7 @@ def _agreement(part, old, live):
     'sampler_told_sum': _sum(1.0, told),
     'sampler_gap_sum': _sum(gap, told),
     'sampler_gap_max': jnp.max(gap),
-    'sampler_kl_sum': _sum(losses.k3(apart), told),
+    'sampler_kl_sum': _sum(log_ratios.k3(apart), told),
     'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
   }
   for first, last in itertools.pairwise((*BUCKETS, 2**30)):
