@@ -16,6 +16,7 @@ from siri_jax import shapes
 from siri_jax.models import qwen2
 
 AT_ONCE = 8  # Prompts read at a time: it bounds the memory of their attention.
+BLOCK = 512  # Tokens among which one uniform chooses.
 
 
 @flax.struct.dataclass
@@ -56,7 +57,7 @@ class DecodeState:
   Attributes:
     prompt_cache: for each layer k and v of the prompts, [Q.., K, P, E] each.
     cache: for each layer k and v of the slots, [S, K, P + C, E] each.
-    uniforms: float32 [Q, C], in [0, 1), one for each token to be drawn.
+    uniforms: float32 [Q, C, 2], in [0, 1), two for each token to be drawn.
     clock: int32 [], decoding steps done.
     begun: int32 [], requests that have had a slot.
     request: int32 [S], whose turn it is in each slot, -1 in an idle one.
@@ -144,12 +145,16 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
   return jax.lax.while_loop(busy, step, progress)
 
 
-def sample_tokens(logits, uniform, temperature, top_p, top_k):
+def sample_tokens(logits, uniforms, temperature, top_p, top_k):
   """Draws one token a row by inverting its distribution.
+
+  A float32 uniform has 2^23 values, too few for a flat tail of 151,936 tokens.
+  So the second uniform chooses a block of the vocabulary, and the first one a
+  token of that block. A vocabulary of one block needs the first alone.
 
   Args:
     logits: float32 [S, V].
-    uniform: float32 [S], in [0, 1).
+    uniforms: float32 [S, 2], in [0, 1).
     temperature: float32 []; 0 takes the most likely token.
     top_p: float32 [], 1 keeps all.
     top_k: int32 [], 0 keeps all.
@@ -160,19 +165,34 @@ def sample_tokens(logits, uniform, temperature, top_p, top_k):
   Raises:
     ValueError: shapes differ.
   """
-  shapes.check('S V, S', logits, uniform)
+  shapes.check('S V, S 2', logits, uniforms)
   greedy = temperature == 0
   z = logits / jnp.where(greedy, 1.0, temperature)
   filtered = (top_p < 1) | (top_k > 0)
   z = jax.lax.cond(filtered, _filter, lambda z, *_: z, z, top_p, top_k)
   logp = jax.nn.log_softmax(z)
-  share = jnp.exp(logp)
-  # Rounding may lift the sum at a token of no probability: it is passed over.
-  reached = jnp.where(share > 0, jnp.cumsum(share, axis=-1), 0.0)
-  goal = uniform[:, None] * jnp.max(reached, axis=-1, keepdims=True)
-  drawn = jnp.argmax(reached > goal, axis=-1)
+  drawn = _draw(jnp.exp(logp), uniforms)
   token = jnp.where(greedy, jnp.argmax(logits, axis=-1), drawn)
   return token, jnp.take_along_axis(logp, token[:, None], axis=-1)[:, 0]
+
+
+def _draw(share, uniforms):
+  """A token a row [S], of probabilities [S, V] and two uniforms [S, 2]."""
+  rows, vocab = share.shape
+  width = min(BLOCK, vocab)
+  blocks = jnp.pad(share, [(0, 0), (0, -vocab % width)])
+  blocks = blocks.reshape(rows, -1, width)
+  block = _invert(jnp.sum(blocks, axis=-1), uniforms[:, 1])
+  within = _invert(blocks[jnp.arange(rows), block], uniforms[:, 0])
+  return block * width + within
+
+
+def _invert(share, uniform):
+  """The first entry of each row [S, N] whose running sum passes uniform [S]."""
+  # Rounding may lift the sum at an entry of no probability: it is passed over.
+  reached = jnp.where(share > 0, jnp.cumsum(share, axis=-1), 0.0)
+  goal = uniform[:, None] * jnp.max(reached, axis=-1, keepdims=True)
+  return jnp.argmax(reached > goal, axis=-1)
 
 
 def _filter(z, top_p, top_k):
@@ -220,17 +240,20 @@ def _read(params, ask, shape):
 
 
 def _uniforms(ask, columns):
-  """One number a token, of the seeds, the problem and the index alone."""
-  key = jax.random.key(0)
-  for seed in ask.seeds:
-    key = jax.random.fold_in(key, seed)
+  """Two numbers a token, of the seeds, the problem and the index alone."""
 
-  def own(identity):
-    problem, index = identity
-    mine = jax.random.fold_in(jax.random.fold_in(key, problem), index)
-    return jax.random.uniform(mine, columns)
+  def stream(key):
+    for seed in ask.seeds:
+      key = jax.random.fold_in(key, seed)
 
-  return jax.vmap(own)(ask.identity)
+    def own(identity):
+      problem, index = identity
+      mine = jax.random.fold_in(jax.random.fold_in(key, problem), index)
+      return jax.random.uniform(mine, columns)
+
+    return jax.vmap(own)(ask.identity)
+
+  return jnp.stack([stream(jax.random.key(root)) for root in (0, 1)], axis=-1)
 
 
 def _refill(ask, p):
@@ -272,8 +295,8 @@ def _decode(params, ask, p, shape):
 
 
 def _choose(ask, p, logits):
-  uniform = p.uniforms[p.request, p.length]
-  return sample_tokens(logits, uniform, ask.temperature, ask.top_p, ask.top_k)
+  uniforms = p.uniforms[p.request, p.length]
+  return sample_tokens(logits, uniforms, ask.temperature, ask.top_p, ask.top_k)
 
 
 def _record(ask, p, token, logp, eos_ids):

@@ -16,10 +16,11 @@ EOS = 0
 CHOOSE = jax.jit(decode.sample_tokens)
 
 
-def choose(logits, uniform, temperature=1.0, top_p=1.0, top_k=0):
-  logits, uniform = np.float32(logits), np.float32(uniform)
+def choose(logits, within, temperature=1.0, top_p=1.0, top_k=0, block=None):
+  block = np.zeros_like(within) if block is None else block
+  uniforms = np.stack([within, block], axis=-1).astype(np.float32)
   settings = np.float32(temperature), np.float32(top_p), np.int32(top_k)
-  token, logp = CHOOSE(logits, uniform, *settings)
+  token, logp = CHOOSE(np.float32(logits), uniforms, *settings)
   return np.asarray(token), np.asarray(logp)
 
 
@@ -100,8 +101,8 @@ def test_the_narrower_of_top_p_and_top_k_holds():
 def test_a_token_without_probability_is_never_drawn():
   # Sums of floats wobble: they may rise at a token that adds nothing.
   rng = np.random.default_rng(0)
-  live = np.sort(rng.choice(900, 30, replace=False))
-  logits = np.full(1000, -np.inf, np.float32)
+  live = np.sort(rng.choice(450, 30, replace=False))
+  logits = np.full(500, -np.inf, np.float32)
   logits[live] = rng.normal(size=30)
   edges = np.cumsum(jax.nn.softmax(logits))[live]
   uniform = (edges[:, None] + np.arange(-8, 9) * 2.0**-24).ravel()
@@ -112,6 +113,53 @@ def test_a_token_without_probability_is_never_drawn():
   assert np.isfinite(logp).all()
 
 
+def uniforms_of(token, share):
+  """The middle of the uniforms that draw a token, of exact probabilities."""
+
+  def middle(share, i):
+    return (share[:i].sum() + share[i] / 2) / share.sum()
+
+  number, place = divmod(token, decode.BLOCK)
+  blocks = np.split(share, range(decode.BLOCK, len(share), decode.BLOCK))
+  masses = np.array([block.sum() for block in blocks])
+  return middle(blocks[number], place), middle(masses, number)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('first', [0.99, 1 / 151936])
+def test_every_token_of_a_flat_tail_can_be_drawn(first):
+  # At 0.99 each of the others has 6.6e-8: less than a step of a float32
+  # uniform, 1.2e-7. One uniform could not draw half of them.
+  vocab = 151936  # Of R1-Distill-Qwen.
+  share = np.full(vocab, (1 - first) / (vocab - 1))
+  share[0] = first
+  tokens = np.random.default_rng(0).integers(decode.BLOCK, vocab, 64)
+  tokens[:3] = 0, decode.BLOCK, vocab - 1
+  within, block = np.transpose([uniforms_of(t, share) for t in tokens])
+  logits = np.tile(np.log(share), (len(tokens), 1))
+  drawn, logp = choose(logits, within, block=block)
+  assert drawn.tolist() == tokens.tolist()
+  np.testing.assert_allclose(logp, np.log(share)[tokens], rtol=1e-4)
+
+
+def test_the_blocks_of_a_large_vocabulary_are_as_likely_as_their_tokens():
+  share = np.arange(1.0, 1301)  # The last block is not full.
+  share /= share.sum()
+  logits = np.tile(np.log(share), (1000, 1))
+  token, _ = choose(logits, np.full(1000, 0.5), block=even(1000))
+  found = np.bincount(token // decode.BLOCK) / 1000
+  masses = [share[i : i + decode.BLOCK].sum() for i in (0, 512, 1024)]
+  np.testing.assert_allclose(found, masses, atol=2e-3)
+
+
+def test_a_block_without_probability_is_never_drawn():
+  logits = np.zeros(1536)
+  logits[512:1024] = -np.inf
+  edge = 0.5 + np.arange(-8, 9) * 2.0**-24
+  token, _ = choose(np.tile(logits, (17, 1)), np.full(17, 0.0), block=edge)
+  assert set(token) == {0, 1024}
+
+
 def test_each_row_is_drawn_by_itself():
   logits = np.log(np.float32([P, P[::-1], P]))
   token, _ = choose(logits, [0.1, 0.1, 0.9])
@@ -120,7 +168,7 @@ def test_each_row_is_drawn_by_itself():
 
 def test_logits_without_a_uniform_each_are_refused():
   with pytest.raises(ValueError, match='do not fit'):
-    choose(np.zeros((3, 4)), [0.5])
+    choose(np.zeros((3, 4)), np.float32([0.5]))
 
 
 def make_ask(prompts, *, group=1, capacity=None, **changes):
@@ -231,7 +279,7 @@ def test_a_longer_engine_draws_the_same_numbers_first():
   short, long = (
     engine(2, columns, 3)[0](LAYERS, ask).uniforms for columns in (6, 17)
   )
-  assert long.shape == (8, 17)
+  assert long.shape == (8, 17, 2)
   np.testing.assert_array_equal(long[:, :6], short)
   assert len(set(np.asarray(long).ravel().tolist())) == long.size
 
