@@ -1,6 +1,5 @@
 """Arms of an ablation beside one another: means over seeds, and intervals."""
 
-import functools
 import json
 import math
 import pathlib
@@ -9,18 +8,16 @@ import numpy as np
 import pandas as pd
 import tabulate
 
-from siri_jax.analysis import dataframes, run_table
+from siri_jax.analysis import dataframes, intervals, run_table
 from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import terminal
 
-DRAWS, LEVEL = 4000, 95  # Of the bootstrap; per cent of an interval.
 NOTES = f"""\
 Accuracy in %, length in tokens a response, tokens trained on, each the mean
 over seeds ± its standard error (deviation over seeds / sqrt(seeds)). Against
-the first arm: the difference and its {LEVEL} % interval by a paired bootstrap,
-which draws seeds and problems anew and takes the same ones in both arms. With
-three seeds it draws from three: take an interval as a lower bound on what a
-fourth might show."""
+the first arm: the mean difference over the seeds and problems that both arms
+have, and its {intervals.LEVEL} % interval by Student's t over both. † One seed:
+the interval is over problems alone; another seed may fall outside it."""
 
 
 def read(out):
@@ -43,7 +40,7 @@ def read(out):
   return arms
 
 
-def compared(arms, at=None, set_name=None, draws=DRAWS):
+def compared(arms, at=None, set_name=None):
   """Arms at one point, each against the first.
 
   Args:
@@ -51,11 +48,11 @@ def compared(arms, at=None, set_name=None, draws=DRAWS):
     at: updates done; by default the end, to which a run that is still going
       on does not count.
     set_name: held-out set; by default the first one.
-    draws: of the bootstrap.
   Returns:
     DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
     tokens, efficiency (dAcc/CR against each run's own start), and for all but
-    the first accuracy_diff, length_diff with _low and _high. Accuracies and
+    the first accuracy_diff, length_diff with _low and _high, and pairs: seeds
+    that both arms have. Accuracies and
     their differences in per cent. An arm without such an evaluation in any
     run has no row.
   """
@@ -76,37 +73,9 @@ def compared(arms, at=None, set_name=None, draws=DRAWS):
       row |= _mean(name, [point[name] for point in found.values()])
     if found is not first:
       for name in ('accuracy', 'length'):
-        row |= _difference(name, first, found, draws)
+        row |= _difference(name, first, found)
     rows.append(row)
   return pd.DataFrame(rows)
-
-
-def paired_bootstrap(one, other, draws, seed=0):
-  """Differences of means, other - one, over draws of seeds and problems.
-
-  Args:
-    one: float [S, P], of an arm: S seeds on P problems.
-    other: float [S, P], of another arm: the same seeds and problems.
-    draws: how many.
-    seed: of the draws.
-  Returns:
-    float [draws], in the arrays' unit.
-  Source: Davison and Hinkley, Bootstrap Methods and their Application (1997),
-    section 2.4, on the pairs; both factors of the design are drawn anew.
-  """
-  gap = np.asarray(other, float) - np.asarray(one, float)
-  by_seed, by_problem = _weights(*gap.shape, draws, seed)
-  return np.sum((by_seed @ gap) * by_problem, axis=1)
-
-
-@functools.lru_cache(maxsize=2)  # All measures and arms take the same draws.
-def _weights(seeds, problems, draws, seed):
-  """Share of each seed [draws, seeds] and problem [draws, problems]."""
-  draw = np.random.default_rng(seed)
-  return [
-    draw.multinomial(count, np.full(count, 1 / count), draws) / count
-    for count in (seeds, problems)
-  ]
 
 
 def text(frame, style='simple'):
@@ -164,7 +133,7 @@ def _mean(name, values):
   return {name: float(np.mean(values)), f'{name}_se': float(error)}
 
 
-def _difference(name, first, other, draws):
+def _difference(name, first, other):
   """The mean difference and its interval, over the seeds that both have."""
   seeds = [seed for seed in first if seed in other]
   if not seeds:
@@ -177,15 +146,12 @@ def _difference(name, first, other, draws):
     ).to_numpy()
     for seed in seeds
   ]
-  one, two = np.stack(pairs).transpose(2, 0, 1)
-  edge = (100 - LEVEL) / 2
-  drawn = paired_bootstrap(one, two, draws)
-  low, high = np.percentile(drawn, [edge, 100 - edge])
-  difference = float(np.mean(two - one))
+  found = intervals.paired(*np.stack(pairs).transpose(2, 0, 1))
   return {
-    f'{name}_diff': difference,
-    f'{name}_low': float(low),
-    f'{name}_high': float(high),
+    f'{name}_diff': found.mean,
+    f'{name}_low': found.low,
+    f'{name}_high': found.high,
+    'pairs': len(seeds),
   }
 
 
@@ -203,6 +169,8 @@ def _with_interval(frame, name):
     return [''] * len(frame)
   columns = [frame[f'{name}_{part}'] for part in ('diff', 'low', 'high')]
   return [
-    '' if math.isnan(diff) else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]'
-    for diff, low, high in zip(*columns, strict=True)
+    ''
+    if math.isnan(diff)
+    else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]' + (' †' if pairs == 1 else '')
+    for diff, low, high, pairs in zip(*columns, frame['pairs'], strict=True)
   ]

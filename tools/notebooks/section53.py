@@ -38,7 +38,7 @@ import pandas as pd
 import tabulate
 from IPython.display import Markdown
 
-from siri_jax.analysis import ablation_table, dataframes, runs
+from siri_jax.analysis import ablation_table, dataframes, intervals, runs
 from siri_jax.analysis.figures import (
   accuracy_by_cap,
   curves,
@@ -110,7 +110,7 @@ schedule.draw(schedule.of_runs(every))
 
 After 144 steps, each measured on 1,024 held-out problems at temperature 0.6
 under the highest cap. Differences are against the constant cap, with 95 %
-intervals of a paired bootstrap over seeds and problems. `tokens` is what was
+intervals of Student's t over seeds and problems, in pairs. `tokens` is what was
 trained on: compute, up to the length of prompts.
 """
 
@@ -202,9 +202,7 @@ def change(arm, name, early, late):
     [dataframes.by_problem(run, step, run.sets[0])[name] for run in read[arm]]
     for step in (early, late)
   ]
-  drawn = ablation_table.paired_bootstrap(*ends, draws=ablation_table.DRAWS)
-  low, high = np.percentile(drawn, [2.5, 97.5])
-  middle = np.mean(ends[1]) - np.mean(ends[0])
+  middle, low, high = intervals.paired(*ends)
   return f'{middle:+.1f} [{low:+.1f}, {high:+.1f}]'
 
 
@@ -329,27 +327,27 @@ words.draw(of('cosine 48'))
 In square brackets 95 % intervals from the cells above, ± standard errors over
 three seeds.
 
-- **Each cycle answers more.** Yes: from the first to the last compressed
-  point 16.9 points more [6.0, 31.9] for `cosine 48`, and more for every arm
-  that cycles. Nearly all of it comes by the second cycle; then the task is
+- **Each cycle answers more.** In the mean: from the first to the last
+  compressed point every arm that cycles gains 9 to 28 points. Three seeds show
+  it for `cosine 24` alone (27.9 [10.8, 45.1]); `cosine 48` gains 16.9
+  [-17.7, 51.4]. Nearly all of it comes by the second cycle; then the task is
   solved.
-- **... with fewer tokens.** In part: two tokens fewer for the two stairs (2.2
-  [1.6, 2.8] and 2.1 [1.2, 3.2]), none that can be told from chance for the
-  cosines, which are near the shortest trace after one compression.
+- **... with fewer tokens.** For `stair 48`: 2.2 tokens fewer [0.9, 3.6]. The
+  other intervals hold 0; after one compression the cosines are near the
+  shortest trace.
 - **Shorter than under a constant cap and no less accurate.** Yes, but for one
-  arm: 23 to 28 of 61 tokens fewer, 37 to 43 % fewer tokens trained on, and
-  differences of accuracy whose intervals hold 0. `stair-cosine 48` ends 2.6
-  points lower [1.4, 3.7], all three seeds alike; twelve steps before it stood
-  at 98.9 %. Accuracies near the end swing by points from one evaluation to
-  the next.
+  arm: 26 to 28 of 61 tokens fewer, each interval below 0, 37 to 43 % fewer
+  tokens trained on, and differences of accuracy whose intervals hold 0.
+  `stair-cosine 48` ends 2.6 points lower [0.9, 4.2], all three seeds alike;
+  twelve steps before it stood at 98.9 %. Accuracies near the end swing by
+  points from one evaluation to the next.
 - **More accurate than "short, then long" (Table 1).** No: as accurate
-  (`cosine 48`: -0.2 [-0.7, +0.3]), but 11 tokens shorter [3, 22]: after its
-  one compression the baseline drifts up again.
+  (`cosine 48`: -0.2 [-0.9, +0.6]). It is 11 tokens shorter, which three seeds
+  do not show [-12, +35]: the baseline's seeds end at 40, 43 and 55 tokens.
 - **The longest cycle, as in its main run.** Not shown: the three cosines end
-  alike, 36 steps 0.8 points lower [0.0, 1.7], 24 steps 1.8 tokens shorter
-  [0.5, 3.5].
+  alike, and each interval holds 0.
 - **The cosine, as in its main run.** Not shown: the stair ends as accurate
-  (+0.3 [-0.2, +0.7]) and 1.6 tokens shorter [0.6, 3.1].
+  (+0.3 [-0.3, +0.8]) and as short (-1.6 tokens [-5.1, +1.9]).
 - **Length lags the cap.** Yes: by 3, 4 and 6 steps in cycles of 24, 36 and
   48, and no interval reaches 0. That is an eighth of the cycle; the paper's
   is a sixth to a third.
@@ -363,7 +361,7 @@ three seeds.
 - **Needless reflection goes.** Yes: 6.8 checks a response before the first
   compression, 3.0 after it in right answers; 6.8 and 2.3 in wrong ones.
 
-Three seeds are few: a bootstrap over three draws from three. The claims that
+Three seeds are few, and their intervals are wide for it. The claims that
 fail here do so on a task that saturates, and none of this is evidence about
 the paper's own models.
 """
