@@ -18,8 +18,8 @@ class Programs(NamedTuple):
   Attributes:
     cap: step -> int32 [], the step's cap.
     update: one optimiser step, see update.update; gives the state away.
-    logprobs: log-probabilities of rows, see update.compute_logprobs.
-    entropy: entropy over rows, see update.entropy.
+    logprobs: log-probabilities of rows and sums over them, see
+      update.compute_logprobs.
     export: parameters -> their copy for decoding, whole on every device.
     publish: parameters -> Hugging Face's name -> array, cut over all devices.
     start: decode.prefill.
@@ -29,7 +29,6 @@ class Programs(NamedTuple):
   cap: Callable
   update: Callable
   logprobs: Callable
-  entropy: Callable
   export: Callable
   publish: Callable
   start: Callable
@@ -50,7 +49,7 @@ def build(
     max_concurrent: sequences that the embedded engine decodes at a time.
     decode_steps: decoding steps in one call of the compiled program.
   Returns:
-    Steps.
+    Programs.
   """
   shape = recipe.shape
   start = functools.partial(
@@ -64,11 +63,6 @@ def build(
     cap=jax.jit(schedule),
     update=compile_update(recipe, layout),
     logprobs=compile_logprobs(recipe, layout),
-    entropy=jax.jit(
-      functools.partial(update.entropy, recipe=recipe, layout=layout),
-      in_shardings=(params, layout.rows, whole),
-      out_shardings=whole,
-    ),
     export=jax.jit(
       functools.partial(_copy, dtype=recipe.dtype),
       in_shardings=(params,),
@@ -99,11 +93,11 @@ def compile_update(recipe, layout):
 
 
 def compile_logprobs(recipe, layout):
-  """The log-probabilities of rows alone."""
+  """The log-probabilities of rows, and sums over them, alone."""
   return jax.jit(
     functools.partial(update.compute_logprobs, recipe=recipe, layout=layout),
     in_shardings=(layout.state.params, layout.rows, layout.whole),
-    out_shardings=layout.rows,
+    out_shardings=(layout.rows, layout.whole),
   )
 
 

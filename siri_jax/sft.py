@@ -222,7 +222,8 @@ def _gate(c, task, logprobs, params):
       np.ones(len(part)),
       _fit(c, micro_batch_rows=c.sft_kw.rows),
     )
-    logp = np.asarray(logprobs(params, rows, np.int32(count)))
+    logp, _ = logprobs(params, rows, np.int32(count))
+    logp = np.asarray(logp)
     for role in np.unique(rows.mask[rows.mask > 0]):
       found.setdefault(int(role), []).append(logp[rows.mask == role])
   right = {role: np.exp(np.concatenate(x)).mean() for role, x in found.items()}

@@ -196,30 +196,10 @@ def train_on_batch(ctx, state, samples, advantages):
   Returns:
     The new state, and the metrics of update.merge_metrics as floats.
   """
-  c, plan, size = ctx.plan.c, ctx.plan, ctx.plan.minibatch
+  c = ctx.plan.c
   ctx.screen.working('updating')
-  # A group of equal rewards has no gradient: it is read, not learned from.
-  learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
-  idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
-  read = jax.device_get(ctx.steps.entropy(state.params, *idle))
-  if not np.isfinite(read['entropy_sum']):
-    # A policy that cannot be read is for the update to skip, and to count.
-    learned, read = np.ones(plan.samples, bool), {}
-  minibatches = [
-    minibatch(ctx, samples[part], advantages[part], learned[part])
-    for part in (slice(i, i + size) for i in range(0, plan.samples, size))
-  ]
-  # The first optimiser step is the policy that sampled: its own
-  # log-probabilities are the old ones. Later ones need them from before it.
-  for i, (rows, count, _) in enumerate(minibatches):
-    if c.off_policy_steps:
-      # Older weights sampled: theirs are the probabilities to compare with.
-      old = rows.extra['sampler_logp']
-    elif i or c.epochs > 1:
-      old = ctx.steps.logprobs(state.params, rows, count)
-    else:
-      continue
-    minibatches[i] = (rows.replace(old_logp=old), *minibatches[i][1:])
+  minibatches, read = read_batch(ctx, state.params, samples, advantages)
+  unread = 1 + len(minibatches) - len(read)
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
     own = np.bool_(number == 0 and not c.off_policy_steps)
@@ -227,9 +207,52 @@ def train_on_batch(ctx, state, samples, advantages):
     state, found = ctx.steps.update(state, *minibatches[i], own, last)
     ctx.screen.working('updating', number + 1, len(rounds))
     seen.append(found)
-  totals = update.merge_metrics(jax.device_get(seen))
-  totals |= update.add_metrics(read, totals)
+  seen, read = jax.device_get((seen, read))
+  # A mini-batch that was not read is measured by its first update.
+  read += [{name: found[name] for name in read[0]} for found in seen[:unread]]
+  totals = update.merge_metrics(seen, read, c.epochs)
   return state, {name: float(value) for name, value in totals.items()}
+
+
+def read_batch(ctx, params, samples, advantages):
+  """The mini-batches of a batch, read by the policy before any update.
+
+  Args:
+    ctx: context.TrainContext.
+    params: the policy's parameters.
+    samples: list of B types.Sample.
+    advantages: float32 [B].
+  Returns:
+    A list of what `minibatch` returns, with old log-probabilities where the
+    update does not find them itself; and a list of the sums that
+    update.compute_logprobs gave: over the samples without a gradient, then
+    over each mini-batch that it had to read.
+  """
+  c, plan, size = ctx.plan.c, ctx.plan, ctx.plan.minibatch
+  # A group of equal rewards has no gradient: it is read, not learned from.
+  learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
+  idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
+  _, found = ctx.steps.logprobs(params, *idle)
+  if not np.isfinite(found['entropy_sum']):
+    # The update has to skip, and count, a policy that is not finite.
+    learned = np.ones(plan.samples, bool)
+  minibatches, read = [], [found]
+  for i in range(0, plan.samples, size):
+    part = slice(i, i + size)
+    rows, count, denom = minibatch(
+      ctx, samples[part], advantages[part], learned[part]
+    )
+    if c.off_policy_steps:
+      # Older weights sampled: theirs are the probabilities to compare with.
+      rows = rows.replace(old_logp=rows.extra['sampler_logp'])
+    elif i or c.epochs > 1:
+      # The first update is of the policy that sampled: its own
+      # log-probabilities are the old ones. Later ones need them from before.
+      old, found = ctx.steps.logprobs(params, rows, count)
+      rows = rows.replace(old_logp=old)
+      read.append(found)
+    minibatches.append((rows, count, denom))
+  return minibatches, read
 
 
 def idle_rows(ctx, samples):
@@ -271,7 +294,7 @@ def minibatch(ctx, samples, advantages, learned):
   rows, count = ctx.place(rows), np.int32(count)
   denom = np.float32(denom)  # No device's own, where there are several hosts.
   if 'ref_logp' in rows.extra:
-    ref = ctx.steps.logprobs(ctx.start, rows, count)
+    ref, _ = ctx.steps.logprobs(ctx.start, rows, count)
     rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})
   return rows, count, denom
 

@@ -13,7 +13,7 @@ MOST_K3 = 10.0  # Nats, of one token in a loss.
 
 
 def bounded(ratios):
-  """Log-ratios [...] within MOST; an infinity or NaN stays, and skips a step."""
+  """Log-ratios [...] within MOST; what is not finite stays, and is skipped."""
   clipped = jnp.clip(ratios, -MOST, MOST)
   return jnp.where(jnp.isfinite(ratios), clipped, ratios)
 

@@ -110,54 +110,33 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
     recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
-    float32 [U, M, R], nats; 0 where the mask is, and in the micro-batches
-    that are not in use.
+    float32 [U, M, R], nats: 0 where the mask is 0, and in micro-batches that
+    are not in use. And sums over response tokens, float32 []: entropy_sum
+    (nats), tokens_sum, and those of _agreement where the rows carry
+    'sampler_logp'.
   """
 
   def local(params, rows, count):
     own, fetch = gathered_params(params, recipe)
 
-    def micro(i, out):
-      logp, _ = token_logprobs(own, fetch, recipe, _micro_batch(rows, i))
-      return out.at[i].set(logp)
-
-    zeros = jnp.zeros(rows.tokens.shape, jnp.float32)
-    return jax.lax.fori_loop(0, count, micro, zeros)
-
-  inputs = (layout.state.params, layout.rows, layout.whole)
-  run = sharding.each_device(local, layout.mesh, inputs, layout.rows)
-  return run(params, rows, count)
-
-
-def entropy(params, rows, count, *, recipe, layout):
-  """The entropy of the policy over rows that it does not learn from.
-
-  Args:
-    params: the policy's parameters, float32.
-    rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
-    count: int32 [], how many of them are in use.
-    recipe: UpdateConfig.
-    layout: sharding.Layout.
-  Returns:
-    float32 [] sums over response tokens, nats and tokens: entropy_sum,
-    tokens_sum, and those of _agreement where the rows carry 'sampler_logp'.
-  """
-
-  def local(params, rows, count):
-    own, fetch = gathered_params(params, recipe)
-
-    def micro(i, sums):
+    def micro(i, carry):
+      out, sums = carry
       part = _micro_batch(rows, i)
-      logp, found = token_logprobs(own, fetch, recipe, part)
-      return add_metrics(sums, _totals(part, found, logp))
+      logp, entropy = token_logprobs(own, fetch, recipe, part)
+      return out.at[i].set(logp), add_metrics(
+        sums, _totals(part, entropy, logp)
+      )
 
     first = _micro_batch(rows, 0)
     names = jax.eval_shape(_totals, first, first.mask, first.mask)
     nothing = dict.fromkeys(names, jnp.float32(0))
-    return _over_devices(jax.lax.fori_loop(0, count, micro, nothing))
+    zeros = jnp.zeros(rows.tokens.shape, jnp.float32)
+    out, sums = jax.lax.fori_loop(0, count, micro, (zeros, nothing))
+    return out, _over_devices(sums)
 
-  inputs = (layout.state.params, layout.rows, layout.whole)
-  run = sharding.each_device(local, layout.mesh, inputs, layout.whole)
+  whole = layout.whole
+  inputs = (layout.state.params, layout.rows, whole)
+  run = sharding.each_device(local, layout.mesh, inputs, (layout.rows, whole))
   return run(params, rows, count)
 
 
@@ -194,14 +173,25 @@ def update(state, rows, count, denom, own_old, last, *, recipe, layout):
   return _apply(state, grads, metrics, last, recipe.tx)
 
 
-def merge_metrics(metrics):
-  """The metrics of several optimiser steps as one: sums, maxima, means."""
-  total = metrics[0]
-  for more in metrics[1:]:
-    total = add_metrics(total, more)
+def merge_metrics(updates, read, epochs):
+  """The metrics of a step's updates as one: sums, maxima, means.
+
+  Args:
+    updates: the metrics of each update, in order.
+    read: sums of compute_logprobs that count each sample once. They replace
+      the updates' own, which are of a policy that changes from one update to
+      the next, and count a sample in each epoch.
+    epochs: how often the updates have learned from each sample.
+  Returns:
+    dict of float []: sums over tokens are those of one epoch.
+  """
+  total = functools.reduce(add_metrics, updates)
+  for name in total:
+    if name.endswith('_sum'):
+      total[name] = total[name] / epochs
   for name in ('loss', 'grad_norm'):
-    total[name] = total[name] / len(metrics)
-  return total
+    total[name] = total[name] / len(updates)
+  return total | functools.reduce(add_metrics, read)
 
 
 def add_metrics(a, b):

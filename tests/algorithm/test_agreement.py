@@ -19,8 +19,8 @@ def test_agreement_with_the_sampler_is_over_what_it_has_told_of():
     for s, x, m, o in zip(SAMPLES, *plain_logp(before()[0]), off, strict=True)
   ]
   rows, count = pack(samples=samples, extra=('sampler_logp',))
-  run = test_update.compiled(update.entropy, RECIPE)
-  found = jax.device_get(run(before()[0], rows, count))
+  run = test_update.compiled(update.compute_logprobs, RECIPE)
+  _, found = jax.device_get(run(before()[0], rows, count))
   kl = 2 * (math.e - 2) + 3 * (math.exp(-0.5) - 0.5)
   told = {'told_sum': 10, 'gap_sum': 3.5, 'gap_max': 1.0, 'kl_sum': kl}
   told |= {'far_sum': 2, 'told_from_0_sum': 10, 'told_from_1024_sum': 0}

@@ -196,14 +196,15 @@ def test_micro_batches_that_are_not_in_use_are_not_read():
   assert found.skipped == 0
   assert np.isfinite(metrics['loss'])
   logprobs = compiled(update.compute_logprobs, RECIPE)
-  logp = logprobs(before()[0], rows, np.int32(4))
+  logp, _ = logprobs(before()[0], rows, np.int32(4))
   assert (logp[4:] == 0).all()
   assert (logp[:4] != 0).any(axis=(1, 2)).all()
 
 
 def test_log_probabilities_are_those_of_the_plain_forward():
   rows, count = pack()
-  logp = compiled(update.compute_logprobs, RECIPE)(before()[0], rows, count)
+  read = compiled(update.compute_logprobs, RECIPE)
+  logp, _ = read(before()[0], rows, count)
   live = rows.mask > 0
   found = sorted(np.asarray(logp)[live])
   plain, mask = plain_logp(before()[0])
@@ -217,7 +218,8 @@ def test_its_own_log_probabilities_make_every_ratio_1():
   assert metrics['ratio_max'] == 1
   assert metrics['clip_low_sum'] == metrics['clip_high_sum'] == 0
   # The very gradient that spelt-out old log-probabilities give.
-  old = compiled(update.compute_logprobs, RECIPE)(before()[0], rows, count)
+  read = compiled(update.compute_logprobs, RECIPE)
+  old, _ = read(before()[0], rows, count)
   again, _ = step(rows.replace(old_logp=np.asarray(old)), count)
   assert_trees_close(gradient(state), gradient(again))
 
@@ -278,7 +280,8 @@ def test_a_grpo_step_of_several_optimiser_steps():
   first, count = pack()
   second, _ = pack(-ADVANTAGES)
   # Old log-probabilities are those of before the first of them.
-  old = compiled(update.compute_logprobs, RECIPE)(start.params, second, count)
+  read = compiled(update.compute_logprobs, RECIPE)
+  old, _ = read(start.params, second, count)
   second = second.replace(old_logp=np.asarray(old))
   middle, _ = step(first, count, state=start, own=True, last=False)
   assert middle.step == 0
@@ -320,9 +323,10 @@ def test_an_update_of_nothing_has_no_gradient():
   assert (state.step, state.skipped) == (1, 0)
 
 
-def test_rows_that_are_only_read_have_the_entropy_that_an_update_tells():
+def test_reading_rows_gives_the_entropy_that_their_update_gives():
   rows, count = pack()
-  found = compiled(update.entropy, RECIPE)(before()[0], rows, count)
+  read = compiled(update.compute_logprobs, RECIPE)
+  _, found = read(before()[0], rows, count)
   _, metrics = step(rows, count, own=True)
   assert found['tokens_sum'] == metrics['tokens_sum'] == sum(LENGTHS)
   entropy = float(metrics['entropy_sum'])
@@ -330,14 +334,17 @@ def test_rows_that_are_only_read_have_the_entropy_that_an_update_tells():
   assert found['entropy_sum'] == pytest.approx(entropy, rel=1e-5)
 
 
-def test_metrics_of_several_optimiser_steps_are_joined():
-  parts = [
-    dict(loss=1.0, grad_norm=2.0, tokens_sum=10.0, ratio_max=1.5),
-    dict(loss=2.0, grad_norm=4.0, tokens_sum=30.0, ratio_max=1.25),
+def test_metrics_of_several_updates_are_joined_over_two_epochs():
+  updates = [
+    dict(loss=1.0, grad_norm=2.0, tokens_sum=10.0, clip_sum=2.0, ratio_max=1.5),
+    dict(loss=2.0, grad_norm=4.0, tokens_sum=10.0, clip_sum=4.0, ratio_max=1.2),
   ]
-  joined = update.merge_metrics(parts)
-  assert joined == dict(loss=1.5, grad_norm=3.0, tokens_sum=40.0, ratio_max=1.5)
-  assert parts[0]['loss'] == 1.0
+  # 10 tokens learned from in each epoch and 30 that were only read.
+  read = [dict(tokens_sum=30.0), dict(tokens_sum=10.0)]
+  joined = update.merge_metrics(updates, read, epochs=2)
+  mean = dict(loss=1.5, grad_norm=3.0)
+  assert joined == mean | dict(tokens_sum=40.0, clip_sum=3.0, ratio_max=1.5)
+  assert updates[0]['loss'] == 1.0
 
 
 @pytest.mark.slow
@@ -362,7 +369,7 @@ def test_a_loss_gets_the_reference_log_probabilities_that_it_names():
   logprobs = compiled(update.compute_logprobs, RECIPE)
   found = []
   for start in before():
-    ref = np.asarray(logprobs(start, rows, count))
+    ref = np.asarray(logprobs(start, rows, count)[0])
     given = rows.replace(extra={'ref_logp': ref})
     found.append(step(given, count, recipe=recipe, own=True)[1])
   assert found[0]['loss'] == pytest.approx(0, abs=1e-5)

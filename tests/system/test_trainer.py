@@ -4,6 +4,8 @@ import dataclasses
 import types as std
 
 import builders
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -278,7 +280,7 @@ def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
 
 
 @pytest.mark.slow
-def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
+def test_each_sample_is_measured_once_by_the_policy_before_its_updates(
   tmp_path, cache
 ):
   with tiny.opened(tmp_path, cache) as (ctx, state, _):
@@ -286,19 +288,29 @@ def test_old_log_probabilities_are_read_for_later_optimiser_steps_alone(
     groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
-    logprobs, plan, read = ctx.steps.logprobs, ctx.plan, []
+    advantages[3:7] = 0  # Idle: read, and not learned from.
+    logprobs, plan, read, found = ctx.steps.logprobs, ctx.plan, [], []
 
     def counted(*args):
       read.append(args)
       return logprobs(*args)
 
     ctx.steps = ctx.steps._replace(logprobs=counted)
-    for minibatches, epochs, reads in [(1, 1, 0), (2, 1, 1), (1, 2, 1)]:
+    # Old log-probabilities are read for later updates alone; idle samples
+    # always.
+    for minibatches, epochs, reads in [(1, 1, 1), (2, 1, 2), (1, 2, 2)]:
       read.clear()
       plan.c.epochs = epochs
       ctx.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
-      state, _ = trainer.train_on_batch(ctx, state, samples, advantages)
+      start = jax.tree.map(jnp.copy, state)
+      _, metrics = trainer.train_on_batch(ctx, start, samples, advantages)
+      found.append(metrics)
       assert len(read) == reads
+  tokens = sum(s.response_ids.size for s in samples)
+  for metrics in found:
+    assert metrics['tokens_sum'] == metrics['sampler_told_sum'] == tokens
+    for name in ('entropy_sum', 'sampler_gap_sum', 'sampler_gap_max'):
+      assert metrics[name] == pytest.approx(found[0][name], rel=1e-4), name
 
 
 @pytest.mark.slow
