@@ -28,6 +28,11 @@ def test_mean_only_centres():
   assert found.tolist() == [[0.75, -0.25, -0.25, -0.25], [1, -1, 1, -1]]
 
 
+def test_rewards_far_from_0_keep_their_differences():
+  rewards = np.float32([[1e7, 1e7 + 1, 1e7, 1e7 + 1]])
+  assert advantages.mean_only(rewards).tolist() == [[-0.5, 0.5, -0.5, 0.5]]
+
+
 def test_leave_one_out_subtracts_the_mean_of_the_others():
   rewards = np.float32([[1, 0.5, 0, 0], [3, 1, 2, 5]])
   others = (rewards.sum(1, keepdims=True) - rewards) / 3
