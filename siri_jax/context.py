@@ -52,7 +52,6 @@ class TrainContext(Context):
       their log-probabilities.
     order: shuffling.Order of the training problems.
     views: writers.Writers.
-    version: of the weights that were pushed last.
   """
 
   plan: Any
@@ -65,14 +64,12 @@ class TrainContext(Context):
   start: Any = None
   order: Any = None
   views: Any = None
-  version: int = -1
 
   def push(self, params, version):
     """Has the engine sample with these parameters from now on."""
     self.screen.working('push')
     self.team.broadcast('push', version=version)
     self.engine.push(params, version)
-    self.version = version
 
   def counts(self):
     """Grader and sampler counters since the start, by name."""
@@ -124,7 +121,6 @@ class TrainContext(Context):
     self.team.broadcast('save', tokens=tokens)
     facts = {
       'tokens': tokens,
-      'version': self.version,
       'fingerprints': self.fingerprints,
       'config': self.plan.c.to_dict(),
     }

@@ -185,15 +185,11 @@ def _fit(c, micro_batch_rows):
 def _samples(c, task, first, count):
   """Traces as samples; one that is longer than a row is cut like a response."""
   return [
-    types.Sample(
-      problem_id=problem.id,
-      index=0,
+    types.Tokens(
       prompt_ids=np.asarray(task.encode(problem), np.int32),
       response_ids=np.asarray(
         ids[: c.sft_kw.row_tokens - c.max_prompt_tokens], np.int32
       ),
-      finish_reason='stop',
-      spans=(),
     )
     for problem, ids in task.traces(first, count)
   ]

@@ -122,7 +122,7 @@ def collect(ctx, step, cap, watch):
   Returns:
     list of types.Group, one for each prompt of a step.
   """
-  c, version = ctx.plan.c, ctx.version
+  c, version = ctx.plan.c, ctx.engine.version
   at_sampler = c.cap_at == 'sampler'
   sampling = engines.SamplingParams(
     n=c.group_size,
@@ -191,7 +191,7 @@ def train_on_batch(ctx, state, samples, advantages):
   Args:
     ctx: context.TrainContext.
     state: types.TrainState; its memory is given away.
-    samples: list of B types.Sample.
+    samples: list of B types.Tokens.
     advantages: float32 [B].
   Returns:
     The new state, and the metrics of update.merge_metrics as floats.
@@ -220,7 +220,7 @@ def read_batch(ctx, params, samples, advantages):
   Args:
     ctx: context.TrainContext.
     params: the policy's parameters.
-    samples: list of B types.Sample.
+    samples: list of B types.Tokens.
     advantages: float32 [B].
   Returns:
     A list of what `minibatch` returns, with old log-probabilities where the
@@ -273,7 +273,7 @@ def minibatch(ctx, samples, advantages, learned):
 
   Args:
     ctx: context.TrainContext.
-    samples: the mini-batch's types.Sample, all of which the denominator
+    samples: the mini-batch's types.Tokens, all of which the denominator
       counts.
     advantages: float32, of each.
     learned: bool, of each, whether it is packed.

@@ -33,30 +33,39 @@ class Prompt:
   ids: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True)
-class Sample:
-  """One response to one prompt, token ids from end to end.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tokens:
+  """A prompt and its response as an update reads them.
+
+  Attributes:
+    prompt_ids: int32 [P].
+    response_ids: int32 [T], T >= 1, the end-of-sequence id included where the
+      response has one.
+    sampler_logp: float32 [T], log-probabilities under the sampler, nats; None
+      where there are none.
+  """
+
+  prompt_ids: np.ndarray
+  response_ids: np.ndarray
+  sampler_logp: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample(Tokens):
+  """One response of the sampler to one prompt.
 
   Attributes:
     problem_id: the problem it answers.
     index: its place in its group, 0 <= index < G.
-    prompt_ids: int32 [P], as sent to the sampler.
-    response_ids: int32 [T], T >= 1, the end-of-sequence id included when the
-      policy wrote one.
     finish_reason: 'stop' (the policy ended it) or 'length' (the cap cut it).
     spans: (weight version, first token, one past the last), one for each
       version of the weights that wrote a part of it.
-    sampler_logp: float32 [T] log-probabilities under the sampler, nats, or
-      None where the sampler was not asked for them.
   """
 
   problem_id: str
   index: int
-  prompt_ids: np.ndarray
-  response_ids: np.ndarray
   finish_reason: str
   spans: tuple[tuple[int, int, int], ...]
-  sampler_logp: np.ndarray | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -95,7 +95,7 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   depends on lengths.
 
   Args:
-    samples: types.Sample, B of them.
+    samples: types.Tokens, B of them.
     weights: float32 [B], the aggregation's weight of every response token.
     advantages: float32 [B].
     fit: PackingConfig.

@@ -14,13 +14,14 @@ class Embedded:
   """A sampler (engines.Engine) over the trainer's own devices.
 
   Attributes:
-    counts: nothing befalls its samples.
+    counts: empty, for it rejects no sample.
+    version: see engines.Engine.
   """
 
   def __init__(self, engine):
     self._engine = engine
     self._params = None
-    self._version = None
+    self.version = None
     self._waiting = []
     self.counts = {}
 
@@ -29,7 +30,7 @@ class Embedded:
     whole = self._engine.export(params)
     # One device decodes: several would all do the same.
     self._params = jax.tree.map(lambda x: x.addressable_data(0), whole)
-    self._version = version
+    self.version = version
 
   def sample(self, prompts, sampling, progress):
     """Yields groups as they are finished; see engines.Engine."""
@@ -110,7 +111,7 @@ class Embedded:
         prompt_ids=prompt.ids,
         response_ids=responses[i, : lengths[i]].copy(),
         finish_reason='stop' if stopped[i] else 'length',
-        spans=((self._version, 0, int(lengths[i])),),
+        spans=((self.version, 0, int(lengths[i])),),
         sampler_logp=logp[i, : lengths[i]].copy(),
       )
       for i in range(first, first + count)

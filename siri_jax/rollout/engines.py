@@ -53,9 +53,12 @@ class Engine(Protocol):
 
   Attributes:
     counts: sampler counters since the start, by name; whole numbers.
+    version: of the parameters that were pushed last, updates done; None before
+      the first push.
   """
 
   counts: Mapping[str, int]
+  version: int | None
 
   def push(self, params: Any, version: int) -> None:
     """Takes the parameters that are sampled from now on."""

@@ -83,6 +83,11 @@ class Vllm:
     self._waiting = {}  # Ids of problems under way, in order.
     self._ended = threading.Event()
 
+  @property
+  def version(self):
+    """See engines.Engine; None where servers keep the weights they have."""
+    return self._pushed.version if self._pushed else None
+
   def push(self, params, version):
     """Has all servers serve these parameters; see engines.Engine.
 
@@ -279,14 +284,13 @@ class Vllm:
 
   def _sample(self, prompt, choice):
     ids = np.asarray(choice['token_ids'], np.int32)
-    version = self._pushed.version if self._pushed else 0
     return types.Sample(
       problem_id=prompt.problem_id,
       index=choice['index'],
       prompt_ids=prompt.ids,
       response_ids=ids,
       finish_reason=choice['finish_reason'],
-      spans=((version, 0, ids.size),),
+      spans=((self.version or 0, 0, ids.size),),
       sampler_logp=_logp(choice),
     )
 

@@ -271,7 +271,12 @@ def _patience(kw):
 
 
 def encode_batch(samples, advantages):
-  """What an update reads of samples, as arrays that `decode_batch` reads."""
+  """A batch as arrays by name, which `decode_batch` reads.
+
+  Args:
+    samples: list of B types.Tokens.
+    advantages: float32 [B].
+  """
   logp = [
     np.full(s.response_ids.size, np.nan, np.float32)
     if s.sampler_logp is None
@@ -289,12 +294,12 @@ def encode_batch(samples, advantages):
 
 
 def decode_batch(given):
-  """The samples, without what no update reads, and the advantages.
+  """What `encode_batch` was given.
 
   Args:
     given: what `encode_batch` returned.
   Returns:
-    list of B types.Sample, float32 [B].
+    list of B types.Tokens, float32 [B] advantages.
   """
   parts = [
     np.split(given[name], given[ends][:-1])
@@ -305,15 +310,7 @@ def decode_batch(given):
     )
   ]
   samples = [
-    types.Sample(
-      problem_id='',
-      index=0,
-      prompt_ids=prompt,
-      response_ids=response,
-      finish_reason='',
-      spans=(),
-      sampler_logp=logp,
-    )
+    types.Tokens(prompt_ids=prompt, response_ids=response, sampler_logp=logp)
     for prompt, response, logp in zip(*parts, strict=True)
   ]
   return samples, given['advantages']

@@ -60,7 +60,7 @@ class Engine:
 
   def push(self, params, version):
     del params
-    self._version = version
+    self.version = version
 
   def sample(self, prompts, sampling, progress):
     for done, prompt in enumerate(reversed(prompts)):
@@ -80,7 +80,7 @@ class Engine:
       prompt_ids=prompt.ids,
       response_ids=np.array(ids[:cap], np.int32),
       finish_reason='stop' if len(ids) <= cap else 'length',
-      spans=((self._version, 0, min(len(ids), cap)),),
+      spans=((self.version, 0, min(len(ids), cap)),),
     )
 
   def close(self):

@@ -193,7 +193,7 @@ def test_log_probabilities_are_the_trainers(temperature):
     extra=('sampler_logp',),
   )
   trainer = programs(temperature=temperature).logprobs
-  logp = trainer(builders.lively(SHAPE), rows, np.int32(count))
+  logp, _ = trainer(builders.lively(SHAPE), rows, np.int32(count))
   live = rows.mask > 0
   assert live.sum() == sum(s.response_ids.size for s in found)
   np.testing.assert_allclose(

@@ -212,15 +212,11 @@ def draw(flags, vocab):
   median = mean / np.exp(SPREAD**2 / 2)
   drawn = rng.lognormal(np.log(median), SPREAD, flags.sequences or count)
   return [
-    types.Sample(
-      problem_id=str(index),
-      index=0,
+    types.Tokens(
       prompt_ids=rng.integers(0, vocab, prompt, np.int32),
       response_ids=rng.integers(0, vocab, length, np.int32),
-      finish_reason='stop',
-      spans=(),
     )
-    for index, length in enumerate(np.clip(drawn, 1, cap).astype(int))
+    for length in np.clip(drawn, 1, cap).astype(int)
   ]
 
 
