@@ -13,7 +13,7 @@ import pathlib
 
 import pandas as pd
 
-from siri_jax import build, trainer
+from siri_jax import build, plugins, trainer
 from siri_jax.analysis import paper_table, runs
 from siri_jax.config import base
 from siri_jax.config import dry_run as dry_runs
@@ -35,14 +35,15 @@ def load_config(path, **settings):
   Args:
     path: 'configs/quickstart.py' or 'file.py:argument'.
     **settings: by name; a nested one as a dict, schedule_kw={'period': 48}. A
-      schedule that is only named gets its settings for the caps at hand.
+      schedule that is only named gets its settings for the caps at hand. A
+      plug-in is named, or given as the function itself.
   Returns:
     ml_collections.ConfigDict.
   Raises:
     ValueError: every fault of the file and of the settings, a line each.
   """
   changes = {}
-  for name, value in settings.items():
+  for name, value in _named(settings).items():
     inner = value.items() if isinstance(value, dict) else ()
     changes |= {f'{name}.{key}': v for key, v in inner} or {name: value}
   config = grids.single(path, changes, 'runs').config
@@ -169,7 +170,8 @@ def ablate(config, grid, out, **options):
 
   Args:
     config: config file, 'configs/quickstart.py' or 'file.py:argument'.
-    grid: setting -> list of values, or axis -> {label: {setting: value}}.
+    grid: setting -> list of values, or axis -> {label: {setting: value}}; a
+      plug-in of an importable module may be given as the function itself.
     out: folder of the ablation.
     **options: of experiments.ablate.ablate: overrides, past, executor, jobs,
       partition, gpus, cpus, hours.
@@ -178,6 +180,9 @@ def ablate(config, grid, out, **options):
   Raises:
     ValueError: every fault of the grid, a line each; nothing has run then.
   """
+  grid, options = _named(grid), _named(options)
+  if '__main__:' in repr((grid, options)):
+    raise ValueError(f'each run is a process of its own. {plugins.ELSEWHERE}')
   return ablations.ablate(config, grid, out, **options)
 
 
@@ -188,14 +193,15 @@ def branch(run, step, out, **settings):
     run: the other run's folder.
     step: updates done at the checkpoint.
     out: the new folder, for `train`.
-    **settings: that differ, as in load_config.
+    **settings: that differ, by dotted name; a plug-in is named, or given as
+      the function itself.
   Returns:
     ConfigDict of the new run.
   Raises:
     ValueError: no such checkpoint, faulty settings, or another run's folder.
   """
   source, _ = branches.origin(run)
-  config = branches.branch(run, step, settings, out).config
+  config = branches.branch(run, step, _named(settings), out).config
   object.__setattr__(config, SOURCE, source)
   return config
 
@@ -224,6 +230,15 @@ def plot(folders, words=None):
 
   drawn = catalog.drawn(runs.read_all(folders), words)
   return {n: found for n, found in drawn if not isinstance(found, str)}
+
+
+def _named(value):
+  """Settings, however nested, with the names of the functions among them."""
+  if isinstance(value, dict):
+    return {key: _named(each) for key, each in value.items()}
+  if isinstance(value, list | tuple):
+    return type(value)(map(_named, value))
+  return plugins.name_of(value) if callable(value) else value
 
 
 def _origin(config):

@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 
-from siri_jax import compiled, sft
+from siri_jax import compiled, plugins, sft
 from siri_jax.config import memory
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
@@ -54,7 +54,7 @@ def open_run(plan, task, folder, screen, team):
     resume = functools.partial(restore, folder=folder, screen=screen)
     ctx, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
-    folder.start(first)
+    folder.start(first, ctx.sources)
     ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
     stack.callback(ctx.views.close)
     ctx.graders = graders = stack.enter_context(make_graders(c))
@@ -99,11 +99,12 @@ def _made(stack, bench, plan, path, team, resume):
     plan, task, recipe, longest=plan.longest
   )
   prints = {**task.fingerprints, 'model': initial.fingerprint(c)}
-  team.barrier(distributed.READY, prints)
+  sources = plugins.sources(c)
+  team.barrier(distributed.READY, {**prints, **sources})
   checkpoints = _checkpoints(plan, path, team)
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
-  state, tokens = resume(checkpoints, like, prints)
+  state, tokens = resume(checkpoints, like, {**prints, **sources})
   start = None
   if state is None or 'ref_logp' in plan.extra:
     start = initial_params(c, task, shape, layout, screen, bench.signals)
@@ -128,6 +129,7 @@ def _made(stack, bench, plan, path, team, resume):
     place=functools.partial(sharding.put, shardings=layout.rows),
     team=team,
     fingerprints=prints,
+    sources=sources,
     # It is as large as the policy.
     start=start if 'ref_logp' in plan.extra else None,
   )
@@ -256,7 +258,7 @@ def restore(checkpoints, like, prints, folder, screen):
     (types.TrainState, response tokens so far), or (None, 0).
   Raises:
     run_folder.RunFolderError: the checkpoint is of other problems, another
-      tokenizer or model, see TrainContext.fingerprints.
+      tokenizer, model or plug-in, see TrainContext.
     ValueError: its arrays are another model's, or no checkpoint is whole.
   """
 
@@ -272,7 +274,8 @@ def restore(checkpoints, like, prints, folder, screen):
   state, facts = found
   if 'config' in facts:  # A checkpoint of an earlier version has none.
     folder.refuse_settings(facts['config'], 'has checkpoints of')
-  folder.refuse_change(facts['fingerprints'], prints)
+  written = {**facts['fingerprints'], **facts.get('sources', {})}
+  folder.refuse_change(written, prints)
   done = int(state.step)
   folder.rewind('metrics', done - 1)
   folder.rewind('eval', done)

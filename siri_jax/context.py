@@ -48,6 +48,7 @@ class TrainContext(Context):
     team: of distributed.py; where it is not the first, there is no folder,
       graders, order or views.
     fingerprints: sha256 of data, held-out sets, tokenizer and model.
+    sources: name and sha256 of the plug-ins from elsewhere, by family.
     start: the parameters that the run started from, where the loss wants
       their log-probabilities.
     order: shuffling.Order of the training problems.
@@ -61,6 +62,7 @@ class TrainContext(Context):
   place: Callable
   team: Any
   fingerprints: Mapping[str, str]
+  sources: Mapping[str, str]
   start: Any = None
   order: Any = None
   views: Any = None
@@ -122,6 +124,7 @@ class TrainContext(Context):
     facts = {
       'tokens': tokens,
       'fingerprints': self.fingerprints,
+      'sources': self.sources,
       'config': self.plan.c.to_dict(),
     }
     self.checkpoints.save(state, facts)

@@ -6,8 +6,10 @@ is all it takes. `my_package.module:function` names one from elsewhere.
 
 import difflib
 import functools
+import hashlib
 import importlib
 import inspect
+import sys
 
 FAMILIES = {
   'schedule': 'siri_jax.algorithm.schedules',
@@ -20,6 +22,11 @@ FAMILIES = {
   'collect': 'siri_jax.rollout.collect',
   'grading_rule': 'siri_jax.grading.rules',
 }
+
+ELSEWHERE = (
+  'Another process cannot find a function of a notebook: write it to a file '
+  "in the working directory, my_plugins.py, and name it 'my_plugins:function'"
+)
 
 
 def names(family):
@@ -46,8 +53,9 @@ def function(family, name):
       found = getattr(importlib.import_module(module), attribute)
       inspect.signature(found)
     except Exception as error:  # A module is a program: anything goes.
+      hint = f'. {ELSEWHERE}' if module == '__main__' else ''
       raise ValueError(
-        f'{family}={name!r} cannot be imported: {error}'
+        f'{family}={name!r} cannot be imported: {error}{hint}'
       ) from error
     return found
   if name not in names(family):
@@ -57,6 +65,50 @@ def function(family, name):
       f'{family}={name!r} is none of {", ".join(names(family))}{hint}'
     )
   return getattr(importlib.import_module(FAMILIES[family]), name)
+
+
+def name_of(plugin):
+  """The name by which a config holds a function: 'module:function'.
+
+  A function of a notebook or of a script is '__main__:function', which this
+  process alone can find.
+
+  Raises:
+    ValueError: no name leads to the function.
+  """
+  module = getattr(plugin, '__module__', None)
+  name = getattr(plugin, '__qualname__', repr(plugin))
+  if getattr(sys.modules.get(module), name, None) is not plugin:
+    raise ValueError(
+      f'{name} of {module} is not at the top level of a module, so that no run '
+      f'can find it by its name: define it there by def'
+    )
+  return f'{module}:{name}'
+
+
+def sources(config):
+  """What a run records of the plug-ins that are not this package's.
+
+  Args:
+    config: mapping of settings; each family of FAMILIES is one.
+  Returns:
+    dict family -> 'module:function SHA256', of the function's source text.
+  Raises:
+    ValueError: a function's source cannot be read.
+  """
+  named = {family: config[family] for family in FAMILIES}
+  found = {}
+  for family, name in named.items():
+    if ':' not in name:
+      continue
+    try:
+      text = inspect.getsource(function(family, name))
+    except (OSError, TypeError) as error:
+      raise ValueError(
+        f'{family}={name!r} has no source text to record: {error}. {ELSEWHERE}'
+      ) from error
+    found[family] = f'{name} {hashlib.sha256(text.encode()).hexdigest()}'
+  return found
 
 
 def settings_of(plugin):

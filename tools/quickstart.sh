@@ -14,5 +14,9 @@ for flag in "$@"; do
   case $flag in --config | --config=*) config= ;; esac
 done
 
+if [ $# = 0 ]; then
+  echo 'SFT, then 162 updates with 7 evaluations: about 6 minutes on 2 cores.' \
+    'Ctrl-C saves; the same command goes on.'
+fi
 echo "Running: $python -m siri_jax.main ${config:+$config }$*"
 exec "$python" -m siri_jax.main ${config:+"$config"} "$@"

@@ -145,7 +145,7 @@ def get_config():
   # but the window are limits of ours, far from what healthy runs show.
   c.alarms_kw = config_dict.create(
     window=10,  # Steps of a mean.
-    least_steps=3,  # Steps before a mean or a spike is judged; ours.
+    least_steps=3,  # Steps before anything is judged; ours.
     cut=0.8,  # Share of responses that the cap cuts.
     idle=0.95,  # Share of groups of equal rewards.
     ungraded=0.01,  # Share of answers that a grader did not survive.

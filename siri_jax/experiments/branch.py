@@ -5,6 +5,7 @@ import os
 import pathlib
 import shutil
 
+from siri_jax import plugins
 from siri_jax.experiments import grid
 from siri_jax.runtime import checkpoint, files
 
@@ -66,7 +67,7 @@ def begin(run, step, config, folder):
     return _refuse_another(folder, came)
   draft = folder.with_name(f'.{folder.name}.draft')
   shutil.rmtree(draft, ignore_errors=True)
-  facts = {'config': config}
+  facts = {'config': config, 'sources': plugins.sources(config)}
   checkpoint.copy(run / 'checkpoints', step, draft / 'checkpoints', facts)
   files.write_json(draft / 'config.json', config)
   files.write_json(draft / 'RUN.json', {'branched_from': came})

@@ -1,9 +1,9 @@
 """Alarms on a run's records, with advice.
 
-A pure function of the newest records. Shares, entropy and differences are
-judged by their mean over a window, so that one odd step raises nothing, and
-only after a few steps: a run's first loss is about 0, because its policy is
-the one that sampled, so a ratio to it means nothing.
+A pure function of the newest records. Nothing is judged before a few steps: a
+run's first loss is about 0, because its policy is the one that sampled, so a
+multiple of it means nothing. Shares, entropy and differences are judged by
+their mean over a window, so that one odd step raises nothing.
 """
 
 import math
@@ -79,8 +79,8 @@ def raised(
   Args:
     records: of metrics.jsonl, in order; the last 2 * window of them count.
     window: steps of a mean.
-    least_steps: steps before a mean or a spike is judged, and of the window
-      before where a mean is compared with that one's.
+    least_steps: steps before anything is judged, and steps that the window
+      before needs where two windows are compared.
     cut: share of responses that the cap may cut.
     idle: share of groups that may have equal rewards.
     ungraded: share of answers that may cost a grader its life.
@@ -98,7 +98,8 @@ def raised(
     dict: name -> what was seen and what to do.
   """
   now, before = records[-window:], records[-2 * window : -window]
-  if not now:
+  least = min(least_steps, window)
+  if len(now) < least:
     return {}
   lost = _mean(now, 'grader_timeouts') + _mean(now, 'grader_crashes')
   seen = {
@@ -122,13 +123,9 @@ def raised(
     'ratio': seen['ratio']['ratio'] > ratio,
     'spike': seen['spike']['names'] != '',
   }
-  # A ratio of two policies is judged by its step alone.
-  least = min(least_steps, window)
-  enough = len(now) >= least
   stands['gap_grows'] &= len(before) >= least
-  judged = stands if enough else {'ratio': stands['ratio']}
   return {
-    name: ADVICE[name].format(**seen[name]) for name, it in judged.items() if it
+    name: ADVICE[name].format(**seen[name]) for name, it in stands.items() if it
   }
 
 

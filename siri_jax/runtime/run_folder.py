@@ -172,18 +172,23 @@ class RunFolder:
         f'--allow_change={",".join(wrong)}'
       )
 
-  def start(self, step):
+  def start(self, step, sources=()):
     """Notes in RUN.json and config.json that an attempt starts from `step`.
 
     RUN.json describes the first attempt; a later one lists what differs. An
     attempt that is refused before it starts binds the folder to nothing.
+
+    Args:
+      step: updates done.
+      sources: plugins.sources of the attempt.
     """
     files.write_json(self.path / 'config.json', self._config)
     if self._changed:
       self.event('settings_changed', changes=self._changed)
-    for key, value in self._about.items():
+    about = {**self._about, 'plugins': dict(sources)}
+    for key, value in about.items():
       self.info.setdefault(key, value)
-    differs = {k: v for k, v in self._about.items() if v != self.info[k]}
+    differs = {k: v for k, v in about.items() if v != self.info[k]}
     attempt = {'started': _time_of_day(), 'step': step, **differs}
     self.info.setdefault('attempts', []).append(attempt)
     files.write_json(self.path / 'RUN.json', self.info)

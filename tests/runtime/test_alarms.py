@@ -71,6 +71,7 @@ def test_one_odd_step_of_a_window_raises_nothing():
 def test_a_ratio_is_judged_by_its_step():
   assert set(raised({}, dict(ratio_max=11.0))) == {'ratio'}
   assert raised(dict(ratio_max=11.0), {}) == {}
+  assert raised(dict(ratio_max=11.0)) == {}  # The first step of a run.
 
 
 def test_a_step_far_above_all_of_the_window_before_is_a_spike():

@@ -1,11 +1,18 @@
 """The public API, as a notebook uses it."""
 
+import json
+import os
+import subprocess
+import sys
+
+import launch
 import numpy as np
 import pytest
 
 import siri_jax
 from siri_jax import main
 from siri_jax.runtime import exit_status
+from tests.helpers import tiny
 
 # ml_collections reads config files so.
 pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
@@ -43,6 +50,71 @@ def test_a_name_outside_the_api_is_an_attribute_error():
   with pytest.raises(AttributeError, match='trian'):
     siri_jax.trian  # noqa: B018
   assert {'train', 'plot'} <= set(dir(siri_jax))
+
+
+def test_a_plug_in_may_be_the_function_itself():
+  config = siri_jax.load_config(TINY, reward=tiny.brevity)
+  assert config.reward == 'tests.helpers.tiny:brevity'
+
+
+@pytest.mark.parametrize('made', [lambda batch: batch.length, dict().get])
+def test_a_function_that_no_name_leads_to_is_refused(made):
+  with pytest.raises(ValueError, match='define it there by def'):
+    siri_jax.load_config(TINY, reward=made)
+
+
+def test_a_notebooks_function_cannot_go_to_the_processes_of_an_ablation(
+  tmp_path, monkeypatch
+):
+  monkeypatch.setattr(tiny.brevity, '__module__', '__main__')
+  monkeypatch.setattr('__main__.brevity', tiny.brevity, raising=False)
+  with pytest.raises(ValueError, match=r'my_plugins\.py'):
+    siri_jax.ablate(TINY, {'reward': [tiny.brevity]}, tmp_path / 'out')
+  assert not (tmp_path / 'out').exists()
+
+
+NOTEBOOK = """
+import siri_jax, sys
+
+def half(batch):
+  return batch.correct * {worth}
+
+config = siri_jax.load_config(
+  'tests/helpers/tiny.py', total_steps=int(sys.argv[3]), cache_dir=sys.argv[2],
+  reward={reward}, checkpoint_kw={{'every': 1}})
+siri_jax.train(config, sys.argv[1])
+"""
+
+
+@pytest.mark.slow
+def test_a_notebooks_function_trains_and_is_found_again_by_its_source(
+  tmp_path, cache
+):
+  def train(steps, worth=0.5, reward='half'):
+    script = tmp_path / 'cells.py'
+    script.write_text(NOTEBOOK.format(worth=worth, reward=reward))
+    words = [script, tmp_path / 'run', cache, steps]
+    done = subprocess.run(
+      [sys.executable, *map(str, words)],
+      capture_output=True,
+      text=True,
+      env={**os.environ, 'PYTHONPATH': str(launch.ROOT)},
+      cwd=launch.ROOT,
+    )
+    return done.returncode, done.stderr
+
+  status, said = train(1)
+  assert status == 0, said
+  info = json.loads((tmp_path / 'run' / 'RUN.json').read_text())
+  name, _, digest = info['plugins']['reward'].partition(' ')
+  assert (name, len(digest)) == ('__main__:half', 64)
+  # The same function in another process, another one of that name, and none.
+  assert train(2)[0] == 0
+  status, said = train(3, worth=0.25)
+  assert status != 0
+  assert 'other contents of reward' in said
+  done = launch.here(tmp_path / 'run', cache, '--config.reward=__main__:half')
+  assert done == exit_status.REFUSED
 
 
 @pytest.mark.slow
