@@ -1,5 +1,6 @@
 """What all tests share: fake devices, quiet, public data, a table of faults."""
 
+import fcntl
 import math
 import os
 import pathlib
@@ -52,18 +53,31 @@ def shared_data():
 
 
 @pytest.fixture(scope='session')
-def cache(tmp_path_factory):
-  """Folder of compiled programs: processes and tests share what it holds."""
-  return tmp_path_factory.mktemp('cache')
+def shared(tmp_path_factory):
+  """A folder of all the processes that share these tests."""
+  base = tmp_path_factory.getbasetemp()
+  several = 'PYTEST_XDIST_WORKER' in os.environ
+  folder = (base.parent if several else base) / 'shared'
+  folder.mkdir(exist_ok=True)
+  return folder
 
 
 @pytest.fixture(scope='session')
-def whole(tmp_path_factory, cache):
+def cache(shared):
+  """Folder of compiled programs, which all tests and processes share."""
+  return shared / 'cache'
+
+
+@pytest.fixture(scope='session')
+def whole(shared, cache):
   """The folder of a tiny run that nothing disturbed."""
   import launch  # Here, for it takes seconds.
 
-  run = tmp_path_factory.mktemp('whole') / 'run'
-  launch.finish(run, cache, "--config.writers=('tensorboard',)")
+  run = shared / 'run'
+  with open(shared / 'run.lock', 'w') as lock:
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not run.exists():
+      launch.finish(run, cache, "--config.writers=('tensorboard',)")
   return run
 
 
