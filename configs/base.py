@@ -1,6 +1,6 @@
-"""Every setting, from the package: siri_jax/config/base.py.
+"""Every setting, re-exported from siri_jax/config/base.py.
 
-A run's file derives from this one only and says what differs.
+A run's config changes only some of these settings.
 """
 
 from siri_jax.config.base import get_config

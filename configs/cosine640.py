@@ -5,13 +5,13 @@
     --config.task_kw.train=deepscaler.jsonl \\
     --config.task_kw.evals.aime24=aime24.jsonl ...
 
-Three cycles between 16,384 and 8,192 tokens on DeepScaleR, as SIRI's section
-5.1 states them; what it leaves open is marked [open] in configs/base.py. The
-paper reports 43.6 % on AIME24 at 10,049 tokens after step 1,920 (SIRI-high) and
-40.4 % at 7,093 after step 1,600 (SIRI-low), trained on 8 H100s.
+Three cycles between 16,384 and 8,192 tokens on DeepScaleR, as in SIRI's section
+5.1; [open] in siri_jax/config/base.py marks the values that the paper does not
+state. The paper reports 43.6 % on AIME24 at 10,049 tokens after step 1,920
+(SIRI-high) and 40.4 % at 7,093 after step 1,600 (SIRI-low), on 8 H100s.
 
-The command above decodes on one device; docs/cluster.md has it beside vLLM
-servers. docs/data.md has the same command for a laptop, with the real tokenizer
+The command above decodes on one device; docs/cluster.md has the command with
+vLLM servers. docs/data.md has a command for a laptop, with the real tokenizer
 and problems, a small policy and short caps.
 """
 

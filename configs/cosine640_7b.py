@@ -5,9 +5,10 @@
     --config.task_kw.train=deepscaler.jsonl \\
     --config.task_kw.evals.aime24=aime24.jsonl ...
 
-The cosine cap of 640 steps between 16,384 and 8,192 tokens, as the 1.5B. The
-parameters are cut over the eight GPUs of a node, whose links are fast, and the
-two nodes each hold them all: between them only gradients go, once an update.
+The cap is that of the 1.5B: a cosine of 640 steps between 16,384 and 8,192
+tokens. The parameters are sharded over the eight GPUs of a node, which have
+fast links. Each node has all of them; the nodes exchange only gradients, once
+an update.
 """
 
 from configs import base
@@ -18,7 +19,7 @@ def get_config():
   c.attention = 'cudnn'
   # From AMC's 6,740 tokens at 16,384 in the paper's Table 1, as in base.py.
   c.uncapped_length_kw = dict(mean=7162.0, median=5606.0)
-  c.hosts_kw.count = 2  # Nodes, a process each.
+  c.hosts_kw.count = 2  # Nodes, one process each.
   c.mesh_kw.data = 2
   c.mesh_kw.fsdp = 8  # H100s of 80 GB each.
   c.micro_batch_rows = 16  # One row a device.

@@ -2,15 +2,15 @@
 
   python -m siri_jax.main --config=configs/quickstart.py
 
-Two cores, no GPU, no download. A policy of 0.1M parameters is warm-started on
-traces that check themselves more than they need, then trained for 162 steps.
-Arguments name the rows to compare with, each from the same warm start:
+Two cores, no GPU, no download. A policy of 0.1M parameters gets SFT on traces
+with more checks than necessary, then 162 steps of GRPO. An argument replaces
+the cosine cap by another; all variants share one SFT policy:
 
   :constant        the highest cap throughout
   :short           the lowest cap throughout
   :short_then_long the lowest cap for one cycle, then the highest
 
-Any other schedule goes by its name too, with its line in
+The argument may also be the name of any other schedule in
 siri_jax/algorithm/schedule_presets.py: `:stair`, `:stair_cosine`,
 `:asymmetric_cosine`.
 """
@@ -47,14 +47,14 @@ def get_config(schedule='cosine'):
   )
   c.sft_kw = config_dict.create(
     steps=600,  # Optimiser steps of a round.
-    rounds=3,  # At most; the first that passes the gate is the last.
+    rounds=3,  # At most; SFT ends after the first round that passes the gate.
     gate=dict(copied=0.99, looked_up=0.97),  # Least mean probability.
     rows=8,  # Packed rows a step.
-    row_tokens=160,  # Tokens of each: the longest trace is 138 with its prompt.
-    tokens=128,  # Denominator a row.
-    skill_weight=3.0,  # In the loss, of operands and of a check's digits.
-    learning_rate=0.01,  # Muon's peak; it falls to a twentieth.
-    adam_learning_rate=6e-3,  # Adam's, for what is no matrix.
+    row_tokens=160,  # Tokens a row: the longest trace with its prompt has 138.
+    tokens=128,  # Loss denominator of a row.
+    skill_weight=3.0,  # Loss weight of operands and of the digits of a check.
+    learning_rate=0.01,  # Muon's peak; it decays to a twentieth.
+    adam_learning_rate=6e-3,  # Adam's, for parameters that are not matrices.
     warmup_steps=50,
     adam_b2=0.98,
   )
@@ -74,8 +74,7 @@ def get_config(schedule='cosine'):
   c.schedule, kw = rows[schedule]
   c.schedule_kw = config_dict.ConfigDict(kw)
 
-  # Measured: after SFT responses had a mean of 49 tokens at a cap of 92, and
-  # this median.
+  # Measured after SFT: a mean of 49 tokens at a cap of 92, and this median.
   c.uncapped_length_kw = dict(mean=52.0, median=43.0)
 
   c.engine_kw.max_concurrent = 64
