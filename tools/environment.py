@@ -1,11 +1,11 @@
-"""Makes one of the checkout's virtual environments, or finds it ready.
+"""Makes one of the checkout's virtual environments unless it is up to date.
 
 python tools/environment.py .venv requirements-cpu.txt
 
-Uses the standard library alone: it runs before anything is installed. The stamp
-file, written last, holds the Python version and the digest of the requirements.
-If they differ from today's, the environment is made again. pip writes to a log
-file, .venv.log; the terminal shows how many packages were fetched.
+Uses only the standard library, because it runs before anything is installed.
+The stamp file, written last, holds the Python version and the digest of the
+requirements. If either has changed, the environment is made again. pip writes
+to .venv.log; the terminal shows how many packages were fetched.
 """
 
 import fcntl
@@ -26,7 +26,7 @@ def say(text):
 
 
 def version_of(python):
-  """Such as '3.12', or '' where that interpreter does not run."""
+  """The version of an interpreter, such as '3.12'; '' if it does not run."""
   ask = 'import sys; print("%d.%d" % sys.version_info[:2])'
   try:
     answer = subprocess.run(
@@ -38,21 +38,21 @@ def version_of(python):
 
 
 def files_of(requirements):
-  """The path of a file of requirements, and of those that it takes in."""
+  """The path of a requirements file, and of the files that it includes."""
   path = pathlib.Path(requirements)
   inner = re.findall(r'^-r (\S+)$', path.read_text(), re.MULTILINE)
   return [path, *(f for name in inner for f in files_of(path.parent / name))]
 
 
 def stamp_of(folder, requirements):
-  """What the stamp says if the environment is finished and up to date."""
+  """The content of the stamp file of a complete, up-to-date environment."""
   text = b''.join(path.read_bytes() for path in files_of(requirements))
   version = version_of(folder / 'bin/python')
   return f'Python {version}\n{hashlib.sha256(text).hexdigest()}\n'
 
 
 def lock_up(lock):
-  """Takes the lock, saying so where it has to wait."""
+  """Takes the lock; prints a line if it has to wait."""
   try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
@@ -61,10 +61,10 @@ def lock_up(lock):
 
 
 def run_logged(arguments, log, lock):
-  """Runs a command, its output in the log; returns its exit status.
+  """Runs a command with its output in the log; returns its exit status.
 
-  Shows the packages fetched so far: one living line on a terminal, else a line
-  for every 20.
+  Shows the number of packages fetched: one updated line on a terminal, else a
+  line for every 20.
   """
   fetched, living = 0, sys.stdout.isatty()
   with (
@@ -77,7 +77,7 @@ def run_logged(arguments, log, lock):
       pass_fds=[lock.fileno()],
     ) as process,
   ):
-    drawn = False  # Whether a living line is to be ended.
+    drawn = False  # Whether the updated line needs a line break.
     try:
       for line in process.stdout:
         file.write(line)
@@ -100,10 +100,10 @@ def run_logged(arguments, log, lock):
 
 
 def make(folder, requirements, lock):
-  """Makes the environment; returns the exit status of what was run."""
+  """Makes the environment; returns the exit status of the last command."""
   say(
     f'Making {folder} with Python {sys.version.split()[0]} and the packages '
-    f'of {requirements}: a few minutes, this once.'
+    f'of {requirements}. This takes a few minutes, once.'
   )
   if folder.exists():
     shutil.rmtree(folder)
@@ -116,13 +116,13 @@ def make(folder, requirements, lock):
     ['ensurepip', '--default-pip'],
     ['pip', 'install', '--no-input', '-r', requirements],
   ):
-    # -I: packages on a PYTHONPATH must not pass for installed ones. An
-    # orphan of a killed call keeps the lock, so that nobody builds beside it.
+    # -I: packages on PYTHONPATH must not count as installed. A child of a
+    # killed call keeps the lock, so that no other call builds at the same time.
     arguments = [folder / 'bin/python', '-I', '-m', *command]
     if status := run_logged(arguments, log, lock):
       lines = log.read_text(errors='replace').splitlines()
       say('\n'.join(lines[-TAIL:]))
-      say(f'{command[0]} failed; its log is {log}. The next call starts over.')
+      say(f'{command[0]} failed; its log is {log}. The next call tries again.')
       return status
   (folder / STAMP).write_text(stamp_of(folder, requirements))
   say(f'{folder} is ready.')
@@ -130,15 +130,15 @@ def make(folder, requirements, lock):
 
 
 def main(folder, requirements):
-  """Leaves the environment ready; returns the exit status."""
+  """Makes the environment if needed; returns the exit status."""
   folder = pathlib.Path(folder)
   with open(f'{folder}.lock', 'w') as lock:
     lock_up(lock)
     stamp = folder / STAMP
     if folder.exists() and not stamp.exists():
-      return f'{folder} was not made by this command: move it out of the way.'
+      return f'{folder} was not made by this command; move or delete it.'
     if stamp.exists() and stamp.read_text() == stamp_of(folder, requirements):
-      say(f'{folder} is ready, from an earlier call.')
+      say(f'{folder} is up to date.')
       return 0
     return make(folder, requirements, lock)
 
@@ -147,4 +147,4 @@ if __name__ == '__main__':
   try:
     sys.exit(main(*sys.argv[1:]))
   except KeyboardInterrupt:
-    sys.exit('Interrupted. The next call starts over.')
+    sys.exit('Interrupted. The next call tries again.')

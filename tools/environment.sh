@@ -1,14 +1,14 @@
-# Goes to the checkout and makes one of its environments ready; sourced:
+# Changes to the checkout and makes one of its environments. To be sourced:
 #
 #   source tools/environment.sh .venv requirements-cpu.txt
 #
-# Afterwards $python is that environment's interpreter.
+# It sets $python to the interpreter of that environment.
 
 unset CDPATH
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 # Prints the first Python 3.11 or 3.12 that can make an environment. Each
-# candidate is run: a name on the PATH may be a shim that leads nowhere.
+# candidate is run, because a name on the PATH may be a broken shim.
 find_python() {
   local candidate answer tried=''
   local check='
@@ -33,8 +33,8 @@ No Python 3.11 or 3.12 that can make an environment was found:$tried
 Install one, for example
   Debian, Ubuntu:  sudo apt-get install python3 python3-venv
   macOS:           brew install python@3.12
-  anywhere:        uv python install 3.12
-or name one that is elsewhere: PYTHON=/path/to/python3.12 bash tools/${0##*/}
+  any system:      uv python install 3.12
+or give its path: PYTHON=/path/to/python3.12 bash tools/${0##*/}
 END
   return 1
 }

@@ -1,10 +1,10 @@
-"""Copies an ablation small enough to go with a notebook.
+"""Copies an ablation without its checkpoints, to publish with a notebook.
 
   python -m tools.keep_small runs/shapes FOLDER [--texts=ARM]
 
-Kept of each run: settings, evaluations, the metrics that figures read, and by
-problem the samples of four evaluations (start, first and last compressed,
-end), whose texts stay for one arm. No checkpoint, no name of a machine.
+The copy of a run has its settings, evaluations, the metrics that figures read,
+and the samples of four evaluations (start, first and last compressed, end).
+Only one arm keeps the texts of samples. No name of a machine is copied.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from siri_jax.runtime import files as disk
 from siri_jax.runtime import run_folder
 
 ABOUT = ('id', 'config', 'arg', 'overrides', 'seed', 'git', 'versions')
-MACHINE = ('cache_dir',)  # Settings that name places.
+MACHINE = ('cache_dir',)  # Settings that are paths on the machine.
 DIGITS = 4
 COLUMNS = (
   'step',
@@ -39,18 +39,18 @@ TEXTS = ('problem', 'answer', 'response')
 
 
 def keep(out, to, texts=''):
-  """Copies what is kept of an ablation.
+  """Copies an ablation without checkpoints.
 
   Args:
     out: folder of the ablation.
-    to: the copy's, which must not be there.
+    to: folder of the copy, which must not exist.
     texts: arm whose samples keep their text.
   Raises:
-    ValueError: it is no ablation's folder, or the copy is there.
+    ValueError: `out` is not an ablation, or `to` exists.
   """
   out, to = pathlib.Path(out), pathlib.Path(to)
   if to.exists():
-    raise ValueError(f'{to} is there already; take another or delete it')
+    raise ValueError(f'{to} already exists; name another folder or delete it')
   try:
     about = json.loads((out / 'ablation.json').read_text())
   except (OSError, ValueError) as error:
@@ -90,7 +90,7 @@ def _without(settings):
 
 
 def _rounded(row):
-  """What figures read of a step's record."""
+  """The columns of a step's record that figures read, rounded."""
   return {
     name: float(f'{row[name]:.{DIGITS}g}')
     if isinstance(row[name], float)
@@ -106,10 +106,10 @@ def _write(path, value):
 
 
 def main(argv):
-  """Copies what the command line asks for, and returns the exit status."""
+  """Copies the ablation of the command line; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('out', help="an ablation's folder")
-  parser.add_argument('to', help="the copy's")
+  parser.add_argument('out', help='folder of the ablation')
+  parser.add_argument('to', help='folder of the copy')
   parser.add_argument('--texts', default='', help='arm whose texts are kept')
   asked = parser.parse_args(argv)
   try:

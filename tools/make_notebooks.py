@@ -3,8 +3,8 @@
   python -m tools.make_notebooks [NAME ...]
 
 A notebook's source is the percent script tools/notebooks/NAME.py; its .ipynb
-carries the outputs and is never edited by hand. One that says the same gives
-the same file: no times, no counts of execution, ids by the cells' contents.
+has the outputs and is never edited by hand. Equal outputs give an equal file:
+it has no times or execution counts, and cell ids are digests of the cells.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from traitlets import config
 from siri_jax.runtime import files
 
 FOLDER = pathlib.Path(__file__).parent / 'notebooks'
-CELL_SECS = 600  # That one cell may take.
+CELL_SECS = 600  # Time limit of a cell.
 METADATA = {
   'kernelspec': {
     'name': 'python3',
@@ -34,15 +34,15 @@ METADATA = {
 
 
 def names():
-  """The notebooks that there are, in the order of their names."""
+  """The names of all notebooks, sorted."""
   return sorted(path.stem for path in FOLDER.glob('*.py'))
 
 
 def source(name):
-  """A notebook as its script has it: no outputs yet.
+  """The notebook of a script, without outputs.
 
   Raises:
-    FileNotFoundError: there is no such script.
+    FileNotFoundError: the script does not exist.
   """
   notebook = jupytext.read(FOLDER / f'{name}.py', fmt='py:percent')
   notebook.metadata = nbformat.from_dict(METADATA)
@@ -56,13 +56,13 @@ def source(name):
 
 
 def executed(notebook):
-  """The notebook with the outputs of a run in its own folder.
+  """The notebook with the outputs of a run in the notebooks' folder.
 
   Raises:
-    nbclient.exceptions.CellExecutionError: a cell failed; shows it.
+    nbclient.exceptions.CellExecutionError: a cell failed; it is in the message.
   """
   with tempfile.TemporaryDirectory() as folder:
-    # Sockets are files: nobody else on the machine can listen.
+    # Sockets are files, so that other users of the machine cannot connect.
     sockets = {'transport': 'ipc', 'ip': f'{folder}/kernel'}
     nbclient.NotebookClient(
       notebook,
@@ -82,16 +82,16 @@ def executed(notebook):
 
 
 def _settle(output):
-  """Takes from an output what another run would have otherwise."""
+  """Removes the parts of an output that differ between runs."""
   if output.output_type == 'execute_result':
     output.execution_count = None
   data = output.get('data', {})
   if len(data) > 1:
-    data.pop('text/plain', None)  # What stands for a picture or table.
+    data.pop('text/plain', None)  # The text version of a picture or table.
 
 
 def write(notebook, path):
-  """Writes it whole or not at all."""
+  """Writes a notebook to a file atomically."""
   nbformat.validate(notebook)
   text = nbformat.writes(notebook).rstrip('\n') + '\n'
   files.write_atomically(path, text.encode())
@@ -104,7 +104,8 @@ def main():
   parser.add_argument('names', nargs='*', metavar='NAME', help='default: all')
   asked = parser.parse_args().names
   if unknown := sorted({*asked} - {*names()}):
-    parser.error(f'{", ".join(unknown)} is none of {", ".join(names())}')
+    wrong, known = ', '.join(unknown), ', '.join(names())
+    parser.error(f'unknown notebook {wrong}; choose from {known}')
   for name in asked or names():
     print(f'{name}: running', flush=True)
     try:

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Watches SIRI train on this machine: bash tools/quickstart.sh [flags]
+# Trains the quickstart on this machine: bash tools/quickstart.sh [flags]
 #
-# Makes .venv on the first call, then runs configs/quickstart.py. Flags are
-# those of siri_jax.main, e.g. --dry_run, --config.seed=1 or, in place of the
-# cosine cap, --config=configs/quickstart.py:constant. Paths in flags are
-# relative to the checkout.
+# Makes .venv on the first call, then runs configs/quickstart.py. The flags are
+# those of siri_jax.main, e.g. --dry_run, --config.seed=1 or, for another cap,
+# --config=configs/quickstart.py:constant. Paths in flags are relative to the
+# checkout.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv requirements-cpu.txt
 
 config=--config=configs/quickstart.py
 for flag in "$@"; do
-  # Named twice, --config and its overrides would clash.
+  # --config may be given only once.
   case $flag in --config | --config=*) config= ;; esac
 done
 

@@ -8,10 +8,10 @@ CACHE = pathlib.Path('runs/cache/recorded')
 
 
 def unpack(name):
-  """The folder of an archive's runs, unpacked again if the archive is newer.
+  """Unpacks an archive of runs unless that was done; returns the folder.
 
   Args:
-    name: of the archive, tools/notebooks/NAME.tar.gz.
+    name: NAME of the archive tools/notebooks/NAME.tar.gz.
   Returns:
     pathlib.Path below runs/cache.
   """

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# A vLLM server on this machine's CPU, for laptops and tests:
+# Starts a vLLM server on this machine's CPU, for laptops and tests:
 #
 #   export SIRI_SERVER_KEY=$(openssl rand -hex 16)
 #   bash tools/serve_policy.sh --config=configs/quickstart.py
 #
-# Makes .venv-vllm on the first call, 4 GB. On GPUs: python -m
+# Makes .venv-vllm (4 GB) on the first call. On GPUs, run python -m
 # siri_jax.commands.serve in the environment of requirements.txt.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"

@@ -1,13 +1,12 @@
-"""Ends a run at random moments, again and again, and compares what comes out.
+"""Interrupts a run at random moments and compares it with an undisturbed run.
 
   python -m tools.soak --config=configs/quickstart.py [--ends=20] [--seed=0]
     [--folder=runs/soak] [--config.KEY=VALUE ...]
 
-One run goes through undisturbed; one is ended by KILL or TERM, in turns drawn
-by the seed, and gone on with. Parameters, metrics, evaluations and samples
-have to be equal, bit for bit, but for what a clock or a cache says. Exit
-status 0 if they are. Both runs lie in --folder; a soak that is itself ended
-starts anew.
+The first run is undisturbed. The second is ended by KILL or TERM at random
+moments (--seed) and resumed. Parameters, metrics, evaluations and samples must
+be equal bit for bit, except for times and cache counts. The exit status is 0 if
+they are. Both runs are in --folder; a soak that is interrupted starts over.
 """
 
 import argparse
@@ -35,7 +34,7 @@ STATUSES = {
 
 
 def main(argv):
-  """Soaks, tells of each end, and returns the exit status."""
+  """Runs both, prints each interruption, and returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--ends', type=int, default=20)
   parser.add_argument('--seed', type=int, default=0)
@@ -45,7 +44,7 @@ def main(argv):
   for run in (whole, broken):
     shutil.rmtree(run, ignore_errors=True)
     run.with_suffix('.txt').unlink(missing_ok=True)
-  print(f'undisturbed: {whole}.txt tells how far it is', flush=True)
+  print(f'undisturbed: progress is in {whole}.txt', flush=True)
   began = time.monotonic()
   run_on(whole, rest)
   secs = time.monotonic() - began
@@ -64,16 +63,16 @@ def main(argv):
 
 
 def plan(ends, steps, secs, seed):
-  """When each attempt is ended.
+  """Draws the moment and the signal that end each attempt.
 
   Args:
-    ends: how many there are.
-    steps: of the whole run.
-    secs: that the whole run took.
-    seed: of the draws.
+    ends: number of attempts.
+    steps: steps of the whole run.
+    secs: seconds of the whole run.
+    seed: seed of the draws.
   Returns:
-    list of (records to wait for, seconds to wait then, signal), the records
-    ascending.
+    list of (records to wait for, seconds to wait after them, signal), the
+    records ascending.
   """
   draw = random.Random(seed)
   moments = sorted(draw.randrange(steps) for _ in range(ends))
@@ -84,7 +83,7 @@ def plan(ends, steps, secs, seed):
 
 
 def end(folder, arguments, step, wait, how):
-  """Ends one attempt, and tells of it in words."""
+  """Starts an attempt and ends it by a signal; returns a line about it."""
   folder.parent.mkdir(parents=True, exist_ok=True)
   with started(folder, arguments) as process:
     while runs.steps_done(folder) < step and process.poll() is None:
@@ -92,7 +91,7 @@ def end(folder, arguments, step, wait, how):
     time.sleep(wait)
     process.send_signal(how)
     status = process.wait()
-  if status not in STATUSES[how] | {0}:  # It may just have been done.
+  if status not in STATUSES[how] | {0}:  # 0: it ended before the signal.
     raise RuntimeError(f'status {status} on {how.name}; see {folder}.txt')
   return f'{how.name} at {runs.steps_done(folder)} steps'
 
@@ -106,21 +105,21 @@ def run_on(folder, arguments):
 
 
 def started(folder, arguments):
-  """The program as a process; what it says goes to <folder>.txt."""
-  said = open(folder.with_suffix('.txt'), 'ab')  # noqa: SIM115
+  """Starts a run as a process; its output goes to <folder>.txt."""
+  log = open(folder.with_suffix('.txt'), 'ab')  # noqa: SIM115
   words = [sys.executable, '-m', 'siri_jax.main', f'--workdir={folder}']
-  with said:
-    return subprocess.Popen([*words, *arguments], stdout=said, stderr=said)
+  with log:
+    return subprocess.Popen([*words, *arguments], stdout=log, stderr=log)
 
 
 def differences(one, other):
-  """Names of what two runs do not have in common."""
+  """Names of the results in which two runs differ."""
   one, other = outcome(one), outcome(other)
   return [name for name in one if one[name] != other[name]]
 
 
 def outcome(folder):
-  """What runs of the same config have in common, however often broken off."""
+  """The results that are equal for all runs of a config, interrupted or not."""
   newest = max((folder / 'checkpoints').glob('[0-9]' * 6))
   with ocp.StandardCheckpointer() as checkpointer:
     arrays = checkpointer.restore((newest / 'state').resolve())
@@ -137,7 +136,7 @@ def outcome(folder):
 
 
 def untimed(path):
-  """Records but for what a clock or the graders' cache said."""
+  """Records without times and cache counts."""
   return [
     {k: v for k, v in record.items() if not k.endswith(PASSING)}
     for record in files.read_records(path)
@@ -145,7 +144,7 @@ def untimed(path):
 
 
 def digest(tree):
-  """sha256 of a tree's arrays, bit for bit."""
+  """sha256 of the bytes of a tree's arrays."""
   found = hashlib.sha256()
   for array in jax.tree.leaves(tree):
     found.update(np.asarray(array).tobytes())

@@ -1,27 +1,27 @@
 #!/usr/bin/env bash
-# Starts a run again where it was killed, hung or crashed:
+# Restarts a command that was killed, hung or crashed:
 #
 #   bash tools/supervise.sh [-n TIMES] COMMAND...
 #
-# as in: bash tools/supervise.sh bash tools/quickstart.sh
+# for example: bash tools/supervise.sh bash tools/quickstart.sh
 #
-# At most TIMES restarts, 10 by default. It ends with the command's own status
-# where that says that another start would not help: 0 done, 2 refused, 3
-# diverged, 130 and 143 told to end. TERM and INT go on to the command.
+# At most TIMES restarts, 10 by default. If a restart would not help, it exits
+# with the command's status: 0 done, 2 refused, 3 diverged, 130 and 143 ended by
+# a signal. It forwards TERM and INT to the command.
 set -uo pipefail
-set -m  # The command in a group of its own: Ctrl-C reaches it once, by us.
+set -m  # The command gets its own process group, so Ctrl-C reaches it once.
 
 times=10
 if [[ ${1:-} == -n ]]; then
-  times=${2:?'-n wants a number'}
+  times=${2:?'-n needs a number: bash tools/supervise.sh -n 3 COMMAND...'}
   shift 2
 fi
 : "${1:?usage: bash tools/supervise.sh [-n TIMES] COMMAND...}"
 
-child='' told='' owed=''
+child='' received='' pending=''
 forward() {
-  told=$1
-  if [[ $child ]]; then kill -s "$1" -- "$child" 2>/dev/null; else owed=$1; fi
+  received=$1
+  if [[ $child ]]; then kill -s "$1" -- "$child" 2>/dev/null; else pending=$1; fi
 }
 trap 'forward TERM' TERM
 trap 'forward INT' INT
@@ -29,16 +29,16 @@ trap 'forward INT' INT
 for ((restarts = 0; ; restarts++)); do
   "$@" &
   child=$!
-  # A signal may come when the command runs and has no name yet.
-  [[ -z $owed ]] || kill -s "$owed" -- "$child" 2>/dev/null
+  # A signal may come after the command starts and before $child is set.
+  [[ -z $pending ]] || kill -s "$pending" -- "$child" 2>/dev/null
   wait "$child"
   status=$?
-  while kill -0 "$child" 2>/dev/null; do # A signal to us ends our wait early.
+  while kill -0 "$child" 2>/dev/null; do # A signal ends `wait` early.
     wait "$child"
     status=$?
   done
   case $status in 0 | 2 | 3 | 130 | 143) exit "$status" ;; esac
-  if [[ $told ]]; then exit "$status"; fi
+  if [[ $received ]]; then exit "$status"; fi
   if ((restarts >= times)); then
     echo "supervise: status $status after $restarts restarts; giving up" >&2
     exit "$status"
@@ -47,5 +47,5 @@ for ((restarts = 0; ; restarts++)); do
   child=''
   sleep $((restarts < 60 ? restarts + 1 : 60)) &
   wait $!
-  if [[ $told ]]; then exit 143; fi
+  if [[ $received ]]; then exit 143; fi
 done

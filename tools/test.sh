@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Lint and tests: bash tools/test.sh [pytest arguments]
+# Runs lint and tests: bash tools/test.sh [pytest arguments]
 #
-# Makes .venv-test on the first call. All checks run, whatever the first says;
-# the status is pytest's, or 1 where only lint failed. For the fast tests:
-# bash tools/test.sh -m "not slow". Two processes share the test files, in
-# their order: by itself xdist begins with those of the most tests and ends with
-# the longest, which are one test each. With -n 0 it is one process.
+# Makes .venv-test on the first call. The tests run even if lint fails; the exit
+# status is pytest's, or 1 if only lint failed. For the fast tests:
+# bash tools/test.sh -m "not slow". Two processes share the test files in
+# alphabetical order: xdist's own order runs the slowest files last. -n 0 uses
+# one process.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt
 

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The tests that read programs compiled for GPUs; they need none:
+# Runs the tests that compile programs for GPUs; no GPU is needed:
 #
 #   bash tools/test_gpu_programs.sh [pytest arguments]
 #
-# Fetches jax's CUDA plug-in on the first call, half a GB, into a folder of
-# its own: beside the rest it would look for a GPU at every start. Where it
-# cannot be had, the last line says SKIPPED.
+# Downloads jax's CUDA plug-in (half a GB) on the first call. It has a separate
+# folder: in the environment, it would look for a GPU at every start of JAX. If
+# the download fails, the last line is SKIPPED.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt
 version=$("$python" -c 'import importlib.metadata as m; print(m.version("jaxlib"))')
@@ -13,8 +13,8 @@ folder=$PWD/.venv-test/cuda-plugin-$version
 if ! [ -e "$folder" ]; then
   if ! "$python" -m pip install --no-input --no-deps --target "$folder.new" \
     --upgrade "jax-cuda12-plugin==$version" "jax-cuda12-pjrt==$version"; then
-    echo 'SKIPPED: the programs for GPUs. The plug-in that compiles them' \
-      'cannot be had here; what was said above tells why.' >&2
+    echo "SKIPPED: the programs for GPUs. pip could not install jax's CUDA" \
+      'plug-in; see its error above.' >&2
     exit
   fi
   mv "$folder.new" "$folder"

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# The tests that need a real vLLM server, on this machine's CPU:
+# Runs the tests that need a real vLLM server, on this machine's CPU:
 #
 #   bash tools/test_vllm.sh [pytest arguments]
 #
-# Makes .venv-vllm for the server on the first call, 4 GB and some minutes, and
-# runs the tests in .venv-test.
+# Makes .venv-vllm for the server on the first call (4 GB, a few minutes). The
+# tests run in .venv-test.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
 export SIRI_VLLM_PYTHON=$PWD/$python

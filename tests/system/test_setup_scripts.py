@@ -139,7 +139,7 @@ def test_the_second_call_reuses_the_environment(quick):
   before = stamp.stat().st_mtime_ns
   status, output = call(quick, 'quickstart.sh')
   assert status == 0
-  assert '.venv is ready, from an earlier call.' in output
+  assert '.venv is up to date.' in output
   assert stamp.stat().st_mtime_ns == before
 
 
@@ -185,11 +185,11 @@ def test_an_unfinished_environment_is_made_anew(bare):
 
 @pytest.mark.slow
 def test_changed_requirements_make_the_environment_anew(tested):
-  assert '.venv-test is ready, from an earlier' in call(tested, 'test.sh')[1]
+  assert '.venv-test is up to date' in call(tested, 'test.sh')[1]
   # The tests' set includes the laptop's: a change there counts as well.
   write(tested / 'requirements-cpu.txt', '# other\n')
   assert 'Making .venv-test' in call(tested, 'test.sh')[1]
-  assert '.venv-test is ready, from an earlier' in call(tested, 'test.sh')[1]
+  assert '.venv-test is up to date' in call(tested, 'test.sh')[1]
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the models' shapes, and an update of them."""
+"""Shapes, meshes and the update config that the benchmarks share."""
 
 import functools
 
@@ -8,7 +8,7 @@ from siri_jax.algorithm import losses, optimizers, update
 from siri_jax.models import qwen2
 
 _LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
-# DeepSeek-R1-Distill-Qwen's, and one that a laptop computes.
+# DeepSeek-R1-Distill-Qwen 1.5B and 7B, and one small enough for a laptop.
 SHAPES = {
   '1.5b': qwen2.ModelConfig(
     vocab=151_936, dim=1536, heads=12, kv_heads=2, mlp=8960, **_LIKE
@@ -25,7 +25,7 @@ SHAPES = {
     **{**_LIKE, 'head_dim': 32, 'layers': 4},
   ),
 }
-# Devices, as the configs of the paper's runs lay them out.
+# Meshes of configs/cosine640.py and configs/cosine640_7b.py.
 MESHES = {
   '1.5b': dict(data=1, fsdp=8, tensor=1),
   '7b': dict(data=2, fsdp=8, tensor=1),
@@ -33,7 +33,7 @@ MESHES = {
 
 
 def recipe_of(c, shape, **changes):
-  """The update of configs/base.py for a shape, but for changes."""
+  """The update of configs/base.py for a shape, with some fields changed."""
   given = dict(
     shape=shape,
     loss=functools.partial(losses.clip_higher, **c.loss_kw.to_dict()),

@@ -1,7 +1,7 @@
-"""XLA's compiler for H100s, where there are none.
+"""XLA's compiler for H100s, on a machine without GPUs.
 
-Of jax[cuda12] it needs the plug-in alone. It takes kernels by rules that it
-would choose by trying on a GPU, and knows nothing of cuDNN's own workspace.
+It needs only the plug-in of jax[cuda12]. It picks kernels by rules, because
+autotuning needs a GPU, and does not count cuDNN's workspace.
 """
 
 import importlib.util
@@ -10,9 +10,9 @@ from unittest import mock
 from jax.experimental import topologies
 
 PLUGIN = 'jax_plugins.xla_cuda12'
-# What the compiler asks of a device, as XLA's own description of an H100 SXM
-# tells it. Of its memory there is more, for a program that is squeezed into
-# what there is would not show what it needs.
+# The device properties that the compiler reads, from XLA's description of an
+# H100 SXM. device_memory_size is larger than real, so that the compiler does
+# not change a program to fit and hide the memory it needs.
 H100 = """
 gpu_device_info {
   cuda_compute_capability { major: 9 }
@@ -43,7 +43,7 @@ NODE = 8  # GPUs.
 
 
 def installed():
-  """Whether the plug-in is there."""
+  """Whether the plug-in is installed."""
   try:
     return importlib.util.find_spec(PLUGIN) is not None
   except ModuleNotFoundError:
@@ -51,7 +51,7 @@ def installed():
 
 
 def h100s(count):
-  """So many H100s that are not there, in nodes of NODE."""
+  """Descriptions of `count` H100s in nodes of NODE, for compilation only."""
   nodes, each = max(1, count // NODE), min(count, NODE)
   topology = topologies.get_topology_desc(
     platform='cuda', target_config=H100, topology=f'1x{nodes}x{each}'
@@ -60,8 +60,8 @@ def h100s(count):
 
 
 def with_cudnn():
-  """A context in which jax takes cuDNN to be there, and the GPU for Hopper."""
-  # It asks the GPU at hand, and those that are compiled for are not.
+  """A context in which JAX assumes cuDNN and a Hopper GPU."""
+  # JAX would query a real GPU, and the machine has none.
   return mock.patch.multiple(
     'jax._src.cudnn.fused_attention_stablehlo',
     check_cudnn_version=lambda: 91_000,

@@ -1,12 +1,12 @@
 r"""Measures the graders: python -m tools.benchmarks.grading
 
-Grades a second and the time of one answer (p50, p99) for the rules in their
-worker processes, beside plain math-verify in one process, on two sets: the
-grading cases of other systems (*.jsonl files of a folder, --cases) and made-up
-replies of 16K tokens with the usual kinds of answers. A set's time is that of
-all its answers handed over at once, in workers that are warm but have seen
-none of them; an answer's is that of its round trip alone, over the first
-answers of the set (--singly), which is all that plain math-verify gets.
+Prints grades a second and the latency of one response (p50, p99), for each rule
+in worker processes and for plain math-verify in one process. There are two
+sets: grading cases of other systems (*.jsonl files of a folder, --cases), and
+synthetic responses of 16K tokens with the usual kinds of answers. The
+throughput is measured with all responses submitted at once to started workers
+with an empty cache. The latency is measured one by one, over the first --singly
+responses of the set. Plain math-verify grades only those.
 """
 
 import argparse
@@ -30,15 +30,15 @@ DATA = pathlib.Path(
 )
 RULES = ('deepscaler', 'math_verify', 'either')
 REPLY_CHARACTERS = 64_000  # 16K tokens of four characters.
-GROUP = 8  # Replies to one problem.
-# What a thought is full of: formulas, guesses and boxes that do not count.
+GROUP = 8  # Responses to one problem.
+# Filler text with formulas, guesses and boxes that do not count.
 THOUGHT = (
   'Wait, let me check that again. If $x^2 - 5x + 6 = 0$ then $x = 2$ or '
   '$x = 3$, so the sum is \\boxed{5}, but the problem asks for the product. '
   'Hmm, \\[ \\frac{1}{2} + \\frac{1}{3} = \\frac{5}{6}. \\] '
 )
-# (weight, right answer, other spellings of it, wrong answers): about the mix
-# of the DeepScaleR set, where three in five answers are integers.
+# (weight, right answer, other spellings of it, wrong answers). The weights are
+# about those of DeepScaleR, where three in five answers are integers.
 ANSWERS = (
   (58, '{n}', ('{n}', '{n}.0', 'x = {n}'), ('{m}', '-{n}')),
   (13, '\\frac{{{n}}}{{97}}', ('\\dfrac{{{n}}}{{97}}', '{n}/97'), ('{m}/97',)),
@@ -58,14 +58,17 @@ class Case(NamedTuple):
 
 
 def main(argv=None):
-  logging.disable(logging.CRITICAL)  # math-verify's, of every timeout.
+  logging.disable(logging.CRITICAL)  # math-verify logs every timeout.
   flags = _flags(argv)
   sets = {
     'cases': cases(flags.cases),
     '16K tokens': replies(flags.replies, random.Random(0)),
   }
   if not sets['cases']:
-    print(f'No cases: no *.jsonl in {flags.cases} (--cases).', file=sys.stderr)
+    print(
+      f'Skipping cases: {flags.cases} has no *.jsonl; set --cases=FOLDER.',
+      file=sys.stderr,
+    )
     del sets['cases']
   table = []
   for name, rows in sets.items():
@@ -80,7 +83,7 @@ def main(argv=None):
 
 
 def cases(folder):
-  """The grading cases of a folder's *.jsonl files; none if there are none."""
+  """The grading cases of a folder's *.jsonl files; [] if it has no files."""
   rows = [
     json.loads(line)
     for path in sorted(folder.glob('*.jsonl'))
@@ -90,7 +93,7 @@ def cases(folder):
 
 
 def replies(count, draws):
-  """Replies of 16K tokens, GROUP to a problem, about half of them right."""
+  """Responses of 16K tokens, GROUP per problem, about half of them right."""
   weights = [weight for weight, *_ in ANSWERS]
   made = []
   while len(made) < count:
@@ -156,10 +159,10 @@ def _flags(argv):
   c = base.get_config()
   add = parser.add_argument
   add('--cases', default=DATA / 'graders', type=pathlib.Path, help='a folder')
-  add('--replies', type=int, default=1024, help='replies of 16K tokens')
-  add('--singly', type=int, default=320, help='of a set, graded one by one')
+  add('--replies', type=int, default=1024, help='responses of 16K tokens')
+  add('--singly', type=int, default=320, help='responses graded one by one')
   add('--workers', type=int, default=c.grader_kw.workers, help='processes')
-  add('--secs', type=float, default=c.grader_kw.secs, help='for one answer')
+  add('--secs', type=float, default=c.grader_kw.secs, help='time limit')
   return parser.parse_args(argv)
 
 

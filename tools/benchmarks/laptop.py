@@ -1,14 +1,14 @@
-"""siri_jax, TRL and Tunix on the same small GRPO job, on two cores.
+"""Times siri_jax, TRL and Tunix on one small GRPO job, on two cores.
 
 python tools/benchmarks/laptop.py [--systems siri_jax trl tunix]
   [--sizes 0.14M 4.2M] [--timed 12]
 
-The job is tools/benchmarks/peers/job.py; how each of them runs it stands beside
-it. Each gets an environment of its own under .bench (gigabytes, made once) and
-starts cold, one after the other. One that fails becomes a row that says why.
-Prints a table and writes .bench/results.json; .bench/logs has what the systems
-said.
-Wants Python 3.11 or 3.12 and a machine that does nothing else meanwhile.
+The job is tools/benchmarks/peers/job.py; other scripts of that folder run it on
+each system. Each system has its own environment under .bench (gigabytes, made
+once). They run one after the other without caches. The row of a system
+that fails gives the reason. Prints a table and writes .bench/results.json;
+.bench/logs has the output of the systems. Needs Python 3.11 or 3.12 and an
+otherwise idle machine.
 """
 
 import argparse
@@ -36,7 +36,7 @@ SCRIPTS = {
 }
 SIZES = ('0.14M', '4.2M')  # Of tools/benchmarks/peers/job.py.
 CORES = 2
-WARM_UP = 3  # Steps that are not timed: they compile.
+WARM_UP = 3  # Steps that are not timed, because they compile.
 COLUMNS = {  # Key of a row: heading, format.
   'steps_per_sec': ('steps/s', '{:.2f}'),
   'tokens_per_sec': ('tokens/s', '{:,.0f}'),
@@ -50,7 +50,7 @@ def say(text):
 
 
 def main(argv):
-  """Makes environments, runs all, prints the table; returns 0 if all ran."""
+  """Runs all systems and prints the table; returns 0 if all succeeded."""
   asked = parse(argv)
   os.chdir(ROOT)
   (HOME / 'logs').mkdir(parents=True, exist_ok=True)
@@ -59,7 +59,7 @@ def main(argv):
     s: make_environment(s) for s in {OURS: 0} | dict.fromkeys(asked.systems)
   }
   if not ready[OURS]:
-    return f'{OURS} is not installed, which writes the policies for all'
+    return f'{OURS} could not be installed; it writes the policies for all'
   rows = []
   for size in asked.sizes:
     folder = prepare(size, WARM_UP + asked.timed)
@@ -89,7 +89,7 @@ def parse(argv):
 
 
 def two_cores():
-  """Holds this process and its children to two cores, where that can be."""
+  """Restricts this process and its children to two cores, if possible."""
   if hasattr(os, 'sched_setaffinity'):
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:CORES])
   os.environ |= {
@@ -98,7 +98,7 @@ def two_cores():
     'JAX_PLATFORMS': 'cpu',
     'HF_HUB_OFFLINE': '1',
   }
-  # Programs that an earlier run compiled would hide what a first start costs.
+  # Programs cached by an earlier run would hide the cost of the first step.
   for name in ('PYTHONPATH', 'JAX_COMPILATION_CACHE_DIR'):
     os.environ.pop(name, None)
 
@@ -109,7 +109,7 @@ def python_of(system):
 
 
 def make_environment(system):
-  """Makes a system's environment or finds it ready; returns whether it is."""
+  """Makes a system's environment; returns whether that succeeded."""
   command = [sys.executable, 'tools/environment.py', str(HOME / system)]
   made = subprocess.run([*command, REQUIREMENTS[system]], check=False)
   return made.returncode == 0
@@ -124,20 +124,20 @@ def prepare(size, steps):
 
 
 def measure(system, size, steps, folder):
-  """Runs the job on a system, saying each step; returns its figures."""
+  """Runs the job on a system, prints each step, and returns its figures."""
   log = HOME / 'logs' / f'{system}-{size}.txt'
   command = [python_of(system), SCRIPTS[system], size, str(steps), folder]
   records, found = [], {}
   start, others = time.perf_counter(), others_secs()
   with (
-    log.open('w', buffering=1) as heard,
+    log.open('w', buffering=1) as output,
     subprocess.Popen(
-      command, stdout=subprocess.PIPE, stderr=heard, text=True
+      command, stdout=subprocess.PIPE, stderr=output, text=True
     ) as child,
   ):
     for line in child.stdout:
       if not line.startswith('{"step"'):
-        heard.write(line)
+        output.write(line)
         continue
       found.setdefault('first_step_secs', time.perf_counter() - start)
       records.append(json.loads(line))
@@ -158,7 +158,7 @@ def tell(system, size, record):
 
 def last_line(log):
   lines = [line for line in log.read_text().splitlines() if line.strip()]
-  return lines[-1].strip() if lines else 'it said nothing'
+  return lines[-1].strip() if lines else 'no output'
 
 
 def figures(records):
@@ -180,7 +180,7 @@ def peak_mib(root):
     try:
       text = pathlib.Path(f'/proc/{number}/status').read_text()
     except OSError:
-      continue  # It has ended meanwhile.
+      continue  # It has ended.
     status = dict(line.split(':', 1) for line in text.splitlines())
     if number == root or int(status['PPid']) in family:
       family.add(number)
@@ -189,7 +189,7 @@ def peak_mib(root):
 
 
 def others_secs():
-  """CPU seconds of our cores that others have had; 0 where none can tell."""
+  """CPU seconds that other processes used on our cores; 0 without /proc."""
   if not os.path.isdir('/proc'):
     return 0.0
   ticks = 0
@@ -203,7 +203,7 @@ def others_secs():
 
 
 def table(rows):
-  """Rows as text; under each peer, siri_jax's figures over its own."""
+  """Rows as text; under each peer, the ratios of siri_jax's figures to it."""
   heads = [head for head, _ in COLUMNS.values()]
   lines = [['size', 'system', *heads, 'others']]
   ours = {row['size']: row for row in rows if row['system'] == OURS}
@@ -219,14 +219,14 @@ def table(rows):
       ratios = (f'{base[key] / row[key]:.2f} x' for key in COLUMNS)
       lines.append(['', f'{OURS} / {row["system"]}', *ratios])
   layout = ['{:5}', '{:16}', '{:>9}', '{:>9}', '{:>10}', '{:>11}', '{:>6}']
-  note = 'others: cores that others used meanwhile; 0.1 spoils the figures.'
+  note = 'others: cores used by other processes; repeat the run above 0.1.'
   return '\n'.join(
     ['  '.join(map(str.format, layout, line)) for line in lines] + [note]
   )
 
 
 def write(rows):
-  """Leaves everything in .bench/results.json."""
+  """Writes the machine and the rows to .bench/results.json."""
   result = dict(
     machine=dict(
       platform=platform.platform(),

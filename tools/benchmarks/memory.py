@@ -1,18 +1,18 @@
-"""The memory estimate against the buffers that XLA assigns to the program.
+"""Compares the memory estimate with the buffers that XLA assigns.
 
   python -m tools.benchmarks.memory [--model=1.5b|7b] [--remat full products]
     [--rows=1] [--param_sharding=zero3|zero1] [--mesh data=1,fsdp=8,tensor=1]
     [--compiler=gpu|cpu] [--program=FILE] [--head]
 
-Compiles the real update at its full size, 8 devices for the 1.5B and 16 for
-the 7B, from shapes alone: nothing is allocated, and a minute is enough.
+Compiles the real update at full size, 8 devices for the 1.5B and 16 for the 7B,
+from shapes only: nothing is allocated, and it takes about a minute.
 
-`gpu`, where jax[cuda12] or its plug-in is installed, is XLA's compiler for
-H100s, which needs none of them to be there: bfloat16, cuDNN's attention and
-the flags of siri_jax/runtime/xla_flags.py, as a run has them, but without the
-workspace that cuDNN asks for. `cpu` compiles for virtual CPU devices: in
-float32, for a CPU makes copies of bfloat16 that a GPU does not, and with
-attention in blocks, which like cuDNN's needs no T x T memory.
+`gpu` is XLA's compiler for H100s. It needs jax[cuda12] or its plug-in, but no
+GPU. It uses bfloat16, cuDNN's attention and the flags of
+siri_jax/runtime/xla_flags.py, as a run does; cuDNN's workspace is not counted.
+`cpu` compiles for virtual CPU devices, in float32 because a CPU copies bfloat16
+arrays where a GPU does not. It computes attention in blocks, which like cuDNN's
+needs no T x T memory.
 """
 
 import argparse
@@ -38,7 +38,7 @@ from tools.benchmarks import full_size, gpu_compiler
 
 ROW_TOKENS = 17_408  # The highest cap and the longest prompt, rounded.
 MICRO_BATCHES = 64
-# Compiler -> what it compiles for, beside the shapes.
+# Settings of the update for each compiler.
 SETTINGS = {
   'gpu': dict(attend=attention.cudnn, dtype=jnp.dtype('bfloat16')),
   'cpu': dict(attend=attention.blocked, dtype=jnp.dtype('float32')),
@@ -85,12 +85,12 @@ def parse(argv):
   add('--model', choices=full_size.MESHES, default='1.5b')
   policies = [name for name in qwen2.REMAT if name != 'nothing']
   add('--remat', nargs='+', choices=qwen2.REMAT, default=policies)
-  add('--rows', type=int, default=1, help='of a device in a micro-batch')
+  add('--rows', type=int, default=1, help='rows of a micro-batch per device')
   add('--param_sharding', choices=('zero3', 'zero1'), default='zero3')
   add('--mesh', type=_mesh, help='axes left out are 1')
   add('--compiler', choices=SETTINGS, default=here)
-  add('--program', type=pathlib.Path, help='where the last one is written')
-  add('--head', action='store_true', help='the head of 16,384 tokens alone')
+  add('--program', type=pathlib.Path, help='file for the last program')
+  add('--head', action='store_true', help='only the head, 16,384 tokens')
   flags = parser.parse_args(argv)
   if flags.compiler == 'gpu' and here == 'cpu':
     parser.error('--compiler=gpu needs `pip install jax-cuda12-plugin`')
@@ -104,7 +104,7 @@ def _mesh(text):
 
 
 def set_up(compiler, devices):
-  """Before JAX meets a device: flags, and virtual CPU devices."""
+  """Sets XLA's flags and the number of CPU devices before JAX starts."""
   jax.config.update('jax_platforms', 'cpu')
   if compiler == 'cpu':
     jax.config.update('jax_num_cpu_devices', devices)
@@ -121,7 +121,7 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
   Args:
     shape: qwen2.ModelConfig.
     mesh: dict of the mesh's axes.
-    rows: of a device in a micro-batch.
+    rows: rows of a micro-batch per device.
     compiler: a key of SETTINGS.
     remat: a key of qwen2.REMAT.
     param_sharding: one of update.PARAM_SHARDING.
@@ -156,9 +156,9 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
 
 
 def head(shape, compiler):
-  """Bytes that the head takes of a device, and those of its gradients.
+  """Bytes of one device for the head, and for its gradients.
 
-  Forwards and backwards over 16,384 tokens of which each carries loss.
+  Forward and backward over 16,384 tokens, all of them response tokens.
 
   Args:
     shape: qwen2.ModelConfig.
@@ -189,7 +189,7 @@ def head(shape, compiler):
 
 
 def _mesh_for(compiler, mesh):
-  """A mesh of what is compiled for."""
+  """The mesh of the devices that a compiler compiles for."""
   count = math.prod(mesh.values())
   there = gpu_compiler.h100s(count) if compiler == 'gpu' else jax.devices()
   return sharding.make_mesh(there, **mesh)
@@ -210,7 +210,7 @@ SCALARS = ('int32', 'float32', 'bool', 'bool')
 
 
 def blank_rows(fit):
-  """Rows of shapes alone."""
+  """Packed rows as shapes without data."""
   size = (MICRO_BATCHES, fit.micro_batch_rows, fit.row_tokens)
   rows, _ = packing.pack([], [], [], fit._replace(row_tokens=1), capacity=1)
   return jax.tree.map(lambda x: jax.ShapeDtypeStruct(size, x.dtype), rows)

@@ -1,15 +1,15 @@
-"""From parameters to "the server serves them", stage by stage, and the floor.
+"""Times a push of weights to a server stage by stage.
 
-  bash tools/serve_policy.sh --config=configs/quickstart.py    # elsewhere
+  bash tools/serve_policy.sh --config=configs/quickstart.py    # other terminal
   python -m tools.benchmarks.push --config=configs/quickstart.py [--pushes=5]
     [--noserver] [--config.KEY=VALUE ...]
 
 Makes random parameters of the config's model_kw and pushes them to the first
-server of its server_kw. The floor is a plain write and read of as many bytes
-in the same folder, in the same call. For a model of the 1.5B's shape, 3.55 GB
-in bfloat16, give both commands --config.policy=fresh and its model_kw. With
---noserver this process reads and checks each push, as a rank of a server does
-before it loads it.
+server of its server_kw. The floor is the time of a plain write and read of as
+many bytes in the same folder. For a model of the 1.5B's shape (3.55 GB in
+bfloat16), give both commands --config.policy=fresh and its model_kw. With
+--noserver this process reads and checks each push, as a server's rank does
+before it loads the weights.
 """
 
 import os
@@ -36,7 +36,7 @@ WRITTEN = (
   'export',
   'write',
   'digest',
-)  # What a WeightPublisher times of itself.
+)  # The stages that a WeightPublisher times.
 CHUNK = 2**24  # Bytes of a plain write or read.
 
 
@@ -61,13 +61,15 @@ def main(argv):
 def define(values):
   """This program's own flags."""
   flags.DEFINE_integer(
-    'pushes', 5, 'after one that is not counted', flag_values=values
+    'pushes', 5, 'timed pushes, after an untimed one', flag_values=values
   )
-  flags.DEFINE_boolean('server', True, 'who takes them', flag_values=values)
+  flags.DEFINE_boolean(
+    'server', True, 'push to a server; else read here', flag_values=values
+  )
 
 
 def random(shape, dtype):
-  """Parameters of a shape, in the dtype that is pushed: memory is short."""
+  """Random parameters, in the dtype of a push to save memory."""
   keys = iter(jax.random.split(jax.random.key(0), 32))
   return jax.tree.map(
     lambda size: 0.02 * jax.random.normal(next(keys), size, dtype),
@@ -77,7 +79,7 @@ def random(shape, dtype):
 
 
 def by_a_server(c):
-  """Has the first server take a push; the name of that stage is its own."""
+  """A function that pushes to the first server; its name is the stage's."""
   line = http_client.Connection(c.server_kw.urls[0])
 
   def server(publisher, pushed):
@@ -87,7 +89,7 @@ def by_a_server(c):
 
 
 def by_its_reader(c, shape):
-  """Reads and checks a push as a rank of a server does."""
+  """A function that reads and checks a push, as a server's rank does."""
   wanted = {
     name: weight_reader.Wanted(
       source.size, c.compute_dtype, tensor_parallel.part_of(source, shape, 0, 1)
@@ -97,8 +99,8 @@ def by_its_reader(c, shape):
 
   def read_and_check(publisher, pushed):
     del publisher
-    told = pushed.name, pushed.digest
-    weight_reader.read(c.server_kw.folder, *told, wanted, 0, 1)
+    push = pushed.name, pushed.digest
+    weight_reader.read(c.server_kw.folder, *push, wanted, 0, 1)
 
   return read_and_check
 
@@ -127,7 +129,7 @@ def measured(c, params, take, pushes):
 
 
 def floor(c, size):
-  """Seconds of a plain write and a plain read of so many bytes."""
+  """Seconds of a plain write and a plain read of `size` bytes."""
   path = pathlib.Path(c.server_kw.folder) / 'floor'
   block, found = os.urandom(CHUNK), {}
   try:
@@ -149,7 +151,7 @@ def floor(c, size):
 
 
 def table(size, stages, plain):
-  """What was measured, as text."""
+  """The stages and the floor as text."""
   total, least = sum(stages.values()), sum(plain.values())
   rows = [
     *stages.items(),
@@ -158,8 +160,8 @@ def table(size, stages, plain):
     ('the floor', least),
   ]
   rows = [(name, secs, size / secs / 1e9) for name, secs in rows]
-  told = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.3f')
-  return f'{size / 1e9:.3f} GB; {total / least:.2f} times the floor\n\n{told}'
+  text = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.3f')
+  return f'{size / 1e9:.3f} GB; {total / least:.2f} times the floor\n\n{text}'
 
 
 if __name__ == '__main__':

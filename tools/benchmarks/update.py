@@ -1,19 +1,19 @@
-"""One GRPO update at packed lengths: speed, memory, and where the time goes.
+"""Measures one GRPO update: speed, memory, and the time of its parts.
 
   python -m tools.benchmarks.update --model=1.5b|7b|tiny [--remat=qkv]
     [--attention=cudnn] [--rows=1] [--layers=14] [--updates=3] [--no_torch]
 
-Response lengths are drawn as those of a policy whose mean is half the cap: 8K
-under 16K, and 128 under 256 for `tiny`, which a laptop computes. One process
-makes our update over all devices, then one makes torch's over the same lengths
-on one (tools/benchmarks/peers/torch_update.py), where torch is there. On the
-CPU both compute in float32, on a GPU in bfloat16 over float32 parameters.
+Response lengths are random with a mean of half the cap: 8K under 16K, and 128
+under 256 for `tiny`, which fits a laptop. One process makes our update on all
+devices. If torch is installed, another makes torch's update on one device with
+the same lengths (tools/benchmarks/peers/torch_update.py). On a CPU both compute
+in float32, on a GPU in bfloat16 with float32 parameters.
 
-Model FLOP utilisation counts causal attention by half and nothing twice
-(siri_jax/models/flops.py), against the speed of a large matrix product that is
-timed in the same process. Of several updates the fastest counts, for all that
-is timed: a machine may do something else meanwhile. `--layers` takes a part of
-a model that does not fit.
+Model FLOP utilisation counts half of the attention matrix, because it is
+causal, and no recomputation (siri_jax/models/flops.py). Its reference is the
+speed of a large matrix product in the same process. The fastest of several
+updates counts, because the machine may be shared. `--layers` uses only some
+layers of a model that does not fit.
 """
 
 import argparse
@@ -31,13 +31,13 @@ import numpy as np
 import tabulate
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# Mean and cap of the responses, tokens of a prompt, how many there are.
+# Mean and cap of the responses, tokens of a prompt, number of responses.
 LENGTHS = {
   '1.5b': (8192, 16_384, 150, 32),
   '7b': (8192, 16_384, 150, 32),
   'tiny': (128, 256, 16, 64),
 }
-SPREAD = 0.7  # Deviation of the logarithm of a length.
+SPREAD = 0.7  # Standard deviation of log-lengths.
 
 
 def main(argv=None):
@@ -47,7 +47,7 @@ def main(argv=None):
     from siri_jax.runtime import xla_flags
 
     with tempfile.TemporaryDirectory() as cache:
-      xla_flags.set_up(cache)  # As a run does; nothing is compiled beforehand.
+      xla_flags.set_up(cache)  # As a run does, with an empty cache.
       print(json.dumps(ours(flags)))
     return 0
   rest = sys.argv[1:] if argv is None else argv
@@ -69,20 +69,20 @@ def parse(argv):
   )
   add = parser.add_argument
   add('--model', choices=LENGTHS, default='tiny')
-  add('--remat', default='', help='of qwen2.REMAT; by default what fits')
-  add('--attention', default='', help='by default cudnn, or reference')
+  add('--remat', default='', help='of qwen2.REMAT; default: the fastest to fit')
+  add('--attention', default='', help='default: cudnn on GPUs, else reference')
   add('--param_sharding', default='zero3', choices=('zero3', 'zero1'))
-  add('--rows', type=int, default=1, help='of a device in a micro-batch')
-  add('--layers', type=int, default=0, help='0: all of the model')
+  add('--rows', type=int, default=1, help='rows of a micro-batch per device')
+  add('--layers', type=int, default=0, help='0: all layers of the model')
   add('--sequences', type=int, default=0, help="0: the model's default")
-  add('--updates', type=int, default=3, help='that are timed')
+  add('--updates', type=int, default=3, help='updates to time')
   add('--no_torch', dest='torch', action='store_false')
   add('--child', action='store_true', help=argparse.SUPPRESS)
   return parser.parse_args(argv)
 
 
 def child(module, *words):
-  """What a process of its own has measured, or why it failed."""
+  """The results of a child process, or the reason why it failed."""
   went = subprocess.run(
     [sys.executable, '-m', module, *words],
     cwd=ROOT,
@@ -91,8 +91,8 @@ def child(module, *words):
     check=False,
   )
   if went.returncode:
-    said = went.stderr.strip().splitlines() or [f'status {went.returncode}']
-    return {'system': module, 'failed': said[-1]}
+    lines = went.stderr.strip().splitlines() or [f'status {went.returncode}']
+    return {'system': module, 'failed': lines[-1]}
   return json.loads(went.stdout.splitlines()[-1])
 
 
@@ -194,7 +194,7 @@ def prepared(flags):
 
 
 def roomiest(recipe, layout, fit, micro_batches, room):
-  """The recipe that works out least again and fits so many GB of a device."""
+  """The recipe with the least recomputation that fits `room` GB of a device."""
   from siri_jax.config import memory
   from siri_jax.config import recipe as recipes
 
@@ -204,7 +204,7 @@ def roomiest(recipe, layout, fit, micro_batches, room):
 
 
 def draw(flags, vocab):
-  """Samples of random tokens whose lengths are a policy's."""
+  """Samples of random tokens with lognormal lengths."""
   from siri_jax import types
 
   mean, cap, prompt, count = LENGTHS[flags.model]
@@ -235,13 +235,13 @@ def packed(samples, fit, layout):
 
 
 def device_gb(device):
-  """Memory of a device, GB; of a CPU, what a laptop can spare."""
+  """Memory of a device, GB; 8 for a CPU."""
   stats = device.memory_stats() or {}
   return stats.get('bytes_limit', 8e9) / 1e9
 
 
 def peak_memory():
-  """GB at the peak: a GPU's own count, else the whole process's."""
+  """Peak memory, GB: of the GPU, or of the whole process on a CPU."""
   import jax
 
   stats = jax.devices()[0].memory_stats() or {}

@@ -1,4 +1,4 @@
-"""Seconds of an update's parts, each timed by itself; for update.py."""
+"""Seconds of an update's parts, each timed alone; for update.py."""
 
 import functools
 import time
@@ -14,8 +14,8 @@ from siri_jax.models import logprobs
 def seconds(recipe, layout, state, rows, count):
   """Seconds of an update's attention, head and optimiser.
 
-  Attention and head are timed forwards and backwards on one device's rows of
-  the first micro-batch, times layers and micro-batches.
+  Attention and head are timed forward and backward on one device's rows of the
+  first micro-batch, then multiplied by the layers and micro-batches.
 
   Args:
     recipe: update.UpdateConfig.
@@ -33,7 +33,7 @@ def seconds(recipe, layout, state, rows, count):
 
 
 def _attention(recipe, rows):
-  """Seconds of one layer's attention over rows, there and back."""
+  """Seconds of one layer's attention over rows, forward and backward."""
   shape, keys = recipe.shape, jax.random.split(jax.random.key(1), 3)
   heads = (shape.heads, shape.kv_heads, shape.kv_heads)
   sizes = [(*rows.tokens.shape, count, shape.head_dim) for count in heads]
@@ -52,7 +52,7 @@ def _attention(recipe, rows):
 
 
 def _head(recipe, rows):
-  """Seconds of the log-probabilities of rows, there and back."""
+  """Seconds of the log-probabilities of rows, forward and backward."""
   shape, dtype = recipe.shape, recipe.dtype
   keys = jax.random.split(jax.random.key(3))
   hidden = jax.random.normal(keys[0], (rows.tokens.size, shape.dim), dtype)
@@ -73,7 +73,7 @@ def _head(recipe, rows):
 
 
 def _optimiser(recipe, layout, state):
-  """Seconds of the optimiser's step, its parameters for their gradient."""
+  """Seconds of an optimiser step, with the parameters as gradients."""
 
   @functools.partial(jax.jit, out_shardings=layout.state.params)
   def optimise(params, opt_state):
@@ -84,7 +84,7 @@ def _optimiser(recipe, layout, state):
 
 
 def _timed(function, *args):
-  """Seconds of a call: the fastest of five, after one that compiles."""
+  """Seconds of a call: the fastest of five, after a call that compiles."""
   secs = []
   for _ in range(6):
     began = time.monotonic()
@@ -94,7 +94,7 @@ def _timed(function, *args):
 
 
 def matmul_flops(dtype):
-  """Operations a second of a large product on one device."""
+  """FLOP/s of a large matrix product on one device."""
   size = 8192 if jax.default_backend() == 'gpu' else 2048
   x = jnp.ones((size, size), dtype)
   return 2 * size**3 / _timed(jax.jit(jnp.matmul), x, x)

@@ -1,12 +1,12 @@
-"""The one small GRPO job that siri_jax and its peers all run.
+"""The small GRPO job that siri_jax and its peers all run.
 
-Random policies of two sizes go on from random prompts over 64 words. One word
-ends a response, and a random policy takes it with a probability near 1/64 at
-every token: lengths vary from 1 to the cap of 128, their mean is near 55, and
-about one response in eight is cut. The learning rate is the paper's, so small
-that this stays so for the whole run.
+Random policies of two sizes continue random prompts over 64 words. One word
+ends a response; a random policy draws it with a probability near 1/64. Lengths
+vary from 1 to the cap of 128, with a mean near 55; about one response in eight
+is cut. The learning rate is the paper's, which is too small to change this
+during the run.
 
-Standard library alone: every peer's environment imports it.
+Uses only the standard library, because every peer's environment imports it.
 """
 
 import json
@@ -19,9 +19,9 @@ SIZES = {
 ROPE_THETA = 10000.0
 NORM_EPS = 1e-6
 
-END = '<eos>'  # Ends a response, and pads.
+END = '<eos>'  # Ends a response; also the padding.
 THINK = '<think>'  # Ends a prompt.
-WORDS = (END, THINK, *(f'w{i}' for i in range(2, 64)))  # Place = token id.
+WORDS = (END, THINK, *(f'w{i}' for i in range(2, 64)))  # Index = token id.
 
 PROMPTS, GROUP = 8, 8  # 64 samples a step, one optimiser step.
 CAP = 128  # Most new tokens.
@@ -43,25 +43,26 @@ def problems(steps):
 
 
 def prompt(problem):
-  """A problem's text as the policy reads it."""
+  """The prompt of a problem."""
   return f'{problem} {THINK}'
 
 
 def reward(response, answer):
-  """1 where the last word's place has the parity asked for: nearly a coin.
+  """1 if the last word's index has the parity of the answer, else 0.
 
-  Cheap on purpose: grading is not what is compared. Other words do not count.
+  It is cheap, because the benchmark does not compare grading. About half of the
+  responses get 1.
   """
   words = [word for word in response.split() if word in WORDS[1:]]
   return float(bool(words) and WORDS.index(words[-1]) % 2 == (answer == 'odd'))
 
 
 def report(step, secs, tokens):
-  """Tells the driver that a step is done: one JSON line.
+  """Prints one JSON line for laptop.py when a step is done.
 
   Args:
-    step: from 0.
+    step: index, from 0.
     secs: wall-clock seconds since the step before it was done.
-    tokens: response tokens of the step, the ends included.
+    tokens: response tokens of the step, including END.
   """
   print(json.dumps(dict(step=step, secs=secs, tokens=tokens)), flush=True)

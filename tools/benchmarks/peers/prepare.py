@@ -1,9 +1,9 @@
-"""Writes what every peer reads: a random policy, its tokenizer, the problems.
+"""Writes the inputs of every peer: a random policy, tokenizer and problems.
 
 python tools/benchmarks/peers/prepare.py SIZE STEPS FOLDER
 
 FOLDER becomes a Hugging Face model folder with the tokenizer in tokenizer/ and
-the problems in problems.jsonl: same weights, same words, same prompts for all.
+the problems in problems.jsonl. All systems get the same weights and prompts.
 """
 
 import json
@@ -82,7 +82,7 @@ def weights(shape):
 
 
 def tokenizer():
-  """Every word is one token; words stand between spaces."""
+  """A tokenizer with one token per word; spaces separate words."""
   ids = {word: place for place, word in enumerate(job.WORDS)}
   words = tokenizers.Tokenizer(tokenizers.models.WordLevel(ids, job.END))
   words.pre_tokenizer = tokenizers.pre_tokenizers.WhitespaceSplit()
@@ -93,8 +93,8 @@ def tokenizer():
 def main(size, steps, folder):
   """Writes the folder."""
   shape, folder = job.SIZES[size], pathlib.Path(folder)
-  # A folder of its own: beside Qwen2's config.json, transformers would take
-  # it for Qwen's byte-level tokenizer.
+  # In a separate folder: next to Qwen2's config.json, transformers would load
+  # it as Qwen's byte-level tokenizer.
   (folder / 'tokenizer').mkdir(parents=True, exist_ok=True)
   tokenizer().save(str(folder / 'tokenizer/tokenizer.json'))
   safetensors.numpy.save_file(

@@ -36,11 +36,11 @@ def get_config(steps):
   c.learning_rate = job.LEARNING_RATE
   c.optimizer_kw.weight_decay = job.WEIGHT_DECAY
   c.optimizer_kw.clip_norm = job.CLIP_NORM
-  # Found best on two cores: half of the samples have a slot, the others follow
-  # as slots fall free; a row just holds the longest sequence.
+  # The fastest settings on two cores: slots for half of the samples, and rows
+  # as long as the longest sequence.
   c.engine_kw.max_concurrent = job.PROMPTS * job.GROUP // 2
   c.row_tokens, c.micro_batch_rows = 160, 4
-  # Nothing that the peers do not do: no view, evaluation, checkpoint, text.
+  # As for the peers: no writers, evaluations, checkpoints or sample files.
   c.writers = ()
   c.eval_kw.cap = job.CAP  # The engine is built for the longest response.
   c.eval_kw.every = c.checkpoint_kw.every = 0

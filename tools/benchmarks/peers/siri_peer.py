@@ -1,4 +1,4 @@
-"""The job on siri_jax: its own command, watched through metrics.jsonl.
+"""The job on siri_jax: runs its command and reads metrics.jsonl.
 
 python tools/benchmarks/peers/siri_peer.py SIZE STEPS FOLDER
 """
@@ -12,11 +12,11 @@ import time
 
 import job
 
-LOOK_SECS = 0.01  # Between two looks at the file.
+LOOK_SECS = 0.01  # Interval between two reads of the file.
 
 
 def command(steps, folder, run):
-  """The command line of the run, with caches of its own: all is cold."""
+  """The command line of the run, with empty caches."""
   settings = {
     'model_path': folder,
     'task_kw.train': f'{folder}/problems.jsonl',
@@ -43,7 +43,7 @@ def watch(process, metrics):
 
 
 def growing(process, path):
-  """Yields what is added to a file while a process runs."""
+  """Yields the text added to a file while a process runs."""
   while not path.is_file() and process.poll() is None:
     time.sleep(LOOK_SECS)
   if path.is_file():
@@ -56,12 +56,12 @@ def growing(process, path):
 
 def main(size, steps, folder):
   """Runs siri_jax and returns its exit status."""
-  del size  # The folder tells.
+  del size  # The folder has the policy.
   folder = pathlib.Path(folder).resolve()
   with tempfile.TemporaryDirectory() as run:
     run = pathlib.Path(run)
     root = pathlib.Path(__file__).parents[3]
-    # Its own lines would fall among the reports.
+    # stdout is for the reports only.
     with subprocess.Popen(
       command(steps, folder, run), cwd=root, stdout=sys.stderr
     ) as process:

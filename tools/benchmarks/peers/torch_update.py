@@ -2,9 +2,9 @@
 
   python -m tools.benchmarks.peers.torch_update SETTINGS --checkpointing
 
-Started by tools/benchmarks/update.py, whose settings it gets as JSON; prints
-what it measured as JSON. A sequence at a time, so that nothing is padded and
-SDPA takes its causal kernel.
+tools/benchmarks/update.py starts it with settings as JSON; it prints the
+results as JSON. It computes one sequence at a time, so that nothing is padded
+and SDPA uses its causal kernel.
 """
 
 import argparse
@@ -22,7 +22,7 @@ DEVICE = 'cuda' if torch.cuda.is_available() else 'cpu'
 
 
 def main():
-  """Measures, prints, returns 0."""
+  """Prints the results; returns 0."""
   parser = argparse.ArgumentParser()
   parser.add_argument('settings', type=json.loads)
   parser.add_argument('--checkpointing', action=argparse.BooleanOptionalAction)
@@ -84,7 +84,7 @@ def made(shape, checkpointing):
 
 
 def update(model, optimiser, samples, given):
-  """One optimiser step over all samples, each of them a micro-batch."""
+  """One optimiser step over all samples; each sample is a micro-batch."""
   for number, ids in enumerate(samples):
     advantage = 2 * number / max(len(samples) - 1, 1) - 1
     with torch.autocast(DEVICE, torch.bfloat16, enabled=DEVICE == 'cuda'):
@@ -105,12 +105,12 @@ def update(model, optimiser, samples, given):
 
 
 def token_logprobs(hidden, head, targets, chunk):
-  """Log-probabilities, a chunk of logits at a time, worked out again."""
+  """Log-probabilities, a chunk of logits at a time, with recomputation."""
 
   def one(hidden, targets):
     logits = (hidden @ head.T).float()
     logp = torch.log_softmax(logits, -1)
-    with torch.no_grad():  # As a metric, which ours has as well.
+    with torch.no_grad():  # Entropy, a metric that ours computes as well.
       torch.sum(logp.exp() * logp, -1)
     return logp.gather(-1, targets[:, None])[:, 0]
 
@@ -121,7 +121,7 @@ def token_logprobs(hidden, head, targets, chunk):
 
 
 def peak():
-  """GB at the peak: the GPU's, else the whole process's."""
+  """Peak memory, GB: of the GPU, or of the whole process on a CPU."""
   if DEVICE == 'cuda':
     return torch.cuda.max_memory_allocated() / 1e9
   return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -21,38 +21,38 @@ from tunix.rl.rollout import base_rollout
 
 @dataclasses.dataclass(kw_only=True)
 class ClipHigher(grpo_learner.GRPOConfig):
-  """GRPO's settings and the upper bound that Tunix's loss looks for."""
+  """GRPO's settings with the upper clip bound that Tunix's loss reads."""
 
   epsilon_high: float
 
 
 class Report:
-  """Gives out prompts, grades responses and reports each step."""
+  """Yields prompts, grades responses and reports each step."""
 
   def __init__(self, sampling):
     self.sampling = sampling
     self.tokens = 0
 
   def batches(self, steps):
-    """Yields each step's prompts; asked for more, reports the step before."""
+    """Yields each step's prompts and reports the step before."""
     problems = job.problems(steps)
     last = time.perf_counter()
     for step in range(steps):
       own = problems[step * job.PROMPTS : (step + 1) * job.PROMPTS]
-      # Left alone, Tunix samples every step with the same key.
+      # By default Tunix samples every step with the same key.
       self.sampling.seed = step
       yield dict(
         prompts=np.array([job.prompt(problem) for problem, _ in own]),
         answer=np.array([answer for _, answer in own]),
       )
-      # Asked again: Tunix waits for an update before it asks.
+      # Tunix requests the next batch after the update.
       now = time.perf_counter()
       job.report(step, now - last, self.tokens)
       self.tokens, last = 0, now
 
   def reward(self, prompts, completions, answer, **_):
     del prompts
-    # Tunix hands on responses without their ends.
+    # Tunix passes responses without the end token.
     words = [len(response.split()) for response in completions]
     self.tokens += sum(min(count + 1, job.CAP) for count in words)
     return [job.reward(*pair) for pair in zip(completions, answer, strict=True)]
@@ -75,7 +75,7 @@ def policy(size, folder, mesh):
 
 
 def cluster(size, steps, folder, sampling):
-  """All of Tunix's roles on the one device, sharing their weights."""
+  """Tunix's cluster: all roles on one device with shared weights."""
   axes = (jax.sharding.AxisType.Auto, jax.sharding.AxisType.Auto)
   mesh = jax.make_mesh((1, 1), ('fsdp', 'tp'), axis_types=axes)
   training = rl_cluster.RLTrainingConfig(
@@ -86,10 +86,10 @@ def cluster(size, steps, folder, sampling):
     eval_every_n_steps=steps + 1,
     max_steps=steps + 1,
     mini_batch_size=job.PROMPTS,
-    # All samples are decoded together and make one optimiser step, in a
-    # backward pass for each prompt: 7 to 15 % less work for a core than in one.
-    # Packing would save more, but without its TPU kernel Tunix's Qwen2 then
-    # attends to tokens that come later (its mask is None).
+    # All samples are decoded together. One optimiser step has a backward pass
+    # for each prompt, which takes 7 to 15 % less CPU time than one pass.
+    # Packing would save more, but without its TPU kernel Tunix's Qwen2 would
+    # attend to later tokens (its mask is None).
     train_micro_batch_size=1,
     rollout_micro_batch_size=job.PROMPTS,
   )
