@@ -174,7 +174,7 @@ def test_an_unfinished_environment_is_made_anew(bare):
   write(bare / 'requirements-cpu.txt', './no-such-package\n')
   status, output = call(bare, 'quickstart.sh')
   assert status == 1
-  assert 'The next call starts over.' in output
+  assert 'The next call tries again.' in output
   assert 'called' not in output
   write(bare / '.venv/half-installed', '')
   write(bare / 'requirements-cpu.txt', '# none\n')
