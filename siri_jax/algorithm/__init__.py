@@ -1,1 +1,1 @@
-"""The pure part of GRPO and SIRI."""
+"""GRPO and SIRI as pure functions of arrays."""

@@ -16,7 +16,7 @@ def mean_std(rewards, *, eps):
   Raises:
     ValueError: rewards is not [N, G], or G is 1.
   Source: DeepSeekMath, section 4.1.2, arxiv.org/abs/2402.03300; the n - 1
-    of the deviation is VeRL's.
+    of the deviation is from VeRL.
   """
   centred = mean_only(rewards)
   squares = jnp.sum(centred**2, axis=1, keepdims=True)
@@ -43,7 +43,7 @@ def mean_only(rewards):
 
 
 def leave_one_out(rewards):
-  """Each reward less the mean of the others of its group.
+  """Each reward minus the mean of the other rewards of its group.
 
   Args:
     rewards: float32 [N, G], reward units.
@@ -60,5 +60,7 @@ def leave_one_out(rewards):
 def _check_groups(rewards):
   size = shapes.check('N G', rewards)['G']
   if size < 2:
-    raise ValueError(f'rewards {rewards.shape}: a group needs 2 samples')
+    raise ValueError(
+      f'rewards {rewards.shape} have {size} sample a group; need 2 or more'
+    )
   return size

@@ -1,9 +1,9 @@
-"""PLUG-IN family: how token losses become one number.
+"""PLUG-IN family: aggregations of token losses to one number.
 
 `(lengths [B], *, settings) -> (weight of each token [B], denominator [])`.
-The loss of a mini-batch is the weighted sum over all its tokens, wherever
-they are packed, divided once by the denominator: so neither micro-batches
-nor padding nor the number of devices can move it.
+The loss of a mini-batch is the weighted sum over all its tokens, divided once
+by the denominator. It therefore does not depend on micro-batches, padding or
+the number of devices.
 """
 
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from siri_jax import shapes
 
 
 def sequence_mean(lengths):
-  """Mean over a response's tokens, then over responses: as SIRI prints it.
+  """Mean over a response's tokens, then over responses.
 
   Args:
     lengths: int32 [B], response tokens of each sample of the mini-batch.
@@ -20,7 +20,7 @@ def sequence_mean(lengths):
     float32 [B] weight of every token of a sample, 1 / length; float32 [], B.
   Raises:
     ValueError: lengths is not [B].
-  Source: SIRI, section 3, arxiv.org/abs/2509.25176.
+  Source: SIRI, the objective of section 3, arxiv.org/abs/2509.25176.
   """
   size = shapes.check('B', lengths)['B']
   return 1.0 / lengths.astype(jnp.float32), jnp.float32(size)
@@ -43,10 +43,9 @@ def token_mean(lengths):
 
 
 def constant_denominator(lengths, *, tokens):
-  """The sum over tokens divided by a constant for each response.
+  """The sum over tokens, divided by the responses times a constant.
 
-  The constant must not follow the cap: the update would then be scaled by
-  the schedule.
+  The constant must not follow the cap, or the schedule would scale the update.
 
   Args:
     lengths: int32 [B], response tokens of each sample of the mini-batch.

@@ -1,8 +1,8 @@
 """PLUG-IN family: losses, per-token arrays -> scalar and metrics.
 
 `(logp, old_logp, adv, mask, denom, *, settings) -> (loss [], metrics)`, all
-arrays float32 [..., R]. A loss that also names one of EXTRA as a keyword gets
-that array. Metrics end in `_sum` (added over micro-batches and divided by the
+arrays float32 [..., R]. A loss with a keyword argument of EXTRA also gets that
+array. Metrics end in `_sum` (added over micro-batches and divided by the
 number of tokens) or `_max`.
 """
 
@@ -40,7 +40,7 @@ def clip_higher(logp, old_logp, adv, mask, denom, *, low, high):
 
 
 def dual_clip(logp, old_logp, adv, mask, denom, *, low, high, bound):
-  """`clip_higher` with a floor of `bound` * A where the advantage is negative.
+  """`clip_higher` with a floor of `bound` * A for negative advantages.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -50,7 +50,7 @@ def dual_clip(logp, old_logp, adv, mask, denom, *, low, high, bound):
     denom: float32 [], of the whole mini-batch.
     low: how far the ratio may fall below 1.
     high: how far it may rise above 1.
-    bound: the ratio at which a negative advantage stops pushing; VeRL: 3.
+    bound: the ratio above which a negative advantage has no gradient; VeRL: 3.
   Returns:
     float32 [] loss, and metrics.
   Raises:
@@ -101,7 +101,7 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
 def entropy_bonus(
   logp, old_logp, adv, mask, denom, *, entropy, low, high, bonus
 ):
-  """`clip_higher` less `bonus` times the tokens' entropy.
+  """`clip_higher` minus `bonus` times the entropy of the tokens.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -109,7 +109,7 @@ def entropy_bonus(
     adv: float32 [..., R], advantage of the token's sequence.
     mask: float32 [..., R], weight of each token, 0 on prompts and padding.
     denom: float32 [], of the whole mini-batch.
-    entropy: float32 [..., R], of the policy where it chose the token, nats.
+    entropy: float32 [..., R], of the policy at each token, nats.
     low: how far the ratio may fall below 1.
     high: how far it may rise above 1.
     bonus: weight of the entropy, per nat; Laser: 0.001.
@@ -129,10 +129,10 @@ def entropy_bonus(
 def truncated_importance(
   logp, old_logp, adv, mask, denom, *, sampler_logp, low, high, cap
 ):
-  """`clip_higher`, each token weighted by how much likelier the trainer has it.
+  """`clip_higher` with an importance weight for each token.
 
-  The weight is min(exp(old_logp - sampler_logp), cap): it makes up for a
-  sampler that does not compute quite the same policy, or an older one.
+  The weight is min(exp(old_logp - sampler_logp), cap). It corrects for a
+  sampler that computes a slightly different or an older policy.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
@@ -162,11 +162,11 @@ def truncated_importance(
 
 
 def supervised(logp, old_logp, adv, mask, denom):
-  """Cross-entropy of given responses: the warm start's loss.
+  """Cross-entropy of given responses, for SFT.
 
   Args:
     logp: float32 [..., R], trainer's log-probability now, nats.
-    old_logp: float32 [..., R], unused, as the family's contract has it.
+    old_logp: float32 [..., R], unused; an argument of every loss.
     adv: float32 [..., R], weight of the token's sequence; 1 is customary.
     mask: float32 [..., R], weight of each token, 0 on prompts and padding.
     denom: float32 [], of the whole mini-batch.
@@ -181,7 +181,7 @@ def supervised(logp, old_logp, adv, mask, denom):
 
 
 def _surrogate(logp, old_logp, adv, mask, low, high):
-  """Ratio and clipped objective of each token, and what the clipping did."""
+  """Ratio and clipped objective of each token, and counts of clipped tokens."""
   shapes.check('... R, ... R, ... R, ... R', logp, old_logp, adv, mask)
   # Masked before exp: a masked infinity would still spoil the gradient.
   ratio = jnp.exp(log_ratios.bounded(jnp.where(mask > 0, logp - old_logp, 0.0)))

@@ -1,8 +1,8 @@
-"""What a step was like, as plain numbers: reductions over its records."""
+"""A step's metrics as plain numbers."""
 
 import numpy as np
 
-# How a record begins; what else there is follows.
+# The first keys of a record; other keys follow.
 ORDER = (
   'step',
   'cap',
@@ -35,20 +35,20 @@ ORDER = (
 
 
 def ordered(record):
-  """The record with its keys in the order of ORDER, the others after."""
+  """The record with the keys of ORDER first, in that order."""
   first = [key for key in ORDER if key in record]
   return {key: record[key] for key in [*first, *record]}
 
 
 def of_samples(batch, rewards):
-  """The sampled part of a step's record.
+  """The metrics of a step's samples.
 
   Args:
     batch: types.Batch of numpy arrays.
     rewards: float32 [N, G].
   Returns:
-    dict of floats, and `tokens`, all of the responses'. Lengths are tokens; a
-    mean over nothing is NaN.
+    dict of floats, and `tokens`, the sum over responses, int. Lengths are in
+    tokens; the mean of an empty set is NaN.
   """
   lengths, correct = np.asarray(batch.length), np.asarray(batch.correct)
   return {
@@ -65,14 +65,14 @@ def of_samples(batch, rewards):
 
 
 def of_update(totals):
-  """The trained part: sums over tokens as shares or means, maxima as such.
+  """The metrics of a step's update: sums become shares or means.
 
   Args:
-    totals: what update.merge_metrics gives, as floats.
+    totals: metrics of update.merge_metrics, as floats.
   Returns:
-    dict of floats: `x_sum` becomes `x_frac` for counts of tokens (clip_*),
-    the mean `x` for the rest (entropy, kl), and for what is told of the
-    sampler the mean over the tokens it is told of, nan where there is none.
+    dict of floats. `x_sum` becomes the share `x_frac` for counts of tokens
+    (clip_*) and the mean `x` for others (entropy, kl). The means of sampler_*
+    are over tokens with a sampler log-probability; NaN if there are none.
   """
   tokens = max(totals['tokens_sum'], 1.0)
   out = {}
@@ -89,7 +89,7 @@ def of_update(totals):
 
 
 def _agreement(name, value, totals):
-  """A sum of update._agreement as a mean over the tokens it is over."""
+  """A sum of update._agreement as a mean over its tokens."""
   name = name.removesuffix('_sum')
   if name.startswith('sampler_told') or name.endswith('_max'):
     return {} if name.startswith('sampler_told_') else {name: value}
@@ -101,13 +101,13 @@ def _agreement(name, value, totals):
 
 
 def counted(before, after):
-  """What became of a step's answers and samples: counts as differences.
+  """Differences of the grader and sampler counters over a step.
 
   Args:
-    before: counts at the step's start.
-    after: counts now.
+    before: counters at the start of the step.
+    after: counters at its end.
   Returns:
-    dict of whole numbers.
+    dict of int.
   """
   return {name: after[name] - before[name] for name in after}
 

@@ -14,7 +14,7 @@ SETTINGS = {
   'clip_norm': real(0),
 }
 
-# Of each stacked matrix, the axes it sums over and those it writes to.
+# For each stacked matrix, its input (summed) axes and its output axes.
 _MATRICES = {
   'q': ((1,), (2, 3)),
   'k': ((1,), (2, 3)),
@@ -30,13 +30,13 @@ def adamw(*, learning_rate, warmup_steps, b1, b2, eps, weight_decay, clip_norm):
   """AdamW on every parameter, after clipping by the global norm.
 
   Args:
-    learning_rate: constant rate; an optax schedule where warmup_steps is 0.
+    learning_rate: constant rate, or an optax schedule if warmup_steps is 0.
     warmup_steps: optimiser steps of a linear rise, from rate / warmup_steps to
       the rate.
     b1: decay of the first moment.
     b2: decay of the second moment.
     eps: added to the root of the second moment.
-    weight_decay: decoupled, times the rate; on all parameters, as PyTorch.
+    weight_decay: decoupled, times the rate; on all parameters, as in PyTorch.
     clip_norm: largest global norm of a gradient.
   Returns:
     optax.GradientTransformation.
@@ -81,7 +81,7 @@ def muon(*, learning_rate, adam_learning_rate, b1, b2, eps, clip_norm):
 
 
 def _dimensions(params):
-  """Which parameters Muon takes, and how it reads them as matrices."""
+  """For each parameter, its axes as a matrix for Muon; None for Adam."""
 
   def one(path, _):
     axes = _MATRICES.get(path[-1].key)

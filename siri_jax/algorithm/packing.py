@@ -1,4 +1,4 @@
-"""Packs sequences into rows of a fixed length; only their number varies."""
+"""Packing of sequences into rows of fixed length."""
 
 from typing import NamedTuple
 
@@ -9,14 +9,14 @@ from siri_jax import types
 
 
 class PackingConfig(NamedTuple):
-  """How sequences are fitted into rows, and rows into micro-batches.
+  """The sizes of rows and micro-batches, and the cost of a sequence.
 
   Attributes:
     row_tokens: R, tokens of a row.
-    sequences: most of one row.
+    sequences: most sequences of a row.
     micro_batch_rows: M, rows of a micro-batch.
-    devices: that a micro-batch is cut over, a divisor of M.
-    cost: (a, b), so that a sequence of T tokens costs a T + b T^2.
+    devices: devices that share a micro-batch, a divisor of M.
+    cost: (a, b); a sequence of T tokens costs a T + b T^2.
   """
 
   row_tokens: int
@@ -27,7 +27,7 @@ class PackingConfig(NamedTuple):
 
 
 def first_fit_decreasing(lengths, room, most):
-  """Puts sequences into as few rows as first-fit-decreasing finds.
+  """Assigns sequences to rows by first-fit-decreasing.
 
   Args:
     lengths: int [B], tokens of each sequence.
@@ -36,13 +36,13 @@ def first_fit_decreasing(lengths, room, most):
   Returns:
     list of rows, each a list of indices into `lengths`.
   Raises:
-    ValueError: naming every sequence that is longer than a row.
+    ValueError: sequences are longer than a row; names each.
   """
   lengths = np.asarray(lengths)
   if (over := np.flatnonzero(lengths > room)).size:
     raise ValueError(
       f'sequences {over.tolist()} of {lengths[over].tolist()} tokens do not '
-      f'fit a row of {room}: raise row_tokens'
+      f'fit a row of {room}; raise row_tokens'
     )
   rows, left, held = [], np.empty(0, np.int64), np.empty(0, np.int64)
   for i in np.argsort(-lengths, kind='stable'):
@@ -59,18 +59,18 @@ def first_fit_decreasing(lengths, room, most):
 
 
 def balance_micro_batches(costs, micro_batch_rows, devices):
-  """Deals rows to micro-batches and devices so that no device waits long.
+  """Assigns rows to micro-batches and devices so that devices wait little.
 
-  A micro-batch gets rows of like cost, for where parameters are made whole a
-  layer at a time its devices go in step; within it the costlier rows go to
-  the devices that have had less so far.
+  A micro-batch gets rows of similar cost, because zero3 synchronises its
+  devices at every layer. Within a micro-batch, the costlier rows go to the
+  devices with the least cost so far.
 
   Args:
-    costs: float [rows], of each.
+    costs: float [rows], cost of each row.
     micro_batch_rows: M, rows of a micro-batch.
-    devices: that a micro-batch is cut over, a divisor of M.
+    devices: devices that share a micro-batch, a divisor of M.
   Returns:
-    int [U * M], which row lies in each place; -1 where none does.
+    int [U * M], the row at each place; -1 for padding.
   """
   costs = np.asarray(costs, np.float64)
   order = np.argsort(-costs, kind='stable')
@@ -89,22 +89,22 @@ def balance_micro_batches(costs, micro_batch_rows, devices):
 
 
 def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
-  """Samples as packed rows in micro-batches, padded to a fixed capacity.
+  """Packs samples into rows and micro-batches, padded to a fixed capacity.
 
-  The capacity is in samples, one row for each, so that the arrays' shape never
-  depends on lengths.
+  There is room for one row per sample of the capacity, so that the shape does
+  not depend on lengths.
 
   Args:
     samples: types.Tokens, B of them.
     weights: float32 [B], the aggregation's weight of every response token.
     advantages: float32 [B].
     fit: PackingConfig.
-    capacity: most samples there could be; 0: as many as there are.
-    extra: names of the rows' extra arrays; filled with zeros, but for
-      'sampler_logp', which is nan where the engine gave none.
+    capacity: most samples; 0: the number of samples.
+    extra: names of the rows' extra arrays. They are filled with zeros, except
+      'sampler_logp', which is NaN if the engine returned none.
   Returns:
-    types.PackedBatch of numpy [U, M, R], and how many of the U micro-batches
-    are in use.
+    types.PackedBatch of numpy [U, M, R], and the number of micro-batches in
+    use.
   Raises:
     ValueError: a sample is longer than a row.
   """
@@ -144,7 +144,7 @@ def _blank(shape, extra):
 def _lay(rows, place, segment, sample, weight, advantage):
   """Writes one sample into its place in the rows."""
   ids = np.concatenate([sample.prompt_ids, sample.response_ids])
-  # The position before each response token is the one that predicts it.
+  # The logits that predict a response token are at the position before it.
   predicts = slice(sample.prompt_ids.size - 1, ids.size - 1)
   rows.tokens[place] = ids
   rows.targets[place][:-1] = ids[1:]

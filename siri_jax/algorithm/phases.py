@@ -1,7 +1,7 @@
-"""Where a cap turns, and which phase a step belongs to: from its values alone.
+"""The extrema of a cap and the phase of each step, from the cap's values.
 
-A turn is named by the number of updates done when it is reached, as in the
-paper: for a cosine of period 640, `compressed` at 320, `expanded` at 640.
+An extremum is named by the number of updates done, as in the paper: a cosine
+of period 640 is `compressed` at 320 and `expanded` at 640.
 """
 
 import itertools
@@ -12,10 +12,10 @@ import numpy as np
 def cap_extrema(caps):
   """The ends of compression and of expansion.
 
-  A bottom or top that the cap reaches and leaves smoothly turns in its middle
-  (floors make a cosine's bottom a few steps wide); one that it leaves by a
-  jump of more than half the schedule's range turns at its end (a stair). One
-  token is no jump: a run may be too short to see more of its schedule.
+  A bottom or top that the cap leaves smoothly turns in its middle: rounding
+  makes a cosine's bottom a few steps wide. One that it leaves by a jump of more
+  than half the schedule's range turns at its end (a stair). A change of one
+  token is never a jump, because a short run may see only that much.
 
   Args:
     caps: int [n], tokens at steps 0, 1, ..., n - 1.
@@ -36,19 +36,19 @@ def cap_extrema(caps):
     turned = i > 0 and (value - flats[i - 1][2] > 0) != (step_out > 0)
     if turned or (i == 0 and jumps):
       at = end if jumps else (start + end - 1) // 2
-      # Of a bottom that jumps to a top which falls at once, the bottom counts.
+      # If a bottom jumps to a top that falls at once, only the bottom counts.
       found.setdefault(at, 'compressed' if step_out > 0 else 'expanded')
   return found
 
 
 def phases(caps, turning):
-  """'compress' or 'expand' for each step, by the turn that comes next.
+  """'compress' or 'expand' for each step, by the next extremum.
 
   Args:
     caps: int [n], tokens at steps 0, 1, ..., n - 1.
-    turning: what `cap_extrema` found, perhaps over a longer stretch.
+    turning: result of `cap_extrema`, perhaps for more steps.
   Returns:
-    list of n words; a cap that never moves reads 'expand'.
+    list of n words; all 'expand' for a constant cap.
   """
   towards = {'compressed': 'compress', 'expanded': 'expand'}
   away = {'compressed': 'expand', 'expanded': 'compress'}
@@ -69,9 +69,9 @@ def compressions(caps, words):
 
   Args:
     caps: int [n], tokens at steps 0, 1, ..., n - 1.
-    words: what `phases` gives for them.
+    words: result of `phases` for these caps.
   Returns:
-    list of pairs of int; empty where the cap never moves: it has no phases.
+    list of pairs of int; empty for a constant cap, which has no phases.
   """
   if len(np.unique(caps)) < 2:
     return []

@@ -1,7 +1,7 @@
 """PLUG-IN family: rewards, `(batch, *, settings) -> float32 [B]`.
 
-A reward sees the whole step (types.Batch), so that one that compares the
-samples of a group, or of the batch, is as easy to write as one that does not.
+A reward gets all samples of the step (types.Batch), so that it can compare the
+samples of a group or of the batch.
 """
 
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from siri_jax import shapes
 
 
 def length_capped(batch):
-  """1 where the response, clipped to the cap, holds the right answer, else 0.
+  """1 if the response, clipped to the cap, has the right answer, else 0.
 
   The grader reads the clipped response, so its verdict is the reward.
 
@@ -27,11 +27,11 @@ def length_capped(batch):
 
 
 def overlong_buffer(batch, *, buffer, factor):
-  """The capped reward less a ramp over the last tokens before the cap.
+  """The capped reward minus a ramp over the last tokens before the cap.
 
   R - factor * clip((length - (cap - buffer)) / buffer, 0, 1). The ramp moves
-  with the schedule's cap; it ends there, for a response that is only clipped
-  for the reward may be much longer.
+  with the schedule's cap. It does not grow above the cap, because a response
+  that is clipped only for the reward may be much longer.
 
   Args:
     batch: types.Batch.

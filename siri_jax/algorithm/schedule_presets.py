@@ -1,13 +1,13 @@
-"""A settings line for each schedule: what it is compared with others by.
+"""Settings of each schedule for comparisons with the same caps and cycle.
 
-A schedule of your own is one function in siri_jax/algorithm/schedules.py and
-one line here. `configs/quickstart.py:NAME`, ablations, figures, the planner
-and the tests of the family then have it.
+A new schedule needs a function in siri_jax/algorithm/schedules.py and a line
+here. `configs/quickstart.py:NAME`, ablations, figures, the cost table and the
+tests then include it.
 """
 
 
 def presets(low, high, period):
-  """Settings by the schedule's name, all for the same caps and cycle.
+  """The settings of every schedule, all for the same caps and cycle.
 
   Args:
     low: lowest cap, tokens.

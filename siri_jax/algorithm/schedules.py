@@ -1,9 +1,9 @@
-"""PLUG-IN family: schedules, step -> the most new tokens a response may have.
+"""PLUG-IN family: schedules, step -> cap on a response's length, tokens.
 
-Each is a traceable function `(step, *, settings) -> int32 scalar`. A cycle is
-worked out in float64 while tracing and read from by the step, for float32
-would floor the paper's 12288 to 12287. `phase` is in steps: the schedule at
-step t is the one that phase 0 has at t + phase.
+Each is a traceable function `(step, *, settings) -> int32 scalar`. A table of
+one cycle is computed in float64 while tracing, because float32 would floor the
+paper's 12288 to 12287. `phase` is in steps: the cap at step t equals the cap at
+step t + phase of the same schedule with phase 0.
 
 Source: SIRI, section 4.2, arxiv.org/abs/2509.25176.
 """
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def constant(step, *, cap):
-  """The same cap at every step; it has no phase to shift.
+  """The same cap at every step; there is no phase.
 
   Args:
     step: int32 [], index of the step being sampled, from 0.
@@ -39,7 +39,7 @@ def stair(step, *, low, high, period, low_share, first, phase):
     high: tokens in the expansion phase.
     period: steps of a cycle.
     low_share: share of the cycle spent at `low`, 0 < low_share < 1.
-    first: 'low' or 'high', the one that a cycle begins with.
+    first: 'low' or 'high', the cap at the start of a cycle.
     phase: steps.
   Returns:
     int32 [], tokens.
@@ -49,14 +49,14 @@ def stair(step, *, low, high, period, low_share, first, phase):
   _refuse(
     {
       **_cycle_faults(low, high, period, phase),
-      f'low_share={low_share} leaves no step to low or to high': not 0.5
+      f'low_share={low_share} gives no step to low or to high': not 0.5
       < low_share * period
       < period - 0.5,
       f"first={first!r} is neither 'low' nor 'high'": first
       not in ('low', 'high'),
     }
   )
-  # Rounded: (1 - 0.7) * 10 is above 3 in floating point.
+  # Rounded, because (1 - 0.7) * 10 is above 3 in floating point.
   lows = round(low_share * period)
   values = np.repeat([low, high], [lows, period - lows])
   return _cycle(step, values if first == 'low' else values[::-1], phase)
@@ -87,7 +87,7 @@ def cosine(step, *, low, high, period, phase):
 
 
 def stair_cosine(step, *, low, high, period, phase):
-  """A cosine of twice the frequency between plateaus at `high` and `low`.
+  """Plateaus at `high` and `low`, joined by cosines of twice the frequency.
 
   With the angle a = 2 pi t / period: high for a < pi/4 and a >= 7pi/4, low
   for 3pi/4 <= a < 5pi/4, cos(2 (a - pi/4)) on the way down and
@@ -127,7 +127,7 @@ def piecewise(step, *, caps, starts, phase):
   Args:
     step: int32 [], index of the step being sampled, from 0.
     caps: tokens of each piece.
-    starts: the step at which each piece begins; the first is 0, they rise.
+    starts: first step of each piece, ascending from 0.
     phase: steps.
   Returns:
     int32 [], tokens.
@@ -144,13 +144,13 @@ def piecewise(step, *, caps, starts, phase):
     {
       f'caps={caps} are not whole numbers of 1 or more': not caps
       or not all(map(_whole, caps)),
-      f'starts={starts} are not as many as caps={caps}': len(starts)
+      f'starts={starts} and caps={caps} differ in number': len(starts)
       != len(caps),
       f'starts={starts} are not whole numbers that rise from 0': not rising,
       f'phase={phase} is not a whole number of 0 or more': not _whole(phase, 0),
     }
   )
-  # Beyond the last start nothing changes: a large phase must not overflow.
+  # Limited to the last start, so that a large phase does not overflow.
   shift = min(int(phase), int(starts[-1]))
   begun = jnp.sum(jnp.asarray(starts, jnp.int32) <= step + shift)
   return jnp.asarray(caps, jnp.int32)[begun - 1]
@@ -159,8 +159,7 @@ def piecewise(step, *, caps, starts, phase):
 def asymmetric_cosine(step, *, low, high, period, fall, phase):
   """Half a cosine down in `fall` steps, half a cosine up in the rest.
 
-  The paper's section 5.3 concludes that a short compression and a long
-  expansion serve best.
+  The paper's section 5.3 recommends a short compression and a long expansion.
 
   Args:
     step: int32 [], index of the step being sampled, from 0.
@@ -192,8 +191,8 @@ def _between(low, high, wave):
 
 
 def _cycle(step, values, phase):
-  """Reads one cycle of float64 values at a step, floored to whole tokens."""
-  # The small addend undoes cos(pi / 2) = 6e-17 and its like.
+  """The value of a float64 cycle at a step, floored to whole tokens."""
+  # The small addend corrects rounding such as cos(pi / 2) = 6e-17.
   table = jnp.asarray(np.floor(values + 1e-6), jnp.int32)
   # The phase is reduced first: a large one would overflow an int32.
   shift = int(phase) % len(values)
@@ -204,11 +203,11 @@ def _whole(value, least=1):
   return math.isfinite(value) and value == int(value) and value >= least
 
 
-LONGEST = 10**7  # Steps of a cycle, each of which has its cap in a table.
+LONGEST = 10**7  # Steps of a cycle: its table has an entry for each.
 
 
 def _cycle_faults(low, high, period, phase):
-  """Message -> whether it holds, for the settings that all cycles have."""
+  """Message -> whether it applies, for the settings that all cycles have."""
   return {
     f'low={low} is not a whole number of 1 or more': not _whole(low),
     f'high={high} is not a whole number of 1 or more': not _whole(high),

@@ -14,17 +14,17 @@ from siri_jax import shapes
 from siri_jax.algorithm import log_ratios
 from siri_jax.models import logprobs, qwen2, sharding
 
-# When parameters are made whole: a layer at a time and micro-batch by
-# micro-batch (full sharding), or all of them once an update, their gradients
-# added up on every device and shared out at its end (sharded state alone).
+# zero3 gathers parameters a layer at a time in each micro-batch. zero1 gathers
+# all of them once an update, adds up whole gradients on every device and
+# scatters them at the end.
 PARAM_SHARDING = ('zero3', 'zero1')
-# First token of each stretch whose agreement with the sampler is told apart.
+# First positions of the ranges whose sampler gap is reported separately.
 BUCKETS = (0, 1024, 4096, 8192)
 
 
 @dataclasses.dataclass(frozen=True)
 class UpdateConfig:
-  """What an update is made of; none of it changes during a run.
+  """The settings of an update, constant during a run.
 
   Attributes:
     shape: the policy's qwen2.ModelConfig.
@@ -32,12 +32,12 @@ class UpdateConfig:
     extra: names of losses.EXTRA that the loss takes.
     tx: optax transformation.
     attend: implementation of siri_jax/models/attention.py.
-    dtype: what the forward and backward passes compute in.
+    dtype: dtype of the forward and backward passes.
     remat: a key of qwen2.REMAT.
     param_sharding: one of PARAM_SHARDING.
-    temperature: of the sampling that the log-probabilities belong to.
+    temperature: sampling temperature; log-probabilities are computed with it.
     chunk: tokens of a device whose logits exist at one time.
-    off_policy: whether old log-probabilities are the engine's own.
+    off_policy: whether old log-probabilities are the engine's.
   """
 
   shape: qwen2.ModelConfig
@@ -54,13 +54,13 @@ class UpdateConfig:
 
 
 def gathered_params(params, recipe):
-  """What a device holds while it reads micro-batches.
+  """The parameters that a device holds during an update.
 
   Args:
-    params: this device's parts of the parameters.
+    params: this device's shards of the parameters.
     recipe: UpdateConfig.
   Returns:
-    A tree of parameters, and what makes a part of it whole.
+    A tree of parameters, and the function that gathers a part of it.
   """
   gather = functools.partial(sharding.gather, dtype=recipe.dtype)
   if recipe.param_sharding == 'zero3':
@@ -72,8 +72,8 @@ def token_logprobs(params, fetch, recipe, rows):
   """Log-probability of each target and entropy there, float32 [M, R] each.
 
   Args:
-    params: tree of parameters, and
-    fetch: what makes a part of it whole: both of `gathered_params`.
+    params: tree of parameters of `gathered_params`.
+    fetch: its function that gathers a part of them.
     recipe: UpdateConfig.
     rows: types.PackedBatch [M, R]; tokens of mask 0 get 0.
   """
@@ -106,7 +106,7 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
   Args:
     params: the policy's parameters, float32.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
-    count: int32 [], how many of them are in use.
+    count: int32 [], number of micro-batches in use.
     recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
@@ -143,17 +143,17 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
 def update(state, rows, count, denom, own_old, last, *, recipe, layout):
   """One optimiser step over the micro-batches of a mini-batch.
 
-  A loss or gradient that is not finite leaves parameters and optimiser state
-  as they are, bit for bit, and is counted.
+  If the loss or gradient is not finite, parameters and optimiser state stay as
+  they are, bit for bit, and the update is counted as skipped.
 
   Args:
     state: types.TrainState.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
-    count: int32 [], how many micro-batches are in use.
+    count: int32 [], number of micro-batches in use.
     denom: float32 [], the mini-batch's denominator.
-    own_old: bool [], whether the rows' old log-probabilities are this very
-      pass's own (the first optimiser step after a rollout).
-    last: bool [], whether this ends the GRPO step.
+    own_old: bool [], whether the old log-probabilities are those of this
+      forward pass (the first optimiser step after a rollout).
+    last: bool [], whether this is the last optimiser step of the GRPO step.
     recipe: UpdateConfig.
     layout: sharding.Layout.
   Returns:
@@ -195,13 +195,13 @@ def merge_metrics(updates, read, epochs):
 
 
 def add_metrics(a, b):
-  """The metrics that `a` has, with those of `b`: sums, and maxima by name.
+  """Adds two dicts of metrics; takes the maximum of names in `_max`.
 
   Args:
     a: dict of float32 [].
-    b: the same, of as many names or more.
+    b: dict of float32 [] with all of a's names.
   Returns:
-    dict of float32 [], of a's names.
+    dict of float32 [] with a's names.
   """
   return {
     name: jnp.maximum(a[name], b[name])
@@ -221,7 +221,7 @@ def _gradients(params, rows, count, denom, own_old, *, recipe):
     given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
-    # Off policy, `old` are the engine's own: the gap to them would be 0.
+    # Off policy, `old` are the engine's, and the gap to them would be 0.
     at_rollout = jax.lax.stop_gradient(logp) if recipe.off_policy else old
     totals = _totals(part, entropy, at_rollout)
     return loss, {**metrics, **totals, 'loss': loss}
@@ -246,10 +246,10 @@ def _micro_batch(rows, i):
 
 
 def _totals(part, entropy, old):
-  """Sums over a micro-batch's response tokens: what there is to know of them.
+  """Sums over a micro-batch's response tokens, for metrics.
 
   `old` are the trainer's log-probabilities at rollout; one step off policy,
-  those of this pass.
+  those of this forward pass.
   """
   live = part.mask > 0
   sums = {'entropy_sum': _sum(entropy, live), 'tokens_sum': _sum(1.0, live)}
@@ -259,25 +259,25 @@ def _totals(part, entropy, old):
 
 
 def _agreement(part, old, live):
-  """How far the sampler's log-probabilities lie from the trainer's.
+  """Differences of the sampler's and the trainer's log-probabilities.
 
-  Sums over the tokens of which the sampler has told, counted in
-  `sampler_told`: |difference| in nats (`gap`), the k3 estimate of
-  KL(sampler || trainer), tokens whose ratio is outside [1/2, 2] (`far`); and
-  the differences by the token's place in its sequence, in tokens.
+  Sums over the tokens that have a sampler log-probability; `sampler_told` is
+  their number. `gap` is |difference| in nats, `kl` the k3 estimate of
+  KL(sampler || trainer), `far` the tokens whose ratio is outside [1/2, 2].
+  `gap_from_N` is the gap of the tokens from position N to the next of BUCKETS.
   """
-  told = live & ~jnp.isnan(part.extra['sampler_logp'])
-  apart = jnp.where(told, old - part.extra['sampler_logp'], 0.0)
+  known = live & ~jnp.isnan(part.extra['sampler_logp'])
+  apart = jnp.where(known, old - part.extra['sampler_logp'], 0.0)
   gap = jnp.abs(apart)
   found = {
-    'sampler_told_sum': _sum(1.0, told),
-    'sampler_gap_sum': _sum(gap, told),
+    'sampler_told_sum': _sum(1.0, known),
+    'sampler_gap_sum': _sum(gap, known),
     'sampler_gap_max': jnp.max(gap),
-    'sampler_kl_sum': _sum(log_ratios.k3(apart), told),
-    'sampler_far_sum': _sum(gap > jnp.log(2.0), told),
+    'sampler_kl_sum': _sum(log_ratios.k3(apart), known),
+    'sampler_far_sum': _sum(gap > jnp.log(2.0), known),
   }
   for first, last in itertools.pairwise((*BUCKETS, 2**30)):
-    within = told & (part.positions >= first) & (part.positions < last)
+    within = known & (part.positions >= first) & (part.positions < last)
     found[f'sampler_told_from_{first}_sum'] = _sum(1.0, within)
     found[f'sampler_gap_from_{first}_sum'] = _sum(gap, within)
   return found
@@ -288,7 +288,7 @@ def _sum(values, live):
 
 
 def _over_devices(metrics):
-  """Metrics over all devices: sums, and maxima by their name."""
+  """Reduces metrics over devices: sums, and maxima of names in `_max`."""
   return {
     name: jax.lax.pmax(x, sharding.ROW_AXES)
     if name.endswith('_max')
@@ -298,7 +298,7 @@ def _over_devices(metrics):
 
 
 def _apply(state, grads, metrics, last, tx):
-  """The optimiser's step, taken where loss and gradient are finite."""
+  """Applies the optimiser if the loss and the gradient are finite."""
   grad_norm = optax.tree.norm(grads)
   fine = jnp.isfinite(metrics['loss']) & jnp.isfinite(grad_norm)
   deltas, opt_state = tx.update(grads, state.opt_state, state.params)
