@@ -1,1 +1,1 @@
-"""The policy: Qwen2 as functions over a pytree, and its way in and out."""
+"""The policy: Qwen2 as functions over a pytree, and Hugging Face folders."""

@@ -1,6 +1,6 @@
 """Attention over packed rows: one interface, implementations by name.
 
-Each is (q, k, v, segments) -> out: causal, and within a segment alone.
+Each is (q, k, v, segments) -> out: causal, and only within a segment.
 Outputs at padding (segment 0) are meaningless but finite.
 """
 
@@ -10,23 +10,22 @@ from jax.ad_checkpoint import checkpoint_name
 
 from siri_jax import shapes
 
-SEQUENCES = 32  # Most of one packed row: cuDNN wants their number fixed.
+SEQUENCES = 32  # Most sequences of a row: cuDNN needs a fixed number.
 BLOCK = 128  # Queries that `blocked` scores at a time.
-TOLERANCE = 0.02  # Of `distance`: bfloat16's rounding, and no more.
-SAVED = 'attention'  # The name of the outputs that a remat policy may keep.
-# The primitive of cuDNN's forward pass, whose outputs have no other name.
+TOLERANCE = 0.02  # Of `distance`: only bfloat16's rounding.
+SAVED = 'attention'  # The name of the outputs, for remat policies.
+# The primitive of cuDNN's forward pass; its outputs cannot be named.
 CUDNN = 'dot_product_attention_fwd_wrapper'
 
 
 def reference(q, k, v, segments):
-  """All scores at one time, by plain products: for tests and short rows.
+  """Attention with all scores in memory, for tests and short rows.
 
   Args:
     q: [M, R, H, E].
     k: [M, R, K, E], H a multiple of K.
     v: [M, R, K, E].
-    segments: int32 [M, R]; a token sees the tokens of its own segment up to
-      itself.
+    segments: int32 [M, R]; a token attends to its segment up to itself.
   Returns:
     [M, R, H, E], in q's dtype; softmax in float32.
   Raises:
@@ -37,10 +36,10 @@ def reference(q, k, v, segments):
 
 
 def blocked(q, k, v, segments):
-  """As `reference`, a block of queries at a time, scored anew backwards.
+  """As `reference`, a block of queries at a time, with recomputed scores.
 
-  Memory grows with a row's tokens and not with their square; the products
-  are twice as many as causality needs. Runs on any device.
+  Memory is linear in a row's tokens. It computes the whole score matrix, twice
+  what causality needs. Runs on any device.
 
   Args:
     q: [M, R, H, E].
@@ -68,16 +67,16 @@ def cudnn(q, k, v, segments):
     [M, R, H, E], in q's dtype; 0 at padding.
   Raises:
     ValueError: shapes differ.
-    NotImplementedError: the GPU, the dtype or the width of a head is none
-      that cuDNN has a kernel for.
-    RuntimeError: there is no cuDNN.
+    NotImplementedError: cuDNN has no kernel for the GPU, the dtype or the
+      width of a head.
+    RuntimeError: cuDNN is not installed.
   """
   # Not public: jax.nn.dot_product_attention has no packed rows yet.
   from jax._src.cudnn import fused_attention_stablehlo as fused
 
   shapes.check('M R H E, M R K E, M R K E, M R', q, k, v, segments)
   live = (segments > 0)[..., None, None]
-  # cuDNN leaves padding as memory happened to be, forwards and backwards.
+  # cuDNN leaves padding uninitialised, in the forward and backward pass.
   q, k, v = (jnp.where(live, x, 0) for x in (q, k, v))
   lengths, starts = ragged(segments)
   out = fused.dot_product_attention(
@@ -95,13 +94,13 @@ def cudnn(q, k, v, segments):
 
 
 def ragged(segments):
-  """Lengths and starts of the sequences of packed rows, as cuDNN wants them.
+  """Lengths and starts of the sequences of packed rows, for cuDNN.
 
   Args:
     segments: int32 [M, R]; 1 to at most SEQUENCES in order, then 0.
   Returns:
     int32 [M, SEQUENCES] lengths and int32 [M, SEQUENCES + 1] starts, tokens;
-    -1 where a row has no such sequence.
+    -1 for sequences that a row does not have.
   """
   numbers = jnp.arange(1, SEQUENCES + 1)
   lengths = jnp.sum(segments[:, :, None] == numbers, axis=1, dtype=jnp.int32)
@@ -114,17 +113,17 @@ def ragged(segments):
 
 
 def distance(attend, *, heads, kv_heads, width, dtype):
-  """How far an implementation is from `reference` on a few packed rows.
+  """The difference of an implementation from `reference` on packed rows.
 
   Args:
     attend: an implementation of this module.
     heads: H.
     kv_heads: K.
     width: E.
-    dtype: what it is to compute in.
+    dtype: dtype of its inputs.
   Returns:
-    float32 [], the largest difference in output and gradients at the tokens
-    of sequences, as a share of the largest number there.
+    float32 [], the largest difference of outputs and gradients outside padding,
+    as a share of their largest value.
   """
   tokens = 256
   ends = jnp.asarray([[100, 163, 210], [1, 129, 256]])
@@ -155,13 +154,13 @@ def distance(attend, *, heads, kv_heads, width, dtype):
 
 
 def decode_attention(q, k, v, seen):
-  """One token's attention to its sequence's cache, which holds it already.
+  """One token's attention to the cache, which includes the token.
 
   Args:
     q: [S, H, E].
-    k: [S, K, C, E], the cache, its columns last but one: as products read it.
+    k: [S, K, C, E], the cache; this order of axes is the fastest to multiply.
     v: [S, K, C, E].
-    seen: bool [S, C], the columns that hold this slot's sequence.
+    seen: bool [S, C], the columns of this slot's sequence.
   Returns:
     [S, H, E], in q's dtype; softmax in float32.
   Raises:
@@ -213,7 +212,7 @@ def _blocked_backwards(saved, slope):
       lambda *qkv: _rows(*qkv, own, segments, first), q_block, k, v
     )
     d_q, *parts = back(slope)
-    # In float32: a key's gradient is the sum over many blocks.
+    # In float32, because a key's gradient is a sum over many blocks.
     return tuple(s + x for s, x in zip(sums, parts, strict=True)), d_q
 
   zeros = tuple(jnp.zeros(x.shape, jnp.float32) for x in (k, v))
@@ -234,13 +233,14 @@ def _blocks(q, segments):
 def _cut(x, mode='edge'):
   """[M, R, ...] as blocks [R / BLOCK, M, BLOCK, ...], padded at the end."""
   pad = [(0, 0), (0, -x.shape[1] % BLOCK)] + [(0, 0)] * (x.ndim - 2)
-  # A query that sees nothing would make NaN; the last one again does not.
+  # A padding query that attends to nothing would give NaN, so the last query
+  # is repeated.
   x = jnp.pad(x, pad, mode=mode)
   return x.reshape(x.shape[0], -1, BLOCK, *x.shape[2:]).swapaxes(0, 1)
 
 
 def _join(blocks, like):
-  """Blocks as one array again, of the shape that was cut."""
+  """The inverse of `_cut`: blocks as one array with the shape of `like`."""
   whole = blocks.swapaxes(0, 1).reshape(like.shape[0], -1, *like.shape[2:])
   return whole[:, : like.shape[1]]
 

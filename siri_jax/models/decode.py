@@ -1,11 +1,11 @@
 """Sampling as pure functions: key-value cache and continuous batching.
 
-A slot's cache holds its prompt and then its response, a column for each token,
-whose position is its column. A slot that finishes takes the next request by
-copying that prompt's columns.
+A slot's cache has a column for each token of its prompt and response; the index
+of the column is the token's position. A slot that finishes copies the columns
+of the next request's prompt.
 
-A sample is a function of (seeds, problem, index): its uniforms are drawn from
-a key folded from these alone, whatever else is in the batch.
+A sample is a function of (seeds, problem, index): its uniforms come from a key
+folded from these. It does not depend on the rest of the batch.
 """
 
 import flax.struct
@@ -15,21 +15,21 @@ import jax.numpy as jnp
 from siri_jax import shapes
 from siri_jax.models import qwen2
 
-AT_ONCE = 8  # Prompts read at a time: it bounds the memory of their attention.
+AT_ONCE = 8  # Prompts of a prefill; bounds the memory of their attention.
 BLOCK = 512  # Tokens among which one uniform chooses.
 
 
 @flax.struct.dataclass
 class Requests:
-  """What is to be sampled, in arrays of a fixed capacity of Q requests.
+  """Sampling requests in arrays of a fixed capacity Q.
 
   Attributes:
     prompts: int32 [Q, P], distinct prompts, padded at the end.
     prompt_length: int32 [Q], tokens of each, 1 or more.
-    prompt_count: int32 [], how many are in use.
+    prompt_count: int32 [], number of prompts in use.
     prompt_of: int32 [Q], the prompt of each request.
     identity: uint32 [Q, 2], problem and index of each request.
-    count: int32 [], how many requests are in use.
+    count: int32 [], number of requests in use.
     seeds: uint32 [X], folded into the key one after another.
     cap: int32 [], most tokens of a response, 1 <= cap <= C.
     temperature: float32 []; 0 takes the most likely token.
@@ -52,21 +52,21 @@ class Requests:
 
 @flax.struct.dataclass
 class DecodeState:
-  """The engine between two stretches of decoding.
+  """The state of the engine between two calls of `decode_steps`.
 
   Attributes:
     prompt_cache: for each layer k and v of the prompts, [Q.., K, P, E] each.
     cache: for each layer k and v of the slots, [S, K, P + C, E] each.
     uniforms: float32 [Q, C, 2], in [0, 1), two for each token to be drawn.
     clock: int32 [], decoding steps done.
-    begun: int32 [], requests that have had a slot.
-    request: int32 [S], whose turn it is in each slot, -1 in an idle one.
+    begun: int32 [], requests that got a slot so far.
+    request: int32 [S], the request of each slot; -1 for an idle slot.
     token: int32 [S], the newest token of each slot.
     length: int32 [S], response tokens so far.
     responses: int32 [Q, C].
     logp: float32 [Q, C], of each token under the sampling distribution, nats.
     lengths: int32 [Q], 0 until the response is finished.
-    stopped: bool [Q], whether the policy ended it.
+    stopped: bool [Q], whether the response ended with an end token.
   """
 
   prompt_cache: tuple[tuple[jax.Array, jax.Array], ...]
@@ -84,7 +84,7 @@ class DecodeState:
 
 
 def prefill(params, ask, *, shape, slots, columns):
-  """Reads the prompts and lays out empty slots.
+  """Computes the prompts' cache; all slots are idle.
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
@@ -95,7 +95,7 @@ def prefill(params, ask, *, shape, slots, columns):
   Returns:
     DecodeState with no request begun.
   Raises:
-    ValueError: the ask's shapes differ.
+    ValueError: the shapes of `ask` differ.
   """
   size = shapes.check(
     'Q P, Q, Q 2', ask.prompts, ask.prompt_length, ask.identity
@@ -119,7 +119,7 @@ def prefill(params, ask, *, shape, slots, columns):
 
 
 def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
-  """Decodes until all is done, or for `stretch` tokens a slot.
+  """Decodes until all requests are done, or for `stretch` tokens a slot.
 
   Args:
     params: of qwen2.unstacked, in the dtype to compute in.
@@ -127,7 +127,7 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
     progress: DecodeState.
     shape: qwen2.ModelConfig.
     eos_ids: ids that end a response.
-    stretch: decoding steps after which the host gets a look.
+    stretch: most decoding steps of this call.
   Returns:
     DecodeState.
   """
@@ -159,9 +159,8 @@ def sample_tokens(logits, uniforms, temperature, top_p, top_k):
     top_p: float32 [], 1 keeps all.
     top_k: int32 [], 0 keeps all.
   Returns:
-    int32 [S] tokens; float32 [S], their log-probabilities in the distribution
-    that was drawn from, after top_k and top_p (temperature 0: at a
-    temperature of 1), nats.
+    int32 [S] tokens; float32 [S], their log-probabilities after temperature,
+    top_k and top_p, nats (temperature 0: at a temperature of 1).
   Raises:
     ValueError: shapes differ.
   """
@@ -189,7 +188,7 @@ def _draw(share, uniforms):
 
 def _invert(share, uniform):
   """The first entry of each row [S, N] whose running sum passes uniform [S]."""
-  # Rounding may lift the sum at an entry of no probability: it is passed over.
+  # Rounding may raise the sum at an entry of probability 0; it is skipped.
   reached = jnp.where(share > 0, jnp.cumsum(share, axis=-1), 0.0)
   goal = uniform[:, None] * jnp.max(reached, axis=-1, keepdims=True)
   return jnp.argmax(reached > goal, axis=-1)
@@ -198,8 +197,8 @@ def _invert(share, uniform):
 def _filter(z, top_p, top_k):
   """Keeps the top_k tokens, then the fewest of them that reach top_p.
 
-  As vLLM does: top_p is a share of what top_k has left, ties at top_k are all
-  kept, and of ties at top_p as many as it takes.
+  As in vLLM, top_p is a share of the probability that top_k kept. Ties at top_k
+  are all kept; ties at top_p only until the share is reached.
   """
   vocab = z.shape[-1]
   order = jnp.argsort(z, axis=-1, descending=True)
@@ -221,7 +220,7 @@ def _blank(params, shape, rows, columns):
 
 
 def _read(params, ask, shape):
-  """Keys and values of the prompts in use."""
+  """The cache of the prompts in use."""
   requests, width = ask.prompts.shape
   prompts = jnp.pad(ask.prompts, [(0, -requests % AT_ONCE), (0, 0)])
 
@@ -240,7 +239,7 @@ def _read(params, ask, shape):
 
 
 def _uniforms(ask, columns):
-  """Two numbers a token, of the seeds, the problem and the index alone."""
+  """Two uniforms a token, from the seeds, the problem and the index."""
 
   def stream(key):
     for seed in ask.seeds:
@@ -286,8 +285,8 @@ def _refill(ask, p):
 
 
 def _decode(params, ask, p, shape):
-  """Logits after each slot's newest token, which goes into the cache."""
-  # An idle slot's position runs on past the last column: nothing is written.
+  """Logits after each slot's newest token; adds the token to the cache."""
+  # An idle slot's position is past the last column, so nothing is written.
   prompt_length = ask.prompt_length[ask.prompt_of[jnp.maximum(p.request, 0)]]
   position = prompt_length - 1 + p.length
   logits, cache = qwen2.decode(params, shape, p.token, position, p.cache)
@@ -300,9 +299,9 @@ def _choose(ask, p, logits):
 
 
 def _record(ask, p, token, logp, eos_ids):
-  """Writes the new tokens down and frees the slots that are finished."""
+  """Stores the new tokens and frees the slots that are finished."""
   live = p.request >= 0
-  # An index past the end is dropped: idle slots write nowhere.
+  # Writes past the end are dropped: idle slots write nothing.
   row = jnp.where(live, p.request, p.responses.shape[0])
   place = (row, p.length)
   length = p.length + 1

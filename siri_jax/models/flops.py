@@ -1,7 +1,7 @@
-"""What a sequence costs, in floating-point operations.
+"""FLOPs of sequences.
 
-Causal attention counts by half, and nothing that is worked out twice counts
-twice: these are the operations that the mathematics needs.
+Half of the attention matrix is counted, because it is causal. Recomputation is
+not counted.
 Source: PaLM, appendix B, arxiv.org/abs/2204.02311, with attention halved.
 """
 
@@ -9,7 +9,7 @@ import numpy as np
 
 
 def weights(shape):
-  """Weights that multiply every token: the layers' matrices and the head.
+  """Number of weights that multiply a token: the layers' matrices and the head.
 
   Args:
     shape: qwen2.ModelConfig.
@@ -20,22 +20,22 @@ def weights(shape):
 
 
 def forward(shape):
-  """Operations of a forward pass: (a token, a squared token of a sequence).
+  """FLOPs of a forward pass as the coefficients of a polynomial.
 
   Args:
     shape: qwen2.ModelConfig.
   Returns:
-    (a, b), so that a sequence of T tokens costs a T + b T^2.
+    (a, b); a sequence of T tokens costs a T + b T^2.
   """
   return 2 * weights(shape), 2 * shape.layers * shape.heads * shape.head_dim
 
 
 def update(shape, lengths):
-  """Operations of one forward and backward pass over sequences.
+  """FLOPs of one forward and backward pass over sequences.
 
   Args:
     shape: qwen2.ModelConfig.
-    lengths: int [B], tokens of each.
+    lengths: int [B], tokens of each sequence.
   """
   a, b = forward(shape)
   lengths = np.asarray(lengths, np.float64)

@@ -1,7 +1,7 @@
-"""Hugging Face's names and shapes for the policy's arrays, and the way there.
+"""Hugging Face's names and shapes for the policy's arrays.
 
-Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
-(in, out), heads apart, layers stacked.
+Hugging Face stores a matrix as (out, in) and each layer in its own tensors. Our
+arrays are (in, out), with an axis for heads and one for layers.
 """
 
 import functools
@@ -32,12 +32,12 @@ OUTSIDE = {
 
 
 class Source(NamedTuple):
-  """Where a tensor of Hugging Face's is in our tree.
+  """The place of a Hugging Face tensor in our tree.
 
   Attributes:
-    name: our array's name.
-    layer: index on its leading axis, None outside the layers.
-    size: the tensor's shape.
+    name: name of our array.
+    layer: index of the layer, None outside the layers.
+    size: shape of the tensor.
   """
 
   name: str
@@ -62,18 +62,18 @@ def sources(shape):
 
 
 def to_hf(ours, array):
-  """An array of ours, of one layer, as Hugging Face stores it."""
+  """Our array of one layer in Hugging Face's layout."""
   parts = axis_ranges(ours, array.ndim)
   axes = [axis for side in parts for axis in range(*side)]
   return array.transpose(axes).reshape(hf_shape(ours, array.shape))
 
 
 def export(params, dtype):
-  """The parameters as Hugging Face has them: name -> array.
+  """The parameters as Hugging Face tensors: name -> array.
 
   Args:
     params: tree of qwen2.param_shapes.
-    dtype: of the arrays.
+    dtype: dtype of the tensors.
   """
   found = {
     name: to_hf(ours, params[ours]).astype(dtype)
@@ -104,5 +104,5 @@ def axis_ranges(ours, rank):
 
 
 def hf_shape(ours, size):
-  """The shape in which Hugging Face stores an array of ours, of one layer."""
+  """The shape of our array of one layer in Hugging Face's layout."""
   return tuple(math.prod(size[a:b]) for a, b in axis_ranges(ours, len(size)))

@@ -1,8 +1,8 @@
 """Log-probabilities and entropies of tokens, without [T, V] logits.
 
-Logits exist for one chunk of tokens at a time, in float32, and are worked out
-again in the backward pass, there for one block of words at a time; tokens
-that carry no loss have none.
+Logits exist for one chunk of tokens at a time, in float32. The backward pass
+recomputes them for one block of the vocabulary at a time. Tokens outside the
+loss get no logits.
 """
 
 import functools
@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from siri_jax import shapes
 
-# Most words of a device whose part of the head's gradient exists in float32
-# at one time. All of them would be 2.2 GB of the 7B's.
+# Most vocabulary entries of a device whose gradient of the head exists in
+# float32 at one time. All of them take 2.2 GB for the 7B.
 WORDS = 20_000
 
 
@@ -28,13 +28,13 @@ def logp_and_entropy(hidden, head, targets, live, temperature, chunk, cut=1):
     hidden: [T, D], float32 or bfloat16.
     head: [D, V], of the same dtype.
     targets: int32 [T].
-    live: bool [T]; the other tokens cost nothing.
+    live: bool [T], tokens in the loss; others are not computed.
     temperature: float32 [], above 0; gets no gradient.
-    chunk: tokens whose logits exist at one time; changes no result.
-    cut: devices over which V is cut, each with its own stretch of words.
+    chunk: tokens whose logits exist at one time; does not change the result.
+    cut: devices that share V; each has a contiguous range.
   Returns:
-    float32 [T] log-probabilities and float32 [T] entropies, nats; 0 at
-    tokens that are not live.
+    float32 [T] log-probabilities and float32 [T] entropies, nats; 0 where live
+    is False.
   Raises:
     ValueError: shapes differ.
   """
@@ -42,7 +42,7 @@ def logp_and_entropy(hidden, head, targets, live, temperature, chunk, cut=1):
 
 
 def _forward(hidden, head, targets, live, temperature, chunk, cut):
-  del cut  # The compiler sees to it here.
+  del cut  # The compiler shards the forward pass.
   size = shapes.check('T D, D V, T, T', hidden, head, targets, live)
 
   def one(i, out):
@@ -50,7 +50,7 @@ def _forward(hidden, head, targets, live, temperature, chunk, cut):
     picked = jnp.take_along_axis(z, target[i][:, None], axis=-1)
     top = jnp.max(z, axis=-1, keepdims=True)
     weights = jnp.exp(z - top)
-    # Two sums of one pass; neither of the entropy's terms is below 0.
+    # Two sums in one pass; neither term of the entropy is negative.
     total, below = jax.lax.reduce(
       (weights, weights * (top - z)), (jnp.float32(0),) * 2, _added, (1,)
     )
@@ -76,7 +76,7 @@ def _backward(chunk, cut, saved, slopes):
     _at(x, places)[..., None] for x in (targets, entropy, lse, *slopes)
   ]
   count = blocks(head.shape[1] // cut)
-  # A device has its stretch of each block.
+  # Each device has its part of each block.
   words = jnp.arange(head.shape[1]).reshape(cut, count, -1)
   parts = jnp.moveaxis(head.reshape(-1, *words.shape), 1, 0)
 
@@ -100,17 +100,17 @@ logp_and_entropy.defvjp(_forward, _backward)
 
 
 def blocks(words):
-  """Into how many blocks a device's words are cut in the backward pass.
+  """Number of blocks of a device's vocabulary in the backward pass.
 
-  Into equal ones of at most WORDS, or into one where no number of blocks near
-  that divides them.
+  The blocks are equal and have at most WORDS entries. If no such number divides
+  the vocabulary, there is one block.
   """
   least = -(-words // WORDS)
   return next((n for n in range(least, 4 * least) if words % n == 0), 1)
 
 
 def _add_block(d_h, part, words, h, of_tokens, used, temperature):
-  """Adds to d_h what a block of words gives; the gradient of its columns."""
+  """Adds a block's part to d_h; returns it and the gradient of the block."""
   wide = d_h.dtype
 
   def one(i, sums):
@@ -137,11 +137,11 @@ def _logits(hidden, head, temperature):
 
 
 def _chunks(live, chunk):
-  """Places of the live tokens in chunks, and how many chunks hold any.
+  """Indices of the live tokens in chunks, and the number of chunks in use.
 
   Returns:
-    int32 [chunks, chunk], beyond the last live token T, which is no place;
-    int32 [].
+    int32 [chunks, chunk], filled with T (out of range) after the last live
+    token; int32 [].
   """
   tokens = live.shape[0]
   chunk = min(chunk, tokens)
@@ -151,11 +151,11 @@ def _chunks(live, chunk):
 
 
 def _at(x, places):
-  """Rows of an array; zeros for what is no place."""
+  """Rows of an array; zeros for indices out of range."""
   return x.at[places].get(mode='fill', fill_value=0)
 
 
 def _put(rows, places, tokens):
-  """An array of so many tokens with these rows in their places, else zeros."""
+  """Zeros for `tokens` tokens, with these rows at these indices."""
   x = jnp.zeros((tokens, *rows.shape[2:]), rows.dtype)
   return x.at[places].set(rows, mode='drop')

@@ -2,8 +2,8 @@
 
 Grouped-query attention with biases on q, k and v, rotary positions, RMSNorm,
 SwiGLU, tied or untied head. Layers are stacked on a leading axis and scanned.
-Source: Qwen2 technical report, section 2.2, arxiv.org/abs/2407.10671;
-transformers' Qwen2ForCausalLM is what the tests hold it against.
+Source: Qwen2 technical report, section 2.2, arxiv.org/abs/2407.10671. The tests
+compare it with transformers' Qwen2ForCausalLM.
 """
 
 import dataclasses
@@ -27,7 +27,7 @@ SETTINGS = {
 
 
 def _keeps(*names, products=False):
-  """A jax.checkpoint policy: what bears a name, and cuDNN's own outputs."""
+  """A jax.checkpoint policy that keeps named outputs and cuDNN's outputs."""
   named = jax.checkpoint_policies.save_only_these_names(*names)
   primitives = [attention.CUDNN] * (attention.SAVED in names)
   primitives += ['dot_general'] * products
@@ -39,18 +39,18 @@ def _keeps(*names, products=False):
 
 
 def _keeps_all(primitive, *_, **__):
-  """All but weights made whole, which would undo their being cut.
+  """Keeps everything except gathered weights, which would undo their sharding.
 
-  `fetch` makes them so, of all that has its own backward pass the one that
-  hands on no name.
+  Of the functions with a custom backward pass, only `fetch` gives its output no
+  name.
   """
   return primitive.name != 'custom_vjp_call'
 
 
-# Name -> the jax.checkpoint policy, least memory first. 'full' works all of a
-# block out again from its input; 'attention' keeps attention's outputs, 'qkv'
-# the queries, keys and values too, 'products' the outputs of all matrix
-# products; with 'nothing', nothing is worked out again.
+# Name -> the jax.checkpoint policy, least memory first. 'full' recomputes a
+# block from its input; 'attention' keeps attention's outputs; 'qkv' also keeps
+# queries, keys and values; 'products' keeps the outputs of all matrix products;
+# 'nothing' recomputes nothing.
 REMAT = {
   'full': _keeps(),
   'attention': _keeps(attention.SAVED),
@@ -62,7 +62,7 @@ REMAT = {
 
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
-  """What decides the arrays of a policy; hashable.
+  """The shape of a policy and its constants; hashable.
 
   Attributes:
     vocab: rows of the embedding, V.
@@ -115,9 +115,9 @@ def param_shapes(shape):
 
 
 def init(key, shape):
-  """Fresh float32 parameters: normal of deviation 0.04, biases 0, norms 1.
+  """Random float32 parameters: N(0, 0.04), biases 0, norms 1.
 
-  Qwen2's own deviation is 0.02; small models learn faster from twice that.
+  Qwen2's standard deviation is 0.02; small models learn faster with 0.04.
   """
   paths, tree = jax.tree.flatten_with_path(
     param_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
@@ -139,16 +139,16 @@ def init(key, shape):
 def forward(
   params, shape, tokens, positions, segments, *, fetch, attend, remat
 ):
-  """Hidden states after the last norm, ready for the head.
+  """Hidden states after the last norm.
 
   Args:
     params: the tree of `param_shapes`, in the dtype to compute in.
     shape: Shape.
     tokens: int32 [M, R].
-    positions: int32 [M, R], place of each token in its own sequence.
+    positions: int32 [M, R], position of each token in its sequence.
     segments: int32 [M, R], one number for each sequence of a row.
-    fetch: a layer's arrays as they lie in params -> as they are computed
-      with; called anew in the backward pass.
+    fetch: function that gathers a layer's arrays; the backward pass calls it
+      again.
     attend: (q, k, v, segments) -> out, of models/attention.py.
     remat: a key of REMAT.
   Returns:
@@ -159,15 +159,15 @@ def forward(
   shapes.check('M R, M R, M R', tokens, positions, segments)
   angles = rope_angles(shape, positions.reshape(-1))
 
-  # Rows lie flat but for attention: the gradient of a weight would sum over
-  # two axes, for which XLA turns its operands about on a CPU.
+  # Rows are flat except in attention. With two axes, the sum in a weight's
+  # gradient makes XLA transpose its operands on a CPU.
   def block(x, layer):
     layer = fetch(layer)
     qkv = checkpoint_name(project_qkv(layer, shape, x, angles), 'qkv')
     in_rows = (a.reshape(*tokens.shape, *a.shape[1:]) for a in qkv)
     return output_and_mlp(layer, shape, x, attend(*in_rows, segments)), None
 
-  # A scan keeps the passes apart by itself.
+  # A scan needs no prevent_cse.
   block = jax.checkpoint(block, policy=REMAT[remat], prevent_cse=False)
   x = embed(params['embed'], tokens.reshape(-1))
   x, _ = scan_layers(block, x, params['layers'])
@@ -176,10 +176,10 @@ def forward(
 
 @jax.custom_vjp
 def embed(table, tokens):
-  """Rows [..., D] of a table [V, D] in float32, as is their gradient's sum.
+  """Rows [..., D] of a table [V, D] in float32; their gradient too.
 
-  What blocks add to stays in float32: rounded at each of them, a bfloat16
-  policy would be further from the float32 one than transformers' is.
+  The residual stream stays in float32. Rounded at each block, a bfloat16 policy
+  would be further from the float32 policy than transformers' is.
   """
   return table[tokens].astype(jnp.promote_types(table.dtype, jnp.float32))
 
@@ -198,15 +198,15 @@ embed.defvjp(
 
 
 def unstacked(params):
-  """Parameters for prefill and decode: 'layers' is a tuple of a tree each.
+  """Parameters for prefill and decode: 'layers' is a tuple of trees.
 
-  Slices of the stack inside of a decoding loop would copy every weight at
-  every token.
+  Slicing the stacked arrays in a decoding loop would copy every weight at every
+  token.
 
   Args:
     params: the tree of `param_shapes`.
   Returns:
-    The same arrays, but for the stacked ones, which are taken apart.
+    The same arrays, with the stacked ones split by layer.
   """
   count = jax.tree.leaves(params['layers'])[0].shape[0]
   parts = (
@@ -240,20 +240,19 @@ def prefill(params, shape, tokens):
 
 
 def decode(params, shape, token, position, cache):
-  """One token further for every slot.
+  """Decodes one token for every slot.
 
-  The layers are written out: a scan would copy each one's cache at every
-  token.
+  The layers are unrolled: a scan would copy each layer's cache at every token.
 
   Args:
     params: of `unstacked`.
     shape: Shape.
     token: int32 [S], the newest token of each slot.
-    position: int32 [S], its place in its sequence and its column.
+    position: int32 [S], its position and cache column.
     cache: for each layer k and v, [S, K, C, E] each; columns from `position`
       on are not read.
   Returns:
-    float32 [S, V] logits of the next token; the cache with this one in it.
+    float32 [S, V] logits of the next token; the cache with this token added.
   """
   angles = rope_angles(shape, position)
   slots = jnp.arange(token.size)
@@ -276,19 +275,19 @@ def decode(params, shape, token, position, cache):
 
 
 def scan_layers(block, x, layers):
-  """jax.lax.scan over the stacked layers; a few are written out."""
+  """jax.lax.scan over the stacked layers; a few layers are unrolled."""
   count = jax.tree.leaves(layers)[0].shape[0]
-  # Written out, two layers run 20 % faster on a CPU; 28 compile for minutes.
+  # Unrolled, two layers run 20 % faster on a CPU; 28 would compile for minutes.
   return jax.lax.scan(block, x, layers, unroll=count <= 4)
 
 
 def head(params):
-  """The output matrix [D, V], the embedding's transpose where tied."""
+  """The output matrix [D, V]; the embedding's transpose if tied."""
   return params['head'] if 'head' in params else params['embed'].T
 
 
 def project_qkv(layer, shape, x, angles):
-  """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], q and k turned."""
+  """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], with RoPE."""
   x = norm(x, layer['attn_norm'], shape.norm_eps)
   q = jnp.einsum('...d,dhe->...he', x, layer['q']) + layer['q_bias']
   k = jnp.einsum('...d,dke->...ke', x, layer['k']) + layer['k_bias']
@@ -298,7 +297,7 @@ def project_qkv(layer, shape, x, angles):
 
 def output_and_mlp(layer, shape, x, out):
   """The rest of a block after attention: output matrix, residuals, SwiGLU."""
-  # In two dimensions: XLA would turn (h, e) about on a CPU.
+  # In two dimensions, because XLA would transpose (h, e) on a CPU.
   out, o = out.reshape(*x.shape[:-1], -1), layer['o'].reshape(-1, shape.dim)
   x = x + jnp.einsum('...a,ad->...d', out, o)
   y = norm(x, layer['mlp_norm'], shape.norm_eps)
@@ -308,24 +307,24 @@ def output_and_mlp(layer, shape, x, out):
 
 
 def norm(x, scale, eps):
-  """RMSNorm over the last axis, in float32; comes out in the scale's dtype."""
+  """RMSNorm over the last axis, in float32; returns the scale's dtype."""
   wide = x.astype(jnp.float32)
   wide *= jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + eps)
-  # Rounded once, at the end: transformers rounds before the scale as well.
+  # Rounded once, at the end; transformers also rounds before the scale.
   return (wide * scale).astype(scale.dtype)
 
 
 def rope_angles(shape, positions):
   """cos and sin of the rotary angles, float32 [..., 1, E / 2] each."""
   half = shape.head_dim // 2
-  # Rounded as PyTorch does: far into a response one bit is 5e-4 of a turn.
+  # Rounded as in PyTorch: late in a response one bit is 5e-4 of a turn.
   inverse = 1 / shape.rope_theta ** (jnp.arange(half, dtype=jnp.float32) / half)
   angles = positions[..., None, None].astype(jnp.float32) * inverse
   return jnp.cos(angles), jnp.sin(angles)
 
 
 def apply_rope(x, angles):
-  """Turns the pairs (x[i], x[i + E / 2]) of every head by their angles."""
+  """Rotates the pairs (x[i], x[i + E / 2]) of every head by their angles."""
   cos, sin = (a.astype(x.dtype) for a in angles)
   left, right = jnp.split(x, 2, axis=-1)
   return jnp.concatenate(

@@ -1,8 +1,8 @@
-"""The device mesh; one table from logical axis to mesh axis; what crosses it.
+"""The device mesh, one table from logical axis to mesh axis, and collectives.
 
-Rows are dealt over 'data' and 'fsdp', parameters cut over 'fsdp' and
-'tensor'. Over the first two a program says itself what crosses from device to
-device; over 'tensor' the compiler does.
+Rows are sharded over 'data' and 'fsdp', parameters over 'fsdp' and 'tensor'.
+Collectives over 'data' and 'fsdp' are explicit; the compiler inserts those over
+'tensor'.
 """
 
 import functools
@@ -19,7 +19,7 @@ SETTINGS = {'data': whole(1), 'fsdp': whole(1), 'tensor': whole(1)}
 
 MESH_AXES = ('data', 'fsdp', 'tensor')
 ROW_AXES = ('data', 'fsdp')
-# Logical axis -> mesh axis that it is cut along.
+# Logical axis -> mesh axis that shards it.
 RULES = {
   'vocab': 'tensor',
   'width': 'fsdp',
@@ -50,13 +50,13 @@ PARAMETERS = {
 
 
 class Layout(NamedTuple):
-  """Where the arrays of an update lie.
+  """The shardings of an update's arrays.
 
   Attributes:
     mesh: jax.sharding.Mesh with MESH_AXES.
     state: NamedSharding of each array of a types.TrainState.
     rows: NamedSharding of packed rows [U, M, R]: M over data and fsdp.
-    whole: NamedSharding of what every device has all of.
+    whole: NamedSharding of replicated arrays.
   """
 
   mesh: Any
@@ -69,7 +69,7 @@ def make_mesh(devices, *, data, fsdp, tensor):
   """A mesh over the first data * fsdp * tensor of the devices.
 
   Raises:
-    ValueError: there are fewer; or, of several processes, more.
+    ValueError: there are fewer devices; or, with several processes, more.
   """
   count = data * fsdp * tensor
   if count > len(devices):
@@ -81,7 +81,7 @@ def make_mesh(devices, *, data, fsdp, tensor):
   if processes > 1 and count < len(devices):
     raise ValueError(
       f'mesh_kw asks for {data} * {fsdp} * {tensor} = {count} devices; the '
-      f'{processes} processes have {len(devices)}, and need all of them'
+      f'{processes} processes have {len(devices)} and must use all of them'
     )
   return jax.make_mesh(
     (data, fsdp, tensor),
@@ -92,21 +92,22 @@ def make_mesh(devices, *, data, fsdp, tensor):
 
 
 def abstract_mesh(*, data, fsdp, tensor):
-  """The same mesh with no devices behind it."""
+  """The same mesh without devices, for planning."""
   return jax.sharding.AbstractMesh((data, fsdp, tensor), MESH_AXES)
 
 
 def layout(mesh, state):
   """The Layout of a state's arrays, by the parameters' names.
 
-  An optimiser's moments lie as their parameters do; scalars everywhere.
+  An optimiser's moments are sharded like their parameters; scalars are
+  replicated.
 
   Args:
     mesh: from `make_mesh`, or abstract.
     state: pytree of arrays or shapes whose paths end in parameters' names.
   Raises:
-    ValueError: naming each array that no rule matches, and each axis that
-      the mesh does not divide.
+    ValueError: no rule matches an array, or the mesh does not divide an axis;
+      names each.
   Returns:
     Layout.
   """
@@ -148,7 +149,7 @@ def on_one_device(device, state):
 
 
 def spread(mesh, size):
-  """A sharding of an array's first axis over all devices, where it divides.
+  """Shards an array's first axis over all devices, if they divide it.
 
   Args:
     mesh: jax.sharding.Mesh.
@@ -159,11 +160,11 @@ def spread(mesh, size):
 
 
 def put(tree, shardings):
-  """Arrays that every process has whole, each part onto its own device.
+  """Shards arrays of which every process has a whole copy.
 
   Args:
     tree: pytree of arrays of the host or of one device.
-    shardings: the same tree of jax.sharding.Sharding, or one for subtrees.
+    shardings: the same tree of jax.sharding.Sharding, or a prefix of it.
   """
 
   def place(x, where):
@@ -174,16 +175,16 @@ def put(tree, shardings):
 
 
 def each_device(function, mesh, inputs, outputs):
-  """A function of each device's own rows and parts of parameters.
+  """Maps a function over devices, each with its rows and parameter shards.
 
-  Within it, 'data' and 'fsdp' are axes of collectives, and along 'tensor'
-  arrays are whole as far as it can see.
+  In the function, 'data' and 'fsdp' are axes for collectives. Along 'tensor' it
+  sees whole arrays.
 
   Args:
-    function: of as many arguments as there are inputs.
+    function: a function with one argument for each input.
     mesh: jax.sharding.Mesh.
     inputs: tree of NamedSharding for each argument.
-    outputs: the same for what it returns.
+    outputs: tree of NamedSharding for the result.
   """
 
   def by_hand(sharding):
@@ -196,18 +197,18 @@ def each_device(function, mesh, inputs, outputs):
     in_specs=jax.tree.map(by_hand, inputs),
     out_specs=jax.tree.map(by_hand, outputs),
     axis_names=set(ROW_AXES),
-    # The sums over devices are written out; nothing is added behind them.
+    # All sums over devices are explicit; JAX must not check or add any.
     check_vma=False,
   )
 
 
 def parts(axis):
-  """Into how many parts an axis cuts an array, within `each_device`."""
+  """Number of devices along a mesh axis, within `each_device`."""
   return jax.sharding.get_abstract_mesh().shape[axis]
 
 
 def each_head(attend):
-  """Attention whose heads are cut over 'tensor', within `each_device`."""
+  """Attention with heads sharded over 'tensor', within `each_device`."""
   heads = PartitionSpec(None, None, 'tensor', None)
   return jax.shard_map(
     attend,
@@ -219,13 +220,13 @@ def each_head(attend):
 
 
 def gather(part, dtype):
-  """This device's parts of parameters made whole, within `each_device`.
+  """All-gathers parameters along 'fsdp', within `each_device`.
 
-  Backwards, every part gets its share of the sum over 'fsdp', in float32.
+  The backward pass reduce-scatters the gradients over 'fsdp', in float32.
 
   Args:
-    part: tree of float32 parameters, stacked or of one layer.
-    dtype: what to compute in.
+    part: tree of this device's float32 shards, stacked or of one layer.
+    dtype: dtype to compute in.
   Returns:
     The same tree, whole along 'fsdp'.
   """
@@ -235,14 +236,14 @@ def gather(part, dtype):
 
 
 def scatter(grads):
-  """The way back: each device's share of the sum over 'fsdp', in float32."""
+  """Reduce-scatters gradients over 'fsdp', in float32."""
   return jax.tree.map_with_path(
     lambda path, x: _scatter(x, _axes(path, x)), grads
   )
 
 
 def add_up(grads):
-  """Each device's share summed over 'data'."""
+  """Sums gradients over 'data'."""
   total = functools.partial(jax.lax.psum, axis_name='data')
   return jax.tree.map_with_path(
     lambda path, x: _by_hand(total, _axes(path, x))(x), grads
@@ -284,10 +285,10 @@ _gather.defvjp(
 
 
 def _by_hand(function, axes):
-  """A function of one parameter whose 'tensor' axis is cut for it as well.
+  """A function of one parameter that stays sharded over 'tensor'.
 
-  Left to itself the compiler makes a parameter whole along 'tensor' before it
-  crosses another axis, and cuts it again behind that.
+  Otherwise the compiler would gather the parameter along 'tensor' before a
+  collective over another axis, and shard it again afterwards.
   """
   cut = PartitionSpec(*(a if a == 'tensor' else None for a in axes))
   return jax.shard_map(

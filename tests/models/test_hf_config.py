@@ -54,9 +54,9 @@ def test_a_shape_is_read_as_it_was_written(tmp_path):
       '1.0 and 2.0',
     ),
     ({'vocab_size': None}, 'vocab_size is missing'),
-    ({'num_attention_heads': 3}, 'no multiple of num_key_value_heads'),
+    ({'num_attention_heads': 3}, 'not a multiple of num_key_value_heads'),
     ({'head_dim': 5}, 'head_dim=5 is odd'),
-    ({'head_dim': None, 'hidden_size': 18}, 'hidden_size=18 is no multiple'),
+    ({'head_dim': None, 'hidden_size': 18}, 'hidden_size=18 is not a multiple'),
     ({'tie_word_embeddings': 'false'}, "tie_word_embeddings='false'"),
   ],
 )

@@ -1,1 +1,1 @@
-"""The policy's way in and out: Hugging Face folders."""
+"""Hugging Face model folders: reading and writing."""

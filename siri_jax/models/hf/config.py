@@ -1,6 +1,6 @@
-"""A Hugging Face config.json: the shape it describes, in either spelling.
+"""Reads a Hugging Face config.json, in the format of transformers 4 or 5.
 
-What it asks for beyond what the model functions do is refused, all at once.
+Features that the model functions do not implement are refused, all at once.
 """
 
 import json
@@ -18,10 +18,10 @@ WHOLE = (
   'intermediate_size',
 )
 REAL = ('rope_theta', 'rms_norm_eps')
-# What RoPE may be told of, before transformers 5 and since.
+# The keys of RoPE settings, before and since transformers 5.
 ROPE = ('rope_scaling', 'rope_parameters')
 PLAIN_ROPE = ('rope_type', 'type', 'rope_theta')
-# Setting -> the only value that is implemented, which is that of its absence.
+# Setting -> the only value that is implemented, also the default.
 ONLY = {
   'hidden_act': 'silu',
   'use_sliding_window': False,
@@ -32,20 +32,22 @@ ONLY = {
 
 
 class FolderError(ValueError):
-  """A model folder that is not whole or not implemented; all faults at once."""
+  """A model folder is incomplete or not implemented; lists all faults."""
 
 
 def read_shape(folder):
-  """The qwen2.ModelConfig of a folder's config.json, in either spelling.
+  """The qwen2.ModelConfig of a folder's config.json.
 
   Args:
     folder: path of a Hugging Face model folder.
   Raises:
-    FolderError: there is none, or it asks for what is not implemented.
+    FolderError: the file is missing, or its model is not implemented.
   """
   path = pathlib.Path(folder) / 'config.json'
   if not path.is_file():
-    raise FolderError(f'model_path: there is no {path}')
+    raise FolderError(
+      f'model_path: there is no {path}; name a Hugging Face model folder'
+    )
   try:
     config = json.loads(path.read_text())
     config = {k: v for k, v in config.items() if v is not None}
@@ -53,7 +55,7 @@ def read_shape(folder):
   except (ValueError, RecursionError) as error:
     raise FolderError(f'{path} is not JSON: {error}') from error
   except (AttributeError, TypeError) as error:
-    raise FolderError(f'{path} is not one object of settings') from error
+    raise FolderError(f'{path} is not a JSON object of settings') from error
   thetas = [r['rope_theta'] for r in (config, *ropes) if r.get('rope_theta')]
   config = {**config, **({'rope_theta': thetas[0]} if thetas else {})}
   wrong = [
@@ -79,7 +81,7 @@ def read_shape(folder):
 
 
 def config_of(shape):
-  """The config.json of a qwen2.ModelConfig, as transformers 4 spells it.
+  """The config.json of a qwen2.ModelConfig, in the format of transformers 4.
 
   Returns:
     dict that `read_shape` reads as the same shape.
@@ -103,28 +105,28 @@ def config_of(shape):
 
 
 def _head_dim(config):
-  """Width of a head: what config.json says, else an even share."""
+  """Width of a head: head_dim of config.json, or hidden_size / heads."""
   share = config['hidden_size'] // config['num_attention_heads']
   return config.get('head_dim', share)
 
 
 def _numbers(config):
-  """What is missing, and what is no number that it can be."""
+  """Numbers that are missing or invalid."""
   needed = (*WHOLE, *REAL)
   yield from (f'{key} is missing' for key in needed if key not in config)
   for key in (*WHOLE, 'head_dim'):
     if key in config and not _whole(config[key]):
-      yield f'{key}={config[key]!r} is no whole number above 0'
+      yield f'{key}={config[key]!r} is not a whole number above 0'
   for key in REAL:
     if key in config and not _real(config[key]):
-      yield f'{key}={config[key]!r} is no number above 0'
+      yield f'{key}={config[key]!r} is not a number above 0'
   tied = config.get('tie_word_embeddings', False)
   if type(tied) is not bool:
     yield f'tie_word_embeddings={tied!r} is not true or false'
 
 
 def _heads(config):
-  """What is wrong with the heads, where each number will do by itself."""
+  """Numbers of heads and widths that do not fit each other."""
   names = ('hidden_size', 'num_attention_heads', 'num_key_value_heads')
   given = [config.get(key) for key in names]
   if not all(map(_whole, (*given, config.get('head_dim', 1)))):
@@ -132,17 +134,17 @@ def _heads(config):
   dim, heads, kv_heads = given
   if heads % kv_heads:
     yield (
-      f'num_attention_heads={heads} is no multiple of '
+      f'num_attention_heads={heads} is not a multiple of '
       f'num_key_value_heads={kv_heads}'
     )
   if 'head_dim' not in config and dim % heads:
-    yield f'hidden_size={dim} is no multiple of num_attention_heads={heads}'
+    yield f'hidden_size={dim} is not a multiple of num_attention_heads={heads}'
   elif _head_dim(config) % 2:
     yield f'head_dim={_head_dim(config)} is odd'
 
 
 def _others(config):
-  """Whatever else the model functions do not do."""
+  """Other features that are not implemented."""
   kind, own = config.get('model_type'), config.get('architectures')
   if kind != 'qwen2':
     yield f'model_type={kind!r} is not qwen2'
@@ -150,21 +152,21 @@ def _others(config):
     yield f"architectures={own!r} is not ['Qwen2ForCausalLM']"
   for key, only in ONLY.items():
     if config.get(key, only) != only:
-      yield f'{key}={config[key]!r}, only {only!r} is'
+      yield f'{key}={config[key]!r} (only {only!r} is)'
   layers = config.get('layer_types', [])
   layers = layers if isinstance(layers, list) else [layers]
   if other := sorted({str(x) for x in layers} - {'full_attention'}):
-    yield f'layers of type {", ".join(other)}, only full_attention is'
+    yield f'layers of type {", ".join(other)} (only full_attention is)'
   if 'quantization_config' in config:
-    yield 'quantization_config: quantised numbers are not read'
+    yield 'quantization_config (use the model without quantisation)'
   if 'auto_map' in config:
-    yield 'auto_map: code in a model folder is never run'
+    yield 'auto_map (code in a model folder is never run)'
 
 
 def _turns(ropes, thetas):
-  """What is not plain RoPE of one base."""
+  """RoPE settings other than plain RoPE with one base."""
   if len(set(map(repr, thetas))) > 1:
-    yield f'rope_theta is {" and ".join(map(repr, thetas))}: which is it?'
+    yield f'rope_theta is given as {" and ".join(map(repr, thetas))}'
   for rope in ropes:
     kinds = [rope[key] for key in ('rope_type', 'type') if key in rope]
     if other := [kind for kind in kinds if kind != 'default']:

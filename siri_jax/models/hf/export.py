@@ -1,8 +1,8 @@
-"""Hugging Face folders out: parameters beside a base model's own files.
+"""Writes Hugging Face folders: parameters and the files of a base model.
 
-A tensor is written in the dtype that it has in the base model, so that what
-was read comes back bit for bit. The base's config and tokenizer are copied
-byte for byte: newer libraries write files that older ones misread.
+A tensor gets its dtype in the base model, so that a model that was only read is
+written back bit for bit. The base's config and tokenizer are copied byte for
+byte, because older libraries misread the files of newer ones.
 """
 
 import json
@@ -19,12 +19,12 @@ from siri_jax.models import hf_names
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
-SHARD_BYTES = 5 * 10**9  # Most bytes of one file, as the Hub's tools split.
+SHARD_BYTES = 5 * 10**9  # Most bytes of a file, as in the Hub's tools.
 COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
 
 
 class Frame(NamedTuple):
-  """All of a model folder but the numbers.
+  """A model folder without its parameters.
 
   Attributes:
     shape: qwen2.ModelConfig.
@@ -52,11 +52,11 @@ def frame_of(base, shape):
 
 
 def frame_without_base(shape, tokenizer):
-  """The Frame of a policy that began from fresh parameters, in float32.
+  """The Frame of a policy without a base model, in float32.
 
   Args:
     shape: qwen2.ModelConfig.
-    tokenizer: path of a tokenizer folder, or '' where the task has none.
+    tokenizer: path of a tokenizer folder, or '' if the task has none.
   """
   files = small_files(tokenizer) if tokenizer else {}
   config = _json(hf_config.config_of(shape)).encode()
@@ -75,18 +75,18 @@ def small_files(folder):
 
 
 def write_folder(folder, params, frame, about, *, shard_bytes, tell):
-  """Writes a model folder, whole or not at all.
+  """Writes a model folder atomically.
 
   Args:
     folder: path of the new folder.
     params: tree of qwen2.param_shapes, numpy or on this process's devices.
     frame: Frame.
-    about: dict for siri_jax.json: where the parameters come from.
+    about: dict for siri_jax.json, the origin of the parameters.
     shard_bytes: most bytes of one file of tensors.
-    tell: hears how many tensors each file held.
+    tell: called with the number of tensors of each file.
   Raises:
     FileExistsError: the folder exists.
-    OSError: it cannot be written; what there was of it is gone.
+    OSError: it cannot be written; a partial folder is deleted.
   """
   folder = pathlib.Path(folder)
   if folder.exists():
@@ -100,7 +100,7 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
   except safetensors.SafetensorError as error:
     raise OSError(f'{folder} cannot be written: {error}') from error
   finally:
-    shutil.rmtree(draft, ignore_errors=True)  # A full disk has its room back.
+    shutil.rmtree(draft, ignore_errors=True)  # The disk may be full.
 
 
 def _fill(draft, params, frame, about, shard_bytes, tell):
@@ -113,7 +113,7 @@ def _fill(draft, params, frame, about, shard_bytes, tell):
   for name, tensors in files.items():
     held = {tensor: _read(params, frame, tensor) for tensor in tensors}
     safetensors.numpy.save_file(held, draft / name, metadata={'format': 'pt'})
-    # safetensors writes what nobody else may read, a server for one.
+    # safetensors makes files that other users, such as a server's, cannot read.
     (draft / name).chmod(described.stat().st_mode)
     tell(len(held))
   if len(files) > 1:
@@ -124,7 +124,7 @@ def _fill(draft, params, frame, about, shard_bytes, tell):
 
 
 def split(frame, shard_bytes):
-  """File name -> names of its tensors, no file larger than it may be.
+  """Assigns tensors to files: file name -> names of its tensors.
 
   Args:
     frame: Frame.
@@ -146,17 +146,17 @@ def split(frame, shard_bytes):
 
 
 def _bytes(frame, tensor):
-  """Bytes of a tensor as it is written."""
+  """Bytes of a tensor in its file."""
   size = hf_names.sources(frame.shape)[tensor].size
   return math.prod(size) * frame.dtypes[tensor].itemsize
 
 
 def _read(params, frame, tensor):
-  """A tensor as it is written, from our tree."""
+  """A tensor of our tree in Hugging Face's layout and dtype."""
   ours, layer, _ = hf_names.sources(frame.shape)[tensor]
   array = params[ours] if layer is None else params['layers'][ours][layer]
   array = hf_names.to_hf(ours, np.asarray(array)).astype(frame.dtypes[tensor])
-  return np.ascontiguousarray(array)  # save_file writes memory as it lies.
+  return np.ascontiguousarray(array)  # save_file ignores strides.
 
 
 def _json(value):

@@ -1,4 +1,4 @@
-"""Where a policy comes from: a Hugging Face folder, or a shape."""
+"""The initial parameters of a policy: a Hugging Face folder, or random."""
 
 import hashlib
 import json
@@ -13,18 +13,18 @@ KINDS = ('pretrained', 'fresh', 'sft')
 
 
 class MismatchError(ValueError):
-  """The policy and the task's tokenizer do not go together."""
+  """The policy's vocabulary is too small for the task's tokenizer."""
 
 
 def shape_of(c, vocab):
-  """The policy's qwen2.ModelConfig, before any parameter is read.
+  """The policy's qwen2.ModelConfig; reads no parameters.
 
   Args:
     c: the config.
-    vocab: ids that the task's tokenizer can produce.
+    vocab: number of ids of the task's tokenizer.
   Raises:
-    MismatchError: the folder's model has fewer rows than that.
-    hf_config.FolderError: the folder is not one that is implemented.
+    MismatchError: the model has fewer rows than the tokenizer has ids.
+    hf_config.FolderError: the folder's model is not implemented.
   """
   if c.policy != 'pretrained':
     return qwen2.ModelConfig(vocab=vocab, **c.model_kw)
@@ -32,16 +32,16 @@ def shape_of(c, vocab):
   if shape.vocab < vocab:
     raise MismatchError(
       f"model_path={c.model_path} embeds {shape.vocab} ids, but the task's "
-      f'tokenizer has {vocab}: they do not belong together'
+      f'tokenizer has {vocab}; use the tokenizer of that model'
     )
   return shape
 
 
 def check_fits(c, shape):
-  """Raises where parameters are none of the shape; reads no more than headers.
+  """Checks that a folder's tensors have the shape; reads only headers.
 
   Raises:
-    hf_config.FolderError: naming each file or tensor of a folder.
+    hf_config.FolderError: they do not; names each file or tensor.
   """
   if c.policy == 'pretrained':
     with load.opened(c.model_path, shape):
@@ -49,7 +49,7 @@ def check_fits(c, shape):
 
 
 def fingerprint(c):
-  """sha256 of what the config's policy starts from, but for the seed."""
+  """sha256 of the policy's initial parameters or settings, without the seed."""
   if c.policy == 'pretrained':
     return load.fingerprint(c.model_path)
   made = [c.policy, c.model_kw.to_dict(), c.sft_kw.to_dict()]
@@ -57,12 +57,12 @@ def fingerprint(c):
 
 
 def parameters(c, shape, shardings):
-  """float32 parameters: the folder's, or fresh ones of the run's seed.
+  """float32 parameters: those of the folder, or random ones of the seed.
 
   Args:
     c: the config.
     shape: qwen2.ModelConfig.
-    shardings: where each array is to lie.
+    shardings: sharding of each array.
   """
   if c.policy == 'pretrained':
     return load.read_parameters(c.model_path, shape, shardings)

@@ -1,7 +1,7 @@
-"""Hugging Face folders in: safetensors to our sharded tree.
+"""Loads Hugging Face folders: safetensors to our sharded tree.
 
-Hugging Face stores a matrix as (out, in) and each layer by itself; ours are
-(in, out), heads apart, layers stacked.
+Hugging Face stores a matrix as (out, in) and each layer in its own tensors. Our
+arrays are (in, out), with an axis for heads and one for layers.
 """
 
 import contextlib
@@ -19,13 +19,13 @@ import safetensors
 from siri_jax.models import hf_names, qwen2
 from siri_jax.models.hf.config import FolderError
 
-# safetensors' names of what tensors may be of.
+# safetensors' names of the allowed dtypes.
 DTYPES = {'F32': np.float32, 'F16': np.float16, 'BF16': ml_dtypes.bfloat16}
 WHOLE = 'model.safetensors'
 INDEX = f'{WHOLE}.index.json'
-# What old versions of transformers wrote beside the parameters.
+# Buffers that old versions of transformers wrote with the parameters.
 BUFFERS = '.rotary_emb.inv_freq'
-PIECE = 4096  # Rows of two tensors that are compared at a time.
+PIECE = 4096  # Rows of two tensors to compare at a time.
 
 
 def fingerprint(folder):
@@ -41,7 +41,7 @@ def fingerprint(folder):
 def read_parameters(folder, shape, shardings):
   """The folder's tensors as the tree of qwen2.param_shapes, float32.
 
-  Each process reads only what its own devices hold.
+  Each process reads only the shards of its own devices.
 
   Args:
     folder: path of a Hugging Face model folder.
@@ -64,14 +64,14 @@ def read_parameters(folder, shape, shardings):
 
 @contextlib.contextmanager
 def opened(folder, shape):
-  """The tensors of a folder, unread: name -> safetensors slice.
+  """Opens a folder's tensors without reading: name -> safetensors slice.
 
   Args:
     folder: path of a Hugging Face model folder.
     shape: its qwen2.ModelConfig.
   Raises:
-    FolderError: naming every file that is missing or cannot be read; or every
-      tensor that is missing, in the way, or of another shape or dtype.
+    FolderError: names every file that is missing or cannot be read; or every
+      tensor that is missing, unknown, or of a wrong shape or dtype.
   """
   found, wrong = {}, []
   with contextlib.ExitStack() as stack:
@@ -79,10 +79,14 @@ def opened(folder, shape):
       try:
         file = stack.enter_context(safetensors.safe_open(path, 'numpy'))
       except (OSError, safetensors.SafetensorError) as error:
-        wrong.append(f'{path} cannot be read, fetch it again: {error}')
+        wrong.append(f'{path} cannot be read; download it again: {error}')
         continue
       own = list(file.keys())
-      wrong += [f'{path} has {n} once more' for n in own if n in found]
+      wrong += [
+        f'{path} and another file both have {n}; delete one of them'
+        for n in own
+        if n in found
+      ]
       found |= {name: file.get_slice(name) for name in own}
     if wrong := wrong or [f'{folder}: {w}' for w in _misfits(shape, found)]:
       raise FolderError('\n'.join(wrong))
@@ -90,7 +94,7 @@ def opened(folder, shape):
 
 
 def _part(tensors, ours, size, index):
-  """The part of an array of ours at `index`, a slice for each axis."""
+  """The part of our array at `index`, a slice for each axis."""
   chosen = [range(n)[i] for n, i in zip(size, index, strict=True)]
   if ours in hf_names.OUTSIDE:
     return _cut(tensors[hf_names.OUTSIDE[ours]], ours, size, chosen)
@@ -102,11 +106,11 @@ def _part(tensors, ours, size, index):
 
 
 def _cut(tensor, ours, size, chosen):
-  """Reads of one tensor what an array of ours holds at `chosen`, ranges."""
+  """The part of one tensor for the ranges `chosen` of our array's axes."""
   sides = hf_names.axis_ranges(ours, len(size))
 
   def stretch(first, last):
-    # Heads are dealt out whole, so that a side of two axes is one stretch.
+    # Heads are never split, so that two axes of ours are one range of theirs.
     within = math.prod(size[first + 1 : last])
     return slice(chosen[first][0] * within, (chosen[first][-1] + 1) * within)
 
@@ -117,7 +121,7 @@ def _cut(tensor, ours, size, chosen):
 
 
 def _files(folder):
-  """The files of a folder that hold tensors: its index's, if it has one."""
+  """The files of a folder that hold tensors; those of its index, if any."""
   folder = pathlib.Path(folder)
   there, index = sorted(folder.glob('*.safetensors')), folder / INDEX
   if index.is_file():
@@ -125,19 +129,23 @@ def _files(folder):
       named = set(json.loads(index.read_text())['weight_map'].values())
       there = [folder / name for name in sorted(named)]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-      raise FolderError(f'{index} is no index of tensors: {error!r}') from error
+      raise FolderError(
+        f'{index} is not an index of tensors: {error!r}'
+      ) from error
     if (folder / WHOLE).is_file() and folder / WHOLE not in there:
-      raise FolderError(f'{folder} has {WHOLE} and an {INDEX} of other files')
+      raise FolderError(
+        f'{folder} has {WHOLE} and an {INDEX} of other files; delete one'
+      )
   if not there:
     raise FolderError(
-      f'{folder} has no *.safetensors; other formats are not read, but '
-      "transformers' save_pretrained makes these of them"
+      f'{folder} has no *.safetensors; convert other formats with '
+      "transformers' save_pretrained"
     )
   return there
 
 
 def _misfits(shape, tensors):
-  """What is wrong with a folder's tensors, all of it."""
+  """All faults of a folder's tensors."""
   wanted = hf_names.sources(shape)
   if missing := [name for name in wanted if name not in tensors]:
     yield (
@@ -147,7 +155,7 @@ def _misfits(shape, tensors):
   others = (name for name in tensors if name not in wanted)
   if strange := [name for name in others if not _harmless(name, tensors)]:
     yield (
-      f'{len(strange)} of its tensors are none of such a Qwen2: '
+      f'{len(strange)} of its tensors are not in a Qwen2 of this config.json: '
       f'{_listed(strange)}'
     )
   for name in (name for name in wanted if name in tensors):
@@ -156,15 +164,15 @@ def _misfits(shape, tensors):
     if size != wanted[name].size:
       yield f'{name} is {size}, not {wanted[name].size}'
     if dtype not in DTYPES:
-      yield f'{name} is of {dtype}, not one of {", ".join(DTYPES)}'
+      yield f'{name} has dtype {dtype}, not one of {", ".join(DTYPES)}'
 
 
 def _harmless(name, tensors):
-  """Whether a tensor that the shape has not changes nothing."""
+  """Whether an unknown tensor can be ignored."""
   if name.endswith(BUFFERS):
     return True
-  # Some tools write a tied head too. As transformers does: one that is not
-  # the embedding is not tied, whatever config.json says.
+  # Some tools also write a tied head. As in transformers, a head that differs
+  # from the embedding is not tied, even if config.json says so.
   embed = tensors.get(hf_names.OUTSIDE['embed'])
   if name != hf_names.OUTSIDE['head'] or embed is None:
     return False
@@ -172,7 +180,7 @@ def _harmless(name, tensors):
 
 
 def _same(a, b):
-  """Whether two tensors are alike to the bit."""
+  """Whether two tensors are equal bit for bit."""
   size, dtype = a.get_shape(), a.get_dtype()
   if dtype not in DTYPES or (b.get_shape(), b.get_dtype()) != (size, dtype):
     return False
