@@ -1,1 +1,1 @@
-"""Sampling: one interface, the engines behind it."""
+"""Sampling: the interface of engines, and two engines."""

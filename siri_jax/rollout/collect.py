@@ -1,21 +1,21 @@
-"""PLUG-IN family: how a step's groups are collected.
+"""PLUG-IN family: collection of a step's groups.
 
-`(gather, *, settings) -> groups`. `gather(round)` samples and grades one more
-round of as many problems as a step has, round 0 being the step's own, and
-returns their types.Group; a step always ends up with that many groups.
+`(gather, *, settings) -> groups`. `gather(round)` samples and grades one round
+of as many problems as a step has, and returns their types.Group. Round 0 has
+the step's own problems. The result always has that many groups.
 """
 
 
 def once(gather):
-  """Each problem of the step once, whatever its samples are worth."""
+  """Takes the groups of round 0, also those without a gradient."""
   return gather(0)
 
 
 def dynamic(gather, *, max_rounds):
-  """Samples on until every group has right and wrong answers in it.
+  """Samples until every group has right and wrong responses.
 
-  Where max_rounds do not suffice, groups without are taken too: the step
-  keeps its size, and those groups have no gradient.
+  If max_rounds do not suffice, groups of equal rewards fill the step. They have
+  no gradient.
 
   Args:
     gather: see the module.

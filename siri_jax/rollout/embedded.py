@@ -1,4 +1,4 @@
-"""The embedded engine: samples with the jitted decoding loop, in process."""
+"""The embedded engine: samples with the jitted decoding loop, in-process."""
 
 import functools
 import zlib
@@ -11,10 +11,10 @@ from siri_jax.models import decode
 
 
 class Embedded:
-  """A sampler (engines.Engine) over the trainer's own devices.
+  """An engine (engines.Engine) on the trainer's own devices.
 
   Attributes:
-    counts: empty, for it rejects no sample.
+    counts: always empty.
     version: see engines.Engine.
   """
 
@@ -26,19 +26,19 @@ class Embedded:
     self.counts = {}
 
   def push(self, params, version):
-    """Takes a copy, for an update gives its parameters' memory away."""
+    """Copies the parameters, because an update donates their memory."""
     whole = self._engine.export(params)
-    # One device decodes: several would all do the same.
+    # On one device: several devices would repeat the same work.
     self._params = jax.tree.map(lambda x: x.addressable_data(0), whole)
     self.version = version
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see engines.Engine."""
+    """Yields groups when they are complete; see engines.Engine."""
     capacity = self._engine.requests
     if sampling.n > capacity:
       raise ValueError(
         f'{sampling.n} samples a prompt are more than the {capacity} of a '
-        'step (prompts_per_step * group_size)'
+        'step (prompts_per_step * group_size); ask for fewer'
       )
     share = capacity // sampling.n
     total, done = len(prompts) * sampling.n, 0
@@ -49,15 +49,15 @@ class Embedded:
       done += len(part) * sampling.n
 
   def pending(self):
-    """Ids of the problems of this filling that are not complete."""
+    """Ids of the problems of the current queue that are not complete."""
     return self._waiting
 
   def close(self):
-    """Lets go of the parameters."""
+    """Frees the parameters."""
     self._params = None
 
   def _sample(self, prompts, sampling, progress):
-    """One filling of the engine's request queue."""
+    """Samples as many prompts as fit the request queue."""
     ask = self._ask(prompts, sampling)
     state = self._engine.start(self._params, ask)
     waiting = list(range(len(prompts)))
@@ -76,7 +76,7 @@ class Embedded:
           yield self._group(prompts[i], i * sampling.n, sampling.n, host)
 
   def _ask(self, prompts, sampling):
-    """The call's arrays, at the engine's capacity."""
+    """The decode.Requests of prompts, padded to the engine's capacity."""
     capacity, width = self._engine.requests, self._engine.prompt_tokens
     ids = np.zeros((capacity, width), np.int32)
     lengths = np.ones(capacity, np.int32)

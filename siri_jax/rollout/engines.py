@@ -1,8 +1,8 @@
-"""PLUG-IN family: engines; and the interface that each one offers.
+"""PLUG-IN family: engines, and the interface of an engine.
 
-`(inputs: EngineInputs, *, settings) -> Engine`. An engine takes the newest
-parameters with their version and answers prompts with groups of samples, each
-tagged with the version of the weights that wrote it.
+`(inputs: EngineInputs, *, settings) -> Engine`. An engine receives parameters
+with their version and returns a group of samples for each prompt. Every sample
+has the version of the weights that produced it.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from siri_jax import types
 
 
 class SeedPurpose(enum.IntEnum):
-  """What samples are for: a part of their seeds, so that no draw is shared."""
+  """The purpose of samples: a part of their seeds, so that draws differ."""
 
   TRAINING = 0
   MEASURING = 1
@@ -25,16 +25,16 @@ class SeedPurpose(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class SamplingParams:
-  """How to sample: all that a request needs.
+  """The sampling settings of a request.
 
   Attributes:
     n: samples of each prompt, G.
-    cap: most new tokens, the end-of-sequence id included.
+    cap: most new tokens, including the end-of-sequence id.
     temperature: 0 takes the most likely token.
     top_p: share of the probability kept; 1.0 keeps all.
     top_k: most tokens kept; 0 keeps all.
-    seeds: whole numbers of 0 or more, (run's seed, SeedPurpose, step);
-      with the problem and the index they decide a sample.
+    seeds: (run's seed, SeedPurpose, step), ints of 0 or more; a sample is a
+      function of them, the problem and the index.
   """
 
   n: int
@@ -46,10 +46,10 @@ class SamplingParams:
 
 
 class Engine(Protocol):
-  """What the loop knows of an engine.
+  """The interface of an engine.
 
-  Of a run of several processes each has one: all of them push, for each has
-  its part of the parameters, and the first alone samples.
+  Each process of a run has one. All of them push, because each has its shard of
+  the parameters; only process 0 samples.
 
   Attributes:
     counts: sampler counters since the start, by name; whole numbers.
@@ -61,7 +61,7 @@ class Engine(Protocol):
   version: int | None
 
   def push(self, params: Any, version: int) -> None:
-    """Takes the parameters that are sampled from now on."""
+    """Samples with these parameters from now on."""
 
   def sample(
     self,
@@ -71,13 +71,13 @@ class Engine(Protocol):
   ) -> Iterator[list[types.Sample]]:
     """Yields each prompt's group of n samples as soon as it is complete.
 
-    `progress` hears (samples done, samples in all) whenever something has
-    come of the policy, and only then: the watchdog goes by it. An engine
-    that sees by itself that nothing comes may call it when it likes.
+    Calls progress(samples done, samples in all) whenever tokens were sampled,
+    and only then, because the watchdog relies on it. An engine that detects
+    stalls itself may call it at any time.
     """
 
   def pending(self) -> list[str]:
-    """Ids of the problems that were asked for and are not complete."""
+    """Ids of the requested problems that are not complete."""
 
   def close(self) -> None:
     """Ends the engine."""
@@ -85,22 +85,22 @@ class Engine(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class EngineInputs:
-  """What a sampler is built from.
+  """The inputs of an engine's constructor.
 
   Attributes:
-    export: jitted; parameters -> a copy in the dtype to sample in, whole on
+    export: jitted; parameters -> a copy in the sampling dtype, replicated on
       every device.
     start: jitted `decode.prefill`.
     advance: jitted `decode.decode_steps`.
-    publish: jitted; parameters -> Hugging Face's name -> array, in the dtype
-      to sample in.
+    publish: jitted; parameters -> {Hugging Face's name: array}, in the sampling
+      dtype.
     requests: Q, most samples of one call of `start`.
     prompt_tokens: P, longest prompt.
-    task: types.Task whose ids are sampled.
+    task: types.Task of the vocabulary.
     server: the config's server_kw.
     logprob_share: share of the prompts whose samples have log-probabilities.
     run: name of the run.
-    say: hears what is worth knowing, as text.
+    say: called with messages for the user.
   """
 
   export: Callable
@@ -120,7 +120,7 @@ def embedded(inputs, *, max_concurrent, decode_steps):
   """Decoding in JAX, in this process: the default and the reference.
 
   Args:
-    inputs: EngineInputs, its programs compiled for these two settings.
+    inputs: EngineInputs; its programs are compiled for the two settings.
     max_concurrent: sequences decoded at a time.
     decode_steps: decoding steps in one call of the compiled program.
   """
@@ -131,12 +131,12 @@ def embedded(inputs, *, max_concurrent, decode_steps):
 
 
 def vllm(inputs, *, max_concurrent, decode_steps):
-  """vLLM servers over HTTP, each of which gets every version pushed.
+  """vLLM servers over HTTP; every version is pushed to each server.
 
   Args:
     inputs: EngineInputs.
-    max_concurrent: samples under way at a time, over all servers.
-    decode_steps: unused, the embedded engine's.
+    max_concurrent: most samples at a time, over all servers.
+    decode_steps: unused; a setting of the embedded engine.
   """
   from siri_jax.rollout import vllm as module
   from siri_jax.rollout import weight_sync

@@ -8,7 +8,7 @@ from siri_jax import types
 
 
 def sample_groups(ctx, problems, sampling, word, *, cap, watch):
-  """What `sample_and_grade` yields, as a list in the problems' order."""
+  """The groups of `sample_and_grade` as a list, in the problems' order."""
   done = sample_and_grade(ctx, problems, sampling, word, cap=cap, watch=watch)
   by_id = {group.problem.id: group for group in done}
   return [by_id[problem.id] for problem in problems]
@@ -21,13 +21,13 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
     ctx: context.Context.
     problems: list of types.Problem.
     sampling: engines.SamplingParams.
-    word: what to call this on the screen.
-    cap: tokens of a response that the grader gets to see.
+    word: name of this activity on the terminal.
+    cap: tokens of a response that are graded.
     watch: stopwatch.Stopwatch; takes the laps 'rollout' and 'grade'.
   Yields:
-    types.Group of each problem, as soon as it is whole.
+    types.Group of each problem, as soon as it is complete.
   Raises:
-    stopwatch.StopRequested: a signal came. What is left is for who goes on.
+    stopwatch.StopRequested: a signal came; the other groups are not sampled.
   """
   task, by_id = ctx.task, {p.id: p for p in problems}
   prompts = [
@@ -60,12 +60,12 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
 
 
 def rows(group, task, step, **columns):
-  """One plain record a sample of a group, with its text.
+  """A JSON record for each sample of a group, with its text.
 
   Args:
     group: types.Group.
     task: types.Task, for its `decode`.
-    step: the step that it belongs to.
+    step: index of the step.
     **columns: further [G] sequences by name.
   """
   out = []

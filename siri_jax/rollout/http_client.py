@@ -1,8 +1,8 @@
-"""Talk with one server over HTTP: JSON there and back.
+"""Requests to one server over HTTP, with JSON bodies.
 
-A connection each exchange: a server drops idle ones sooner than a step takes.
-No proxy of the environment's gets to see prompts or key, and no redirect is
-followed, for http.client knows of neither.
+Each request opens a connection, because servers close idle ones within a step.
+http.client uses no proxy of the environment and follows no redirect, so that
+prompts and key reach no other host.
 """
 
 import contextlib
@@ -13,43 +13,45 @@ import socket
 import threading
 import urllib.parse
 
-KEY = 'SIRI_SERVER_KEY'  # Of the environment; a server answers who knows it.
+KEY = 'SIRI_SERVER_KEY'  # Environment variable of the servers' API key.
 CONNECT_SECS = 10.0
-CONTROL_SECS = 20.0  # For an answer that takes no work.
-MOST_BYTES = 2**31  # Of one answer.
-PASSING = (408, 429, 500, 502, 503, 504)  # Statuses worth another try.
+CONTROL_SECS = 20.0  # Timeout of requests that need no computation.
+MOST_BYTES = 2**31  # Of one response.
+PASSING = (408, 429, 500, 502, 503, 504)  # HTTP statuses to retry.
 
 
 class ServerError(OSError):
-  """A server does not do what it is there for; the message names it."""
+  """A server failed or refused a request; the message has its URL."""
 
 
 class TransientError(ServerError):
-  """An exchange that failed and may succeed another time."""
+  """A request failed and may be retried."""
 
 
 class RouteMissingError(ServerError):
-  """The server has no such route, or keeps it shut."""
+  """The server does not have the route, or forbids it."""
 
 
 class Connection:
-  """The way to one server.
+  """A client of one server.
 
   Attributes:
-    url: its address.
+    url: address of the server.
   """
 
   def __init__(self, url):
-    """A line that is opened with each exchange.
+    """Checks the address; connects with each request.
 
     Args:
       url: such as http://127.0.0.1:8000.
     Raises:
-      ValueError: it is no such address.
+      ValueError: the address is invalid.
     """
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ('http', 'https') or not parts.hostname:
-      raise ValueError(f'{url!r} is no address such as http://127.0.0.1:8000')
+      raise ValueError(
+        f'{url!r} is not a server address; write http://HOST:PORT'
+      )
     self.url = url.rstrip('/')
     self._where, self._prefix = parts.netloc, parts.path.rstrip('/')
     https = parts.scheme == 'https'
@@ -59,26 +61,27 @@ class Connection:
     self._open, self._lock = set(), threading.Lock()
 
   def get(self, path):
-    """The JSON object at a path."""
+    """The JSON object that a GET request returns."""
     return _json(self.url + path, self.ask('GET', path))
 
   def post(self, path, body=None, *, secs=CONTROL_SECS, own=None):
-    """The JSON object that a body is answered with; {} for an empty answer.
+    """The JSON object that a POST request returns; {} if it is empty.
 
     Args:
       path: with its query.
-      body: what JSON can hold.
-      secs: of silence, until the exchange is given up; None: for ever.
-      own: what `break_off` knows this exchange by.
+      body: any JSON value.
+      secs: timeout without data; None: no timeout.
+      own: key for `break_off`.
     """
     return _json(self.url + path, self.ask('POST', path, body, secs, own))
 
   def ask(self, method, path, body=None, secs=CONTROL_SECS, own=None):
-    """The bytes of an answer.
+    """The bytes that a request returns.
 
     Raises:
-      TransientError: it cannot be reached, breaks off, is busy or in trouble.
-      ServerError: it refuses.
+      TransientError: the server cannot be reached, closes the connection, is
+        busy or has an internal error.
+      ServerError: the server refuses the request.
     """
     url = self.url + path
     connection = self._kind(self._where, timeout=CONNECT_SECS)
@@ -90,8 +93,8 @@ class Connection:
         connection.request(method, self._prefix + path, data, _headers())
         answer = connection.getresponse()
         if (answer.length or 0) > MOST_BYTES:
-          raise TransientError(f'{url} answers {answer.length:,} bytes')
-        said = answer.read()
+          raise TransientError(f'{url} returned {answer.length:,} bytes')
+        content = answer.read()
     except ServerError:
       raise
     except (OSError, http.client.HTTPException) as error:
@@ -100,11 +103,11 @@ class Connection:
     finally:
       connection.close()
     if answer.status != 200:
-      _raise(url, answer.status, said[:500].decode(errors='replace'))
-    return said
+      _raise(url, answer.status, content[:500].decode(errors='replace'))
+    return content
 
   def break_off(self, own=None):
-    """Ends the exchanges under way known by `own`; theirs is the error."""
+    """Cancels the open requests with key `own`; they raise TransientError."""
     with self._lock:
       sockets = [sock for whose, sock in self._open if whose == own]
       for sock in sockets:
@@ -113,7 +116,7 @@ class Connection:
 
   @contextlib.contextmanager
   def _listed(self, own, sock):
-    """Lets `break_off` know of an exchange."""
+    """Registers a request for `break_off`."""
     with self._lock:
       self._open.add((own, sock))
     try:
@@ -123,14 +126,15 @@ class Connection:
         self._open.discard((own, sock))
 
 
-def _raise(url, status, said):
-  """Raises what a status other than 200 means."""
+def _raise(url, status, text):
+  """Raises the error of an HTTP status other than 200."""
+  message = f'{url} returned {status}: {text}'
   if status in PASSING:
-    raise TransientError(f'{url} answers {status}: {said}')
+    raise TransientError(message)
   if status in (403, 404, 405):
-    raise RouteMissingError(f'{url} answers {status}: {said}')
-  hint = f'; is {KEY} the one that it was started with?' * (status == 401)
-  raise ServerError(f'{url} answers {status}: {said}{hint}')
+    raise RouteMissingError(message)
+  hint = f'; set {KEY} to the key that the server was started with'
+  raise ServerError(message + hint * (status == 401))
 
 
 def _headers():
@@ -140,12 +144,12 @@ def _headers():
 
 
 def _json(url, data):
-  """What the bytes of an answer say."""
+  """The JSON object of a response's bytes."""
   try:
-    said = json.loads(data or b'{}')
+    found = json.loads(data or b'{}')
   except (ValueError, RecursionError):
-    said = None
-  if not isinstance(said, dict):
+    found = None
+  if not isinstance(found, dict):
     shown = data[:80].decode(errors='replace')
-    raise TransientError(f'{url} answers what is no JSON object: {shown!r}')
-  return said
+    raise TransientError(f'{url} did not return a JSON object: {shown!r}')
+  return found

@@ -4,24 +4,21 @@ import concurrent.futures
 
 
 class RolloutPrefetcher:
-  """A thread that collects the step after this one.
-
-  What it raises comes out where its step is taken.
-  """
+  """A thread that collects the next step; `get` raises its errors."""
 
   def __init__(self, collect):
-    """Nothing is begun yet.
+    """Makes the thread; starts no step.
 
     Args:
-      collect: (step, cap, watch) -> what the step samples, with the weights
-        that were pushed last.
+      collect: (step, cap, watch) -> the step's samples, from the newest
+        weights.
     """
     self._collect = collect
     self._pool = concurrent.futures.ThreadPoolExecutor(1, 'sampling ahead')
     self._begun = {}
 
   def start(self, step, cap, watch):
-    """Begins to collect a step."""
+    """Starts to collect a step."""
     self._begun = {step: self._pool.submit(self._collect, step, cap, watch)}
 
   def get(self, step, cap, watch):
@@ -31,9 +28,9 @@ class RolloutPrefetcher:
     return self._begun.pop(step).result()
 
   def wait(self):
-    """Waits until nothing is being sampled, so that weights may change."""
+    """Waits until sampling has ended, so that weights may change."""
     concurrent.futures.wait(self._begun.values())
 
   def close(self):
-    """Ends the thread, once what it is at has ended."""
+    """Waits for the step in progress and ends the thread."""
     self._pool.shutdown()

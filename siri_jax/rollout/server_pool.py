@@ -1,8 +1,8 @@
-"""The servers that sample, which of them to ask, and whether they move.
+"""The pool of servers: load balancing, retries and stalls.
 
-Work goes to the least loaded server that is up to date. One that fails rests
-for a while, longer each time, and is looked at before it is used again; one
-that makes no token for too long has its requests broken off.
+A request goes to the least loaded server. A server that fails gets no requests
+for a while, longer after each failure, and gets the newest weights before its
+next request. If it samples no token for too long, its requests are cancelled.
 """
 
 import concurrent.futures
@@ -14,9 +14,9 @@ import time
 
 from siri_jax.rollout import http_client
 
-LOOK_SECS = 2.0  # Between two looks at the servers' token counters.
-REST_SECS, LONGEST_REST_SECS = 0.5, 30.0  # After a failure; it doubles.
-TRIES = 3  # Of a piece of work, however long they take.
+LOOK_SECS = 2.0  # Interval at which token counters are polled.
+REST_SECS, LONGEST_REST_SECS = 0.5, 30.0  # Pause after a failure; it doubles.
+TRIES = 3  # Least attempts at a request, regardless of time.
 TOKENS = re.compile(rb'^vllm:generation_tokens_total\b.*?\s(\S+)$', re.M)
 
 
@@ -25,25 +25,25 @@ class ClientClosedError(Exception):
 
 
 class Server:
-  """A server as its client knows it.
+  """The state of a server in the pool.
 
   Attributes:
     line: http_client.Connection to it.
     current: whether it is known to serve the newest weights.
-    load: pieces of work under way there.
-    failures: in a row.
+    load: requests in progress.
+    failures: failures in a row.
   """
 
   def __init__(self, url):
     self.line = http_client.Connection(url)
     self.current = False
     self.load = self.failures = 0
-    self.lock = threading.Lock()  # Of its being brought up to date.
+    self.lock = threading.Lock()  # Held during a push of weights.
     self.rests_until = 0.0
-    self.tokens, self.moved = -1.0, 0.0  # Its counter, and when it last rose.
+    self.tokens, self.moved = -1.0, 0.0  # Token counter; time of last change.
 
   def look(self):
-    """Notes whether the server has made tokens since the last look."""
+    """Polls the server's token counter."""
     found = TOKENS.findall(self.line.ask('GET', '/metrics'))
     tokens = sum(map(float, found))
     if tokens != self.tokens:
@@ -54,36 +54,34 @@ class ServerPool:
   """All servers of a run.
 
   Attributes:
-    hosts: list of Host.
+    hosts: list of Server.
   """
 
   def __init__(self, urls, *, patience_secs, refresh, say):
-    """Nothing is asked yet.
+    """Makes no request.
 
     Args:
       urls: addresses.
-      patience_secs: without a token, until requests are broken off; and of
-        failures in a row, until a piece of work is given up.
-      refresh: Host -> None; brings a server up to date that is not, or may
-        not be.
-      say: hears of servers that fail and that come back, as text.
+      patience_secs: time without a token after which requests are cancelled;
+        time of failures after which a request raises.
+      refresh: Server -> None; pushes the newest weights unless it serves them.
+      say: called with messages when a server fails or is back.
     Raises:
-      ValueError: an address is none.
+      ValueError: an address is invalid.
     """
     self.hosts = [Server(url) for url in urls]
     self._patience, self._refresh, self._say = patience_secs, refresh, say
     self._changed = threading.Condition()
 
   def run(self, work, ended):
-    """What work(host) returns, tried until it succeeds.
+    """Calls work(host) until it succeeds and returns its result.
 
     Args:
-      work: Server -> anything; raises http_client.TransientError to be
-        tried again.
-      ended: threading.Event after which nothing is tried any more.
+      work: Server -> anything; it is retried after http_client.TransientError.
+      ended: threading.Event that ends the retries.
     Raises:
-      http_client.ServerError: it failed for too long, or a server refuses.
-      ClientClosedError: it was ended before.
+      http_client.ServerError: it failed for too long, or a server refused.
+      ClientClosedError: `ended` was set.
     """
     tries, since = 0, None
     while True:
@@ -99,8 +97,8 @@ class ServerPool:
         if tries >= TRIES and time.monotonic() - since > self._patience:
           raise http_client.ServerError(
             f'{error} ({tries} tries in {time.monotonic() - since:.0f} s). '
-            'Look at that server and start it again if need be '
-            '(siri_jax.commands.serve); the same command goes on'
+            'Restart that server (siri_jax.commands.serve) if it is down, '
+            'then resume the run with the same command'
           ) from error
       else:
         self._worked(host)
@@ -109,12 +107,12 @@ class ServerPool:
         self._give_back(host)
 
   def each(self, work):
-    """Does work(host) on all servers at a time.
+    """Calls work(host) on all servers in parallel.
 
-    One that fails rests, and is looked at before it is used again.
+    A server that fails gets the newest weights before its next request.
 
     Raises:
-      http_client.ServerError: it failed on all of them, for too long.
+      http_client.ServerError: all servers failed for too long.
     """
     with concurrent.futures.ThreadPoolExecutor(len(self.hosts)) as pool:
       done = [pool.submit(work, host) for host in self.hosts]
@@ -129,7 +127,7 @@ class ServerPool:
 
   @contextlib.contextmanager
   def watched(self, own):
-    """Within it, requests `own` are cancelled where nothing moves."""
+    """A context that cancels requests `own` of servers that stall."""
     over = threading.Event()
     for host in self.hosts:
       host.moved = time.monotonic()
@@ -140,14 +138,14 @@ class ServerPool:
       over.set()
 
   def break_off(self, own):
-    """Ends the exchanges under way that are `own`."""
+    """Cancels the open requests with key `own`."""
     for host in self.hosts:
       host.line.break_off(own)
     with self._changed:
       self._changed.notify_all()
 
   def _watch(self, own, over):
-    """Looks at the servers from time to time."""
+    """Polls the servers and cancels the requests of those that stall."""
     while not over.wait(min(LOOK_SECS, self._patience / 4)):
       for host in self.hosts:
         if not host.load:
@@ -157,14 +155,14 @@ class ServerPool:
           host.look()
         if time.monotonic() - host.moved > self._patience:
           self._say(
-            f'{host.line.url} has made no token for {self._patience:g} s; its '
-            'requests are broken off and asked again'
+            f'{host.line.url} sampled no token for {self._patience:g} s; its '
+            'requests are cancelled and retried'
           )
           host.current, host.moved = False, time.monotonic()
           host.line.break_off(own)
 
   def _take(self, ended):
-    """The least loaded server that does not rest; waits for one."""
+    """The least loaded server that is not paused; waits for one."""
     with self._changed:
       while not ended.is_set():
         now = time.monotonic()
@@ -186,15 +184,15 @@ class ServerPool:
     with self._changed:
       host.current = False
       if time.monotonic() < host.rests_until:
-        return  # One fault may end many requests: it counts once.
+        return  # One failure may end many requests; it counts once.
       rest = min(REST_SECS * 2**host.failures, LONGEST_REST_SECS)
       host.failures += 1
       host.rests_until = time.monotonic() + rest * random.uniform(0.75, 1.25)
       if host.failures == 1:
-        self._say(f'{error}; it is asked again')
+        self._say(f'{error}; retrying')
 
   def _worked(self, host):
     with self._changed:
       if host.failures > 1:
-        self._say(f'{host.line.url} is back, after {host.failures} failures')
+        self._say(f'{host.line.url} is back after {host.failures} failures')
       host.failures = 0

@@ -1,8 +1,8 @@
-"""Samples from vLLM servers: token ids there, token ids back.
+"""The vLLM engine: sends token ids of prompts, receives those of responses.
 
-What a server answers is looked at before it counts: samples that weights of
-another version wrote, that were aborted, that hold ids outside the vocabulary
-or more than the cap, are counted and asked for again.
+Every response is checked. A sample is counted as rejected and requested again
+if it comes from another version of the weights, was aborted, is longer than the
+cap or has ids outside the vocabulary.
 """
 
 import collections
@@ -32,20 +32,20 @@ SETTINGS = {
   'sleep': whole(0, 1),
 }
 
-LOOK_SECS = 1.0  # Between two looks for answers, and for signals.
-TRIES = 5  # Of a prompt whose samples will not do.
+LOOK_SECS = 1.0  # Interval at which responses and signals are polled.
+TRIES = 5  # Requests for a prompt whose samples are rejected.
 SPACING = 2**20  # Between prompts' seeds: vLLM adds a sample's index.
 GENERATE, COMPLETIONS = '/inference/v1/generate', '/v1/completions'
 
 
 class Rules(NamedTuple):
-  """What a sample must be, and how many are asked for at a time.
+  """The rules for samples, and the number of concurrent requests.
 
   Attributes:
     eos_ids: ids that end a response.
-    vocab: ids there are.
-    slots: samples under way, over all servers.
-    logprob_share: share of the prompts whose samples come with the sampler's
+    vocab: number of ids.
+    slots: most samples at a time, over all servers.
+    logprob_share: share of the prompts whose samples have the sampler's
       log-probabilities.
   """
 
@@ -56,31 +56,31 @@ class Rules(NamedTuple):
 
 
 class Vllm:
-  """A sampler (engines.Engine) over HTTP.
+  """An engine (engines.Engine) over HTTP.
 
   Attributes:
-    counts: since the start, how many 'rejected' samples there were.
+    counts: {'rejected': samples rejected since the start}.
   """
 
   def __init__(self, hosts, publisher, rules, *, patience_secs, say):
-    """Asks nothing yet.
+    """Makes no request.
 
     Args:
       hosts: addresses of the servers.
-      publisher: weight_sync.WeightPublisher; None where servers keep what they
-        have.
+      publisher: weight_sync.WeightPublisher; None if servers keep their
+        weights.
       rules: Rules.
       patience_secs: see server_pool.ServerPool.
-      say: hears what is worth knowing, as text.
+      say: called with messages for the user.
     """
     self.counts = collections.Counter(rejected=0)
     self._publisher, self._rules, self._say = publisher, rules, say
     self._fleet = server_pool.ServerPool(
       hosts, patience_secs=patience_secs, refresh=self._refresh, say=say
     )
-    self._routes = {}  # Address -> the route that it has.
+    self._routes = {}  # Address -> the route that the server has.
     self._pushed = None
-    self._waiting = {}  # Ids of problems under way, in order.
+    self._waiting = {}  # Ids of the problems in progress, in order.
     self._ended = threading.Event()
 
   @property
@@ -89,13 +89,12 @@ class Vllm:
     return self._pushed.version if self._pushed else None
 
   def push(self, params, version):
-    """Has all servers serve these parameters; see engines.Engine.
+    """Pushes parameters to all servers; see engines.Engine.
 
-    A server that cannot take them now is brought up to date before it is
-    asked for anything.
+    A server that fails now gets them before its next request.
 
     Raises:
-      http_client.ServerError: none of them takes them.
+      http_client.ServerError: all servers failed.
     """
     self._pushed = self._publisher.write(params, version)
     for host in self._fleet.hosts:
@@ -103,10 +102,10 @@ class Vllm:
     self._fleet.each(self._refresh)
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups as they are finished; see engines.Engine.
+    """Yields groups when they are complete; see engines.Engine.
 
     Raises:
-      http_client.ServerError: no server gives what it is asked for; names it.
+      http_client.ServerError: requests failed for too long.
     """
     left, answers = queue.SimpleQueue(), queue.SimpleQueue()
     for number, prompt in enumerate(prompts):
@@ -138,12 +137,12 @@ class Vllm:
     return list(self._waiting)
 
   def close(self):
-    """Breaks off what is under way."""
+    """Cancels the open requests."""
     self._ended.set()
     self._fleet.break_off(self._ended)
 
   def _work(self, left, answers, sampling, ended):
-    """Asks prompt after prompt, till there is none."""
+    """Requests prompt after prompt until none is left."""
     with contextlib.suppress(queue.Empty, server_pool.ClientClosedError):
       while True:
         prompt, body = left.get_nowait()
@@ -151,15 +150,15 @@ class Vllm:
           answers.put(self._group(prompt, body, sampling, ended))
         except server_pool.ClientClosedError:
           raise
-        except Exception as error:  # For the caller's thread to raise.
+        except Exception as error:  # Raised in the caller's thread.
           answers.put(error)
 
   def _group(self, prompt, body, sampling, ended):
-    """The samples of one prompt, asked for until all of them will do."""
+    """Requests the samples of one prompt until all of them are valid."""
     seed = body['sampling_params']['seed']
     for attempt in range(TRIES):
-      # What the weights or a pause spoilt comes right with the same seed; a
-      # bad id would be drawn again.
+      # The first retry keeps the seed, for old weights or an abort. Later ones
+      # change it, because the same seed would draw a bad id again.
       body['sampling_params']['seed'] = seed + max(0, attempt - 1) * sampling.n
       host, choices = self._fleet.run(
         lambda host: (host, self._ask(host.line, body, ended)), ended
@@ -168,17 +167,17 @@ class Vllm:
       if not wrong:
         return samples
       self.counts['rejected'] += sum(wrong.values())
-      told = ', '.join(f'{count} {what}' for what, count in wrong.items())
-      self._say(f'{host.line.url} gave samples that cannot be used: {told}')
+      flaws = ', '.join(f'{count} {flaw}' for flaw, count in wrong.items())
+      self._say(f'{host.line.url} gave samples that cannot be used: {flaws}')
       host.current = False
     raise http_client.ServerError(
       f'{host.line.url} gave samples of {prompt.problem_id} that cannot be '
-      f'used, {TRIES} times: {told}. Does another run push to it? Is it a '
-      'vLLM of the pinned version, with the model and tokenizer of this run?'
+      f'used, {TRIES} times: {flaws}. Check that no other run pushes to it, '
+      'and that it has the pinned vLLM, the model and tokenizer of this run'
     )
 
   def _refresh(self, host):
-    """Brings a server up to date that is not, or may not be."""
+    """Pushes the newest weights to a server unless it serves them."""
     if self._publisher is None or host.current:
       return
     with host.lock:
@@ -188,16 +187,16 @@ class Vllm:
 
   def _put_to_sleep(self, host):
     with host.lock:
-      host.current = False  # So that it is woken before it is used.
+      host.current = False  # So that it is woken before the next request.
       self._publisher.put_to_sleep(host.line)
 
   def _tells(self, number):
-    """Whether the samples of a call's prompt come with log-probabilities."""
+    """Whether a prompt's samples are requested with log-probabilities."""
     share = self._rules.logprob_share
     return math.floor((number + 1) * share) > math.floor(number * share)
 
   def _body(self, prompt, sampling, tells):
-    """What is asked for one prompt, in the words of GENERATE."""
+    """The request body of one prompt, in the format of GENERATE."""
     said = json.dumps([prompt.problem_id, *sampling.seeds])
     digest = hashlib.sha256(said.encode()).digest()
     return {
@@ -223,7 +222,7 @@ class Vllm:
     }
 
   def _ask(self, line, body, ended):
-    """The choices of one request, by the route that the server has."""
+    """The choices that one request returns, by the route the server has."""
     if self._routes.get(line.url, GENERATE) == GENERATE:
       try:
         answer = line.post(GENERATE, body, secs=None, own=ended)
@@ -232,7 +231,7 @@ class Vllm:
         self._routes[line.url] = COMPLETIONS
     answer = line.post(COMPLETIONS, _plain(line, body), secs=None, own=ended)
     choices = _choices(line, answer)
-    if self._publisher:  # This route tells of no version: it is asked after.
+    if self._publisher:  # This route returns no version; request it separately.
       version = line.get('/weight_info').get('weight_version')
       for choice in choices:
         ids = choice.get('token_ids') or ()
@@ -241,7 +240,7 @@ class Vllm:
     return choices
 
   def _read(self, prompt, choices, sampling):
-    """(samples in order, what is wrong -> how many times)."""
+    """(samples in order, {flaw: number of samples with it})."""
     wrong = collections.Counter(
       flaw for choice in choices if (flaw := self._flaw(choice, sampling.cap))
     )
@@ -254,32 +253,32 @@ class Vllm:
     return [self._sample(prompt, choice) for choice in choices], wrong
 
   def _flaw(self, choice, cap):
-    """Why a choice is no sample, '' where it is one."""
+    """The reason why a choice is rejected; '' if it is valid."""
     try:
       return self._fault(choice, cap)
     except (AttributeError, TypeError, ValueError, OverflowError):
-      return 'of another form than vLLM gives'
+      return "not in vLLM's format"
 
   def _fault(self, choice, cap):
-    """The same of a choice that has the form of one."""
+    """As `_flaw`; raises if the choice is not in vLLM's format."""
     ids, reason = choice.get('token_ids'), choice.get('finish_reason')
     if reason not in ('stop', 'length'):
       return f'ended by {str(reason)[:20]!r}'
     if not isinstance(ids, list) or not all(type(i) is int for i in ids):
       return 'without token ids'
     if not 0 < len(ids) <= cap:
-      return f'of {len(ids)} tokens where 1 to {cap} were asked for'
+      return f'of {len(ids)} tokens where 1 to {cap} were requested'
     if not all(0 <= i < self._rules.vocab for i in ids):
       return f'with ids outside the vocabulary of {self._rules.vocab}'
     spans = choice.get('weight_versions') or []
     versions = {str(span.get('version')) for span in spans}
     if self._pushed and versions != {self._pushed.label}:
-      told = ', '.join(sorted(versions)) or 'none that is told'
-      return f'of weights {told} where {self._pushed.label} were asked for'
+      found = ', '.join(sorted(versions)) or 'of unknown version'
+      return f'of weights {found} where {self._pushed.label} were requested'
     if (logp := _logp(choice)) is not None and (
       len(logp) != len(ids) or not np.all(np.isfinite(logp))
     ):
-      return 'with log-probabilities that are none'
+      return 'with invalid log-probabilities'
     return ''
 
   def _sample(self, prompt, choice):
@@ -296,30 +295,30 @@ class Vllm:
 
 
 def model_of(url):
-  """The server's first model, as it reports it: {"id", "root", ...}.
+  """The server's first model as a dict: {"id", "root", ...}.
 
   Raises:
-    http_client.ServerError: it tells of none, or cannot be reached.
+    http_client.ServerError: it lists no model, or cannot be reached.
   """
   models = http_client.Connection(url).get('/v1/models').get('data')
   first = models[0] if isinstance(models, list) and models else None
   if not isinstance(first, dict) or not isinstance(first.get('id'), str):
-    raise http_client.TransientError(f'{url}/v1/models tells of no model')
+    raise http_client.TransientError(f'{url}/v1/models lists no model')
   return first
 
 
 def _choices(line, answer):
-  """The choices of an answer, in whatever order."""
+  """The choices of a response, in any order."""
   choices = answer.get('choices')
   if not isinstance(choices, list) or not all(
     isinstance(choice, dict) for choice in choices
   ):
-    raise http_client.TransientError(f'{line.url} answers without choices')
+    raise http_client.TransientError(f'{line.url} returned no choices')
   return choices
 
 
 def _plain(line, body):
-  """A body of GENERATE in the words of COMPLETIONS."""
+  """A request body of GENERATE in the format of COMPLETIONS."""
   asked = {
     k: v for k, v in body['sampling_params'].items() if k != 'detokenize'
   }

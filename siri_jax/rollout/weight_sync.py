@@ -1,7 +1,7 @@
-"""Hands parameters to servers: files that they check, then four requests.
+"""Pushes parameters to servers: files on disk, then four requests.
 
-The files of a push are written under a folder that servers read too; a server
-gets only a push's name and the sha256 of its manifest.
+The trainer writes a push to a folder that servers can read. A server receives
+only the name of the push and the sha256 of its manifest.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ from siri_jax.rollout import http_client
 from siri_jax.rollout.vllm_plugin import weight_reader
 from siri_jax.runtime import checkpoint, files
 
-KEPT = 2  # Newest pushes.
+KEPT = 2  # Pushes kept on disk.
 ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
 
 
@@ -30,10 +30,10 @@ class Pushed(NamedTuple):
   """A weight version on disk, ready to be loaded.
 
   Attributes:
-    version: of the parameters.
-    name: of its folder.
+    version: version of the parameters.
+    name: name of its folder.
     digest: sha256 of its manifest.
-    label: what a server calls these weights once it serves them.
+    label: name of these weights on a server that serves them.
   """
 
   version: int
@@ -43,22 +43,22 @@ class Pushed(NamedTuple):
 
 
 class WeightPublisher:
-  """Writes pushes and has servers take them.
+  """Writes pushes and makes servers load them.
 
   Attributes:
-    sleeps: whether servers are to sleep while nothing is asked of them.
-    seconds: of each stage of the newest push, by name.
+    sleeps: whether servers sleep while nothing is sampled.
+    seconds: seconds of each stage of the newest push, by name.
   """
 
   def __init__(self, folder, run, export: Callable, *, push_secs, sleeps):
-    """Makes the folder where there is none.
+    """Makes the folder if it does not exist.
 
     Args:
-      folder: path; the servers' own or a shared one.
+      folder: path on the servers' machine or a shared file system.
       run: the run's name.
-      export: jitted; parameters -> Hugging Face's name -> array, in the dtype
-        to sample in.
-      push_secs: of silence, until a server's update is given up.
+      export: jitted; parameters -> {Hugging Face's name: array}, in the
+        sampling dtype.
+      push_secs: timeout of a server's update.
       sleeps: see Attributes.
     Raises:
       OSError: the folder cannot be made.
@@ -67,25 +67,25 @@ class WeightPublisher:
     self._folder.mkdir(parents=True, exist_ok=True)
     self._run, self._export, self._secs = run, export, push_secs
     self.sleeps = sleeps
-    # Two attempts of a run, or two runs of a name, are told apart by it.
+    # It separates attempts of a run, and runs of the same name.
     self._label = f'{run}-{secrets.token_hex(4)}'
     checkpoint.silence_orbax()
     self._writer = ocp.Checkpointer(
-      # Uncompressed files of their own: weights do not compress.
+      # One uncompressed file per array: weights do not compress.
       ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False)
     )
     self.seconds = {}
 
   def write(self, params, version):
-    """Writes the files of a push; older ones but for KEPT go.
+    """Writes the files of a push; deletes older pushes except the last KEPT.
 
-    Every process of a run writes its part of the arrays.
+    Every process of a run writes its shards of the arrays.
 
     Args:
       params: tree of qwen2.param_shapes.
-      version: of the parameters.
+      version: version of the parameters.
     Returns:
-      Pushed; None in the processes that are not the first.
+      Pushed in process 0, None in the others.
     Raises:
       OSError: they could not be written.
     """
@@ -115,21 +115,21 @@ class WeightPublisher:
     return Pushed(version, name, digest, f'{self._label}:{version}')
 
   def _forget(self, newest):
-    """Deletes this run's pushes but the newest and those right before it."""
+    """Deletes this run's pushes except the last KEPT up to the newest."""
     found = sorted(self._folder.glob(f'{self._run}-' + '[0-9]' * 6))
     place = found.index(newest)
-    # Those of higher versions are of an attempt that was killed.
+    # Pushes of higher versions are from an attempt that was killed.
     for old in found[: max(0, place + 1 - KEPT)] + found[place + 1 :]:
       shutil.rmtree(old, ignore_errors=True)
 
   def bring(self, line, pushed):
-    """Leaves a server serving a push, whatever state it was in.
+    """Makes a server serve a push, from any state.
 
     Args:
       line: http_client.Connection to it.
       pushed: Pushed.
     Raises:
-      http_client.TransientError: it does not take it, or cannot be reached.
+      http_client.TransientError: it refuses the push, or cannot be reached.
     """
     if self.sleeps:
       line.post('/wake_up', secs=self._secs)
@@ -139,7 +139,7 @@ class WeightPublisher:
       line.post('/init_weight_transfer_engine', {'init_info': {}})
       try:
         line.post('/pause?mode=wait', secs=self._secs)
-        # An update that a trainer's death broke off has been started.
+        # A trainer that was killed may have started an update.
         with contextlib.suppress(http_client.TransientError):
           line.post('/start_weight_update', {}, secs=self._secs)
         for load in (False, True):  # All ranks check it, then all load it.
@@ -151,14 +151,14 @@ class WeightPublisher:
         line.post('/resume')
     if (found := version_of(line)) != pushed.label:
       raise http_client.TransientError(
-        f'{line.url} serves weights {found} after it was given {pushed.label}'
+        f'{line.url} serves weights {found} after a push of {pushed.label}'
       )
 
   def put_to_sleep(self, line):
-    """Has a server give up its devices' memory, but keep its weights.
+    """Makes a server free its devices' memory but keep its weights.
 
     Raises:
-      http_client.TransientError: it cannot be reached, or not do so.
+      http_client.TransientError: it cannot be reached, or the request fails.
     """
     line.post('/sleep?level=1', secs=self._secs)
 
@@ -170,7 +170,7 @@ class WeightPublisher:
 
 
 class FollowerEngine:
-  """The engine of a process that is not the first: it knows no server."""
+  """The engine of a process other than 0: it makes no requests."""
 
   counts = types.MappingProxyType({})
 
@@ -178,7 +178,7 @@ class FollowerEngine:
     self._publisher = publisher
 
   def push(self, params, version):
-    """Writes this process's part of a push."""
+    """Writes this process's shards of a push."""
     self._publisher.write(params, version)
 
   def pending(self):
@@ -189,5 +189,5 @@ class FollowerEngine:
 
 
 def version_of(line):
-  """What a server calls the weights that it serves."""
+  """The label of the weights that a server serves."""
   return line.get('/weight_info').get('weight_version')

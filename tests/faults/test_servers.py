@@ -99,7 +99,7 @@ def test_a_fault_that_stays_ends_the_run_and_names_the_server(
     with pytest.raises(http_client.ServerError, match=fake.url) as caught:
       sampled(engine, count=1)
   told = str(caught.value)
-  assert 'start it again' in told or 'Does another run push to it?' in told
+  assert 'Restart that server' in told or 'no other run pushes to it' in told
 
 
 def test_a_server_that_is_slow_is_waited_for(tmp_path, expected, tell):
@@ -194,7 +194,7 @@ def test_a_server_that_another_run_pushes_to_ends_the_run(tmp_path, tell):
       return answer
 
     fake.faults['/finish_weight_update'].extend([taken] * 1000)
-    told = f'{fake.url} serves weights other-run:3 after it was given run-'
+    told = f'{fake.url} serves weights other-run:3 after a push of run-'
     with pytest.raises(http_client.ServerError, match=told):
       engine.push(PARAMS, 8)
   tell(20, "another run's server", 'ends, told apart by its weights')
@@ -254,7 +254,9 @@ def test_a_wrong_key_ends_the_run_at_once(tmp_path):
 
 
 def test_an_address_that_is_none_is_named():
-  with pytest.raises(ValueError, match="'localhost:8000' is no address"):
+  with pytest.raises(
+    ValueError, match="'localhost:8000' is not a server address"
+  ):
     http_client.Connection('localhost:8000')
 
 
@@ -302,5 +304,5 @@ def test_a_run_trains_on_servers_and_ends_with_a_status_where_none_is_left(
   assert launch.here(run, cache, *told, more) == exit_status.UNSERVED
   said = capsys.readouterr().out
   assert f'{fake.url}/weight_info cannot be reached' in said
-  assert 'start it again' in said
+  assert 'Restart that server' in said
   tell(11, 'no server is left', 'status 6, named; the command goes on')

@@ -1,11 +1,11 @@
-"""What runs inside a vLLM server: it takes weights, and guards the door."""
+"""Code that runs inside a vLLM server: weight transfer and the API key."""
 
-BACKEND = 'siri_orbax'  # Of weight transfer, as vLLM knows it.
-PUSHES = 'SIRI_PUSHES'  # Of the environment: the folder that pushes lie in.
+BACKEND = 'siri_orbax'  # vLLM's name of the weight-transfer backend.
+PUSHES = 'SIRI_PUSHES'  # Environment variable: the folder of pushes.
 
 
 def register():
-  """Names the weight-transfer backend; vLLM calls it in each process."""
+  """Registers the weight-transfer backend; vLLM calls it in each process."""
   from vllm.distributed.weight_transfer.factory import (
     WeightTransferEngineFactory,
   )

@@ -1,4 +1,4 @@
-"""Requires the key of every request: ASGI middleware of a vLLM server."""
+"""ASGI middleware of a vLLM server that requires the API key."""
 
 import hmac
 import os
@@ -12,12 +12,12 @@ class Guard:
   """Rejects requests without the API key (401), except on the OPEN routes."""
 
   def __init__(self, app):
-    """Wraps the application; there is no server without a key."""
+    """Wraps the application; raises KeyError if no key is set."""
     self._app = app
     self._wanted = f'Bearer {os.environ[KEY]}'.encode()
 
   async def __call__(self, scope, receive, send):
-    """One request, or the server's start and end."""
+    """Handles a request, or the server's start and end."""
     if scope['type'] == 'lifespan' or scope.get('path') in OPEN:
       return await self._app(scope, receive, send)
     given = dict(scope['headers']).get(b'authorization', b'')

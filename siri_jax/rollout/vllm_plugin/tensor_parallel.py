@@ -1,7 +1,7 @@
-"""What each tensor-parallel rank of vLLM's takes of a Qwen2's arrays."""
+"""The slices of Qwen2's tensors that vLLM's tensor-parallel ranks load."""
 
-PADDED = 64  # A vocabulary is cut as if it were a multiple of it.
-# Our names of the arrays that are cut, by which of Hugging Face's axes.
+PADDED = 64  # vLLM pads the vocabulary to a multiple of this before sharding.
+# Our names of the sharded arrays, by the axis of Hugging Face's tensor.
 ROWS = {
   'vocabulary': ('embed', 'head'),
   'heads': ('q', 'q_bias'),
@@ -18,9 +18,9 @@ def part_of(source, shape, rank, ranks):
     source: hf_names.Source of the tensor.
     shape: qwen2.ModelConfig.
     rank: index of the rank.
-    ranks: how many there are.
+    ranks: number of ranks.
   Returns:
-    tuple of slice, one an axis.
+    tuple of slice, one for each axis.
   Source: vLLM's QKVParallelLinear, MergedColumnParallelLinear,
     RowParallelLinear and VocabParallelEmbedding.
   """
@@ -39,9 +39,9 @@ def part_of(source, shape, rank, ranks):
 
 
 def _share(units, size, rank, ranks):
-  """A rank's slice of an axis that is `units` heads or the like long."""
+  """A rank's slice of an axis of `units` heads (or other units)."""
   first = units * rank // ranks
-  # Ranks that are more than the heads hold one each, some the same.
+  # If there are more ranks than heads, several ranks hold the same head.
   last = max(first + 1, units * (rank + 1) // ranks)
   width = max(1, size // units)  # A padded vocabulary is longer than the axis.
   return slice(min(first * width, size), min(last * width, size))

@@ -1,8 +1,7 @@
-"""Reads a push, and checks all of it before anybody gets to see an array.
+"""Reads a push after checking all of it; independent of vLLM and torch.
 
-Knows nothing of vLLM or torch. Several readers share the work: each looks at
-its share of the files' sums and reads its part of each array, and a push is
-good where all of them say so.
+Several readers share the work. Each checks the sums of some files and reads its
+slice of each array. A push is valid if every reader accepts it.
 """
 
 import concurrent.futures
@@ -14,27 +13,27 @@ import pathlib
 import re
 from typing import NamedTuple
 
-import ml_dtypes  # noqa: F401  Makes bfloat16 a dtype of numpy's.
+import ml_dtypes  # noqa: F401  Registers bfloat16 with numpy.
 import numpy as np
 
 from siri_jax.runtime import checkpoint
 
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9]{6,}')
 ARRAYS, MANIFEST = 'arrays', 'manifest.json'
-THREADS = 8  # Arrays looked at at a time.
+THREADS = 8  # Arrays read at a time.
 
 
 class PushError(ValueError):
-  """A push that is refused; the weights before it keep serving."""
+  """A push is refused; the server keeps its old weights."""
 
 
 class Wanted(NamedTuple):
   """An array of the model.
 
   Attributes:
-    shape: of the whole array.
-    dtype: its name.
-    part: slices, one an axis: what this reader needs of it.
+    shape: shape of the whole array.
+    dtype: name of its dtype.
+    part: slices, one for each axis, that this reader reads.
   """
 
   shape: tuple[int, ...]
@@ -46,18 +45,17 @@ def read(root, name, digest, wanted, reader, readers):
   """The arrays of a push.
 
   Args:
-    root: folder that pushes may lie in.
-    name: of a folder right in it.
+    root: folder of pushes.
+    name: name of a folder directly in it.
     digest: sha256 of the push's manifest.
     wanted: name of each array -> Wanted.
-    reader: index of this reader,
-    readers: of so many.
+    reader: index of this reader.
+    readers: number of readers.
   Returns:
-    dict: name -> numpy array of the whole shape, of which no more than the
-      wanted part was read; the rest is anything.
+    dict: name -> numpy array of the whole shape; only the wanted part is read,
+      the rest is undefined.
   Raises:
-    PushError: it lies elsewhere, is not what was written, or is not the
-      model's; says which.
+    PushError: the push is outside of root, damaged, or of another model.
   """
   folder = allowed(root, name)
   try:
@@ -65,7 +63,7 @@ def read(root, name, digest, wanted, reader, readers):
   except OSError as error:
     raise PushError(f'{folder / MANIFEST}: {error.strerror}') from error
   if hashlib.sha256(data).hexdigest() != digest:
-    raise PushError(f'{folder / MANIFEST} is not the one that was announced')
+    raise PushError(f'{folder / MANIFEST} does not have the sha256 {digest}')
   manifest = json.loads(data)
   _refuse_other(folder, manifest['arrays'], wanted)
   _refuse_damage(folder / ARRAYS, manifest['files'], reader, readers)
@@ -78,7 +76,7 @@ def allowed(root, name):
   """The folder of a push.
 
   Raises:
-    PushError: the name is none, or leads out of the root.
+    PushError: the name is invalid, or leads out of the root.
   """
   root = os.path.realpath(root)
   path = os.path.join(root, str(name))
@@ -92,11 +90,11 @@ def allowed(root, name):
 
 
 def _refuse_other(folder, arrays, wanted):
-  """Raises where the arrays are not those of the model."""
+  """Raises if the arrays are not those of the model."""
   found = {k: (tuple(shape), dtype) for k, (shape, dtype) in arrays.items()}
   wanted = {k: (each.shape, each.dtype) for k, each in wanted.items()}
   wrong = [
-    f'{name} {found.get(name)} where the model has {wanted.get(name)}'
+    f'{name} is {found.get(name)}, the model has {wanted.get(name)}'
     for name in {**wanted, **found}
     if found.get(name) != wanted.get(name)
   ]
@@ -108,7 +106,7 @@ def _refuse_other(folder, arrays, wanted):
 
 
 def _refuse_damage(folder, digests, reader, readers):
-  """Raises where files are not those that were written."""
+  """Raises if files differ from the manifest."""
   paths = [path for path in folder.rglob('*') if not path.is_dir()]
   names = {str(path.relative_to(folder)): path for path in paths}
   links = [n for n, path in names.items() if path.is_symlink()]
@@ -119,13 +117,13 @@ def _refuse_damage(folder, digests, reader, readers):
     wrong = [n for n, digest in found.items() if digest != digests[n]]
   if wrong:
     raise PushError(
-      f'{folder}: {len(wrong)} files are not those that were written: '
+      f'{folder}: {len(wrong)} files differ from the manifest: '
       f'{", ".join(wrong[:5])}'
     )
 
 
 def _restored(folder, wanted):
-  """All arrays, of which no page is touched but in their parts."""
+  """All arrays; only the pages of the wanted parts are touched."""
 
   def read_one(name):
     return _array(folder / name, wanted[name])
@@ -135,9 +133,9 @@ def _restored(folder, wanted):
 
 
 def _array(folder, wanted):
-  """An array that Orbax wrote: uncompressed Zarr, a file for each chunk.
+  """A memory-mapped array of Orbax: uncompressed Zarr, a file per chunk.
 
-  Orbax itself would read the whole of it.
+  Orbax itself would read the whole array.
   """
   chunks = json.loads((folder / '.zarray').read_bytes())['chunks']
   axes = [*zip(wanted.part, chunks, strict=True)]
@@ -156,7 +154,7 @@ def _array(folder, wanted):
 
 
 def _refuse_infinite(folder, arrays, wanted):
-  """Raises where a number is not finite."""
+  """Raises if a number is not finite."""
 
   def is_fine(name):
     return bool(np.isfinite(arrays[name][wanted[name].part]).all())

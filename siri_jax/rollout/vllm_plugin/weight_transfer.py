@@ -1,4 +1,4 @@
-"""vLLM's weight-transfer backend that reads pushes; runs in each worker."""
+"""A weight-transfer backend of vLLM that reads pushes; runs in each worker."""
 
 import dataclasses
 import os
@@ -24,15 +24,15 @@ from siri_jax.rollout.vllm_plugin import PUSHES
 
 @dataclasses.dataclass
 class InitInfo(WeightTransferInitInfo):
-  """Nothing is to be agreed on."""
+  """Empty: the backend needs no set-up."""
 
 
 @dataclasses.dataclass
 class UpdateInfo(WeightTransferUpdateInfo):
-  """A push, by its name and the sha256 of its manifest.
+  """A push: its name and the sha256 of its manifest.
 
-  The same update is sent twice: first every rank checks it, then, where all
-  have taken it, every rank loads it.
+  The same update is sent twice. First every rank checks it. If all accept it,
+  every rank loads it.
   """
 
   name: str
@@ -41,25 +41,25 @@ class UpdateInfo(WeightTransferUpdateInfo):
 
 
 class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
-  """Loads a push whole, or refuses it and leaves the model as it is."""
+  """Loads a push, or refuses it without changing the model."""
 
   init_info_cls = InitInfo
   update_info_cls = UpdateInfo
 
   def __init__(self, *args, **kwargs):
-    """As vLLM calls it."""
+    """Takes vLLM's arguments."""
     super().__init__(*args, **kwargs)
-    self._checked = None  # Digest and arrays of a push that has passed.
+    self._checked = None  # Digest and arrays of the push that was checked.
 
   def init_transfer_engine(self, init_info):
     """Nothing to do."""
 
   def start_weight_update(self):
-    """Drops what an interrupted update left."""
+    """Drops the arrays of an interrupted update."""
     self._checked = None
 
   def update_weights(self, update_info):
-    """vLLM's own, but for a synchronisation that a CPU has not."""
+    """vLLM's method without its synchronisation of CUDA, for CPUs."""
     self.receive_weights(self.parse_update_info(update_info))
     if self.device.type != 'cpu':
       torch.accelerator.synchronize()
@@ -69,7 +69,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     if update_info.load:
       self._load(update_info.digest)
       return
-    # Before Orbax, which imports JAX: the GPU is vLLM's.
+    # Before Orbax imports JAX, which must not use vLLM's GPU.
     os.environ['JAX_PLATFORMS'] = 'cpu'
     from siri_jax.rollout.vllm_plugin import weight_reader
 
@@ -89,10 +89,10 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     """Nothing to do."""
 
   def _load(self, digest):
-    """Gives the model the arrays that were checked."""
+    """Loads the arrays that were checked into the model."""
     checked, self._checked = self._checked, None
     if checked is None or checked[0] != digest:
-      raise ValueError('this push was not checked: start the update anew')
+      raise ValueError('this push was not checked; start the update again')
     initialize_layerwise_reload(self.model)
     try:
       self.model.load_weights((k, _tensor(x)) for k, x in checked[1].items())
@@ -100,7 +100,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
       finalize_layerwise_reload(self.model, self.model_config)
 
   def _wanted(self):
-    """What this rank takes of the model, by the names of Hugging Face."""
+    """The Wanted of this rank, by Hugging Face's names."""
     from siri_jax.models import hf_names
     from siri_jax.models.hf import config as hf_config
     from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
@@ -116,7 +116,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
 
 
 def _place():
-  """This rank's index, and how many share the model."""
+  """This rank's index and the number of ranks."""
   return (
     get_tensor_model_parallel_rank(),
     get_tensor_model_parallel_world_size(),
@@ -125,6 +125,6 @@ def _place():
 
 def _tensor(array):
   """A numpy array as a tensor over the same memory."""
-  if array.dtype.name == 'bfloat16':  # torch knows numpy's own dtypes alone.
+  if array.dtype.name == 'bfloat16':  # torch reads only numpy's own dtypes.
     return torch.from_numpy(array.view(np.uint16)).view(torch.bfloat16)
   return torch.from_numpy(array)
