@@ -1,1 +1,1 @@
-"""Process, files, devices and screen."""
+"""Processes, files, devices and the terminal."""

@@ -22,16 +22,16 @@ SETTINGS = {
 
 ADVICE = {
   'cut': (
-    '{share:.0%} of the responses are cut by the cap and earn nothing: look at '
-    'a few in rollouts/, raise the cap or shorten the prompts'
+    '{share:.0%} of the responses are cut by the cap and get no reward: read '
+    'a few in rollouts/; raise the cap or shorten the prompts'
   ),
   'idle': (
-    '{share:.0%} of the groups have equal rewards and teach nothing: the '
-    "problems are too easy or too hard; take others, or collect='dynamic'"
+    '{share:.0%} of the groups have equal rewards and no gradient: the '
+    "problems are too easy or too hard; use others, or collect='dynamic'"
   ),
   'ungraded': (
-    '{share:.1%} of the answers cost a grader its life and count as wrong: '
-    'raise grader_kw.secs or grader_kw.memory_gb, or look at the machine'
+    '{share:.1%} of the responses hung or crashed a grader and count as wrong: '
+    'raise grader_kw.secs or grader_kw.memory_gb, or check the machine load'
   ),
   'gap': (
     'sampler and trainer differ by {gap:.3g} nats a token: they do not '
@@ -39,24 +39,23 @@ ADVICE = {
   ),
   'gap_grows': (
     'sampler and trainer differ by {gap:.3g} nats a token, {times:.1f} times '
-    'what it was: weights may not arrive; compare their versions'
+    'as much as before: weights may not arrive; compare their versions'
   ),
   'entropy': (
-    'the entropy is down to {entropy:.3g} nats a token: the policy hardly '
-    'explores; lower learning_rate, raise the upper clip or the temperature'
+    'the entropy fell to {entropy:.3g} nats a token: the policy explores too '
+    'little; lower learning_rate, raise the upper clip or the temperature'
   ),
   'ratio': (
     'a token became {ratio:.3g} times as likely within a step: lower '
-    'learning_rate, minibatches or epochs; a checkpoint before is kept'
+    'learning_rate, minibatches or epochs; an earlier checkpoint is kept'
   ),
   'spike': (
-    'from one step to the next {names} went above {spike:g} times all of the '
-    'window before: look at the samples of that step; to go back, end the run '
-    'and delete the checkpoints after it, and the same command goes on from '
-    'the one before'
+    '{names} rose above {spike:g} times the maximum of the window before: '
+    'read the samples of that step; to roll back, end the run, delete the '
+    'checkpoints after that step, and resume with the same command'
   ),
 }
-SPIKES = ('loss', 'kl', 'grad_norm', 'length_mean')  # kl: where a loss has it.
+SPIKES = ('loss', 'kl', 'grad_norm', 'length_mean')  # kl: of losses with a KL.
 
 
 def raised(
@@ -74,28 +73,28 @@ def raised(
   spike,
   spike_floor,
 ):
-  """The alarms that stand after the newest record.
+  """The alarms after the newest record.
 
   Args:
-    records: of metrics.jsonl, in order; the last 2 * window of them count.
+    records: of metrics.jsonl, in order; the last 2 * window are used.
     window: steps of a mean.
-    least_steps: steps before anything is judged, and steps that the window
-      before needs where two windows are compared.
-    cut: share of responses that the cap may cut.
-    idle: share of groups that may have equal rewards.
-    ungraded: share of answers that may cost a grader its life.
-    gap: mean difference between the sampler's log-probabilities and the
-      trainer's, nats a token.
-    gap_growth: times that difference may grow from window to window, where
-      it is above a tenth of `gap`.
-    entropy: nats a token, at least.
-    ratio: of a token's probabilities within one step, at most.
-    spike: times the largest of the window before that a step's loss, KL,
-      gradient or mean length may have.
-    spike_floor: the least that counts as a spike: nats of a loss or KL, norm
-      of a gradient, tokens of a length.
+    least_steps: least steps of a window, and of the window before for a
+      comparison with it.
+    cut: largest share of responses cut by the cap.
+    idle: largest share of groups with equal rewards.
+    ungraded: largest share of responses that hang or crash a grader.
+    gap: largest mean difference of the sampler's and the trainer's
+      log-probabilities, nats a token.
+    gap_growth: largest growth factor of that difference from window to window,
+      if it is above a tenth of `gap`.
+    entropy: least entropy, nats a token.
+    ratio: largest ratio of a token's probabilities within one step.
+    spike: largest ratio of a step's loss, KL, gradient norm or mean length to
+      the maximum of the window before.
+    spike_floor: least value of a spike: nats of a loss or KL, norm of a
+      gradient, tokens of a length.
   Returns:
-    dict: name -> what was seen and what to do.
+    dict: name of the alarm -> message with advice.
   """
   now, before = records[-window:], records[-2 * window : -window]
   least = min(least_steps, window)
@@ -130,7 +129,7 @@ def raised(
 
 
 def _spikes(records, times, floor):
-  """Names of the SPIKES in which the last record exceeds all others."""
+  """Names of the SPIKES in the last record."""
   *before, last = records
   names = [name for name in SPIKES if all(name in r for r in records)]
   most = {
@@ -145,7 +144,7 @@ def _spikes(records, times, floor):
 
 
 def _value(record, name):
-  """A record's number; nan, which raises nothing, where it has none."""
+  """A record's number; NaN, which raises no alarm, if it is None."""
   value = record[name]
   return math.nan if value is None else value
 

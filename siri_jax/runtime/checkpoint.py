@@ -1,8 +1,8 @@
-"""Checkpoints: all that a run needs to resume, by Orbax, with a manifest.
+"""Checkpoints: all state that a run needs to resume, with a manifest.
 
-Orbax cannot tell a flipped bit in every layout, so each checkpoint has a
-manifest of sha256 beside it, written last: one without is not complete. All
-but the copy to the host happens while the run goes on.
+Orbax does not detect every flipped bit, so each checkpoint has a manifest of
+sha256 sums. The manifest is written last: a checkpoint without it is not
+complete. Only the copy to the host blocks the run.
 """
 
 import concurrent.futures
@@ -22,13 +22,13 @@ from siri_jax.settings import whole
 
 SETTINGS = {'every': whole(0), 'keep': whole(1), 'keep_every': whole(0)}
 
-DIGITS = 6  # Of a step in a folder's name: 000640.
-NONE = -1  # In place of a step.
+DIGITS = 6  # Of a step in the name of a folder: 000640.
+NONE = -1  # Means: no step.
 THREADS = 8  # Files read at a time for their sha256.
 
 
 class CorruptCheckpointError(ValueError):
-  """A checkpoint whose files are not those that were written."""
+  """A checkpoint's files differ from its manifest."""
 
 
 def _by_itself(decide):
@@ -41,28 +41,28 @@ class CheckpointManager:
   def __init__(
     self, folder, *, keep, every=0, always=(), broadcast_value=_by_itself
   ):
-    """Opens <folder>, made where there is none.
+    """Opens <folder>; makes it if it does not exist.
 
     Args:
       folder: path.
-      keep: newest ones to keep.
+      keep: number of newest checkpoints to keep.
       every: multiples of it are kept too; 0: none.
-      always: further steps that are kept.
-      broadcast_value: a function that returns a whole number -> its result in
-        process 0.
+      always: further steps to keep.
+      broadcast_value: calls a function that returns an int in process 0, and
+        returns its result in all processes.
     """
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
     self._broadcast_value = broadcast_value
     self._keep, self._every, self._always = keep, every, frozenset(always)
-    # With the processes named, they wait for each other on their hosts; else
-    # on their devices, which may be at work for the update meanwhile.
+    # With the processes named, barriers are between hosts. Otherwise they use
+    # the devices, which may be busy with the update.
     together = ocp.options.MultiprocessingOptions(
       active_processes=set(range(jax.process_count()))
     )
     self._manager = ocp.CheckpointManager(
       self._folder,
-      # Without them a state's metadata would read as empty.
+      # Without them the metadata of a state would be empty.
       item_handlers={
         'state': ocp.StandardCheckpointHandler(
           multiprocessing_options=together
@@ -72,7 +72,7 @@ class CheckpointManager:
       options=ocp.CheckpointManagerOptions(
         step_format_fixed_length=DIGITS,
         cleanup_tmp_directories=True,
-        create=False,  # It is there.
+        create=False,  # It exists.
         multiprocessing_options=together,
       ),
     )
@@ -81,20 +81,20 @@ class CheckpointManager:
     self._unfinished = None
 
   def save(self, state, facts):
-    """Begins to save a types.TrainState with what else a run needs to know.
+    """Starts to save a types.TrainState and facts of the run.
 
-    The state may be changed or given away as soon as this returns.
+    The state may be changed or donated as soon as this returns.
 
     Args:
       state: the state; its `step` names the checkpoint.
-      facts: dict that JSON can hold.
+      facts: dict of JSON values.
     Raises:
-      OSError: there is no room, or the one before could not be written.
+      OSError: the disk is full, or the last save failed.
     """
     self.finish()
     step = int(state.step)
     if step in self._manager.all_steps():
-      return  # The end of a run may be a turn as well, or a resumed end.
+      return  # Saved already: an extremum at the end, or a finished run.
     self._refuse_full_disk(state)
     args = ocp.args.Composite(
       state=ocp.args.StandardSave(state), facts=ocp.args.JsonSave(facts)
@@ -104,33 +104,33 @@ class CheckpointManager:
     self._unfinished = self._thread.submit(self._complete, step)
 
   def check(self):
-    """Raises OSError if the newest one could not be written; never waits."""
+    """Raises OSError if the newest save failed; never waits."""
     if self._unfinished and self._unfinished.done():
       self.finish()
 
   def finish(self):
-    """Waits till the newest one is complete.
+    """Waits until the newest checkpoint is complete.
 
     Raises:
-      OSError: it could not be written; those before are as they were.
+      OSError: it could not be written; earlier ones are not affected.
     """
     unfinished, self._unfinished = self._unfinished, None
     if unfinished:
       unfinished.result()
 
   def restore(self, like, tell):
-    """The newest whole checkpoint.
+    """Restores the newest valid checkpoint.
 
-    A damaged or unfinished one is named, and the one before it is taken.
+    Skips damaged and unfinished checkpoints with a message.
 
     Args:
       like: a TrainState of jax.ShapeDtypeStruct with shardings.
-      tell: hears of each one that is passed over, as text.
+      tell: called with a message for each checkpoint that is skipped.
     Returns:
-      (state, facts), or None where there is no checkpoint.
+      (state, facts), or None if there is no checkpoint.
     Raises:
-      CorruptCheckpointError: there are checkpoints, and none is whole.
-      ValueError: a whole one is of another model.
+      CorruptCheckpointError: all checkpoints are damaged.
+      ValueError: the newest valid one is of another model.
     """
     newest = self._broadcast_value(lambda: self._newest_whole(tell))
     restored = self._read(newest, like) if newest != NONE else None
@@ -138,27 +138,27 @@ class CheckpointManager:
     return restored
 
   def close(self):
-    """Waits for what is being written, and ends the threads."""
+    """Waits for the save in progress, and ends the threads."""
     try:
       self.finish()
     finally:
       self._thread.shutdown()
-      with contextlib.suppress(ValueError, OSError):  # Told by finish.
+      with contextlib.suppress(ValueError, OSError):  # finish raises it.
         self._manager.close()
 
   def _complete(self, step):
-    """Makes a checkpoint count, and older ones go, once it is all written."""
+    """Writes the manifest of a saved checkpoint and deletes older ones."""
     with self._naming(step):
       self._manager.wait_until_finished()
       self._manager.check_for_errors()
     if jax.process_index() == 0:
       _seal(self._folder, step)
-    # Only now: else a kill before the manifest might leave none whole.
+    # Only now: a kill before the manifest must leave a valid checkpoint.
     older = sorted(self._manager.all_steps())[: -self._keep]
     self._delete(s for s in older if not self._stays(s))
 
   def _newest_whole(self, tell):
-    """Step of the newest whole checkpoint, NONE where there is none at all."""
+    """Step of the newest valid checkpoint, NONE if there are none at all."""
     damaged = []
     for step in sorted(self._manager.all_steps(), reverse=True):
       if not self._manifest(step).exists():
@@ -170,38 +170,38 @@ class CheckpointManager:
         return step
     if damaged:
       raise CorruptCheckpointError(
-        f'{self._folder}: none of the checkpoints {damaged} is whole. Put one '
-        'back from a copy, or delete the folder to start anew.'
+        f'{self._folder}: none of the checkpoints {damaged} is whole. Restore '
+        'one from a copy, or delete the folder to start from the beginning.'
       )
     return NONE
 
   def _stays(self, step):
-    """Whether a checkpoint is kept however old it is."""
+    """Whether a checkpoint is kept regardless of its age."""
     return step in self._always or (self._every and step % self._every == 0)
 
   def _refuse_full_disk(self, state):
-    """Raises OSError where a state has no room; Orbax's own error is long."""
+    """Raises OSError if a state does not fit; Orbax's own error is long."""
     need = sum(x.nbytes for x in jax.tree.leaves(state))
     free = shutil.disk_usage(self._folder).free
     if free < need:
-      why = f'{need / 2**30:.1f} GiB are needed, {free / 2**30:.1f} are free'
+      why = f'need {need / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free'
       raise OSError(errno.ENOSPC, why, str(self._folder))
 
   @contextlib.contextmanager
   def _naming(self, step):
-    """Makes an OSError with the path in it of whatever Orbax raises."""
+    """Converts any error of Orbax to an OSError with the path."""
     path = str(self._path(step))
     try:
       yield
     except OSError as error:
       error.filename = error.filename or path
       raise
-    except Exception as error:  # A ValueError of tensorstore's, for one.
+    except Exception as error:  # tensorstore raises ValueError.
       why = str(error).partition('\n')[0]
       raise OSError(errno.EIO, why, path) from error
 
   def _read(self, step, like):
-    """State and facts of one whole checkpoint."""
+    """State and facts of one valid checkpoint."""
     saved = self._manager.item_metadata(step).state
     _refuse_other(self._path(step), saved, like)
     args = ocp.args.Composite(
@@ -215,7 +215,7 @@ class CheckpointManager:
     return _damage(self._folder, step)
 
   def _delete(self, steps):
-    """Deletes checkpoints; the step of one that is there cannot be saved."""
+    """Deletes checkpoints, so that their steps can be saved again."""
     for step in list(steps):
       self._manifest(step).unlink(missing_ok=True)
       self._manager.delete(step)
@@ -234,20 +234,20 @@ def finished(folder):
 
 
 def read_parameters(folder, step, like=None):
-  """The parameters of one checkpoint, and nothing else of it.
+  """Restores only the parameters of one checkpoint.
 
-  Nothing in the folder is touched: a run may be writing there.
+  The folder is not changed: a run may be writing to it.
 
   Args:
     folder: path of a run's checkpoints.
     step: updates done.
-    like: the model's own tree of jax.ShapeDtypeStruct with shardings; by
-      default what was saved, on this process's first device.
+    like: the model's tree of jax.ShapeDtypeStruct with shardings; by default
+      the saved tree, on this process's first device.
   Returns:
     The tree of qwen2.param_shapes.
   Raises:
     ValueError: there is no such checkpoint, or it is of another model.
-    CorruptCheckpointError: its files are not those that were written.
+    CorruptCheckpointError: its files differ from its manifest.
   """
   folder = pathlib.Path(folder).resolve()
   _refuse_damaged(folder, step)
@@ -267,16 +267,16 @@ def read_parameters(folder, step, like=None):
 
 
 def copy(folder, step, to, changes):
-  """Copies one whole checkpoint to another folder, with some facts changed.
+  """Copies one checkpoint to another folder, with some facts changed.
 
   Args:
-    folder: path of a run's checkpoints; nothing in it is touched.
+    folder: path of a run's checkpoints; it is not changed.
     step: updates done.
-    to: path of the other run's checkpoints, made where there is none.
-    changes: dict of facts that are other ones there.
+    to: path of the other run's checkpoints, made if it does not exist.
+    changes: dict of facts to change in the copy.
   Raises:
     ValueError: there is no such checkpoint.
-    CorruptCheckpointError: its files are not those that were written.
+    CorruptCheckpointError: its files differ from its manifest.
   """
   folder, to = pathlib.Path(folder).resolve(), pathlib.Path(to)
   _refuse_damaged(folder, step)
@@ -289,13 +289,13 @@ def copy(folder, step, to, changes):
 
 
 def read_facts(folder, step):
-  """What was saved with a checkpoint's state, as plain values."""
+  """The facts of a checkpoint, as JSON values."""
   path = pathlib.Path(folder, _name(step), 'facts', 'metadata')
   return json.loads(path.read_text())
 
 
 def _refuse_damaged(folder, step):
-  """Raises where a folder has no such checkpoint, or not as it was written."""
+  """Raises if a checkpoint is missing or damaged."""
   if step not in (there := finished(folder)):
     raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
   if wrong := _damage(folder, step):
@@ -308,7 +308,7 @@ def manifest(folder, step):
 
 
 def _seal(folder, step):
-  """Writes the manifest of a checkpoint, which counts from then on."""
+  """Writes the manifest of a checkpoint, which makes it complete."""
   files.write_json(manifest(folder, step), file_digests(folder / _name(step)))
 
 
@@ -328,10 +328,10 @@ def _damage(folder, step):
 
 
 def _refuse_other(path, saved, like):
-  """Raises where a checkpoint's arrays are not those of the model."""
+  """Raises if a checkpoint's arrays are not those of the model."""
   saved, wanted = dict(_leaves(saved)), dict(_leaves(like))
   wrong = [
-    f'{name} {saved.get(name)} where the model has {wanted.get(name)}'
+    f'{name} is {saved.get(name)}, the model has {wanted.get(name)}'
     for name in {**wanted, **saved}
     if wanted.get(name) != saved.get(name)
   ]
@@ -341,7 +341,7 @@ def _refuse_other(path, saved, like):
 
 
 def abstract(state, shardings):
-  """A state's shapes, dtypes and shardings, as `restore` takes them."""
+  """A state's shapes, dtypes and shardings, for `restore`."""
   return jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
     state,
@@ -360,7 +360,7 @@ def _leaves(tree):
 
 
 def silence_orbax():
-  """Keeps Orbax from logging at length what it raises as well."""
+  """Keeps Orbax from logging errors that it also raises."""
   logging.getLogger('absl').addFilter(_is_not_of_orbax)
 
 
@@ -369,7 +369,7 @@ def _is_not_of_orbax(record):
 
 
 def file_digests(folder, share=slice(None)):
-  """sha256 of every file below a folder, or a share, by relative path."""
+  """sha256 of all files below a folder, or some of them, by relative path."""
   paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
     found = pool.map(_digest, paths)
@@ -380,5 +380,5 @@ def file_digests(folder, share=slice(None)):
 
 
 def _digest(path):
-  with open(path, 'rb') as file:  # A file may be larger than the memory.
+  with open(path, 'rb') as file:  # A file may be larger than memory.
     return hashlib.file_digest(file, 'sha256').hexdigest()

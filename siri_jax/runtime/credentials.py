@@ -1,4 +1,4 @@
-"""Keys have no place in files: what looks like one is refused, unshown."""
+"""Refuses values that look like API keys, so that none reaches a file."""
 
 import re
 
@@ -8,22 +8,22 @@ SHAPES = re.compile(
   r'|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}'
   r'|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b'  # Amazon.
   r'|\bxox[a-z]-[A-Za-z0-9-]{20,}'  # Slack.
-  r'|(?<![\w/])[0-9a-f]{40}(?![\w/])'  # W&B; a commit in a path is none.
+  r'|(?<![\w/])[0-9a-f]{40}(?![\w/])'  # W&B; not a commit in a path.
   r'|-----BEGIN [A-Z ]*PRIVATE KEY'
 )
 
 
 def faults(values):
-  """A message for each value that holds what looks like a key.
+  """A message for each value that looks like it has an API key.
 
   Args:
-    values: dict of what is about to be written, by name.
+    values: dict of the values to be written, by name.
   Returns:
-    list of texts, which do not show the key.
+    list of messages, which do not show the key.
   """
   return [
-    f'{name} holds what looks like a key, and would be written to files: '
-    'leave it out and put the key into the environment'
+    f'{name} holds what looks like a key and would be written to a file; '
+    'pass the key in an environment variable'
     for name, value in values.items()
     if SHAPES.search(str(value))
   ]

@@ -1,8 +1,8 @@
-"""Several processes as one run.
+"""Runs of several processes.
 
-Each process holds its part of every array and takes part in each program that
-runs on all devices. Process 0 decides what runs next and broadcasts it. The
-others keep no step, cap or signal state, so they cannot disagree.
+Each process holds its shard of every array and runs every program that uses all
+devices. Process 0 decides what runs next and broadcasts it. The others keep no
+step, cap or signal state, so they cannot disagree.
 """
 
 import contextlib
@@ -21,27 +21,27 @@ from siri_jax.settings import TEXT, whole
 
 SETTINGS = {'count': whole(1), 'coordinator': TEXT, 'index': whole(-1)}
 
-WAIT_MS = 1000  # Between two looks at what else there is to do.
+WAIT_MS = 1000  # Poll interval of the key-value store.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.
-JOIN_SECS = 300  # That one waits for the others to start,
-NOTICE_SECS = 10  # and says so after these.
-SHUTDOWN_SECS = 60  # That who has ended waits for the others.
-HEARTBEAT_SECS = 30  # Without a sign of one, until JAX ends them all; its 100.
+JOIN_SECS = 300  # Time that a process waits for the others to start.
+NOTICE_SECS = 10  # Time after which it prints that it waits.
+SHUTDOWN_SECS = 60  # Time that a finished process waits for the others.
+HEARTBEAT_SECS = 30  # Without a heartbeat JAX ends all processes; default 100.
 STOP = 'siri/stop'
 START, READY = 'start', 'ready'  # Barriers.
-BATCH = 'batch'  # After it, all have received all messages before it.
+BATCH = 'batch'  # All processes have received the messages before the last one.
 
 
 class RunEndedError(Exception):
-  """The first process has ended the run, with this exit status."""
+  """Process 0 has ended the run with this exit status."""
 
   def __init__(self, status):
-    super().__init__(f'the first process ended with status {status}')
+    super().__init__(f'process 0 ended with status {status}')
     self.status = status
 
 
 class SingleProcess:
-  """A run of one process: broadcasts go nowhere."""
+  """A run of one process: broadcasts do nothing."""
 
   first = True
 
@@ -55,24 +55,23 @@ class SingleProcess:
     """Sends a message and its arrays to all other processes."""
 
   def broadcast_value(self, decide):
-    """The number or text that `decide` returns in the first process."""
+    """The number or text that `decide` returns in process 0."""
     return decide()
 
   def barrier(self, where, alike):
-    """Returns once every process is there, with the same as the first.
+    """Waits for all processes and compares their values with process 0's.
 
     Args:
-      where: START, before devices, which meet each other, or READY, with all
-        opened that one of them may be refused.
-      alike: name -> text of what all have to have alike.
+      where: START, before devices are used, or READY, after everything is
+        opened that may be refused.
+      alike: name -> text of each value that must be equal.
     Raises:
-      ValueError: one of them has ended, or has something else than the
-        first: each such name.
-      RunEndedError: the first has.
+      ValueError: a process has ended, or has other values; names each.
+      RunEndedError: process 0 has ended.
     """
 
   def listening(self, relay):
-    """Within it, `relay` is called where a signal came to another process."""
+    """A context that calls `relay` when another process gets a signal."""
     return contextlib.nullcontext(relay)
 
   def end(self, status):
@@ -81,16 +80,16 @@ class SingleProcess:
 
 
 class Leader(SingleProcess):
-  """The process that decides."""
+  """Process 0, which decides what runs next."""
 
   def __init__(self, count):
     self._store, self._count = _state().client, count
-    self._told = self._heard = self._kept = 0
+    self._sent = self._received = self._kept = 0
     self._over = False
 
   def __exit__(self, *_):
     if not self._over:
-      self.end(1)  # Something went wrong here.
+      self.end(1)  # It failed.
     jax.distributed.shutdown()
 
   def broadcast(self, word, **given):
@@ -98,15 +97,15 @@ class Leader(SingleProcess):
       self._forget()
     file = io.BytesIO()
     np.savez(file, **given)
-    data, key = file.getvalue(), _key(self._told)
+    data, key = file.getvalue(), _key(self._sent)
     places = range(0, len(data), PART_BYTES)
     for number, place in enumerate(places):
       part = data[place : place + PART_BYTES]
       self._store.key_value_set_bytes(f'{key}/{number}', part)
     self._store.key_value_set(f'{key}/head', f'{word} {len(places)}')
-    self._told += 1
+    self._sent += 1
     if word == BATCH:
-      self._heard = self._told
+      self._received = self._sent
 
   def broadcast_value(self, decide):
     value = decide()
@@ -118,7 +117,7 @@ class Leader(SingleProcess):
     for index in range(1, self._count):
       while not (theirs := _found(self._store, _met(where, index))):
         if _found(self._store, _ended(index), wait_ms=1):
-          raise ValueError(f'process {index} cannot take part; it says why')
+          raise ValueError(f'process {index} ended; see its own message')
       wrong += _unlike(index, json.loads(theirs), alike)
     if wrong:
       raise ValueError('\n'.join(wrong))
@@ -148,10 +147,10 @@ class Leader(SingleProcess):
     return status
 
   def _forget(self):
-    """Deletes the messages up to the last batch, which all have received."""
-    for number in range(self._kept, self._heard):
+    """Deletes the messages up to the last batch: all have received them."""
+    for number in range(self._kept, self._received):
       self._store.key_value_delete(_key(number))
-    self._kept = self._heard
+    self._kept = self._received
 
 
 class Follower(SingleProcess):
@@ -160,7 +159,7 @@ class Follower(SingleProcess):
   first = False
 
   def __init__(self, index):
-    self._store, self._index, self._heard = _state().client, index, 0
+    self._store, self._index, self._received = _state().client, index, 0
 
   def __exit__(self, *_):
     jax.distributed.shutdown()
@@ -174,17 +173,17 @@ class Follower(SingleProcess):
     self.receive()
 
   def end(self, status):
-    # Of use where it has not met the others, who wait for it.
+    # So that the others do not wait for it at the barrier.
     self._store.key_value_set(_ended(self._index), 'yes')
     return status
 
   def receive(self):
-    """The next (word, arrays by name); waits for as long as it takes.
+    """The next (word, arrays by name); waits without a limit.
 
     Raises:
       RunEndedError: the run is over.
     """
-    key = _key(self._heard)
+    key = _key(self._received)
     while not (head := _found(self._store, f'{key}/head')):
       pass
     word, parts = head.split()
@@ -192,7 +191,7 @@ class Follower(SingleProcess):
       self._store.blocking_key_value_get_bytes(f'{key}/{n}', WAIT_MS)
       for n in range(int(parts))
     )
-    self._heard += 1
+    self._received += 1
     with np.load(io.BytesIO(data)) as file:
       given = dict(file)
     if word == 'end':
@@ -200,25 +199,25 @@ class Follower(SingleProcess):
     return word, given
 
   def pass_on(self, text):
-    """Tells the first process that a signal came here."""
+    """Reports to process 0 that this process got a signal."""
     del text
     self._store.key_value_set(STOP, 'asked', allow_overwrite=True)
 
 
 def join(kw):
-  """This process's part in a run; to be called before JAX meets a device.
+  """Joins the run's processes; call it before JAX uses a device.
 
   Args:
     kw: the config's hosts_kw.
   Returns:
-    Alone, First or Other, to be entered.
+    SingleProcess, Leader or Follower; a context manager.
   Raises:
-    ValueError: nothing tells where the others are, or they do not come.
+    ValueError: the address of process 0 is unknown, or a process is missing.
   """
   if kw.count == 1:
     return SingleProcess()
-  # It would take TERM from stopwatch.Signals, which keeps the deadline, and
-  # have all go on to the end of the next step before they save.
+  # JAX's preemption service would take TERM from stopwatch.Signals, which has
+  # a deadline, and delay the save to the end of the next step.
   jax.config.update('jax_enable_preemption_service', False)
   try:
     with _patience(kw):
@@ -227,16 +226,16 @@ def join(kw):
         kw.count,
         kw.index if kw.coordinator else None,
         cluster_detection_method='deactivate' if kw.coordinator else None,
-        initialization_timeout=2 * JOIN_SECS,  # Ours is over before.
+        initialization_timeout=2 * JOIN_SECS,  # Longer than ours.
         heartbeat_timeout_seconds=HEARTBEAT_SECS,
         shutdown_timeout_seconds=SHUTDOWN_SECS,
       )
   except (ValueError, RuntimeError) as error:
     why = str(error).partition('\n')[0]
     raise ValueError(
-      f'hosts_kw.count={kw.count}: the processes do not find each other: '
-      f'{why} Start them by a cluster that JAX knows (srun, mpirun), or give '
-      'each one hosts_kw.coordinator=HOST:PORT of the first and its index'
+      f'hosts_kw.count={kw.count}: the processes cannot connect: {why} Start '
+      'them with srun or mpirun, or give each one the HOST:PORT of process 0 '
+      'as hosts_kw.coordinator, and its own hosts_kw.index'
     ) from error
   index = _state().process_id
   return Follower(index) if index else Leader(kw.count)
@@ -244,9 +243,9 @@ def join(kw):
 
 @contextlib.contextmanager
 def _patience(kw):
-  """Ends this process where the others do not come; JAX would abort it."""
+  """Exits if the others do not come in time; JAX would abort instead."""
   come = threading.Event()
-  where = kw.coordinator or 'the address that the cluster gives'
+  where = kw.coordinator or "the cluster's address of process 0"
 
   def wait():
     if come.wait(NOTICE_SECS):
@@ -255,9 +254,9 @@ def _patience(kw):
     if come.wait(JOIN_SECS - NOTICE_SECS):
       return
     print(
-      f'refused: hosts_kw.count={kw.count}: after {JOIN_SECS} s not all of '
-      f'them had come to {where}. That is the first one, which all have to '
-      'reach; each needs the same count and an index of its own',
+      f'refused: hosts_kw.count={kw.count}: after {JOIN_SECS} s not all '
+      f'processes had connected to {where}. Check that all of them can reach '
+      'it, with the same hosts_kw.count and a different hosts_kw.index each',
       file=sys.stderr,
       flush=True,
     )
@@ -294,10 +293,10 @@ def encode_batch(samples, advantages):
 
 
 def decode_batch(given):
-  """What `encode_batch` was given.
+  """The inverse of `encode_batch`.
 
   Args:
-    given: what `encode_batch` returned.
+    given: result of `encode_batch`.
   Returns:
     list of B types.Tokens, float32 [B] advantages.
   """
@@ -317,17 +316,17 @@ def decode_batch(given):
 
 
 def _unlike(index, theirs, ours):
-  """What another process has otherwise than the first, a line each."""
+  """A message for each value in which a process differs from process 0."""
   return [
-    f'process {index} has {name}={theirs.get(name)}, the first one '
-    f'{ours.get(name)}: start all with the same command line'
+    f'process {index} has {name}={theirs.get(name)}, process 0 has '
+    f'{ours.get(name)}; start all with the same command line'
     for name in {**ours, **theirs}
     if theirs.get(name) != ours.get(name)
   ]
 
 
 def _found(store, key, wait_ms=WAIT_MS):
-  """The text under a key, None where there is none for a while."""
+  """The text of a key; None if it does not appear in time."""
   try:
     return store.blocking_key_value_get(key, wait_ms)
   except jax.errors.JaxRuntimeError as error:
@@ -349,10 +348,10 @@ def _ended(index):
 
 
 def _state():
-  """What JAX knows of the processes, with the first one's key-value store."""
-  # Not public: jax.experimental.multihost_utils sends by the devices, which
-  # are to be free while the first process samples; and jax.process_index
-  # waits for the devices of all.
+  """JAX's state of the processes, with the key-value store of process 0."""
+  # Not public. jax.experimental.multihost_utils would use the devices, which
+  # must be free while process 0 samples, and jax.process_index waits for the
+  # devices of all processes.
   from jax._src import distributed
 
   return distributed.global_state

@@ -6,7 +6,7 @@ DONE = 0
 REFUSED = 2  # A command line, a config, a file or a folder.
 DIVERGED = 3
 UNWRITTEN = 5  # A file could not be written.
-UNSERVED = 6  # No server samples.
+UNSERVED = 6  # No vLLM server responds.
 
 
 def refuse(faults, source):
@@ -14,7 +14,7 @@ def refuse(faults, source):
 
   Args:
     faults: messages, one a line.
-    source: the config, file or folder that they are about.
+    source: the config, file or folder with the faults.
   """
   print(f'refused: {source}', file=sys.stderr)
   for fault in faults:

@@ -1,4 +1,4 @@
-"""What goes to disk whole or not at all: files, JSON, records as JSON lines."""
+"""Atomic writes of files and JSON, and records as JSON lines."""
 
 import contextlib
 import json
@@ -8,9 +8,9 @@ import pathlib
 
 
 def write_atomically(path, data):
-  """Writes a file so that a reader finds the old one or the new, whole.
+  """Writes a file so that a reader sees the old content or the new one.
 
-  There is one writer at a time: the process that holds the run's folder.
+  Only one process may write at a time: the one that locked the run's folder.
   """
   path = pathlib.Path(path)
   draft = path.with_name(f'.{path.name}.draft')
@@ -27,7 +27,7 @@ def write_atomically(path, data):
 
 
 def write_json(path, value):
-  """Writes a JSON file for people to open, as `write_atomically` does."""
+  """Writes an indented JSON file atomically."""
   write_atomically(path, to_json(value, indent=2).encode() + b'\n')
 
 
@@ -36,7 +36,7 @@ def read_object(path):
 
   Raises:
     OSError: the file cannot be read.
-    ValueError: what it holds is not UTF-8, not JSON or not an object.
+    ValueError: it is not UTF-8, not JSON or not an object.
   """
   try:
     found = json.loads(path.read_text())
@@ -54,12 +54,12 @@ def append(path, record):
 
 
 def read_records(path):
-  """Records of a JSON-lines file, without a last line that is torn.
+  """Records of a JSON-lines file, without an incomplete last line.
 
-  A kill, or a run that is writing just now, leaves such a line.
+  A killed process, or one that is just writing, leaves such a line.
 
   Returns:
-    list of dicts; empty where there is no file.
+    list of dicts; empty if there is no file.
   Raises:
     ValueError: a line before the last is not a JSON object; names it.
   """
@@ -75,19 +75,19 @@ def rewind(path, step):
 
 
 def cut_torn_end(path):
-  """Cuts a half-written last line, which a killed process left."""
+  """Removes an incomplete last line, which a killed process left."""
   whole = sum(len(line) for line, _ in _whole_lines(path))
   if whole < path.stat().st_size:
     os.truncate(path, whole)
 
 
 def to_json(value, **style):
-  """Strict JSON of plain values and arrays; what is not finite is null."""
+  """Strict JSON of plain values and arrays; NaN and infinity become null."""
   return json.dumps(plain(value), allow_nan=False, **style)
 
 
 def plain(value):
-  """The value as JSON would give it back: dicts, lists, None for nan."""
+  """The value as read back from JSON: dicts, lists, None for NaN."""
   if isinstance(value, dict):
     return {str(key): plain(item) for key, item in value.items()}
   if isinstance(value, (list, tuple)):
@@ -100,7 +100,7 @@ def plain(value):
 
 
 def _whole_lines(path):
-  """(line, record) of each line of a JSON-lines file but a torn last one."""
+  """(line, record) of each complete line of a JSON-lines file."""
   lines = path.read_bytes().split(b'\n') if path.exists() else [b'']
   whole = []
   for number, line in enumerate(lines[:-1], 1):
@@ -117,7 +117,7 @@ def _whole_lines(path):
 
 @contextlib.contextmanager
 def _naming(path):
-  """Puts the path into an OSError that lacks it, as a full disk's does."""
+  """Adds the path to an OSError without it, such as that of a full disk."""
   try:
     yield
   except OSError as error:

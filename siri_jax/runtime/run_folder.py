@@ -1,7 +1,7 @@
-"""A run is a folder: who holds it, what it was started with, what it records.
+"""The folder of a run: its lock, settings and records.
 
-Records are JSON lines, written whole and in order of steps. Times of day are
-written down for the reader and never read back: no decision depends on them.
+Records are JSON lines in order of steps. Times of day are for the user; no code
+reads them back.
 """
 
 import contextlib
@@ -36,8 +36,8 @@ PACKAGES = (
   'vllm',
 )
 ABSENT = '(absent)'
-# Settings that do not change what is learned. A run may be resumed with other
-# values of them; runs that differ in them alone are seeds of one setting.
+# Settings that do not change the result of training. A run may be resumed with
+# other values of them, and runs that differ only in them are compared as seeds.
 RESUMABLE_SETTINGS = (
   'cache_dir',
   'writers',
@@ -57,7 +57,7 @@ RESUMABLE_SETTINGS = (
   'server_kw',
   'alarms_kw',
   'uncapped_length_kw',
-  # But for rounding:
+  # These change it by rounding:
   'mesh_kw',
   'micro_batch_rows',
   'row_tokens',
@@ -69,7 +69,7 @@ RESUMABLE_SETTINGS = (
 
 
 class RunFolderError(Exception):
-  """The folder may not be used so; the message says why and what to do."""
+  """The folder cannot be used; the message has the reason and the remedy."""
 
 
 class RunFolder:
@@ -77,32 +77,34 @@ class RunFolder:
 
   Attributes:
     path: the folder.
-    info: what RUN.json holds.
+    info: content of RUN.json.
   """
 
   def __init__(
     self, path, config, *, source, overrides, free=(), allow_change=()
   ):
-    """Opens the folder, made where there is none, and locks it.
+    """Opens and locks the folder; makes it if it does not exist.
 
     Args:
       path: the folder.
-      config: nested dict of every setting, as ConfigDict.to_dict() gives it.
+      config: nested dict of every setting, from ConfigDict.to_dict().
       source: the config's file as on the command line, 'file.py:argument'.
       overrides: dict of the settings that the command line changed.
-      free: settings that may differ from those the run was started with; a
-        name stands for everything below it too. total_steps may grow anyway.
-      allow_change: more such settings, which the user named for this once;
-        None where the command has no way to name them.
+      free: settings that may differ from the run's; a name includes everything
+        below it. total_steps may always grow.
+      allow_change: more such settings, named by the user for this attempt;
+        None if the command has no such flag.
     Raises:
-      RunFolderError: another process holds it, it was started with other
-        settings, or a key would be written into it.
+      RunFolderError: another process uses it, it was started with other
+        settings, or a setting looks like an API key.
     """
     written = {**flatten(config), 'the command line': sys.orig_argv}
     if wrong := credentials.faults(written):
       raise RunFolderError('\n'.join(wrong))
     if '\\' in str(path):  # Orbax's store would read it as a slash.
-      raise RunFolderError(f'{path!s}: a folder with a backslash in its name')
+      raise RunFolderError(
+        f'{path!s} has a backslash in its name; take another folder'
+      )
     self.path = pathlib.Path(path)
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)
@@ -127,19 +129,19 @@ class RunFolder:
     self.close()
 
   def close(self):
-    """Frees the folder for other processes."""
+    """Unlocks the folder."""
     self._lock.close()
 
   def refuse_settings(self, written, how):
     """Refuses to resume with other settings, unless they may change.
 
     Args:
-      written: dict of settings, as they were.
+      written: dict of the earlier settings.
       how: words for the message between the folder and 'other settings'.
     Returns:
-      list of what differs, as `differences` gives it.
+      list of `differences`.
     Raises:
-      RunFolderError: naming each that may not differ.
+      RunFolderError: settings differ that may not; names each.
     """
     changes = differences(written, self._config)
     refused = [c for c in changes if not _may_change(*c, self._free)]
@@ -158,10 +160,10 @@ class RunFolder:
     """Refuses to resume with other fingerprints, unless allowed to.
 
     Args:
-      written: dict of them by name, of the checkpoint.
-      now: the same, of this attempt.
+      written: fingerprints of the checkpoint, by name.
+      now: fingerprints of this attempt, by name.
     Raises:
-      RunFolderError: naming each that differs.
+      RunFolderError: some differ; names each.
     """
     wrong = [name for name, value in now.items() if written.get(name) != value]
     wrong = [name for name in wrong if name not in self._allow_change]
@@ -173,10 +175,10 @@ class RunFolder:
       )
 
   def start(self, step, sources=()):
-    """Notes in RUN.json and config.json that an attempt starts from `step`.
+    """Writes to RUN.json and config.json that an attempt starts from `step`.
 
-    RUN.json describes the first attempt; a later one lists what differs. An
-    attempt that is refused before it starts binds the folder to nothing.
+    RUN.json describes the first attempt; later ones list their differences. An
+    attempt that is refused before this call leaves no settings in the folder.
 
     Args:
       step: updates done.
@@ -202,7 +204,7 @@ class RunFolder:
     files.rewind(self.path / f'{name}.jsonl', step)
 
   def event(self, kind, **details):
-    """Adds a happening to events.jsonl, with the time of day."""
+    """Adds an event to events.jsonl, with the time of day."""
     self.append('events', {'kind': kind, 'time': _time_of_day(), **details})
 
   def write_rollouts(self, step, rows):
@@ -210,15 +212,15 @@ class RunFolder:
     self.write_rows(f'rollouts/{step:06d}', rows)
 
   def write_evaluation(self, step, name, rows):
-    """Writes every sample of a held-out set, measured after `step` updates."""
+    """Writes the samples of an evaluation after `step` updates."""
     self.write_rows(f'eval/{step:06d}/{name}', rows)
 
   def write_rows(self, name, rows):
-    """Writes <name>.jsonl.gz whole; the same rows give the same bytes."""
+    """Writes <name>.jsonl.gz atomically; equal rows give equal bytes."""
     path = self.path / f'{name}.jsonl.gz'
     path.parent.mkdir(parents=True, exist_ok=True)
     text = ''.join(files.to_json(row) + '\n' for row in rows)
-    # A time of writing in the header would make every copy another file.
+    # No time of writing in the header, so that bytes are equal.
     files.write_atomically(path, gzip.compress(text.encode(), 6, mtime=0))
 
 
@@ -234,9 +236,9 @@ def flatten(config, prefix=''):
 
 
 def differences(old, new):
-  """(name, old value, new value) of every setting that two configs differ in.
+  """(name, old value, new value) of every setting that differs.
 
-  A setting that one of them lacks has the value ABSENT there.
+  A setting that one config does not have has the value ABSENT there.
   """
   old, new = flatten(files.plain(old)), flatten(files.plain(new))
   return [
@@ -247,19 +249,19 @@ def differences(old, new):
 
 
 def _take_lock(folder):
-  """The open, locked .lock file; the lock goes with the process, however."""
-  # Never deleted: two processes could then hold locks on two files. Python
-  # closes it in programs it starts; only a plain os.fork would share it.
+  """The open, locked .lock file; the lock ends with the process."""
+  # Never deleted: two processes could then hold locks on two files. Child
+  # processes do not inherit it, except by a plain os.fork.
   file = open(folder / '.lock', 'a+')  # noqa: SIM115
   try:
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except BlockingIOError:
     file.seek(0)
-    holder = file.read().strip() or 'a process that has just started'
+    holder = file.read().strip() or 'a process that just started'
     file.close()
     raise RunFolderError(
-      f'{folder} is in use by {holder}. Wait for it or end it, or take '
-      'another folder.'
+      f'{folder} is in use by {holder}. Wait for it, end it, or take another '
+      'folder'
     ) from None
   file.truncate(0)
   command = shlex.join(sys.orig_argv)
@@ -269,7 +271,7 @@ def _take_lock(folder):
 
 
 def is_among(name, names):
-  """Whether a dotted setting is one of these, or below one of them."""
+  """Whether a dotted setting is one of these names, or below one."""
   return any(name == n or name.startswith(f'{n}.') for n in names)
 
 
@@ -281,7 +283,7 @@ def _may_change(name, old, new, names):
 
 
 def _object_of(path):
-  """The JSON object of a file that a run wrote."""
+  """The JSON object of a file in a run's folder."""
   try:
     return files.read_object(path)
   except ValueError as error:
@@ -291,7 +293,7 @@ def _object_of(path):
 def _run_info(folder):
   """RUN.json as written, or the first fields of a new run's.
 
-  The id names pushed weights too, so it has no other letters than they may.
+  The id is also a label of weights on servers, which limits its characters.
   """
   path = folder / 'RUN.json'
   name = re.sub('[^A-Za-z0-9_]+', '-', folder.resolve().name).strip('-')
@@ -300,7 +302,7 @@ def _run_info(folder):
 
 
 def _about(config, source, overrides):
-  """What this attempt is: its settings, program, versions and machine."""
+  """The settings, program, versions and machine of this attempt."""
   file, _, argument = source.partition(':')
   about = {
     'config': file,
@@ -316,7 +318,7 @@ def _about(config, source, overrides):
 
 
 def _versions():
-  """Versions of Python and of those main packages that are installed."""
+  """Versions of Python and of the main packages that are installed."""
   versions = {'python': platform.python_version()}
   for name in PACKAGES:
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
@@ -337,7 +339,7 @@ def _git(checkout):
     ).stdout.strip()
 
   try:
-    # An installed package may lie within somebody else's repository.
+    # An installed package may be inside another project's repository.
     if pathlib.Path(ask('rev-parse', '--show-toplevel')) != checkout:
       return {}
     dirty = bool(ask('status', '--porcelain'))
@@ -347,6 +349,6 @@ def _git(checkout):
 
 
 def _time_of_day():
-  """Now, for people: UTC to the second."""
+  """The time in UTC to the second."""
   now = datetime.datetime.now(datetime.UTC)
   return now.isoformat(timespec='seconds')

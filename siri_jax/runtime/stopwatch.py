@@ -1,4 +1,4 @@
-"""Where the time goes, and when to stop: a stopwatch, and signals."""
+"""A stopwatch, and the handling of signals."""
 
 import os
 import select
@@ -7,18 +7,18 @@ import threading
 import time
 
 PARTS = ('rollout', 'grade', 'update', 'push')
-RELAYED = 255  # Beside the numbers of signals: one came to another process.
+RELAYED = 255  # Not a signal's number: another process got one.
 
 
 class Stopwatch:
-  """A stopwatch of laps by name; monotonic, so no clock change moves it."""
+  """A stopwatch of laps by name, by the monotonic clock."""
 
   def __init__(self):
     self._began = self._last = time.monotonic()
     self._laps = dict.fromkeys(PARTS, 0.0)
 
   def lap(self, name):
-    """Adds the time since the last lap to this one."""
+    """Adds the time since the last call to this lap."""
     now = time.monotonic()
     self._laps[name] += now - self._last
     self._last = now
@@ -28,44 +28,43 @@ class Stopwatch:
     return time.monotonic() - self._began
 
   def seconds(self, tokens):
-    """The laps, the whole, and tokens a second, as in metrics.jsonl."""
+    """The laps, the total, and tokens a second, as in metrics.jsonl."""
     laps = {f'{name}_secs': secs for name, secs in self._laps.items()}
     total = self.total()
     return {**laps, 'step_secs': total, 'tokens_per_sec': tokens / total}
 
 
 class StopRequested(Exception):  # noqa: N818  Nothing went wrong.
-  """A signal asked for an end."""
+  """A signal asked the run to end."""
 
 
 class Signals:
-  """TERM and INT ask for an end soon; the second one ends at once.
+  """The first TERM or INT ends the run after a save, the second at once.
 
-  Soon is as soon as what cannot be done again is saved. The end comes at the
-  latest some seconds later, saved or not. A thread sees to that: Python calls
-  no handler while the main thread compiles or waits for a device.
+  The process ends within `secs`, saved or not. A thread checks the time: Python
+  calls no handler while the main thread compiles or waits for a device.
 
   Attributes:
-    asked: the number of the signal that asked, 0 while none has.
+    asked: number of the first signal; 0 before it.
   """
 
   def __init__(self, say, *, secs):
-    """Ready to be entered.
+    """Handles signals only within the context.
 
     Args:
-      say: hears of the first signal, as text.
-      secs: from the first signal to the end, at most.
+      say: called with a message at the first signal.
+      secs: most seconds from the first signal to the end.
     """
     self.asked = 0
     self._say, self._secs = say, secs
     self._before = {}
 
   def __enter__(self):
-    self._heard, self._told = os.pipe()
-    os.set_blocking(self._told, False)
+    self._read_end, self._write_end = os.pipe()
+    os.set_blocking(self._write_end, False)
     for number in (signal.SIGTERM, signal.SIGINT):
       self._before[number] = signal.signal(number, self._hear)
-    self._fd_before = signal.set_wakeup_fd(self._told)
+    self._fd_before = signal.set_wakeup_fd(self._write_end)
     self._guard = threading.Thread(target=self._end_in_time, daemon=True)
     self._guard.start()
     return self
@@ -74,26 +73,26 @@ class Signals:
     signal.set_wakeup_fd(self._fd_before)
     for number, handler in self._before.items():
       signal.signal(number, handler)
-    os.write(self._told, b'\0')
+    os.write(self._write_end, b'\0')
     self._guard.join()
-    os.close(self._told)
-    os.close(self._heard)
+    os.close(self._write_end)
+    os.close(self._read_end)
 
   def raise_if_stopped(self):
-    """Raises StopRequested after a signal: for work that can be done again."""
+    """Raises StopRequested after a signal; for work that can be repeated."""
     if self.asked:
       self.stop()
 
   def stop(self):
-    """Raises StopRequested: for work that has saved and cannot continue."""
+    """Raises StopRequested; for work that has saved and cannot continue."""
     raise StopRequested(self.asked)
 
   def relay(self):
-    """Another process of the run got a signal, which is for all of them.
+    """Stops this process after a signal to another process of the run.
 
-    It may be the same that comes here: it never counts as the second.
+    It never counts as the second signal, because both may get the same one.
     """
-    os.write(self._told, bytes([RELAYED]))
+    os.write(self._write_end, bytes([RELAYED]))
     self._hear(signal.SIGTERM, None)
 
   def _hear(self, number, frame):
@@ -101,10 +100,10 @@ class Signals:
     if not self.asked:
       self.asked = number
       name = signal.Signals(number).name
-      self._say(f'{name}: saving; once more ends at once')
+      self._say(f'{name}: saving; a second signal ends the run at once')
 
   def _end_in_time(self):
-    """Ends the process at a second signal or when the time is over."""
+    """Ends the process at a second signal or at the deadline."""
     seen, until = [], None
     while number := self._next(until):
       seen += [number] * (number != RELAYED)
@@ -112,16 +111,16 @@ class Signals:
         os._exit(128 + number)
       until = until or time.monotonic() + self._secs
     if number is None:
-      late = f'not saved within {self._secs:g} s; ending without\n'
+      late = f'not saved within {self._secs:g} s; ending without a save\n'
       os.write(2, late.encode())
       os._exit(128 + (seen or [signal.SIGTERM])[0])
 
   def _next(self, until):
-    """A signal's number, 0 at the end of the block, None once it is late."""
+    """The next signal's number, 0 at the end, None after the deadline."""
     poll = select.poll()
-    poll.register(self._heard, select.POLLIN)
+    poll.register(self._read_end, select.POLLIN)
     ours = (0, signal.SIGTERM, signal.SIGINT, RELAYED)
     while poll.poll(until and 1000 * max(0, until - time.monotonic())):
-      if (number := os.read(self._heard, 1)[0]) in ours:
+      if (number := os.read(self._read_end, 1)[0]) in ours:
         return number
     return None

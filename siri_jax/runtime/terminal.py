@@ -1,4 +1,4 @@
-"""The terminal: one living line on a TTY, plain lines elsewhere."""
+"""Progress on the terminal: one updated line on a TTY, else plain lines."""
 
 import logging
 import os
@@ -6,23 +6,23 @@ import sys
 import threading
 import time
 
-STEP_SECS = 2.0  # Plain lines of steps stand at least so far apart.
-QUIET_SECS = 5.0  # After so long without a plain line, one says what goes on.
-DRAW_SECS = 0.1  # The living line is drawn no more often than that
-TICK_SECS = 1.0  # and no less often than that.
-WORK_SECS = 1.0  # Work between steps is named once it takes so long.
+STEP_SECS = 2.0  # Least time between plain lines of steps.
+QUIET_SECS = 5.0  # Longest time without a plain line.
+DRAW_SECS = 0.1  # Least time between redraws of the updated line.
+TICK_SECS = 1.0  # Longest time between redraws.
+WORK_SECS = 1.0  # Least duration of an activity that is shown.
 DROPPED_FIRST = ('step', 'speed', 'cap', 'left', 'length', 'reward', 'work')
 COLOURS = {'compress': '\033[36m', 'expand': '\033[33m'}
 
 
 class Terminal:
-  """Shows a run to whoever watches: `with Terminal(c.total_steps) as screen`.
+  """Shows the progress of a run: `with Terminal(c.total_steps) as screen`.
 
-  `step` shows a step that is done, `working` what goes on in between and
-  before, `say` a text that stays.
+  `step` shows a finished step, `working` the current activity, and `say` a line
+  that stays.
 
   Attributes:
-    moves: how often it has heard of work; what does not move hangs.
+    moves: number of progress calls; the watchdog reads it.
   """
 
   def __init__(
@@ -31,23 +31,23 @@ class Terminal:
     self.moves = 0
     self._total_steps = total_steps
     self._stream = stream or sys.stdout
-    if hasattr(self._stream, 'reconfigure'):  # No '±' may end a run.
+    if hasattr(self._stream, 'reconfigure'):  # '±' must not raise.
       self._stream.reconfigure(errors='replace')
     self._clock, self._quiet_secs = clock, quiet_secs
     self._living = self._stream.isatty() and os.environ.get('TERM') != 'dumb'
-    self._status = {}  # What the newest step gave, part by part.
+    self._status = {}  # The parts of the newest step's line.
     self._steps = []  # (time, step) of the first step and of the newest.
-    self._work = ''  # What goes on now, in a word,
-    self._detail = ''  # how far it is,
-    self._since = clock()  # and since when.
-    self._shown = clock()  # When something was last written.
-    # Reentrant: a signal's handler may speak while the line is being drawn.
+    self._work = ''  # The current activity,
+    self._detail = ''  # its progress,
+    self._since = clock()  # and its start.
+    self._shown = clock()  # Time of the last output.
+    # Reentrant: a signal handler may print while the line is being drawn.
     self._lock = threading.RLock()
     self._ended = threading.Event()
     self._handlers = []
 
   def __enter__(self):
-    # A thread, as nothing else of ours runs during a long compilation.
+    # A thread, because the main thread is busy during a long compilation.
     threading.Thread(target=self._tick_on, daemon=True).start()
     if self._living:
       self._stand_around_log()
@@ -67,7 +67,7 @@ class Terminal:
       self._living = False
 
   def say(self, text):
-    """Writes a text that stays, above the living line."""
+    """Prints a line that stays, above the updated line."""
     with self._lock:
       self._lift()
       self._stream.write(f'{text}\n')
@@ -76,13 +76,13 @@ class Terminal:
       self._draw()
 
   def working(self, word, done=0, total=0, note=''):
-    """Shows what goes on now and how far it is; call it as often as you like.
+    """Shows the current activity and its progress; may be called often.
 
     Args:
-      word: the work: 'SFT', 'sampling', 'evaluation', ...
-      done: how much of it is done.
-      total: how much there is, 0 where that is not known.
-      note: a few words more, such as a loss.
+      word: the activity: 'SFT', 'sampling', 'evaluation', ...
+      done: amount of work done.
+      total: amount in all, 0 if unknown.
+      note: further words, such as a loss.
     """
     with self._lock:
       self.moves += 1
@@ -93,11 +93,11 @@ class Terminal:
       self._show_work(DRAW_SECS)
 
   def doing(self):
-    """What goes on now and how far it is, in words."""
+    """The current activity and its progress as text."""
     return f'{self._work} {self._detail}'.strip()
 
   def step(self, record):
-    """Shows a step that is done, from its record in metrics.jsonl."""
+    """Shows a finished step, from its record in metrics.jsonl."""
     with self._lock:
       self.moves += 1
       now = self._clock()
@@ -112,7 +112,7 @@ class Terminal:
         self.say('  '.join(part for part in self._status.values() if part))
 
   def _parts(self, record):
-    """What a line says of a step, by name."""
+    """The parts of a step's line, by name."""
     done = record['step'] + 1
     return {
       'phase': record['phase'],
@@ -125,14 +125,14 @@ class Terminal:
     }
 
   def _left(self, steps):
-    """The time that so many steps take at the pace of those seen."""
+    """The time for `steps` more steps at the pace so far."""
     (began, first), (now, last) = self._steps[0], self._steps[-1]
-    if first == last or not steps:  # The first step holds the compilation.
+    if first == last or not steps:  # The first step includes compilation.
       return ''
     return f'{duration((now - began) / (last - first) * steps)} left'
 
   def _show_work(self, draw_secs=0.0):
-    """Shows what goes on, unless something was shown only just before."""
+    """Shows the current activity, unless there was output just before."""
     waited = self._clock() - self._shown
     if self._living and waited >= draw_secs:
       self._draw()
@@ -141,7 +141,7 @@ class Terminal:
       self.say((f'after {step}: ' if step else '') + self._work_line())
 
   def _work_line(self):
-    """What goes on now and since when; '' while it may be over at once."""
+    """The current activity and its duration; '' if it just began."""
     secs = self._clock() - self._since
     if not self._work or (self._status and secs < WORK_SECS):
       return ''
@@ -149,7 +149,7 @@ class Terminal:
     return ' '.join(p for p in (self._work, self._detail, waited) if p)
 
   def _draw(self):
-    """Draws the living line, and says whether there was one to draw."""
+    """Draws the updated line; returns whether there was one."""
     if not self._living or not (self._status or self._work):
       return False
     line = fit({**self._status, 'work': self._work_line()}, self._width())
@@ -163,13 +163,13 @@ class Terminal:
     return True
 
   def _lift(self):
-    """Takes the living line away for something else to be written."""
+    """Erases the updated line before other output."""
     if self._living:
       self._stream.write('\r\033[K')
       self._stream.flush()
 
   def _width(self):
-    """Columns of the terminal, as it is now."""
+    """Current width of the terminal in columns."""
     try:
       return os.get_terminal_size(self._stream.fileno()).columns or 80
     except OSError:
@@ -182,7 +182,7 @@ class Terminal:
           self._show_work()
 
   def _stand_around_log(self):
-    """Has the line lifted before a log record is written, and drawn after."""
+    """Erases the line before each log record and draws it after."""
     root = logging.getLogger()
     speakers = root.handlers or [logging.lastResort]
     handlers = [_Calls(self._lift), *speakers, _Calls(self._draw)]
@@ -204,7 +204,7 @@ class _Calls(logging.Handler):
 
 
 def fit(parts, width):
-  """Parts as one line shorter than `width`, the least wanted ones left out.
+  """Joins parts to one line shorter than `width`; drops unimportant parts.
 
   Args:
     parts: dict of texts by name, in the order shown; empty ones are not.
@@ -218,7 +218,7 @@ def fit(parts, width):
 
 
 def duration(secs):
-  """Seconds for people: '9 s', '1:32', '2:05:10', '5.2 days'."""
+  """Seconds as text: '9 s', '1:32', '2:05:10', '5.2 days'."""
   minutes, secs = divmod(round(secs), 60)
   hours, minutes = divmod(minutes, 60)
   if hours >= 100:
@@ -229,7 +229,7 @@ def duration(secs):
 
 
 def short(count):
-  """A number for people, to three digits: '1.68M'."""
+  """A number with three digits: '1.68M'."""
   count = float(f'{count:.3g}')
   for letter, size in zip('ZEPTGMk', range(21, 0, -3), strict=True):
     if count >= 10**size:

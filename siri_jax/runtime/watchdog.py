@@ -1,4 +1,4 @@
-"""Ends a run that makes no progress, and leaves what it takes to see why."""
+"""Ends a run that makes no progress, and writes a report."""
 
 import faulthandler
 import os
@@ -6,25 +6,25 @@ import threading
 
 from siri_jax.runtime import files
 
-STALLED = 4  # Exit status, on which a supervisor starts the run again.
-TICKS = 20  # Looks within the time that is allowed.
-REPORT_SECS = 30.0  # The disk may be what hangs.
+STALLED = 4  # Exit status; tools/supervise.sh restarts the run.
+TICKS = 20  # Checks within the allowed time.
+REPORT_SECS = 30.0  # Limit for the report, because the disk may hang.
 
 
 class Watchdog:
   """A thread that checks whether the terminal still reports progress.
 
-  It counts its own looks and reads no clock: a process that was stopped, or
-  a machine that slept, is not taken for one that hangs.
+  It counts checks and reads no clock, so that a stopped process or a sleeping
+  machine does not count as a stall.
   """
 
   def __init__(self, folder, screen, *, secs):
-    """Ready to be entered.
+    """Watches only within the context.
 
     Args:
       folder: run_folder.RunFolder, for the report.
-      screen: terminal.Terminal, whose `moves` count what it hears.
-      secs: without any of that, until the end.
+      screen: terminal.Terminal, whose `moves` count progress.
+      secs: longest time without progress.
     """
     self._folder, self._screen, self._secs = folder, screen, secs
     self._asked = {}
@@ -38,7 +38,7 @@ class Watchdog:
     self._ended.set()
 
   def ask(self, **about):
-    """Names functions whose answers belong into the report."""
+    """Adds functions whose results go into the report."""
     self._asked |= about
 
   def _watch(self):
@@ -59,9 +59,9 @@ class Watchdog:
     records = files.read_records(self._folder.path / 'metrics.jsonl')
     steps = len(records)
     path = self._folder.path / 'stalls' / f'{steps:06d}.txt'
-    doing = self._screen.doing() or 'nothing that it has reported'
+    doing = self._screen.doing() or 'unknown'
     self._screen.say(
-      f'no progress for {self._secs:g} s (it was doing: {doing}); ending. '
+      f'no progress for {self._secs:g} s (activity: {doing}); ending. '
       f'{path} has the stacks; the same command resumes the run'
     )
     path.parent.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""Views of metrics.jsonl for those who like them: TensorBoard, W&B.
+"""Writers of metrics to TensorBoard and Weights & Biases.
 
-The truth is the run folder; a view may lag behind it or be thrown away. A
-writer is a class in WRITERS with `write(step, scalars)` and `close()`.
+They copy metrics.jsonl of the run folder, may lag behind it and can be deleted.
+A writer is a class in WRITERS with `write(step, scalars)` and `close()`.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ class TensorBoard:
   needs = 'tensorboardX'
 
   def __init__(self, folder, run_info, first_step):
-    import tensorboardX  # It imports torch where there is one.
+    import tensorboardX  # It imports torch if installed.
 
-    # The name of an event file is made of the second and the host: without a
-    # suffix, an attempt in the same second would write over the one before.
+    # The name of an event file has the second and the host. Without a suffix,
+    # an attempt in the same second would overwrite it.
     attempt = len(run_info.get('attempts', ()))
     self._writer = tensorboardX.SummaryWriter(
       str(folder / 'tensorboard'),
@@ -39,12 +39,12 @@ class TensorBoard:
 
 
 class WeightsAndBiases:
-  """A Weights & Biases run of the folder's id; WANDB_MODE=offline is obeyed."""
+  """A Weights & Biases run with the folder's id; respects WANDB_MODE."""
 
   needs = 'wandb'
 
   def __init__(self, folder, run_info, first_step):
-    del first_step  # Steps done again bring the same numbers again.
+    del first_step  # Repeated steps have the same numbers.
     import wandb
 
     self._run = wandb.init(
@@ -54,11 +54,11 @@ class WeightsAndBiases:
       resume='allow',
       dir=str(folder),
       config=json.loads((folder / 'config.json').read_text()),
-      # It would keep every drawing of the living line.
+      # It would store every redraw of the updated line.
       settings=wandb.Settings(console='off'),
     )
-    # As a metric of its own: wandb drops what it is sent for an earlier step
-    # than its newest, as a resumed run does.
+    # `step` is a metric: wandb drops values for steps before its newest, which
+    # a resumed run sends.
     self._run.define_metric('*', step_metric='step')
 
   def write(self, step, scalars):
@@ -72,13 +72,13 @@ WRITERS = {'tensorboard': TensorBoard, 'wandb': WeightsAndBiases}
 
 
 class Writers:
-  """All the views of a run as one; one that cannot be written ends nothing."""
+  """All writers of a run; a writer that fails does not end the run."""
 
   def __init__(self, writers):
     self._writers = writers
 
   def write(self, step, scalars):
-    """Passes on what is a finite number; the rest has no place on a curve."""
+    """Writes the values that are finite numbers."""
     finite = {
       name: float(value)
       for name, value in scalars.items()
@@ -95,33 +95,34 @@ class Writers:
 
 
 def faults(names):
-  """What is wrong with a config's list of writers, as messages."""
+  """Messages about a config's list of writers."""
   wrong = []
   for name in names:
     if name not in WRITERS:
-      wrong.append(f'writers: {name!r} is none of {", ".join(WRITERS)}')
+      known = ', '.join(WRITERS)
+      wrong.append(f'writers: unknown writer {name!r}; choose from {known}')
     elif not importlib.util.find_spec(WRITERS[name].needs):
       package = WRITERS[name].needs
       wrong.append(
-        f'writers: {name!r} needs a package that is not installed: '
+        f'writers: {name!r} needs a package that is not installed; run '
         f'pip install {package}'
       )
   return wrong
 
 
 def open_writers(names, folder, run_info, first_step):
-  """Opens the views of a run.
+  """Opens the writers of a run.
 
   Args:
     names: keys of WRITERS.
     folder: the run's folder.
-    run_info: what its RUN.json holds.
-    first_step: the step that this attempt starts from; what a view holds of
-      it and later ones is hidden.
+    run_info: content of its RUN.json.
+    first_step: first step of this attempt; values that a writer has of it and
+      of later steps are hidden.
   Returns:
     Writers.
   Raises:
-    ValueError: a name is unknown or its package missing; all at once.
+    ValueError: names are unknown or packages missing; lists all.
   """
   wrong = faults(names)
   if wrong:

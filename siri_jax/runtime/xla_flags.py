@@ -1,4 +1,4 @@
-"""What has to be set before JAX meets a device: flags of XLA, and caches."""
+"""XLA's flags and caches, to be set before JAX uses a device."""
 
 import contextlib
 import importlib.util
@@ -13,10 +13,10 @@ import jax
 
 from siri_jax.runtime import files
 
-# For GPUs: let communication run beside computation. Source: MaxText's and
-# JAX-Toolbox's settings for H100s, but for their thresholds below which
-# transfers are combined: those make one of all that a layer needs, which in
-# the programs compiled for H100s nothing is left to run beside. Not timed yet.
+# For GPUs: overlap of communication and computation. Source: MaxText's and
+# JAX-Toolbox's settings for H100s, without their thresholds for combining
+# transfers. With those, a layer has one transfer, and in the programs compiled
+# for H100s no computation is left to overlap with it. Not timed yet.
 GPU_FLAGS = (
   '--xla_gpu_enable_latency_hiding_scheduler=true',
   '--xla_gpu_enable_triton_gemm=false',
@@ -28,15 +28,15 @@ PLUGINS = ('jax_cuda12_plugin', 'jax_cuda13_plugin')
 
 
 def set_up(cache_dir):
-  """Sets flags and the folder of compiled programs.
+  """Sets flags and the cache of compiled programs.
 
   Args:
-    cache_dir: the config's.
+    cache_dir: the config's setting.
   """
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
   cache = pathlib.Path(cache_dir).resolve()
   jax.config.update('jax_compilation_cache_dir', str(cache / 'compiled'))
-  # A start compiles some eighty programs that each take less than 0.1 s.
+  # Also programs that compile fast: a start has about eighty of them.
   jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
   wants_gpu = jax.config.jax_platforms in (None, '') or (
     'cuda' in jax.config.jax_platforms
@@ -44,23 +44,23 @@ def set_up(cache_dir):
   if wants_gpu and any(map(importlib.util.find_spec, PLUGINS)):
     os.environ.setdefault('XLA_PYTHON_CLIENT_MEM_FRACTION', '0.92')
     own = os.environ.get('XLA_FLAGS', '')
-    # The user's own come last, and count.
+    # The user's flags come last and override ours.
     os.environ['XLA_FLAGS'] = ' '.join([*accepted(GPU_FLAGS, cache), own])
 
 
 def accepted(flags, cache):
-  """Those of the flags that the installed XLA knows.
+  """The flags that the installed XLA knows.
 
-  At one that it does not know it ends the process, so a child asks; the
-  answer is kept with the version that gave it.
+  XLA ends a process with an unknown flag, so a child process tries them. The
+  result is cached with the version of jaxlib.
 
   Args:
-    flags: of XLA_FLAGS.
-    cache: folder.
+    flags: flags for XLA_FLAGS.
+    cache: folder of the cache.
   """
   path = pathlib.Path(cache, 'xla_flags.json')
   question = [jax.lib.__version__, *flags]
-  # A file that is damaged, or none, is no answer.
+  # A damaged or missing file counts as no result.
   with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
     kept = json.loads(path.read_text())
     if kept['question'] == question:
@@ -74,7 +74,7 @@ def accepted(flags, cache):
   )
   unknown = re.findall(r'Unknown flags? in XLA_FLAGS: (.*)', child.stderr)
   if child.returncode and not unknown:
-    return []  # It cannot tell, so none is tried.
+    return []  # The child failed; use no flags.
   refused = set(' '.join(unknown).split())
   answer = [flag for flag in flags if flag not in refused]
   path.parent.mkdir(parents=True, exist_ok=True)

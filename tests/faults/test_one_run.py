@@ -168,7 +168,7 @@ def test_a_run_goes_on_after(story, tell, fault):
   # One is being written while the next step runs.
   assert lost <= (0 if link.deed == 'TERM' and link.spoil == leave else 2)
   if link.deed == 'TERM and INT':
-    assert 'once more ends at once' in hurt.said
+    assert 'a second signal ends the run at once' in hurt.said
     assert 'saved after' not in hurt.said
   if link.deed == 'full disk':
     assert 'File too large' in hurt.said

@@ -320,5 +320,5 @@ def test_another_model_is_refused_by_its_arrays(run, shape, named):
 def test_a_model_with_an_array_more_is_refused(tmp_path):
   run = Opened(tmp_path / 'checkpoints')
   run.save(state_at(1, tied=True))
-  with pytest.raises(ValueError, match=r'params/head None where'):
+  with pytest.raises(ValueError, match=r'params/head is None, the model'):
     run.restore(like(recipes()))

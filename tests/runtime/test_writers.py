@@ -76,7 +76,7 @@ def test_no_views_take_everything_and_do_nothing(folder):
 def test_every_wrong_name_is_told_at_once(monkeypatch):
   monkeypatch.setitem(sys.modules, 'wandb', None)
   first, second = writers.faults(('tensorbord', 'tensorboard', 'wandb'))
-  assert "'tensorbord' is none of tensorboard, wandb" in first
+  assert "unknown writer 'tensorbord'; choose from tensorboard, wandb" in first
   assert "'wandb'" in second
   assert 'pip install wandb' in second
 
