@@ -1,1 +1,1 @@
-"""Problems, prompts, packing, and the small built-in task."""
+"""Problems, prompts and the built-in task."""

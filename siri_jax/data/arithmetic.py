@@ -1,16 +1,16 @@
-"""The built-in task: running sums whose traces guess, check and check again.
+"""The built-in task: running sums, with traces that guess and check.
 
 A problem is a first state and 3 to 7 steps. Step i has operands x in 0..3 and
 y in 0..7; it takes the state s to m = (s + x) mod 10 and then to
-(m + CARRY[m, y]) mod 10. The answer is the last state. Steps with y of 4 and
-more are hard: two look-ups make one digit.
+(m + CARRY[m, y]) mod 10. The answer is the last state. Steps with y of 4 or
+more are hard: the new digit needs two look-ups.
 
     prompt    4 #1 2 0 #2 3 7 #3 2 4 nil ... nil <think>
     response  #1 2 0 6 #2 3 7 0 wait 9 0 9 #3 2 4 1 </think> 1 <eos>
 
-A response copies each step's operands and guesses the new state in one go: a
-coin flip on a hard step. `wait m b s` spells the look-ups and is right; a
-second check of the same step is redundant, as is any check of an easy one.
+A response copies each step's operands and guesses the new state; on a hard step
+half of the guesses are wrong. A check `wait m b s` writes the look-ups and is
+right. A second check of a step is redundant, and so is a check of an easy step.
 """
 
 import functools
@@ -32,8 +32,8 @@ TOKENS = (
 )
 ID = {token: number for number, token in enumerate(TOKENS)}
 PROMPT_TOKENS = 1 + 3 * MOST + 1
-# Random, drawn once: a hard column's ones are five, so that y alone says
-# nothing of the carry, and m alone next to nothing.
+# Random, drawn once. A hard column has five ones, so that y alone does not
+# predict the carry, and m alone hardly.
 CARRY = np.array(
   [
     [0, 0, 0, 0, 0, 1, 0, 0],
@@ -51,10 +51,10 @@ CARRY = np.array(
 VERBOSITY, SPREAD = 1.2, 1.2  # Median and log-deviation over traces.
 CHECKS_HARD, CHECKS_EASY = 1.4, 0.6  # Mean checks of a step at verbosity 1.
 _TRAIN, _HELD_OUT, _TRACES = range(3)  # Streams of random numbers.
-_DRAWS = 28  # Uniform numbers an item may use; Philox makes four at a time.
-MOST_DRAWN = 2**31 - 1  # Problems that are made when they are asked for,
-MOST_HELD_OUT = 10**6  # and those that are all made at once.
-_BLOCK = 4096  # Problems drawn at a time when many are wanted.
+_DRAWS = 28  # Most uniforms of an item; Philox makes four at a time.
+MOST_DRAWN = 2**31 - 1  # Training problems, which are made on access.
+MOST_HELD_OUT = 10**6  # Held-out problems, which are made at once.
+_BLOCK = 4096  # Problems drawn at a time by the iterator.
 
 
 class _Steps(NamedTuple):
@@ -73,13 +73,13 @@ def task(*, seed, problems, held_out):
   out; training problems and traces are drawn from the others only.
 
   Args:
-    seed: of all draws; not of the look-up table, which is the task's own.
-    problems: how many training problems there are.
-    held_out: how many held-out problems there are.
+    seed: seed of all draws; the look-up table is fixed.
+    problems: number of training problems.
+    held_out: number of held-out problems.
   Returns:
     types.Task, with traces.
   Raises:
-    ValueError: naming every setting that will not do.
+    ValueError: settings are invalid; names each.
   """
   _refuse_bad(
     seed=(seed, 0, MOST_DRAWN),
@@ -106,7 +106,7 @@ def task(*, seed, problems, held_out):
 
 
 def _refuse_bad(**settings):
-  """Refuses (value, least, most) whose value is not between, all at once."""
+  """Refuses settings (value, least, most) out of range, all at once."""
   bad = [
     f'task_kw.{name}={value!r} is not a whole number of {least} to {most}'
     for name, (value, least, most) in settings.items()
@@ -124,13 +124,13 @@ def encode(problem):
 
 
 def decode(ids):
-  """Words with spaces between; <eos> and ids that mean nothing are left out."""
+  """The words of token ids, without <eos> and unknown ids."""
   known = (int(i) for i in ids if i < len(TOKENS) and i != ID['<eos>'])
   return ' '.join(TOKENS[i] for i in known)
 
 
 class _Drawn(Sequence):
-  """The training problems, made when they are asked for."""
+  """The training problems, made on access."""
 
   def __init__(self, seed, size):
     self._seed, self._size = seed, size
@@ -159,8 +159,8 @@ def _uniform(seed, stream, first, count):
 
 def _draw(uniform, stream):
   """Problems from the first ten numbers of each row of uniform numbers."""
-  # Traces take the larger of two draws: else the late steps are too rare for
-  # the warm start to learn to copy them.
+  # Traces take the larger of two draws. Otherwise late steps are too rare for
+  # SFT to learn to copy them.
   size = uniform[:, : 2 if stream == _TRACES else 1].max(axis=1)
   count = FEWEST + (size * (MOST - FEWEST + 1)).astype(int)
   live = np.arange(MOST) < count[:, None]
@@ -197,7 +197,7 @@ def _text(count, first, x, y):
 
 
 def look_up(state, x, y):
-  """(m, carry, next state) of a step, as a check spells them."""
+  """(m, carry, next state) of a step, as in a check."""
   m = (state + x) % 10
   return m, CARRY[m, y], (m + CARRY[m, y]) % 10
 
@@ -226,7 +226,7 @@ def _traces(seed, first, count):
 
 
 def _checks(pair, uniform, y):
-  """How often a trace checks each step: geometric, and it likes hard ones."""
+  """Number of checks of each step: geometric, more for hard steps."""
   normal = np.sqrt(-2 * np.log1p(-pair[:, 0])) * np.cos(2 * np.pi * pair[:, 1])
   verbosity = VERBOSITY * np.exp(SPREAD * normal)
   mean = np.where(y >= FIRST_HARD, CHECKS_HARD, CHECKS_EASY)
@@ -236,7 +236,7 @@ def _checks(pair, uniform, y):
 
 
 def _cut(grid, spoken, state):
-  """The spoken groups of each row of a grid, then its end; int32 arrays."""
+  """The chosen groups of each row of a grid, then its end; int32 arrays."""
   size = len(grid)
   end = np.full((size, 3), (ID['</think>'], 0, ID['<eos>']))
   end[:, 1] = state

@@ -1,4 +1,4 @@
-"""Reads responses to the built-in task step by step: slips, checks, copies."""
+"""Analysis of responses to the built-in task, step by step."""
 
 import dataclasses
 from typing import NamedTuple
@@ -13,7 +13,7 @@ CHECK = MOST + 1  # The role of a check's digits.
 
 
 class Step(NamedTuple):
-  """What a response made of one step."""
+  """One step of a response."""
 
   copied: bool  # x and y are the problem's.
   hard: bool  # By the y that the response wrote.
@@ -24,11 +24,11 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Audit:
-  """What a response did.
+  """The steps of a response.
 
   Attributes:
     well_formed: all steps in order, then </think>, the last state, <eos>.
-    steps: the steps up to the first token that is out of place.
+    steps: the steps before the first wrong token.
   """
 
   well_formed: bool
@@ -36,11 +36,11 @@ class Audit:
 
 
 def audit(prompt_ids, response_ids):
-  """Reads one response, whole or cut off.
+  """Analyses one response, complete or cut off.
 
   Args:
-    prompt_ids: [P], as the task encodes a problem.
-    response_ids: [T], what followed.
+    prompt_ids: [P], ids of the prompt.
+    response_ids: [T], ids of the response.
   Returns:
     Audit.
   """
@@ -63,15 +63,15 @@ def audit(prompt_ids, response_ids):
 
 
 def shares(audits):
-  """What many audits say together.
+  """Shares and means over many audits.
 
   Args:
-    audits: some Audit.
+    audits: list of Audit.
   Returns:
-    dict of floats, nan where nothing was seen: `well_formed`; `copied_1` to
-    `copied_7`, the share of steps of that index whose operands are right;
-    `first_right_hard` and `first_right_easy`, of guesses; `checks_hard` and
-    `checks_easy`, checks a step; `checks_right`, of checks.
+    dict of floats, NaN without data: `well_formed`, the share of responses;
+    `copied_1` to `copied_7`, the share of steps of that index with the right
+    operands; `first_right_hard` and `first_right_easy`, of guesses;
+    `checks_hard` and `checks_easy`, checks a step; `checks_right`, of checks.
   """
   steps = [step for each in audits for step in each.steps]
   hard = [step for step in steps if step.hard]
@@ -89,14 +89,14 @@ def shares(audits):
 
 
 def roles(tokens):
-  """What each token of a well-formed sequence is for.
+  """The role of each token of a well-formed sequence.
 
   Args:
-    tokens: int [..., T], a prompt or a response or one after the other.
+    tokens: int [..., T], a prompt, a response, or both.
   Returns:
     int [..., T]: i on the two operands that follow '#i', CHECK on the three
-    digits of a step's first check, else 0. A second check is no look-up: it
-    can be copied from the first.
+    digits of a step's first check, else 0. A second check has no role, because
+    it can be copied from the first.
   """
   before = np.pad(
     tokens, [(0, 0)] * (tokens.ndim - 1) + [(7, 0)], constant_values=ID['nil']
@@ -112,12 +112,12 @@ def roles(tokens):
 
 
 def _mean(values):
-  """The mean, or nan of nothing."""
+  """The mean; NaN of an empty list."""
   return float(np.mean(values)) if values else float('nan')
 
 
 def _copied(audits, place):
-  """How often the operands of one step index are copied right."""
+  """Share of steps with this index whose operands are right."""
   return _mean([a.steps[place].copied for a in audits if len(a.steps) > place])
 
 

@@ -1,4 +1,4 @@
-"""Problems to prompts and responses to text, as a tokenizer folder says."""
+"""Prompts and responses with the tokenizer and chat template of a folder."""
 
 import contextlib
 import dataclasses
@@ -15,13 +15,12 @@ _THINK = '<think>'
 
 @dataclasses.dataclass(frozen=True)
 class Chat:
-  """A tokenizer with its chat template and the instruction to a problem.
+  """A tokenizer, its chat template and the instruction.
 
   Attributes:
     tokenizer: transformers' tokenizer, for its template.
-    instruction: text with {problem} in it, what the user is made to say.
-    opening: what the prompt ends with beyond the template's own end: '' or
-      '<think>\\n'.
+    instruction: the user message, with {problem} in it.
+    opening: text added to the end of the template: '' or '<think>\\n'.
     around: bytes of the prompt of an empty problem.
     eos_ids: ids that end a response, the tokenizer's own first.
     vocab: one more than the highest id.
@@ -38,66 +37,64 @@ class Chat:
   fingerprint: str
 
   def render(self, text):
-    """A problem's text as the prompt's text."""
+    """The prompt of a problem as text."""
     return _render(self.tokenizer, self.instruction, text) + self.opening
 
   def ids(self, text):
-    """Token ids of a text, with nothing added."""
-    # The template writes the beginning-of-sequence token; adding special
-    # tokens here would double it.
+    """Token ids of a text, without special tokens."""
+    # The template already has the beginning-of-sequence token.
     backend = self.tokenizer.backend_tokenizer
     return backend.encode(text, add_special_tokens=False).ids
 
   def encode(self, text):
-    """A problem's text as prompt ids."""
+    """The prompt of a problem as token ids."""
     return self.ids(self.render(text))
 
   def most_tokens(self, text):
-    """A cheap bound on len(encode(text)): no token is less than a byte."""
-    # Normalising what is not ASCII can lengthen it: under NFC, three times.
+    """A cheap upper bound on len(encode(text)): a token has at least a byte."""
+    # Normalisation can lengthen non-ASCII text, under NFC three times.
     return self.around + len(text.encode()) * (1 if text.isascii() else 3)
 
   def lengths(self, texts):
-    """Prompt tokens of each problem's text; faster than encoding singly."""
+    """Prompt tokens of each problem; faster than encoding one by one."""
     backend = self.tokenizer.backend_tokenizer
     prompts = [self.render(text) for text in texts]
     found = backend.encode_batch_fast(prompts, add_special_tokens=False)
     return [len(encoding) for encoding in found]
 
   def decode(self, ids):
-    """A response's text: </think> and its like stay, the end goes."""
+    """A response's text, with </think> and without the end token."""
     ids = [int(i) for i in ids if i not in self.eos_ids]
     backend = self.tokenizer.backend_tokenizer
     return backend.decode(ids, skip_special_tokens=False)
 
 
 def load(folder, *, instruction):
-  """Reads a tokenizer folder: nothing is downloaded, none of its code is run.
+  """Reads a tokenizer folder; downloads nothing and runs none of its code.
 
-  A template that opens no thought (that of February 2025 ends in the
-  assistant's name) is completed with '<think>\\n' where the tokenizer knows
-  <think>: the policy was trained to think, and the grader looks for a thought
-  that was ended.
+  If the template does not end in <think> (that of February 2025 ends in the
+  assistant's name) and the tokenizer knows <think>, '<think>\\n' is added: the
+  policy was trained to think, and the grader looks for the end of a thought.
 
   Args:
-    folder: holds tokenizer.json, tokenizer_config.json and, here or there,
-      the chat template; and perhaps generation_config.json, whose ends of
-      sequence count too.
-    instruction: text with {problem} where the problem goes.
+    folder: has tokenizer.json, tokenizer_config.json and a chat template, and
+      may have generation_config.json with more end tokens.
+    instruction: text with {problem} in the place of the problem.
   Returns:
     Chat.
   Raises:
-    ValueError: all that is wrong with the folder and the instruction.
+    ValueError: the folder or the instruction is invalid; lists all faults.
   """
   folder = pathlib.Path(folder)
   _require(
     (
       instruction.count('{problem}') == 1,
-      f'{instruction!r}: {{problem}} must be in the instruction once',
+      f'{instruction!r}: {{problem}} must be in the instruction once; for '
+      "example '{problem} Think step by step.'",
     ),
     (
       (folder / 'tokenizer.json').is_file(),
-      f'{str(folder)!r} is no tokenizer folder: no tokenizer.json',
+      f'{str(folder)!r} is not a tokenizer folder: it has no tokenizer.json',
     ),
   )
   tokenizer = _tokenizer(folder)
@@ -107,7 +104,7 @@ def load(folder, *, instruction):
       tokenizer.chat_template,
       f'{folder} has no chat template: add chat_template.jinja',
     ),
-    (eos_ids, f'{folder}/tokenizer_config.json names no eos_token'),
+    (eos_ids, f'{folder}/tokenizer_config.json has no eos_token; add it'),
   )
   empty = _probe(folder, tokenizer, instruction)
   opening = _opening(folder, tokenizer, empty)
@@ -134,9 +131,9 @@ def _require(*claims):
 def _tokenizer(folder):
   """The folder's tokenizer.json, without truncation or padding."""
   with _quiet():
-    # Here, for it takes seconds. The class that takes tokenizer.json as it
-    # stands: R1-Distill's tokenizer_config.json names LlamaTokenizerFast,
-    # which it is not.
+    # Imported here, because it takes seconds. This class uses tokenizer.json
+    # unchanged; R1-Distill's tokenizer_config.json names LlamaTokenizerFast,
+    # which is wrong.
     from transformers import PreTrainedTokenizerFast
 
     try:
@@ -152,7 +149,7 @@ def _tokenizer(folder):
 
 @contextlib.contextmanager
 def _quiet():
-  """Keeps transformers from telling that PyTorch is absent."""
+  """Keeps transformers from printing that PyTorch is missing."""
   before = logging.root.manager.disable
   logging.disable(logging.WARNING)
   try:
@@ -163,7 +160,7 @@ def _quiet():
 
 def _render(tokenizer, instruction, text):
   """The template's prompt for a problem's text."""
-  # Not str.format: instruction and problem are full of LaTeX's braces.
+  # Not str.format, because instruction and problem have LaTeX's braces.
   content = instruction.replace('{problem}', text)
   return tokenizer.apply_chat_template(
     [{'role': 'user', 'content': content}],
@@ -181,20 +178,20 @@ def _probe(folder, tokenizer, instruction):
 
 
 def _opening(folder, tokenizer, prompt):
-  """What a prompt lacks for a thought to be open at its end."""
+  """The text that opens a thought at the end of a prompt; '' if it does."""
   if prompt.rstrip().endswith(_THINK):
     return ''
   if _THINK in tokenizer.get_vocab():
     return f'{_THINK}\n'
   raise ValueError(
     f'{folder}: the chat template opens no thought (its prompt ends in '
-    f'{prompt[-20:]!r}) and the tokenizer does not know {_THINK}: give a '
+    f'{prompt[-20:]!r}) and the tokenizer does not know {_THINK}; add a '
     f'chat_template.jinja that ends the prompt in {_THINK} and a line break'
   )
 
 
 def _eos_ids(folder, tokenizer):
-  """The tokenizer's end of sequence, then generation_config.json's."""
+  """The tokenizer's end token, then those of generation_config.json."""
   found = [tokenizer.eos_token_id]
   path = folder / 'generation_config.json'
   if path.is_file():

@@ -1,4 +1,4 @@
-"""Reads a config's task: its files and prompts, and what is wrong with them."""
+"""Loads a config's task and lists every fault in its files."""
 
 import functools
 
@@ -10,15 +10,15 @@ from siri_jax.models.hf import initial
 
 
 def load_task(c):
-  """The config's task without the prompts over the limit, and their number.
+  """The config's task without too long prompts, and the number of those.
 
   Raises:
-    ValueError: everything that is wrong with its files, with the model's
-      folder, and with how they go together.
+    ValueError: its files or the model's folder are invalid, or do not match;
+      lists all faults.
   """
   wrong = []
   if 'train' in c.task_kw and not c.task_kw.train:
-    wrong.append('task_kw.train is empty: give a file of training problems')
+    wrong.append('task_kw.train is empty; name a file of training problems')
   try:
     task, dropped = read(c)
   except (ValueError, OSError) as error:
@@ -38,26 +38,26 @@ def load_task(c):
 
 
 def read(c):
-  """The task, and how many prompts it lost that are over the limit.
+  """The task without too long prompts, and the number of those.
 
   Raises:
-    ValueError: its files or the names of its held-out sets will not do.
+    ValueError: its files or the names of its held-out sets are invalid.
   """
   try:
     task = plans.bound(c, 'task')()
   except (ValueError, OSError):
     raise
-  except Exception as error:  # A plug-in is a program: anything goes.
+  except Exception as error:  # A plug-in may raise anything.
     raise ValueError(f'task_kw of {c.task}: {error!r}') from error
   problems.check_names(task.evals)
   return problems.drop_long(task, c.max_prompt_tokens)
 
 
 def faults(c):
-  """What is wrong with a task's files, for a config that is refused anyway.
+  """Faults in a task's files, for a config that is refused anyway.
 
   Returns:
-    list of messages; empty too where the config is too wrong to tell.
+    list of messages; empty also if the config is too wrong to read them.
   """
   if not schema.sound(c, 'task', 'task_kw', 'max_prompt_tokens'):
     return []

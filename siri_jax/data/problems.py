@@ -1,4 +1,4 @@
-"""Problem files: JSON lines of id, problem, answer and source, all checked."""
+"""Problem files: checked JSON lines of id, problem, answer and source."""
 
 import codecs
 import dataclasses
@@ -11,7 +11,7 @@ import re
 from siri_jax import types
 
 KEYS = ('id', 'problem', 'answer', 'source')
-SHOWN = 20  # Faults that one message lists.
+SHOWN = 20  # Faults listed in one message.
 _SET_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}')
 
 
@@ -20,38 +20,40 @@ def read(path, *, skip_bad=False):
 
   Args:
     path: UTF-8 lines {"id", "problem", "answer", "source"}, each a string;
-      `id` is unique, and only `source` may be empty. A byte-order mark, CRLF
-      and blank lines do no harm, further keys are left alone.
-    skip_bad: leave bad lines out and log how many, instead of refusing.
+      `id` is unique, and only `source` may be empty. A byte-order mark, CRLF,
+      blank lines and further keys are ignored.
+    skip_bad: skip bad lines and log their number instead of raising.
   Returns:
     list of types.Problem, at least one.
   Raises:
-    ValueError: no such file, bad lines (all named) or no good one.
+    ValueError: the file is missing, has bad lines (all named) or no problem.
   """
   good, bad = scan(path)
   if bad and not skip_bad:
     headline = (
-      f'{path}: bad lines ({len(bad):,}); siri_jax.commands.prepare mends'
+      f'{path}: bad lines ({len(bad):,}); correct them or run '
+      'siri_jax.commands.prepare'
     )
     raise ValueError(listed(headline, bad))
   if bad:
     logging.warning('%s', listed(f'{path}: lines skipped ({len(bad):,})', bad))
   if not good:
     raise ValueError(
-      f'{path} has no problems: give lines of {{"id": ..., "problem": ..., '
+      f'{path} has no problems; write lines of {{"id": ..., "problem": ..., '
       '"answer": ..., "source": ...}'
     )
   return good
 
 
 def scan(path):
-  """(problems, faults) of a JSONL file; a fault is 'file:line: what'."""
+  """(problems, faults) of a JSONL file; a fault is 'file:line: message'."""
   name = os.path.basename(path)
   good, bad, seen = [], [], {}
   for number, row, fault in lines(path):
     fault = fault or _fault(row)
     if not fault and row['id'] in seen:
-      fault = f'"id" {row["id"]!r} is that of line {seen[row["id"]]} already'
+      first = seen[row['id']]
+      fault = f'"id" {row["id"]!r} is already in line {first}; change one'
     if fault:
       bad.append(f'{name}:{number}: {fault}')
     else:
@@ -67,9 +69,9 @@ def scan(path):
 
 
 def lines(path):
-  """Yields (line number, object or None, fault or '') for each full line."""
+  """Yields (line number, object or None, fault or '') of non-empty lines."""
   if not os.path.isfile(path):
-    raise ValueError(f'{str(path)!r} is not a file: give a file of problems')
+    raise ValueError(f'{str(path)!r} is not a file; name a problem file')
   with open(path, 'rb') as file:
     for number, line in enumerate(file, 1):
       if number == 1:
@@ -79,37 +81,37 @@ def lines(path):
 
 
 def _object(line):
-  """(object, '') of a line, or (None, what is wrong with it)."""
+  """(object, '') of a line, or (None, fault)."""
   try:
     row = json.loads(line.decode())
   except UnicodeDecodeError as error:
-    return None, f'byte {error.start + 1} is not UTF-8: save the file as UTF-8'
+    return None, f'byte {error.start + 1} is not UTF-8; save the file as UTF-8'
   except json.JSONDecodeError as error:
     cut = '' if line.endswith(b'\n') else '; the file ends here: is it cut?'
     return None, f'not JSON at column {error.colno}: {error.msg}{cut}'
   except RecursionError:
-    return None, 'nested too deeply: give one flat object a line'
+    return None, 'nested too deeply; write one flat object a line'
   if not isinstance(row, dict):
-    return None, f'a {type(row).__name__}: give one object {{...}} a line'
+    return None, f'a {type(row).__name__}; write one object {{...}} a line'
   return row, ''
 
 
 def _fault(row):
-  """What is wrong with one row, or ''."""
+  """The faults of one row, '' if it has none."""
   wrong = [f'"{key}" is missing' for key in KEYS if key not in row]
   for key in KEYS:
     value = row.get(key, '-')
     if not isinstance(value, str):
-      wrong.append(f'"{key}" is {value!r}: write it as a string, in quotes')
+      wrong.append(f'"{key}" is {value!r}; write it as a string, in quotes')
     elif not value.strip() and key != 'source':
-      wrong.append(f'"{key}" is empty: fill it in or leave the row out')
+      wrong.append(f'"{key}" is empty; fill it in or delete the row')
     elif not encodable(value):
-      wrong.append(f'"{key}" holds half of a surrogate pair: remove it')
+      wrong.append(f'"{key}" has half of a surrogate pair; remove it')
   return '; '.join(wrong)
 
 
 def encodable(text):
-  """Whether a text is Unicode throughout; JSON can spell what is not."""
+  """Whether a text is valid Unicode; JSON can hold invalid text."""
   try:
     text.encode()
   except UnicodeEncodeError:
@@ -118,14 +120,14 @@ def encodable(text):
 
 
 def listed(headline, faults):
-  """A headline and the first faults below it, with how many more there are."""
+  """A headline, the first faults below it, and the number of the others."""
   more = len(faults) - SHOWN
   end = [f'... and {more:,} more'] if more > 0 else []
   return '\n  '.join([f'{headline}:', *faults[:SHOWN], *end])
 
 
 def fingerprint(problems):
-  """sha256 of problems, in their order; how the file spells them is nothing."""
+  """sha256 of problems, in order; independent of the file's format."""
   digest = hashlib.sha256()
   for problem in problems:
     row = [problem.id, problem.text, problem.answer, problem.source]
@@ -134,32 +136,31 @@ def fingerprint(problems):
 
 
 def check_names(evals):
-  """Refuses names of held-out sets that are no names of files.
+  """Refuses names of held-out sets that cannot be names of files.
 
   Raises:
-    ValueError: naming each.
+    ValueError: some cannot; names each.
   """
   wrong = [name for name in evals if not _SET_NAME.fullmatch(name)]
   if wrong:
     raise ValueError(
-      f'no names for held-out sets: {", ".join(map(repr, wrong))}; files are '
-      'named after them, so take letters, digits and _ + - . within them'
+      f'bad names of held-out sets: {", ".join(map(repr, wrong))}; files are '
+      'named after them, so use letters, digits and _ + - . inside'
     )
 
 
 def drop_long(task, max_prompt_tokens):
-  """Drops the training problems whose prompt is over a limit.
+  """Drops the training problems whose prompt is too long.
 
   Args:
-    task: types.Task. Only prompts that may be over the limit, as its
-      `longest` and `most_tokens` tell, are encoded.
-    max_prompt_tokens: tokens a prompt may have, with template and
-      instruction.
+    task: types.Task. Only prompts that may be too long by its `longest` and
+      `most_tokens` are encoded.
+    max_prompt_tokens: most tokens of a prompt, with template and instruction.
   Returns:
-    (task, how many were dropped). Another fingerprint of the data if any was.
+    (task, number of dropped problems). Dropping changes the fingerprint.
   Raises:
-    ValueError: nothing is left, or held-out problems are over the limit: a
-      set without them would be another set, so the limit has to rise.
+    ValueError: no problem is left, or a held-out problem is too long: without
+      it the set would be a different one, so the limit must be raised.
   """
   if task.longest is not None and task.longest <= max_prompt_tokens:
     return task, 0
@@ -176,7 +177,9 @@ def drop_long(task, max_prompt_tokens):
       )
   if wrong:
     raise ValueError(
-      listed(f'max_prompt_tokens={max_prompt_tokens} is too low', wrong)
+      listed(
+        f'max_prompt_tokens={max_prompt_tokens} is too low; raise it', wrong
+      )
     )
   dropped = len(task.train) - len(kept)
   if not dropped:

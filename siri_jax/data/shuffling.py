@@ -1,4 +1,4 @@
-"""The order of the problems: those of step t are a function of (seed, t)."""
+"""The order of problems: those of step t are a function of (seed, t)."""
 
 import dataclasses
 import itertools
@@ -12,13 +12,13 @@ from siri_jax import types
 
 @dataclasses.dataclass(frozen=True)
 class Order:
-  """Training problems in the order in which steps take them.
+  """Training problems in the order of the steps.
 
   Attributes:
     problems: the training problems.
-    seed: of the shuffles.
+    seed: seed of the shuffles.
     prompts: problems a step.
-    steps: Grain's endless dataset: step -> places in `problems`.
+    steps: Grain's endless dataset: step -> indices into `problems`.
   """
 
   problems: Sequence[types.Problem]
@@ -28,10 +28,10 @@ class Order:
 
 
 def shuffled(problems, *, seed, prompts):
-  """An order that shuffles anew for every epoch.
+  """An order with a new shuffle for every epoch.
 
-  An epoch is len(problems) // prompts steps: the few problems that are left
-  over, others each time, sit it out, so that no step has a problem twice.
+  An epoch is len(problems) // prompts steps. It leaves out the remaining
+  problems, different ones each time, so that no step has a problem twice.
 
   Args:
     problems: sequence of types.Problem.
@@ -40,14 +40,14 @@ def shuffled(problems, *, seed, prompts):
   Returns:
     Order.
   Raises:
-    ValueError: there are fewer problems than a step takes.
+    ValueError: there are fewer problems than a step needs.
   """
   if not 1 <= prompts <= len(problems):
     raise ValueError(
       f'prompts_per_step={prompts}, but there are {len(problems)} training '
-      'problems and no step takes one twice: lower prompts'
+      'problems and no step has one twice; lower prompts_per_step'
     )
-  import grain  # Here, for it takes a second.
+  import grain  # Here, because it takes a second.
 
   steps = (
     grain.MapDataset.range(len(problems))
@@ -60,20 +60,20 @@ def shuffled(problems, *, seed, prompts):
 
 
 def step_problems(order, step):
-  """The problems of a step, on any number of processes and after any stop."""
+  """The problems of a step."""
   return [order.problems[place] for place in order.steps[step]]
 
 
 def extra_problems(order, step, number):
-  """More problems for a step whose own did not suffice.
+  """More problems for a step that needs them.
 
   Args:
     order: Order.
     step: the step.
-    number: 1 for the first helping, 2 for the second and so on.
+    number: 1 for the first extra round, 2 for the second and so on.
   Returns:
     list of `prompts` problems that the step has not had, a function of
-    (seed, step, number); shorter, in the end empty, as all have been had.
+    (seed, step, number); shorter or empty when all problems are used.
   """
   import grain
 

@@ -1,4 +1,4 @@
-"""PLUG-IN: tasks. Settings -> problems, and the way to tokens and back."""
+"""PLUG-IN family: tasks, settings -> problems, encoding and decoding."""
 
 import dataclasses
 import functools
@@ -13,16 +13,15 @@ def jsonl(*, train, evals, tokenizer, instruction):
   """Problems from files, prompts by a tokenizer folder's chat template.
 
   Args:
-    train: path of the training problems, JSONL as siri_jax.commands.prepare
-      writes; '' where there is nothing to train.
-    evals: mapping from a held-out set's name to its path, '' for a set that
-      is not wanted.
-    tokenizer: path of a tokenizer folder; a Hugging Face model's will do.
-    instruction: text with {problem} where the problem goes.
+    train: path of the training problems, JSONL of siri_jax.commands.prepare;
+      '' without training.
+    evals: mapping from a held-out set's name to its path; '' leaves it out.
+    tokenizer: path of a tokenizer folder, or of a Hugging Face model.
+    instruction: text with {problem} in the place of the problem.
   Returns:
     types.Task.
   Raises:
-    ValueError: all that is wrong with all of the files, by setting.
+    ValueError: files are invalid; lists all faults by setting.
   """
   _refuse_other_than_text(
     evals, train=train, tokenizer=tokenizer, instruction=instruction
@@ -55,12 +54,12 @@ def jsonl(*, train, evals, tokenizer, instruction):
 
 
 def arithmetic(*, seed, problems, held_out):
-  """The built-in task: running sums with slips, checks and needless checks.
+  """The built-in task: running sums, with traces that guess and check.
 
   Args:
-    seed: of the problems and traces.
-    problems: how many training problems there are.
-    held_out: how many held-out problems there are.
+    seed: seed of the problems and traces.
+    problems: number of training problems.
+    held_out: number of held-out problems.
   Returns:
     types.Task with traces.
   """
@@ -69,7 +68,7 @@ def arithmetic(*, seed, problems, held_out):
 
 
 def _refuse_other_than_text(evals, **settings):
-  """Refuses settings that are no text, and sets without one, all at once."""
+  """Refuses settings and paths of sets that are not text, all at once."""
   by_name = hasattr(evals, 'items')
   if by_name:
     settings |= {f'evals.{name}': path for name, path in evals.items()}
@@ -85,7 +84,7 @@ def _refuse_other_than_text(evals, **settings):
 
 
 def _all(loads):
-  """What each function returns, by name, or all their faults in one error."""
+  """The results of functions by name, or one error with all their faults."""
   read, wrong = {}, []
   for name, load in loads.items():
     try:

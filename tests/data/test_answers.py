@@ -77,7 +77,7 @@ def test_an_answer_of_any_type_is_written_out(value, text):
 
 @pytest.mark.parametrize('value', [None, True, {}, [], [None], float('nan')])
 def test_what_is_no_answer_is_refused(value):
-  with pytest.raises(ValueError, match='is no answer'):
+  with pytest.raises(ValueError, match='is not an answer'):
     answers.written(value)
 
 

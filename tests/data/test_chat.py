@@ -119,7 +119,7 @@ def _spoil(folder, name, text):
     (lambda f: _spoil(f, 'tokenizer_config.json', '{"a'), 'cannot be read'),
     (lambda f: (f / 'chat_template.jinja').unlink(), 'no chat template'),
     (lambda f: _spoil(f, 'chat_template.jinja', '{% if %}'), 'template fails'),
-    (lambda f: _spoil(f, 'tokenizer_config.json', '{}'), 'names no eos_token'),
+    (lambda f: _spoil(f, 'tokenizer_config.json', '{}'), 'has no eos_token'),
     (lambda f: _spoil(f, 'generation_config.json', '{'), 'is not JSON'),
   ],
 )

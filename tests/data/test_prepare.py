@@ -128,13 +128,13 @@ def test_parquet_that_is_cut_or_has_bad_rows_is_named(tmp_path):
   ('row', 'told'),
   [
     ('{"problem": ', 'not JSON'),
-    ({'answer': '2'}, 'no problem: none of problem, question'),
-    ({'problem': '1+1=?'}, 'no answer: none of'),
+    ({'answer': '2'}, 'no problem; add one of the columns problem, question'),
+    ({'problem': '1+1=?'}, 'no answer; add one of'),
     ({'problem': '1+1=?', 'solution': 'no box'}, r'no solution with a \boxed'),
     (_row(answer=''), "the answer is ''"),
-    (_row(answer=r'$\boxed{}$'), 'nothing to compare with'),
-    (_row(answer='proof'), 'nothing to compare with'),
-    (_row(answer=True), 'True is no answer'),
+    (_row(answer=r'$\boxed{}$'), 'cannot be compared'),
+    (_row(answer='proof'), 'cannot be compared'),
+    (_row(answer=True), 'True is not an answer'),
     (_row(text=' '), 'the problem is empty'),
     (_row(text=3), 'the problem is 3'),
     (_row(text='\udcff'), 'surrogate'),
@@ -294,7 +294,7 @@ def test_all_bad_arguments_come_at_once(tmp_path, capsys):
   assert 'absent.json is not a file' in told
   assert '--out=x does not end in .jsonl' in told
   assert '--remove_overlap needs --evals' in told
-  assert "--tokenizer: 'no' is no tokenizer folder" in told
+  assert "--tokenizer: 'no' is not a tokenizer folder" in told
 
 
 def test_what_is_read_is_not_overwritten_and_sets_have_names_of_their_own(

@@ -41,14 +41,14 @@ def test_how_a_file_is_spelled_changes_nothing(tmp_path):
   ('line', 'told'),
   [
     ('{"id": "b", "problem": "1+', 'not JSON'),
-    ('["b"]', 'a list: give one object'),
+    ('["b"]', 'a list; write one object'),
     ('[' * 100_000, 'nested too deeply'),
     ({'id': 'b', 'problem': 'x', 'source': ''}, '"answer" is missing'),
     ({**GOOD, 'id': 'b', 'answer': ' '}, '"answer" is empty'),
-    ({**GOOD, 'id': 'b', 'answer': 27.0}, '"answer" is 27.0: write it as a s'),
+    ({**GOOD, 'id': 'b', 'answer': 27.0}, '"answer" is 27.0; write it as a s'),
     ({**GOOD, 'id': 'b', 'problem': ''}, '"problem" is empty'),
     ({**GOOD, 'id': 'b', 'problem': '\ud800'}, 'surrogate'),
-    (GOOD, '"id" \'a\' is that of line 1 already'),
+    (GOOD, '"id" \'a\' is already in line 1'),
   ],
 )
 def test_a_bad_line_is_named_and_told_what_is_wrong(tmp_path, line, told):
@@ -173,6 +173,6 @@ def test_the_public_sets_are_read_whole(shared_data):
 
 @pytest.mark.parametrize('name', ['', '..', '.hidden', 'a/b', 'a b', 'é', '-x'])
 def test_a_set_whose_name_is_no_file_name_is_refused(name):
-  with pytest.raises(ValueError, match='no names for held-out sets'):
+  with pytest.raises(ValueError, match='bad names of held-out sets'):
     problems.check_names({'aime24': [], name: []})
   problems.check_names({'aime24': [], 'amc22_23': [], 'v1.5-b+': []})

@@ -1,1 +1,1 @@
-"""Makes problem files: columns, answers, cleaning, the card."""
+"""Conversion of problem sets to problem files."""

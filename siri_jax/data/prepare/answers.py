@@ -1,7 +1,7 @@
-r"""What a problem set calls the answer, unwrapped to the bare answer.
+r"""Unwrapping of the answers in problem sets.
 
-Sets wrap answers in dollars, boxes, floats and lists; the grader compares
-what stands inside. Only the wrapping goes: 1/2 stays, and so does \frac12.
+Sets wrap answers in dollars, boxes, floats and lists; the grader compares the
+content. Only the wrapping is removed: 1/2 and \frac12 stay as they are.
 """
 
 import json
@@ -17,7 +17,7 @@ _BOX = re.compile(r'\\(?:boxed|fbox)\s*\{')
 
 
 def written(value):
-  """An answer of any JSON type as text, before any unwrapping.
+  """An answer of any JSON type as text, not unwrapped.
 
   Args:
     value: text, a number, or a list of them: the parts of one answer.
@@ -30,23 +30,23 @@ def written(value):
     return ', '.join(unwrap(written(part)) for part in value)
   number = isinstance(value, int | float) and not isinstance(value, bool)
   if not number or not math.isfinite(value):
-    raise ValueError(f'{value!r} is no answer: give text or a number')
+    raise ValueError(f'{value!r} is not an answer; write text or a number')
   if isinstance(value, float) and value.is_integer():
     return f'{value:.1f}'
   return str(value)
 
 
 def unwrap(text):
-  r"""The bare answer in an answer as a problem set writes it.
+  r"""The answer of a problem set without its wrapping.
 
   Args:
     text: such as '$\\frac{1}{2}$', '\\[\\boxed{7}\\]', '27.0', '["x+1"]',
       '#### 72', '049' or '(2).'.
   Returns:
-    The answer without dollars, \( \), \[ \], outer white space, the list
-    around texts, GSM8K's working before ####, the full stop after a formula,
-    decimals that are all zero and the zeros before one or two digits. Of
-    boxes, what is in the last.
+    The answer without dollars, \( \), \[ \], outer white space, a list around
+    texts, GSM8K's working before ####, the full stop after a formula, decimals
+    that are all zero, and zeros before one or two digits. Of several boxes, the
+    content of the last.
   """
   peeled = _peel(text)
   while peeled != text:
@@ -55,7 +55,7 @@ def unwrap(text):
 
 
 def last_box(text):
-  r"""What the last \boxed{} with balanced braces holds, or None."""
+  r"""The content of the last \boxed{} with balanced braces, or None."""
   for match in reversed(list(_BOX.finditer(text))):
     depth = 1
     for place in range(match.end(), len(text)):
@@ -66,7 +66,7 @@ def last_box(text):
 
 
 def _peel(text):
-  """One layer less."""
+  """Removes one layer of wrapping."""
   text = text.strip()
   if '####' in text:
     return text.rpartition('####')[2]
@@ -80,14 +80,14 @@ def _peel(text):
     return _parts(text)
   if re.fullmatch(r'-?\d+\.0+', text):
     return text.partition('.')[0]
-  # Longer digits with a leading zero may be a decimal's period or a code.
+  # More digits with a leading zero may be a decimal's period or a code.
   if re.fullmatch(r'0\d{1,2}', text):
     return str(int(text))
   return re.sub(r'(?<=[\d)}\]])\.$', '', text)
 
 
 def _parts(text):
-  """The texts of a JSON list, or the text itself where it is none."""
+  """The texts of a JSON list; other text as it is."""
   try:
     return written(json.loads(text))
   except ValueError:

@@ -1,4 +1,4 @@
-"""The data card of a prepared set: what was found and what was done."""
+"""The data card of a prepared set: counts of rows, changes and drops."""
 
 import collections
 
@@ -7,19 +7,19 @@ import tabulate
 
 from siri_jax.data.prepare import clean
 
-LIMITS = (512, 1024)  # Prompt lengths that every card counts, tokens.
+LIMITS = (512, 1024)  # Prompt lengths counted in every card, tokens.
 
 
 def counted(rows, groups, *, policy):
-  """What the rows of all inputs are like.
+  """Counts of the rows of all inputs.
 
   Args:
     rows: list of columns.Row.
     groups: prepare.grouped(rows).
     policy: a key of clean.CONFLICTS.
   Returns:
-    dict of counts. `conflicting_problems` compares the answers as they were
-    written, `conflicting_once_unwrapped` as the policy sees them.
+    dict of counts. `conflicting_problems` compares the answers as written,
+    `conflicting_once_unwrapped` the unwrapped answers.
   """
   written = [len({row.answer for row in group}) for group in groups.values()]
   return {
@@ -37,7 +37,7 @@ def counted(rows, groups, *, policy):
 
 
 def lengths(rows, tokens, *, limit):
-  """Tokens of all rows' prompts, template and instruction included.
+  """Statistics of the prompts' tokens, with template and instruction.
 
   Args:
     rows: list of columns.Row.
@@ -57,12 +57,12 @@ def lengths(rows, tokens, *, limit):
 
 
 def sources(kept):
-  """How many problems come from each source, most first."""
+  """Number of problems of each source, largest first."""
   return dict(collections.Counter(p.source for p in kept).most_common())
 
 
 def markdown(card):
-  """A card for people."""
+  """A card as Markdown."""
   prompts, dropped = card['prompts'], card['dropped']
   found = [
     ('rows', card['rows']),
@@ -72,7 +72,7 @@ def markdown(card):
     ('... with several answers', card['conflicting_problems']),
     ('... still, once unwrapped', card['conflicting_once_unwrapped']),
     ('answers unwrapped', card['answers_unwrapped']),
-    ('instructions taken off', card['instructions_removed']),
+    ('instructions removed', card['instructions_removed']),
     *_prompt_lines(prompts),
     *(
       (f'problems that are in {name} too', len(twins))
@@ -102,7 +102,7 @@ def markdown(card):
 
 
 def _prompt_lines(prompts):
-  """The rows of the table that speak of prompt lengths."""
+  """The table's rows about prompt lengths."""
   if not prompts:
     return [('prompts over the limit', 'not measured: no tokenizer')]
   spread = [('median', 'median'), ('p99', '99th percentile')]
@@ -113,7 +113,7 @@ def _prompt_lines(prompts):
 
 
 def _table(rows, headers):
-  """A table; a bar in a name must not open a column."""
+  """A Markdown table with escaped bars."""
   rows = [
     [
       cell.replace('|', '\\|') if isinstance(cell, str) else cell

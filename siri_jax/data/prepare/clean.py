@@ -1,6 +1,6 @@
-"""Rows of problem sets to one clean set: what goes, why, and the count of it.
+"""Cleaning of problem sets: duplicates, conflicts, length and overlap.
 
-A problem is its text, as written: rows of the same text are one problem.
+Rows with the same text are one problem.
 """
 
 import collections
@@ -8,7 +8,7 @@ import dataclasses
 import re
 
 CONFLICTS = {
-  'drop': 'a problem with several answers goes',
+  'drop': 'a problem with several answers is dropped',
   'first': 'the first answer is kept',
   'majority': 'the most frequent answer is kept; a tie drops the problem',
 }
@@ -27,7 +27,7 @@ def chosen(group, conflicts):
 
   Args:
     group: the rows of one problem.
-    conflicts: a key of CONFLICTS; no matter where the answers agree.
+    conflicts: a key of CONFLICTS; unused if the answers agree.
   """
   votes = collections.Counter(_spelled(row.problem.answer) for row in group)
   (answer, most), *others = votes.most_common()
@@ -39,22 +39,22 @@ def chosen(group, conflicts):
 
 
 def agree(group):
-  """Whether a problem's answers are one, once unwrapped."""
+  """Whether the unwrapped answers of a problem are equal."""
   return len({_spelled(row.problem.answer) for row in group}) == 1
 
 
 def _spelled(answer):
-  """An answer without what LaTeX spells in two ways at no difference."""
+  """An answer with one spelling of equivalent LaTeX."""
   return re.sub(r'\s+', '', re.sub(r'\\[dt]frac', r'\\frac', answer))
 
 
 def letters(text):
-  """A text's letters and digits in lower case: how overlap is looked for."""
+  """A text's letters and digits in lower case, to find overlap."""
   return re.sub(r'[\W_]+', '', text.lower())
 
 
 def overlap(texts, held_out):
-  """Problems that are in a held-out set too, but for spacing and signs.
+  """Problems that are also in a held-out set, ignoring spaces and signs.
 
   Args:
     texts: the problems' texts.
@@ -68,16 +68,16 @@ def overlap(texts, held_out):
 
 
 def sift(groups, *, conflicts, too_long, overlapping):
-  """One problem for each group, less those that have to go.
+  """One problem for each group, without those to drop.
 
   Args:
-    groups: what `grouped` returns.
+    groups: result of `grouped`.
     conflicts: a key of CONFLICTS.
-    too_long: texts of problems that have to go for their length.
-    overlapping: texts of those that have to go for being held out.
+    too_long: texts of the problems to drop for their length.
+    overlapping: texts of the problems to drop because they are held out.
   Returns:
-    (problems, counts): list of types.Problem, ids made unique; and how many
-    problems went for each reason, the first that held counting.
+    (problems, counts): list of types.Problem with unique ids; and the number
+    of problems dropped for each reason, counted under the first that applies.
   """
   kept, counts = [], dict.fromkeys(('conflict', 'too_long', 'overlap'), 0)
   for text, group in groups.items():
@@ -94,7 +94,7 @@ def sift(groups, *, conflicts, too_long, overlapping):
 
 
 def _own_ids(problems):
-  """The same problems; the second of an id becomes id~2, and so on."""
+  """The same problems with unique ids: a second `id` becomes `id~2`."""
   taken, times, named = set(), collections.Counter(), []
   for problem in problems:
     name = problem.id

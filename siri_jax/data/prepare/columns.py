@@ -1,4 +1,4 @@
-"""Rows of other people's problem sets, read as problems.
+"""Reading of problem sets in other formats.
 
 JSON lines, JSON arrays and Parquet, in the schemas of DeepScaleR (problem,
 answer), VeRL (prompt, reward_model.ground_truth) and Hugging Face's sets of
@@ -14,16 +14,16 @@ from siri_jax import types
 from siri_jax.data import problems as problem_files
 from siri_jax.data.prepare import answers
 
-# Columns by rank: the first that is there and not null is taken.
+# Columns by priority: the first that exists and is not null is used.
 TEXT = ('problem', 'question', 'prompt', 'query')
 ANSWER = ('answer', 'final_answer', 'expected_answer', 'ground_truth')
 SOLUTION = ('solution', 'solutions')
 ID = ('id', 'unique_id', 'problem_id', 'uuid')
 SOURCE = ('source', 'data_source')
 SUFFIXES = ('.jsonl', '.json', '.parquet')
-# What NuminaMath-1.5 writes where there is nothing to compare with.
+# NuminaMath-1.5's answers of problems without a checkable answer.
 NO_ANSWER = ('proof', 'notfound')
-# What sets in VeRL's schema put around the problem. Ours comes at run time.
+# Instructions in sets with VeRL's schema. A run adds its own instruction.
 _INSTRUCTIONS = re.compile(
   r"\s*Let's think step by step and output the final answer "
   r'(within \\boxed\{\}|after "####")\.?\s*$'
@@ -36,12 +36,12 @@ _INSTRUCTIONS = re.compile(
 
 
 class Row(NamedTuple):
-  """A row that can be used.
+  """A valid row.
 
   Attributes:
-    problem: its answer is unwrapped.
-    answer: the answer as the set writes it.
-    instructed: whether an instruction was taken off the problem.
+    problem: types.Problem, its answer unwrapped.
+    answer: the answer as in the set.
+    instructed: whether an instruction was removed from the problem.
   """
 
   problem: types.Problem
@@ -52,7 +52,7 @@ class Row(NamedTuple):
 def read(path):
   """Yields (row or None, fault or '') for each row of a file, in order.
 
-  A fault is 'file:line: what'; of Parquet, which has no lines, 'file:row'.
+  A fault is 'file:line: message'; for Parquet 'file:row N: message'.
   """
   path = pathlib.Path(path)
   rows = _READERS[path.suffix](path)
@@ -67,17 +67,17 @@ def read(path):
 
 
 def _json(path):
-  """The objects of a JSON array by their lines; or of JSON lines."""
+  """The objects of a JSON array or of JSON lines, with their lines."""
   try:
     text = path.read_text(encoding='utf-8-sig')
   except UnicodeDecodeError as error:
     line = 1 + error.object.count(b'\n', 0, error.start)
-    yield line, None, 'not UTF-8: save the file as UTF-8'
+    yield line, None, 'not UTF-8; save the file as UTF-8'
     return
   if not text.lstrip().startswith('['):
     yield from problem_files.lines(path)
     return
-  # One object at a time, for json.loads would not tell their lines.
+  # One object at a time, because json.loads would not return their lines.
   decoder, gap = json.JSONDecoder(), re.compile(r'[\s,]*')
   end, line, counted = text.index('[') + 1, 1, 0
   while True:
@@ -99,7 +99,7 @@ def _parquet(path):
     import pyarrow.parquet as parquet
   except ImportError as error:
     raise ValueError(
-      f'{path}: Parquet needs pyarrow: pip install pyarrow, or give JSONL'
+      f'{path}: Parquet needs pyarrow; run pip install pyarrow, or use JSONL'
     ) from error
   number = 0
   try:
@@ -119,10 +119,10 @@ _READERS = {
 
 
 def _row(fields, stem, number):
-  """Row of one object, the file's `number`th.
+  """The Row of one object, the file's `number`th.
 
   Raises:
-    ValueError: what is wrong with the object.
+    ValueError: the object is invalid.
   """
   fields = {str(key).lower(): value for key, value in fields.items()}
   whole = _text(_first(fields, TEXT, 'problem'))
@@ -130,9 +130,9 @@ def _row(fields, stem, number):
   answer = answers.written(_answer(fields))
   bare = answers.unwrap(answer)
   if not text.strip():
-    raise ValueError('the problem is empty: fill it in or leave the row out')
+    raise ValueError('the problem is empty; fill it in or delete the row')
   if not bare or bare in NO_ANSWER:
-    raise ValueError(f'the answer is {answer!r}: nothing to compare with')
+    raise ValueError(f'the answer is {answer!r}; it cannot be compared')
   problem = types.Problem(
     id=_id(fields, stem, number),
     text=text,
@@ -140,7 +140,7 @@ def _row(fields, stem, number):
     source=str(next((fields[k] for k in SOURCE if fields.get(k)), stem)),
   )
   if not all(map(problem_files.encodable, (problem.id, text, bare))):
-    raise ValueError('half of a surrogate pair: remove it')
+    raise ValueError('half of a surrogate pair; remove it')
   return Row(problem, answer, text != whole)
 
 
@@ -149,7 +149,7 @@ def _first(fields, names, what):
   for name in names:
     if fields.get(name) is not None:
       return fields[name]
-  raise ValueError(f'no {what}: none of {", ".join(names)} is there')
+  raise ValueError(f'no {what}; add one of the columns {", ".join(names)}')
 
 
 def _text(value):
@@ -158,7 +158,7 @@ def _text(value):
     said = [m for m in value if isinstance(m, dict) and m.get('role') == 'user']
     value = said[-1].get('content') if said else value
   if not isinstance(value, str):
-    raise ValueError(f'the problem is {value!r}: give text or a chat')
+    raise ValueError(f'the problem is {value!r}; write text or a chat')
   return value
 
 
@@ -179,7 +179,7 @@ def _answer(fields):
 
 
 def _id(fields, stem, number):
-  """The row's id, or its number; before a number goes the file's name."""
+  """The row's id; its number after the file's name if it has none."""
   extra = fields.get('extra_info')
   index = extra.get('index') if isinstance(extra, dict) else None
   found = (fields.get(name) for name in ID)
