@@ -193,16 +193,15 @@ def branch(run, step, out, **settings):
     run: the other run's folder.
     step: updates done at the checkpoint.
     out: the new folder, for `train`.
-    **settings: that differ, by dotted name; a plug-in is named, or given as
-      the function itself.
+    **settings: that differ from those that the checkpoint was made with, as in
+      load_config.
   Returns:
     ConfigDict of the new run.
   Raises:
     ValueError: no such checkpoint, faulty settings, or another run's folder.
   """
-  source, _ = branches.origin(run)
   config = branches.branch(run, step, _named(settings), out).config
-  object.__setattr__(config, SOURCE, source)
+  object.__setattr__(config, SOURCE, branches.origin(run))
   return config
 
 

@@ -4,7 +4,8 @@
     [--config.schedule=stair --config.KEY=VALUE ...]
 
 Makes the new folder and prints the command that goes on in it; RUN may still
-be going on. RUN.json says where it came from, so that figures show both.
+be going on. Settings are those that the checkpoint was made with, but for what
+is changed here. RUN.json says where it came from, so that figures show both.
 """
 
 import argparse
@@ -29,6 +30,8 @@ def main(argv):
     return refuse(str(error).splitlines(), asked.out)
   print(f'{asked.out} is made; go on with')
   print('python -m siri_jax.main', shlex.join(made.arguments))
+  if asked.step >= (total := made.config.total_steps):
+    print(f'total_steps={total} are done: add --config.total_steps=N to it')
   return 0
 
 

@@ -6,6 +6,7 @@ import pathlib
 import shutil
 
 from siri_jax import plugins
+from siri_jax.analysis import validate
 from siri_jax.experiments import grid
 from siri_jax.runtime import checkpoint, files
 
@@ -16,9 +17,9 @@ def branch(run, step, overrides, out):
   Args:
     run: folder of the other run, which is read only.
     step: updates done: one of its checkpoints.
-    overrides: dict of settings by dotted name that differ in the new run; a
-      schedule that is only named gets its settings line, with the run's caps
-      and period.
+    overrides: dict of settings by dotted name that differ from those the
+      checkpoint was made with; a schedule that is only named gets its settings
+      line, with the run's caps and period.
     out: the new folder.
   Returns:
     grid.Run: its config, and the arguments of siri_jax.main that go on with it.
@@ -26,7 +27,8 @@ def branch(run, step, overrides, out):
     ValueError: there is no such checkpoint, it is damaged, the settings
       cannot be, or the folder is another run's; nothing is made then.
   """
-  base, changes = origin(run)
+  base = origin(run)
+  changes = _changes(base, settings_at(run, step))
   start = grid.parsed(base, changes, '').config
   new = grid.settled(start, overrides)
   if 'schedule_kw' in new:  # Another schedule: the old one's settings go.
@@ -37,17 +39,45 @@ def branch(run, step, overrides, out):
 
 
 def origin(run):
-  """(config file with its argument, overrides) that a run was started with.
+  """The config file, with its argument, that a run was started with.
 
   Raises:
-    ValueError: it is not a run's folder.
+    ValueError: it is not a run's folder; names the file that is none.
   """
+  path = pathlib.Path(run) / 'RUN.json'
+  if not path.exists():
+    raise ValueError(f'{run} is not the folder of a run: it has no RUN.json')
+  info = validate.json_object(path)
   try:
-    info = json.loads((pathlib.Path(run) / 'RUN.json').read_text())
-    source = ':'.join(filter(None, [info['config'], info['arg']]))
-    return source, info['overrides']
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(f'{run} is not the folder of a run: {error}') from error
+    return ':'.join(filter(None, [info['config'], info['arg']]))
+  except (KeyError, TypeError) as error:
+    raise ValueError(
+      f'{path} names no config file: this run has yet to be started'
+    ) from error
+
+
+def settings_at(run, step):
+  """The settings that a checkpoint of a run was made with, nested.
+
+  A run may be resumed with other ones: its config.json has the newest.
+
+  Raises:
+    ValueError: there is no such checkpoint, or its facts are damaged.
+  """
+  facts = checkpoint.read_facts(pathlib.Path(run, 'checkpoints'), step)
+  if 'config' in facts:
+    return facts['config']
+  # A checkpoint of an earlier version has none.
+  return validate.json_object(pathlib.Path(run) / 'config.json')
+
+
+def _changes(base, settings):
+  """What makes a config file's settings these: whole groups, by their name."""
+  start = files.plain(grid.parsed(base, {}, '').config.to_dict())
+  changes = {k: v for k, v in settings.items() if start.get(k) != v}
+  if 'schedule' in changes:  # By itself it would get a line of presets.
+    changes['schedule_kw'] = settings['schedule_kw']
+  return changes
 
 
 def begin(run, step, config, folder):

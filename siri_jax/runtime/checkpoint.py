@@ -289,15 +289,28 @@ def copy(folder, step, to, changes):
 
 
 def read_facts(folder, step):
-  """The facts of a checkpoint, as JSON values."""
+  """What was saved with a checkpoint's state, as plain values.
+
+  Raises:
+    ValueError: there is no such checkpoint, or its facts are damaged.
+  """
+  _refuse_missing(folder, step)
   path = pathlib.Path(folder, _name(step), 'facts', 'metadata')
-  return json.loads(path.read_text())
+  try:
+    return files.read_object(path)
+  except (OSError, ValueError) as error:
+    raise CorruptCheckpointError(f'{path} is damaged: {error}') from error
+
+
+def _refuse_missing(folder, step):
+  """Raises where a folder has no such checkpoint."""
+  if step not in (there := finished(folder)):
+    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
 
 
 def _refuse_damaged(folder, step):
   """Raises if a checkpoint is missing or damaged."""
-  if step not in (there := finished(folder)):
-    raise ValueError(f'{folder} has no checkpoint {step}; it has {there}')
+  _refuse_missing(folder, step)
   if wrong := _damage(folder, step):
     raise CorruptCheckpointError(f'{folder / _name(step)} is damaged: {wrong}')
 

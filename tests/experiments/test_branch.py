@@ -9,14 +9,13 @@ import pytest
 
 from siri_jax.analysis import runs
 from siri_jax.commands import branch as command
+from siri_jax.config import schema
 from siri_jax.experiments import branch
-from siri_jax.runtime import checkpoint
+from siri_jax.runtime import checkpoint, files
+from tests.helpers import tiny
 
-pytestmark = [
-  # ml_collections loads a config in an old way.
-  pytest.mark.filterwarnings('ignore:.*load_module'),
-  pytest.mark.slow,
-]
+# ml_collections loads a config in an old way.
+pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 STEP = launch.PERIOD  # A turn, so that its checkpoint stays.
 
 
@@ -89,3 +88,91 @@ def test_what_cannot_be_branched_off_from_is_refused_and_leaves_nothing(
   status = command.main([str(whole), f'--step={STEP}', f'--out={out}', 'stray'])
   assert status == 2
   assert 'stray is not --config.KEY=VALUE' in capsys.readouterr().err
+
+
+# A run that was resumed with other settings, without its arrays.
+
+
+def resumed(folder, started, *, edited=None, **later):
+  """A run's folder: started so, and resumed so before its checkpoint 6."""
+  first, second = tiny.get_config(), tiny.get_config()
+  first.update_from_flattened_dict(started)
+  second.update_from_flattened_dict({**started, **later})
+  place = folder / 'checkpoints' / '000006'
+  (place / 'facts').mkdir(parents=True)
+  facts = {'config': second.to_dict(), 'tokens': 5}
+  files.write_json(place / 'facts' / 'metadata', facts)
+  files.write_json(
+    checkpoint.manifest(place.parent, 6), checkpoint.file_digests(place)
+  )
+  files.write_json(folder / 'config.json', edited or second.to_dict())
+  info = dict(config='tests/helpers/tiny.py', arg='', overrides=started)
+  files.write_json(folder / 'RUN.json', info)
+  return folder
+
+
+def changed(made):
+  """Where a branch's settings are not those of the config's file."""
+  start, found = tiny.get_config().to_dict(), made.config.to_dict()
+  return {k: v for k, v in found.items() if start[k] != v}
+
+
+def test_a_branch_has_the_settings_of_its_checkpoint_not_of_the_runs_start(
+  tmp_path,
+):
+  started = {'learning_rate': 0.05, 'total_steps': 2, 'prompts_per_step': 8}
+  now = {'learning_rate': 0.002, 'total_steps': 9, 'prompts_per_step': 4}
+  run = resumed(tmp_path / 'run', started, **now)
+  made = branch.branch(run, 6, {}, tmp_path / 'new')
+  assert changed(made) == {'learning_rate': 0.002, 'total_steps': 9}
+  assert '--config.learning_rate=0.002' in made.arguments
+  written = json.loads((tmp_path / 'new/config.json').read_text())
+  assert written == files.plain(made.config.to_dict())
+  made = branch.branch(run, 6, {'learning_rate': 1.0}, tmp_path / 'newer')
+  assert changed(made) == {'learning_rate': 1.0, 'total_steps': 9}
+
+
+def test_settings_of_a_group_that_were_changed_since_are_the_checkpoints_too(
+  tmp_path,
+):
+  started = {'loss': 'clip_higher', 'schedule_kw.low': 3}
+  now = {'loss': 'supervised', 'loss_kw': {}, 'server_kw.urls': ('http://a:1',)}
+  run = resumed(tmp_path / 'run', started, **now)
+  made = branch.branch(run, 6, {'schedule_kw.high': 9}, tmp_path / 'new')
+  found = changed(made)
+  assert found.pop('schedule_kw') == dict(low=3, high=9, period=4, phase=0)
+  assert found.pop('server_kw')['urls'] == ['http://a:1']
+  assert found == {'loss': 'supervised', 'loss_kw': {}}
+  assert not schema.faults(made.config)
+
+
+def test_settings_of_a_run_that_went_on_are_not_those_of_its_older_checkpoint(
+  tmp_path,
+):
+  edited = {**tiny.get_config().to_dict(), 'learning_rate': 3.0}
+  run = resumed(tmp_path / 'run', {}, edited=edited)
+  assert changed(branch.branch(run, 6, {}, tmp_path / 'new')) == {}
+
+
+def test_a_branch_with_nothing_left_to_do_says_so(tmp_path, capsys):
+  run = resumed(tmp_path / 'run', {})
+  words = [str(run), '--step=6']
+  assert command.main([*words, f'--out={tmp_path / "new"}']) == 0
+  said = capsys.readouterr().out
+  assert 'total_steps=6 are done: add --config.total_steps=N' in said
+  more = [f'--out={tmp_path / "newer"}', '--config.total_steps=8']
+  assert command.main([*words, *more]) == 0
+  assert 'are done' not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize('text', ['', '[1]', '{"config": 1'])
+@pytest.mark.parametrize(
+  'name', ['RUN.json', 'checkpoints/000006/facts/metadata']
+)
+def test_a_damaged_file_of_the_run_is_named(tmp_path, capsys, name, text):
+  run = resumed(tmp_path / 'run', {})
+  (run / name).write_text(text)
+  words = [str(run), '--step=6', f'--out={tmp_path / "new"}']
+  assert command.main(words) == 2
+  assert str(run / name) in capsys.readouterr().err
+  assert not (tmp_path / 'new').exists()
