@@ -246,3 +246,36 @@ def test_a_tensor_in_two_files_is_refused(folder):
   safetensors.numpy.save_file(norm, folder / 'trained.safetensors')
   with pytest.raises(hf_config.FolderError, match=r'trained.*both have.*norm'):
     parameters_of(folder)
+
+
+@pytest.mark.parametrize('number', [np.nan, np.inf, -np.inf])
+def test_every_tensor_with_a_number_that_is_not_finite_is_named(folder, number):
+  path, tensors = tensors_of(folder)
+  bias = 'model.layers.1.self_attn.k_proj.bias'
+  tensors[bias][-1] = tensors['lm_head.weight'][7, 3] = number
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(hf_config.FolderError) as refusal:
+    parameters_of(folder)
+  told = f'{folder}: 2 of its tensors hold numbers that are not finite: '
+  assert str(refusal.value).startswith(told)
+  assert bias in str(refusal.value)
+  assert 'lm_head.weight' in str(refusal.value)
+
+
+def test_half_a_number_too_large_for_its_dtype_is_not_finite_either(tmp_path):
+  make(tmp_path).to(torch.float16).save_pretrained(tmp_path)
+  path, tensors = tensors_of(tmp_path)
+  tensors['model.norm.weight'][0] = np.float16(np.inf)
+  safetensors.numpy.save_file(tensors, path)
+  with pytest.raises(hf_config.FolderError, match=r'finite: model\.norm'):
+    parameters_of(tmp_path)
+
+
+def test_a_spoilt_tied_head_is_named_for_what_it_is(tmp_path):
+  make(tmp_path, tie_word_embeddings=True)
+  path, tensors = tensors_of(tmp_path)
+  embed = tensors['model.embed_tokens.weight']
+  embed[2, 2] = np.nan
+  safetensors.numpy.save_file({**tensors, 'lm_head.weight': embed}, path)
+  with pytest.raises(hf_config.FolderError, match=r'finite: model\.embed'):
+    parameters_of(tmp_path)

@@ -48,18 +48,27 @@ def read_parameters(folder, shape, shardings):
     shape: its qwen2.ModelConfig.
     shardings: the same tree of jax.sharding.Sharding.
   Raises:
-    FolderError: see `opened`.
+    FolderError: see `opened`; or naming every tensor with a number that is not
+      finite, of those that this process reads.
   """
+  spoilt = {}  # In order, each once.
   with opened(folder, shape) as tensors:
 
     def place(path, size, sharding):
-      read = functools.partial(_part, tensors, path[-1].key, size)
+      read = functools.partial(_part, tensors, path[-1].key, size, spoilt)
       return jax.make_array_from_callback(size, sharding, read)
 
     sizes = qwen2.param_shapes(shape)
-    return jax.tree.map_with_path(
+    params = jax.tree.map_with_path(
       place, sizes, shardings, is_leaf=lambda x: isinstance(x, tuple)
     )
+  if spoilt:
+    raise FolderError(
+      f'{folder}: {len(spoilt)} of its tensors hold numbers that are not '
+      f'finite: {_listed([*spoilt])}; fetch it again, or take the weights from '
+      'before they were spoilt'
+    )
+  return params
 
 
 @contextlib.contextmanager
@@ -93,15 +102,24 @@ def opened(folder, shape):
     yield found
 
 
-def _part(tensors, ours, size, index):
-  """The part of our array at `index`, a slice for each axis."""
+def _part(tensors, ours, size, spoilt, index):
+  """The part of our array at `index`, a slice for each axis.
+
+  Notes in `spoilt` which tensors are not finite there.
+  """
   chosen = [range(n)[i] for n, i in zip(size, index, strict=True)]
+
+  def cut(name, size, chosen):
+    part = _cut(tensors[name], ours, size, chosen)
+    spoilt.update({} if np.isfinite(part).all() else {name: True})
+    return part
+
   if ours in hf_names.OUTSIDE:
-    return _cut(tensors[hf_names.OUTSIDE[ours]], ours, size, chosen)
+    return cut(hf_names.OUTSIDE[ours], size, chosen)
   part = np.empty([len(c) for c in chosen], np.float32)
   for place, layer in enumerate(chosen[0]):
-    tensor = tensors[hf_names.of_layer(layer, hf_names.LAYER[ours])]
-    part[place] = _cut(tensor, ours, size[1:], chosen[1:])
+    name = hf_names.of_layer(layer, hf_names.LAYER[ours])
+    part[place] = cut(name, size[1:], chosen[1:])
   return part
 
 
@@ -187,7 +205,7 @@ def _same(a, b):
   starts = range(0, size[0], PIECE)
   ends = (min(start + PIECE, size[0]) for start in starts)
   return all(
-    np.array_equal(a[start:end], b[start:end])
+    a[start:end].tobytes() == b[start:end].tobytes()
     for start, end in zip(starts, ends, strict=True)
   )
 
