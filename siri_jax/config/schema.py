@@ -8,8 +8,8 @@ from siri_jax.config import cost_model
 from siri_jax.grading import extract, pool
 from siri_jax.models import attention, qwen2, sharding
 from siri_jax.models.hf import initial
-from siri_jax.rollout import vllm
-from siri_jax.runtime import alarms, checkpoint, distributed
+from siri_jax.rollout import http_client, vllm
+from siri_jax.runtime import alarms, checkpoint, credentials, distributed
 from siri_jax.settings import (
   BINDINGS,
   FOLDER,
@@ -160,7 +160,7 @@ def faults(config):
     if not unsound & set(names):
       message = contradiction(**{name: config[name] for name in names})
       found |= {message: message} if message else {}
-  return list(found.values())
+  return [credentials.masked(message) for message in found.values()]
 
 
 def sound(config, *names):
@@ -278,6 +278,19 @@ def _engine(*, engine, engine_kw):
   return bad and f'{", ".join(bad)} is not {whole(1).wanted}'
 
 
+def _addresses(*, server_kw):
+  known, wrong = set(), []
+  for url in server_kw.urls:
+    try:
+      url = http_client.canonical(url)
+    except ValueError as error:
+      wrong.append(str(error))
+    else:
+      wrong += [f'{url!r} is there twice'] * (url in known)
+      known.add(url)
+  return wrong and f'server_kw.urls: {"; ".join(wrong)}'
+
+
 def _sleep(*, server_kw, off_policy_steps):
   return (server_kw.sleep and off_policy_steps) and (
     f'off_policy_steps={off_policy_steps} samples while it trains: servers '
@@ -303,6 +316,7 @@ CONTRADICTIONS = (
   _natural,
   _eval_samples,
   _engine,
+  _addresses,
   _sleep,
   _kind,
 )

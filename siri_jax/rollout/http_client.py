@@ -9,15 +9,22 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import socket
 import threading
-import urllib.parse
+
+from siri_jax.runtime import credentials
 
 KEY = 'SIRI_SERVER_KEY'  # Environment variable of the servers' API key.
 CONNECT_SECS = 10.0
 CONTROL_SECS = 20.0  # Timeout of requests that need no computation.
 MOST_BYTES = 2**31  # Of one response.
 PASSING = (408, 429, 500, 502, 503, 504)  # HTTP statuses to retry.
+ADDRESS = re.compile(
+  r'(https?)://((?:[\w-]{1,63}\.)*[\w-]{1,63}\.?|\[[\da-f:.]+\])'
+  r'(?::(\d{1,5}))?((?:/[\w.~-]*)*)',
+  re.ASCII | re.IGNORECASE,
+)
 
 
 class ServerError(OSError):
@@ -43,20 +50,18 @@ class Connection:
     """Checks the address; connects with each request.
 
     Args:
-      url: such as http://127.0.0.1:8000.
+      url: such as http://127.0.0.1:8000, see `canonical`.
     Raises:
       ValueError: the address is invalid.
     """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ('http', 'https') or not parts.hostname:
-      raise ValueError(
-        f'{url!r} is not a server address; write http://HOST:PORT'
-      )
-    self.url = url.rstrip('/')
-    self._where, self._prefix = parts.netloc, parts.path.rstrip('/')
-    https = parts.scheme == 'https'
+    self.url = canonical(url)
+    scheme, _, rest = self.url.partition('://')
+    self._where, slash, path = rest.partition('/')
+    self._prefix = slash + path
     self._kind = (
-      http.client.HTTPSConnection if https else http.client.HTTPConnection
+      http.client.HTTPSConnection
+      if scheme == 'https'
+      else http.client.HTTPConnection
     )
     self._open, self._lock = set(), threading.Lock()
 
@@ -124,6 +129,28 @@ class Connection:
     finally:
       with self._lock:
         self._open.discard((own, sock))
+
+
+def canonical(url):
+  """The canonical form of a server's address: no / and no /v1 at its end.
+
+  OpenAI clients take addresses that end in /v1; here each route begins with it.
+
+  Raises:
+    ValueError: the address is invalid. The message hides what may be a key.
+  """
+  match = ADDRESS.fullmatch(url)
+  if not match or not 0 < int(match[3] or 1) < 2**16:
+    why = ': a user, password or key has no place in it, but in the environment'
+    raise ValueError(
+      f'{credentials.hidden(url)!r} is no address such as '
+      f'http://127.0.0.1:8000'
+      + (f'{why} ({KEY})' if re.search('[@?]', url) else '')
+    )
+  scheme, host, port, path = match.groups()
+  path = re.sub('/+', '/', path).rstrip('/').removesuffix('/v1').rstrip('/')
+  port = f':{port}' if port else ''
+  return f'{scheme.lower()}://{host.lower()}{port}{path}'
 
 
 def _raise(url, status, text):

@@ -10,6 +10,7 @@ SHAPES = re.compile(
   r'|\bxox[a-z]-[A-Za-z0-9-]{20,}'  # Slack.
   r'|(?<![\w/])[0-9a-f]{40}(?![\w/])'  # W&B; not a commit in a path.
   r'|-----BEGIN [A-Z ]*PRIVATE KEY'
+  r'|://[^/\s@]*:[^/\s@]+@'  # The password of an address.
 )
 
 
@@ -27,3 +28,15 @@ def faults(values):
     for name, value in values.items()
     if SHAPES.search(str(value))
   ]
+
+
+def hidden(address):
+  """An address without what may be secret: all before @, and its query."""
+  address = re.sub(r'^([\w+.-]*://)?.*@', r'\1***@', address, flags=re.DOTALL)
+  return re.sub(r'[?#].*', '?***', address, flags=re.DOTALL)
+
+
+def masked(text):
+  """A message without the users and passwords of addresses in it."""
+  text = re.sub(r'://[^\s\'"]*@', '://***@', text)
+  return re.sub(r'[^\s\'"/=@]+:[^\s\'"/@]+@', '***@', text)

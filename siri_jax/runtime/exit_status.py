@@ -2,6 +2,8 @@
 
 import sys
 
+from siri_jax.runtime import credentials
+
 DONE = 0
 REFUSED = 2  # A command line, a config, a file or a folder.
 DIVERGED = 3
@@ -18,5 +20,5 @@ def refuse(faults, source):
   """
   print(f'refused: {source}', file=sys.stderr)
   for fault in faults:
-    print(f'  {fault}', file=sys.stderr)
+    print(f'  {credentials.masked(fault)}', file=sys.stderr)
   return REFUSED

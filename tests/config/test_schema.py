@@ -123,3 +123,31 @@ def test_all_faults_come_at_once(c):
     'micro_batch_rows=4',
   ):
     assert any(fault.startswith(part) for fault in faults), part
+
+
+def test_addresses_of_servers_are_judged_before_a_run(c):
+  c.server_kw.urls = ('http://n7:8000', 'http://n8:8000/v1', 'https://n7:8000')
+  assert schema.faults(c) == []
+  c.server_kw.urls = ('n7:8000', 'http://a b:1', 'http://n7:port', 'http://n:1')
+  (fault,) = schema.faults(c)
+  assert fault.startswith("server_kw.urls: 'n7:8000' is no address such as ")
+  assert "'http://a b:1' is no address" in fault
+  assert "'http://n7:port' is no address" in fault
+  assert "'http://n:1'" not in fault
+
+
+def test_a_server_that_is_named_twice_is_told(c):
+  c.server_kw.urls = ('http://n7:8000', 'HTTP://N7:8000/v1')
+  (fault,) = schema.faults(c)
+  assert fault == "server_kw.urls: 'http://n7:8000' is there twice"
+
+
+@pytest.mark.parametrize(
+  'urls',
+  [('http://me:hush@n:1',), ('http://me:hush@n:1', 3), ('http://a@hush@n',)],
+)
+def test_a_password_of_an_address_is_in_no_message(c, urls):
+  c.server_kw.urls = urls
+  (fault,) = schema.faults(c)
+  assert 'hush' not in fault
+  assert '***@n' in fault

@@ -25,6 +25,7 @@ KEYS = [
   'xoxb-' + '1234-' * 8,
   '0f' * 20,
   '-----BEGIN RSA PRIVATE KEY-----',
+  'https://me:hush7@node7:1/x',
 ]
 
 
@@ -47,6 +48,8 @@ def test_what_looks_like_a_key_is_refused_and_not_shown(
     f'/models--a--b/snapshots/{"0f" * 20}/',
     'runs/quickstart',
     'sk-short',
+    'http://node7:8000/a@b',
+    'http://me@node7:8000',
     1e-6,
     ('tensorboard',),
   ],

@@ -8,7 +8,7 @@ import pytest
 from fake_vllm import GENERATE, PARAMS, client, make_prompts, sampled
 
 from siri_jax.commands import evaluate as evaluate_command
-from siri_jax.rollout import engines, vllm
+from siri_jax.rollout import engines, http_client, vllm
 from siri_jax.runtime import exit_status
 from tests.helpers import scripted
 
@@ -117,3 +117,60 @@ def test_a_server_is_measured_as_an_engine_is(tmp_path, cache):
   assert 0 < served['accuracy'] < 1
   differs = {key for key in own if own[key] != served[key]}
   assert differs == {'weights'}
+
+
+# Addresses.
+
+
+@pytest.mark.parametrize(
+  ('given', 'used'),
+  [
+    ('http://node7:8000', 'http://node7:8000'),
+    ('HTTP://Node-7.cluster:8000//', 'http://node-7.cluster:8000'),
+    ('https://10.0.0.3/v1', 'https://10.0.0.3'),
+    ('http://gpu_1:1/proxy/a/v1/', 'http://gpu_1:1/proxy/a'),
+    ('http://[FE80::1]:65535/', 'http://[fe80::1]:65535'),
+  ],
+)
+def test_an_address_has_one_spelling(given, used):
+  assert http_client.canonical(given) == used
+  assert http_client.canonical(used) == used
+  assert http_client.Connection(given).url == used
+
+
+@pytest.mark.parametrize(
+  'url',
+  [
+    *('', 'node7', 'node7:8000', 'ftp://node7', 'http://', 'http://:80'),
+    *('http:/node7', 'http:// node7', 'http://no de7:1', 'http://node7 '),
+    *(
+      'http://node7:',
+      'http://node7:x',
+      'http://node7:0',
+      'http://node7:65536',
+    ),
+    *('http://node7:-1', 'http://node7:²', 'http://[::1', 'http://a..b:1'),
+    *('http://nöde:1', f'http://{"a" * 64}:1', 'http://node7/a b'),
+    *('http://node7\\x:1', 'http://node7:1\n', 'http://node7?x=1'),
+    *('http://node7:1/#top', 'http://{node}:1', 'http://a%20b:1'),
+  ],
+)
+def test_what_is_no_address_is_refused_before_it_is_asked(url):
+  with pytest.raises(ValueError, match=r'is no address such as http://127'):
+    http_client.canonical(url)
+
+
+SECRETS = (
+  *('http://me:hush@node7:1', 'http://hush@node7', 'https://me:a@hush:b@n:1'),
+  *('http://n:1/?key=hush', 'HTTP://me:hu/sh@n', 'http://me:hush pass@n:1'),
+  *('ftp://me:hush@n', 'http://n:1/v1?x=1#hush', 'me:hush@n:1'),
+)
+
+
+@pytest.mark.parametrize('url', SECRETS)
+def test_a_refused_address_does_not_show_what_may_be_a_secret(url):
+  with pytest.raises(ValueError, match='has no place in it') as refusal:
+    http_client.canonical(url)
+  assert 'hush' not in str(refusal.value)
+  assert 'hu/sh' not in str(refusal.value)
+  assert http_client.KEY in str(refusal.value)
