@@ -151,11 +151,19 @@ def save(out, folders, size):
 def labels(folders):
   """The folders' own names, with that of their run where two are the same."""
   folders = [pathlib.Path(folder).resolve() for folder in folders]
-  short = [folder.name for folder in folders]
-  return [
-    name if short.count(name) == 1 else f'{folder.parents[1].name}/{name}'
-    for name, folder in zip(short, folders, strict=True)
-  ]
+  paths = [(*folder.parents[1].parts, folder.name) for folder in folders]
+  return ['/'.join(end) for end in ends(paths)]
+
+
+def ends(paths):
+  """The fewest last parts of each path, a tuple, that no other path ends in."""
+  found = []
+  for path in paths:
+    others = [other for other in paths if other != path]
+    counts = range(1, len(path))
+    alone = (n for n in counts if all(o[-n:] != path[-n:] for o in others))
+    found.append(path[-next(alone, len(path)) :])
+  return found
 
 
 def _paper_table(parts, names, style):

@@ -77,18 +77,28 @@ def evaluate(request, screen):
 
 def find(request):
   """([(weights.Weights, types.Task)], faults) of a request."""
-  c, faults, found = request.config, [], []
+  c, faults, named, found = request.config, [], [], []
   if request.samples:
     c.eval_kw.table_samples = request.samples
-  for word in dict.fromkeys(request.weights):
+
+  @contextlib.contextmanager
+  def collecting():
     try:
-      each = weights.find(c, word, request.workdir)
+      yield
+    except plans.ConfigError as error:
+      faults.extend(error.faults)
+    except (ValueError, OSError) as error:
+      faults.extend(str(error).splitlines())
+
+  for word in request.weights:
+    with collecting():
+      named.append(weights.find(c, word, request.workdir))
+  with collecting():
+    named = weights.apart(named)
+  for each in named:
+    with collecting():
       plans.make(each.c)
       found.append((each, held_out_task(each.c, request.sets)))
-    except plans.ConfigError as error:
-      faults += error.faults
-    except (ValueError, OSError) as error:
-      faults += str(error).splitlines()
   return found, list(dict.fromkeys(faults))
 
 

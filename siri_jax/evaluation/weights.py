@@ -5,15 +5,15 @@ import dataclasses
 import hashlib
 import os
 import pathlib
-import urllib.parse
 from typing import Any
 
 from siri_jax import build
+from siri_jax.analysis import paper_table
 from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.models.hf import initial
-from siri_jax.rollout import vllm
+from siri_jax.rollout import http_client, vllm
 from siri_jax.runtime import checkpoint
 
 
@@ -28,6 +28,8 @@ class Weights:
     checkpoints: folder of the checkpoints that they are in, '' for those that
       the config's policy starts from.
     url: of the running server that has them, '' for those that are read.
+    path: parts of the place that they are named after, the name last; () for
+      those that have no other name.
   """
 
   name: str
@@ -35,6 +37,7 @@ class Weights:
   done: int
   checkpoints: str
   url: str = ''
+  path: tuple[str, ...] = ()
 
 
 def find(c, word, workdir):
@@ -54,11 +57,8 @@ def find(c, word, workdir):
     return Weights(word, c, 0, '')
   if word == 'newest' or word.isdigit():
     return _checkpoint(c, word, pathlib.Path(workdir, 'checkpoints'))
-  if word.startswith(('http://', 'https://')):
-    c = c.copy_and_resolve_references()
-    c.policy, c.model_path = 'fresh', ''  # No policy of ours is made.
-    name = urllib.parse.urlsplit(word).netloc.replace(':', '-')
-    return Weights(name, c, 0, '', word)
+  if '://' in word:
+    return _server(c, word)
   folder = pathlib.Path(word).resolve()
   if not folder.is_dir():
     raise ValueError(
@@ -69,7 +69,33 @@ def find(c, word, workdir):
   c.policy, c.model_path = 'pretrained', str(folder)
   if 'tokenizer' in c.task_kw and not c.task_kw.tokenizer:
     c.task_kw.tokenizer = str(folder)
-  return Weights(folder.name, c, 0, '')
+  return Weights(folder.name, c, 0, '', path=folder.parts[1:])
+
+
+def apart(found):
+  """Weights once each, those of one name told apart by where they lie.
+
+  Args:
+    found: list of Weights.
+  Returns:
+    list of Weights: A/hf and B/hf are called A-hf and B-hf.
+  Raises:
+    ValueError: two would still have one name.
+  """
+  known = {(e.path, e.name, e.done, e.checkpoints, e.url): e for e in found}
+  paths = [each.path or (each.name,) for each in known.values()]
+  names = ['-'.join(end) for end in paper_table.ends(paths)]
+  if len({*names}) < len(names):
+    told = ', '.join('/'.join(path) for path in paths)
+    name = max(names, key=names.count)
+    raise ValueError(
+      f'--weights: two of {told} would be called {name}; measure them in '
+      'folders of their own, by --out'
+    )
+  return [
+    dataclasses.replace(each, name=name)
+    for each, name in zip(known.values(), names, strict=True)
+  ]
 
 
 def identity(weights):
@@ -155,6 +181,18 @@ def served(weights, task, screen):
   )
 
 
+def _server(c, word):
+  try:
+    url = http_client.canonical(word)
+  except ValueError as error:
+    raise ValueError(f'--weights: {error}') from None
+  c = c.copy_and_resolve_references()
+  c.policy, c.model_path = 'fresh', ''  # No policy of ours is made.
+  scheme, _, rest = url.partition('://')
+  host, *prefix = rest.replace(':', '-').split('/')
+  return Weights(host, c, 0, '', url, (scheme, *prefix, host))
+
+
 def _is_of_others(where, task):
   """Whether a checkpoint saw other problems, or read them otherwise."""
   # A checkpoint of an earlier version has none.
@@ -165,8 +203,10 @@ def _is_of_others(where, task):
 
 def _checkpoint(c, word, folder):
   steps = checkpoint.finished(folder)
-  done = max(steps, default=0) if word == 'newest' else int(word)
-  if done not in steps:
+  known = {str(step): step for step in steps}
+  known |= {'newest': steps[-1]} if steps else {}
+  done = known.get(word.lstrip('0') or '0')
+  if done is None:
     there = ', '.join(map(str, steps)) or 'none'
     raise ValueError(
       f'--weights={word}: no such checkpoint in {folder} (there: {there})'

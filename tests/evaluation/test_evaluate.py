@@ -250,6 +250,25 @@ def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
   assert not (tmp_path / 'run').exists()
 
 
+def test_weights_that_are_named_twice_are_measured_once(tmp_path, cache):
+  words = ['--weights=start,start', '--sets=easy']
+  assert run(tmp_path / 'run', cache, *words) == exit_status.DONE
+  there = tmp_path / 'run' / 'evaluations'
+  assert [p.name for p in there.iterdir() if p.is_dir()] == ['start']
+
+
+@pytest.mark.parametrize('word', ['http://me:hush@n:1', 'me:hush@n:1'])
+def test_a_password_in_an_address_is_refused_and_not_shown(
+  tmp_path, cache, capsys, word
+):
+  for told in (f'--weights={word}', f'--config.server_kw.urls={word}'):
+    assert run(tmp_path / 'run', cache, told) == exit_status.REFUSED
+    out, error = capsys.readouterr()
+    assert '***@n:1' in error
+    assert 'hush' not in out + error
+  assert not (tmp_path / 'run').exists()
+
+
 # Real weights.
 
 
