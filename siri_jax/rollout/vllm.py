@@ -2,7 +2,8 @@
 
 Every response is checked. A sample is counted as rejected and requested again
 if it comes from another version of the weights, was aborted, is longer than the
-cap or has ids outside the vocabulary.
+cap, has ids outside the vocabulary, or ends where neither the policy nor the cap
+would have ended it.
 """
 
 import collections
@@ -34,6 +35,7 @@ SETTINGS = {
 
 LOOK_SECS = 1.0  # Interval at which responses and signals are polled.
 TRIES = 5  # Requests for a prompt whose samples are rejected.
+ROUNDING = 1e-4  # Most nats of a log-probability, which rounding may raise.
 SPACING = 2**20  # Between prompts' seeds: vLLM adds a sample's index.
 GENERATE, COMPLETIONS = '/inference/v1/generate', '/v1/completions'
 
@@ -270,13 +272,15 @@ class Vllm:
       return f'of {len(ids)} tokens where 1 to {cap} were requested'
     if not all(0 <= i < self._rules.vocab for i in ids):
       return f'with ids outside the vocabulary of {self._rules.vocab}'
+    if flaw := _misended(ids, reason, cap, self._rules.eos_ids):
+      return flaw
     spans = choice.get('weight_versions') or []
     versions = {str(span.get('version')) for span in spans}
     if self._pushed and versions != {self._pushed.label}:
       found = ', '.join(sorted(versions)) or 'of unknown version'
       return f'of weights {found} where {self._pushed.label} were requested'
     if (logp := _logp(choice)) is not None and (
-      len(logp) != len(ids) or not np.all(np.isfinite(logp))
+      len(logp) != len(ids) or not np.all(np.isfinite(logp) & (logp < ROUNDING))
     ):
       return 'with invalid log-probabilities'
     return ''
@@ -292,6 +296,23 @@ class Vllm:
       spans=((self.version or 0, 0, ids.size),),
       sampler_logp=_logp(choice),
     )
+
+
+def _misended(ids, reason, cap, eos_ids):
+  """Why neither policy nor cap ended a response so, '' where one did."""
+  ends = [i in eos_ids for i in ids]
+  if any(ends[:-1]):
+    return 'that go on after an end token'
+  if reason == 'stop' and not ends[-1]:
+    return f'that stop at id {ids[-1]}, no end token of the tokenizer'
+  if reason == 'length' and ends[-1]:
+    return 'called cut that end in an end token'
+  if reason == 'length' and len(ids) < cap:
+    return (
+      f'cut after {len(ids)} of {cap} tokens (a limit of the server that is '
+      'lower than the cap?)'
+    )
+  return ''
 
 
 def model_of(url):
@@ -339,4 +360,5 @@ def _logp(choice):
     values = [token.get('logprob') for token in told['content']]
   else:
     values = told.get('token_logprobs', [])
-  return np.array([math.nan if v is None else v for v in values], np.float32)
+  numbers = (v if type(v) in (int, float) else math.nan for v in values)
+  return np.array([*numbers], np.float32)

@@ -138,7 +138,8 @@ class WeightPublisher:
     with self._timed('update'):
       line.post('/init_weight_transfer_engine', {'init_info': {}})
       try:
-        line.post('/pause?mode=wait', secs=self._secs)
+        # Keys and values of old weights must not serve prompts of new ones.
+        line.post('/pause?mode=wait&clear_cache=true', secs=self._secs)
         # A trainer that was killed may have started an update.
         with contextlib.suppress(http_client.TransientError):
           line.post('/start_weight_update', {}, secs=self._secs)

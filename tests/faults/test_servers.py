@@ -70,6 +70,36 @@ PASSING = {
   'log-probabilities that are none': fake_vllm.changed(
     logprobs={'content': [{'logprob': None}]}
   ),
+  'a log-probability above 0': fake_vllm.changed(
+    token_ids=[5, 0],
+    finish_reason='stop',
+    logprobs={'content': [{'logprob': 0.5}, {'logprob': -1.0}]},
+  ),
+  'a log-probability that is a text': fake_vllm.changed(
+    token_ids=[5, 0],
+    finish_reason='stop',
+    logprobs={'token_logprobs': ['-1.0', -1.0]},
+  ),
+  'cut below the cap': fake_vllm.changed(
+    token_ids=[5] * 8, finish_reason='length'
+  ),
+  'cut at once': fake_vllm.changed(token_ids=[5], finish_reason='length'),
+  'a stop without an end token': fake_vllm.changed(
+    token_ids=[4, 5], finish_reason='stop'
+  ),
+  'a stop at the cap without an end token': fake_vllm.changed(
+    token_ids=[4] * 9, finish_reason='stop'
+  ),
+  'tokens after an end token': fake_vllm.changed(
+    token_ids=[4, 0, 5, 0], finish_reason='stop'
+  ),
+  'two end tokens': fake_vllm.changed(token_ids=[0, 0], finish_reason='stop'),
+  'an end token within a cut sample': fake_vllm.changed(
+    token_ids=[0, *[4] * 8], finish_reason='length'
+  ),
+  'a cut sample that ends': fake_vllm.changed(
+    token_ids=[*[4] * 8, 0], finish_reason='length'
+  ),
   'silence': fake_vllm.silent,
 }
 

@@ -1,6 +1,7 @@
 """The client of vLLM servers: what it sends, and what it makes of answers."""
 
 import json
+import re
 
 import fake_vllm
 import numpy as np
@@ -119,6 +120,27 @@ def test_a_server_is_measured_as_an_engine_is(tmp_path, cache):
   assert differs == {'weights'}
 
 
+class Limited(Scripted):
+  """Its own limit is two tokens, whatever it is asked for."""
+
+  def choices(self, prompt, body):
+    asked = {**body['sampling_params'], 'max_tokens': 2}
+    return super().choices(prompt, {**body, 'sampling_params': asked})
+
+
+@pytest.mark.filterwarnings('ignore:.*load_module')
+def test_a_server_that_cuts_below_the_cap_is_not_measured(
+  tmp_path, cache, capsys
+):
+  with fake_vllm.serving(Limited()) as fake:
+    words = ['evaluate', '--config=tests/helpers/scripted.py', '--sets=hard']
+    words += [f'--weights={fake.url}', f'--config.cache_dir={cache}']
+    words += [f'--workdir={tmp_path / "run"}']
+    assert evaluate_command.main(words) == exit_status.REFUSED
+  assert 'cut after 2 of ' in capsys.readouterr().err
+  assert not list(tmp_path.rglob('results.json'))
+
+
 # Addresses.
 
 
@@ -174,3 +196,74 @@ def test_a_refused_address_does_not_show_what_may_be_a_secret(url):
   assert 'hush' not in str(refusal.value)
   assert 'hu/sh' not in str(refusal.value)
   assert http_client.KEY in str(refusal.value)
+
+
+# How a sample may end.
+
+
+@pytest.mark.parametrize(
+  ('ids', 'reason', 'told'),
+  [
+    ([3] * 8, 'length', r'1 cut after 8 of 9 tokens \(a limit of the server'),
+    ([3, 4], 'stop', '1 that stop at id 4, no end token of the tokenizer'),
+    ([3, 0, 4, 0], 'stop', '1 that go on after an end token'),
+    ([3, 0, *[4] * 7], 'length', '1 that go on after an end token'),
+    ([*[3] * 8, 0], 'length', '1 called cut that end in an end token'),
+  ],
+)
+def test_a_sample_that_neither_policy_nor_cap_ended_is_asked_for_again(
+  tmp_path, ids, reason, told
+):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    change = fake_vllm.changed(token_ids=ids, finish_reason=reason)
+    fake.faults[GENERATE].append(change)
+    found = sampled(engine, count=1)
+    assert ids not in found.values()
+    assert engine.counts['rejected'] == 1
+    assert re.search(told, engine.said[0])
+
+
+@pytest.mark.parametrize(
+  ('ids', 'reason'),
+  [([3] * 9, 'length'), ([*[3] * 8, 0], 'stop'), ([0], 'stop')],
+)
+def test_a_sample_that_the_policy_or_the_cap_ended_is_taken(
+  tmp_path, ids, reason
+):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    change = fake_vllm.changed(token_ids=ids, finish_reason=reason)
+    fake.faults[GENERATE].append(change)
+    assert ids in sampled(engine, count=1).values()
+    assert engine.counts['rejected'] == 0
+
+
+def test_a_log_probability_may_be_above_0_by_rounding_alone(tmp_path):
+  with (
+    fake_vllm.serving() as fake,
+    client(tmp_path, fake, logprob_share=1.0) as engine,
+  ):
+    for value, rejected in ((1e-6, 0), (3.0, 1), (0.01, 2)):
+      change = fake_vllm.changed(
+        token_ids=[0],
+        finish_reason='stop',
+        logprobs={'content': [{'logprob': value}]},
+      )
+      fake.faults[GENERATE].append(change)
+      sampled(engine, count=1)
+      assert engine.counts['rejected'] == rejected
+
+
+def test_a_push_has_the_server_forget_what_older_weights_computed(
+  tmp_path, monkeypatch
+):
+  sent, post = [], http_client.Connection.post
+  monkeypatch.setattr(
+    http_client.Connection,
+    'post',
+    lambda self, path, *a, **kw: (
+      sent.append(path) or post(self, path, *a, **kw)
+    ),
+  )
+  with fake_vllm.serving() as fake, client(tmp_path, fake):
+    pass
+  assert '/pause?mode=wait&clear_cache=true' in sent
