@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from siri_jax.runtime import files
+
 _THINK = '<think>'
 
 
@@ -191,13 +193,24 @@ def _opening(folder, tokenizer, prompt):
 
 
 def _eos_ids(folder, tokenizer):
-  """The tokenizer's end token, then those of generation_config.json."""
-  found = [tokenizer.eos_token_id]
-  path = folder / 'generation_config.json'
+  """The tokenizer's end token, then those of generation_config.json.
+
+  Raises:
+    ValueError: the file is damaged, or names an id without a token.
+  """
+  own, path = tokenizer.eos_token_id, folder / 'generation_config.json'
+  named = None
   if path.is_file():
     try:
-      named = json.loads(path.read_text()).get('eos_token_id')
+      named = files.read_object(path).get('eos_token_id')
     except ValueError as error:
-      raise ValueError(f'{path} is not JSON: {error}') from error
-    found += named if isinstance(named, list) else [named]
-  return tuple(dict.fromkeys(i for i in found if i is not None))
+      raise ValueError(f'{path} is {error}') from error
+  named = named if isinstance(named, list) else [named]
+  named = [i for i in named if i is not None]
+  known = {*tokenizer.get_vocab().values()}
+  if wrong := [i for i in named if type(i) is not int or i not in known]:
+    raise ValueError(
+      f'{path}: eos_token_id names {", ".join(f"{i!r:.40}" for i in wrong)}, '
+      "no id of the tokenizer's tokens: give one, a list of them, or null"
+    )
+  return tuple(dict.fromkeys([*([] if own is None else [own]), *named]))

@@ -11,6 +11,7 @@ import re
 from siri_jax import types
 
 KEYS = ('id', 'problem', 'answer', 'source')
+TOO_LONG = 'a number of too many digits: write it as a string, in quotes'
 SHOWN = 20  # Faults listed in one message.
 _SET_NAME = re.compile(r'[A-Za-z0-9][A-Za-z0-9_+.-]{0,63}')
 
@@ -89,6 +90,8 @@ def _object(line):
   except json.JSONDecodeError as error:
     cut = '' if line.endswith(b'\n') else '; the file ends here: is it cut?'
     return None, f'not JSON at column {error.colno}: {error.msg}{cut}'
+  except ValueError:
+    return None, TOO_LONG
   except RecursionError:
     return None, 'nested too deeply; write one flat object a line'
   if not isinstance(row, dict):

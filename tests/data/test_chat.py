@@ -120,7 +120,20 @@ def _spoil(folder, name, text):
     (lambda f: (f / 'chat_template.jinja').unlink(), 'no chat template'),
     (lambda f: _spoil(f, 'chat_template.jinja', '{% if %}'), 'template fails'),
     (lambda f: _spoil(f, 'tokenizer_config.json', '{}'), 'has no eos_token'),
-    (lambda f: _spoil(f, 'generation_config.json', '{'), 'is not JSON'),
+    *(
+      (lambda f, text=text: _spoil(f, 'generation_config.json', text), told)
+      for text, told in (
+        ('', 'generation_config.json is not JSON'),
+        ('{', 'generation_config.json is not JSON'),
+        ('[1]', 'generation_config.json is not a JSON object'),
+        ('{"eos_token_id": "x"}', "generation_config.json: .* names 'x'"),
+        ('{"eos_token_id": [1, 99999, -1]}', 'names 99999, -1, no id'),
+        ('{"eos_token_id": true}', 'names True, no id'),
+        ('{"eos_token_id": [[1]]}', r'names \[1\], no id'),
+        ('{"eos_token_id": 1' + '0' * 5000 + '}', 'is not JSON: Exceeds'),
+        ('{"eos_token_id": 1' + '0' * 4000 + '}', 'names 1000*, no id'),
+      )
+    ),
   ],
 )
 def test_a_broken_folder_is_named_with_its_fault(folder, spoil, told):

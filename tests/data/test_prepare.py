@@ -162,6 +162,31 @@ def test_bad_rows_of_an_array_are_named_by_their_line(tmp_path):
   assert faults[2].startswith('set.json:10: not JSON: ')
 
 
+LONG = '1' + '0' * 5000
+
+
+@pytest.mark.parametrize('form', ['{}\n{}\n{}\n', '[{},\n{},\n{}]'])
+def test_a_number_of_too_many_digits_costs_its_row_alone(tmp_path, form):
+  good = (json.dumps(_row(id='a')), json.dumps(_row('2+2=?', '4', id='c')))
+  long = f'{{"problem": "?", "id": "b", "answer": {LONG}}}'
+  path = tmp_path / 'set.json'
+  path.write_text(form.format(good[0], long, good[1]))
+  rows, faults = zip(*columns.read(path), strict=True)
+  assert [row and row.problem.id for row in rows] == ['a', None, 'c']
+  assert faults[1].startswith('set.json:2: a number of too many digits')
+  out = tmp_path / 'out.jsonl'
+  assert _run(path, f'--out={out}') == 1
+  assert _run(path, f'--out={out}', '--skip_bad') == 0
+  assert len(_outcome(out)[0]) == 2
+
+
+def test_an_array_that_is_nested_too_deeply_is_named(tmp_path):
+  path = tmp_path / 'set.json'
+  path.write_text('[\n' + '[' * 100_000)
+  ((_, fault),) = columns.read(path)
+  assert fault.startswith('set.json:2: nested too deeply')
+
+
 CONTESTED = ['1', '$2$', '2', '3']
 TIED = ['1', '2', '2.0', '1']
 AGREED = [r'\dfrac{1}{2}', r'$\frac{1}{2}$', r'\frac {1} {2}']

@@ -43,6 +43,8 @@ def test_how_a_file_is_spelled_changes_nothing(tmp_path):
     ('{"id": "b", "problem": "1+', 'not JSON'),
     ('["b"]', 'a list; write one object'),
     ('[' * 100_000, 'nested too deeply'),
+    ('{"answer": 1' + '0' * 5000 + '}', 'a number of too many digits'),
+    ('{"id": {"n": [-1' + '0' * 5000 + ']}}', 'a number of too many digits'),
     ({'id': 'b', 'problem': 'x', 'source': ''}, '"answer" is missing'),
     ({**GOOD, 'id': 'b', 'answer': ' '}, '"answer" is empty'),
     ({**GOOD, 'id': 'b', 'answer': 27.0}, '"answer" is 27.0; write it as a s'),

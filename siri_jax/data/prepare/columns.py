@@ -90,6 +90,13 @@ def _json(path):
     except json.JSONDecodeError as error:
       yield error.lineno, None, f'not JSON: {error.msg}: is the file cut?'
       return
+    except ValueError:
+      yield line, None, problem_files.TOO_LONG
+      _, end = json.JSONDecoder(parse_int=len).raw_decode(text, start)
+      continue
+    except RecursionError:
+      yield line, None, 'nested too deeply: give a list of flat objects'
+      return
     yield line, fields, '' if isinstance(fields, dict) else 'not an object'
 
 
