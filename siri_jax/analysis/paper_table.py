@@ -4,13 +4,12 @@ A folder is what siri_jax.evaluation.evaluate makes of one policy; the first one
 is the original that the others are compared with.
 """
 
-import json
 import math
 import pathlib
 
 import tabulate
 
-from siri_jax.analysis import run_table
+from siri_jax.analysis import run_table, validate
 from siri_jax.runtime import files
 
 RESULTS = 'results.json'
@@ -53,17 +52,24 @@ cap for 95 % the lowest looked at with so much of the highest one's accuracy."""
 
 def faults(folders):
   """A message for each of the folders that is not that of an evaluation."""
-  return [
-    f'{folder}: no evaluation: there is no */{RESULTS}'
-    for folder in folders
-    if not any(pathlib.Path(folder).glob(f'*/{RESULTS}'))
-  ]
+  wrong = []
+  for folder in folders:
+    try:
+      if not read(folder):
+        wrong.append(f'{folder}: no evaluation: there is no */{RESULTS}')
+    except (OSError, ValueError) as error:
+      wrong.append(str(error))
+  return wrong
 
 
 def read(folder):
-  """The results of an evaluated policy by set."""
+  """The results of an evaluated policy by set.
+
+  Raises:
+    ValueError: one is damaged; names the file.
+  """
   paths = sorted(pathlib.Path(folder).glob(f'*/{RESULTS}'))
-  return {path.parent.name: json.loads(path.read_text()) for path in paths}
+  return {path.parent.name: validate.json_object(path) for path in paths}
 
 
 def printed(size):

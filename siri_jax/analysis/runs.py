@@ -176,7 +176,7 @@ def read_rows(path):
   try:
     with gzip.open(path, 'rt', encoding='utf-8') as file:
       return [json.loads(line) for line in file]
-  except (OSError, EOFError, zlib.error, ValueError) as error:
+  except (OSError, EOFError, zlib.error, ValueError, RecursionError) as error:
     raise ValueError(f'{path} cannot be read: {error}') from error
 
 

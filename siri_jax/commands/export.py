@@ -10,7 +10,6 @@ and may be called while the run goes on.
 """
 
 import argparse
-import json
 import logging
 import pathlib
 import sys
@@ -19,11 +18,13 @@ import jax
 import tqdm
 from ml_collections import ConfigDict
 
+from siri_jax.analysis import validate
 from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import initial
 from siri_jax.runtime import checkpoint
 
 DONE, REFUSED = 0, 2
+READ = ('policy', 'model_path', 'task_kw')  # Of a run's settings.
 
 
 def main(argv=None):
@@ -63,7 +64,9 @@ def export(run, step, to):
   """
   if not (run / 'config.json').is_file():
     raise ValueError(f'{run} is not the folder of a run: it has no config.json')
-  c = ConfigDict(json.loads((run / 'config.json').read_text()))
+  c = ConfigDict(validate.json_object(run / 'config.json'))
+  if lacking := [key for key in READ if key not in c]:
+    raise ValueError(f'{run / "config.json"} lacks {", ".join(lacking)}')
   saved = run / 'checkpoints'
   if step is None:
     step = max(checkpoint.finished(saved), default=0)
@@ -93,14 +96,12 @@ def frame_of(c, shape):
 
 def about(run, c, step):
   """Where the parameters come from."""
-  info = json.loads((run / 'RUN.json').read_text())
+  info = validate.json_object(run / 'RUN.json')
   return {
-    'run': info['id'],
+    'run': info.get('id'),
     'updates': step,
     'base': c.model_path,
-    'config': info['config'],
-    'git': info['git'],
-    'versions': info['versions'],
+    **{key: info.get(key) for key in ('config', 'git', 'versions')},
   }
 
 

@@ -2,8 +2,8 @@
 
 Every response is checked. A sample is counted as rejected and requested again
 if it comes from another version of the weights, was aborted, is longer than the
-cap, has ids outside the vocabulary, or ends where neither the policy nor the cap
-would have ended it.
+cap, has ids outside the vocabulary, or ends where neither the policy nor the
+cap would have ended it.
 """
 
 import collections

@@ -40,7 +40,7 @@ def read_object(path):
   """
   try:
     found = json.loads(path.read_text())
-  except ValueError as error:
+  except (ValueError, RecursionError) as error:
     raise ValueError(f'not JSON: {error}') from None
   if not isinstance(found, dict):
     raise ValueError('not a JSON object')
@@ -106,7 +106,7 @@ def _whole_lines(path):
   for number, line in enumerate(lines[:-1], 1):
     try:
       record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
       record = None
     if isinstance(record, dict):
       whole.append((line + b'\n', record))

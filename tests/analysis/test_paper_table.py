@@ -147,6 +147,14 @@ def test_a_folder_without_results_is_named(tmp_path):
   ]
 
 
+@pytest.mark.parametrize('text', ['', '[1]', '{"n": 1' + '0' * 5000 + '}'])
+def test_damaged_results_are_named(tmp_path, text):
+  path = make(tmp_path, amc=record(0.5, 8000)) / 'amc' / 'results.json'
+  path.write_text(text)
+  (fault,) = paper_table.faults([tmp_path])
+  assert fault.startswith(f'{path} is not ')
+
+
 def test_the_figure_has_a_panel_a_set_and_a_curve_a_policy(folders):
   fig = accuracy_by_cap.draw(folders)
   assert [ax.get_ylabel() for ax in fig.axes] == [

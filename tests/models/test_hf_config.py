@@ -58,6 +58,10 @@ def test_a_shape_is_read_as_it_was_written(tmp_path):
     ({'head_dim': 5}, 'head_dim=5 is odd'),
     ({'head_dim': None, 'hidden_size': 18}, 'hidden_size=18 is not a multiple'),
     ({'tie_word_embeddings': 'false'}, "tie_word_embeddings='false'"),
+    ({'rms_norm_eps': 10**400}, 'rms_norm_eps=1000'),
+    ({'rope_theta': float('inf')}, 'rope_theta=inf'),
+    ({'vocab_size': 2**31}, 'vocab_size=2147483648'),
+    ({'num_hidden_layers': 10**9}, 'num_hidden_layers=1000000000 is over'),
   ],
 )
 def test_what_is_not_implemented_is_refused_by_name(tmp_path, changes, named):
@@ -75,6 +79,9 @@ def test_all_that_is_not_implemented_is_named_at_once(tmp_path):
 
 
 def test_a_config_that_is_no_json_is_refused(tmp_path):
-  (tmp_path / 'config.json').write_text('{')
-  with pytest.raises(hf_config.FolderError, match=r'config\.json is not JSON'):
-    hf_config.read_shape(tmp_path)
+  for text in ('', '{', '[' * 100_000, '{"n": 1' + '0' * 5000 + '}'):
+    (tmp_path / 'config.json').write_text(text)
+    with pytest.raises(
+      hf_config.FolderError, match=r'config\.json is not JSON'
+    ):
+      hf_config.read_shape(tmp_path)

@@ -208,3 +208,17 @@ def test_what_cannot_be_exported_is_refused(
   said = capsys.readouterr().err
   assert told in said
   assert 'Traceback' not in said
+
+
+@pytest.mark.parametrize(
+  ('text', 'told'),
+  [
+    ('', 'is not JSON'),
+    ('[]', 'is not a JSON object'),
+    ('{"policy": "fresh"}', 'lacks model_path, task_kw'),
+  ],
+)
+def test_a_damaged_config_of_a_run_is_named(tmp_path, capsys, text, told):
+  (tmp_path / 'config.json').write_text(text)
+  assert command.main([f'--run={tmp_path}']) == command.REFUSED
+  assert f'{tmp_path / "config.json"} {told}' in capsys.readouterr().err

@@ -306,7 +306,12 @@ def test_a_runs_id_may_name_a_push_whatever_its_folder_is_called(
 
 @pytest.mark.parametrize('name', ['RUN.json', 'config.json'])
 @pytest.mark.parametrize(
-  'content', [b'{"id": ', b'[1]', b'\xff\xfe', b'{"n": 1%s}' % (b'0' * 5000)]
+  'content',
+  [
+    *(b'', b'{"id": ', b'[1]', b'\xff\xfe', b'null'),
+    *(b'{"n": 1%s}' % (b'0' * 5000), b'[' * 100_000),
+  ],
+  ids=range(7),
 )
 def test_a_damaged_file_is_named(tmp_path, name, content):
   opening = dict(source='configs/a.py', overrides={})
@@ -314,6 +319,23 @@ def test_a_damaged_file_is_named(tmp_path, name, content):
   (tmp_path / name).write_bytes(content)
   with pytest.raises(run_folder.RunFolderError, match=f'{name} is damaged'):
     run_folder.RunFolder(tmp_path, {'seed': 0}, **opening)
+
+
+@pytest.mark.parametrize(
+  ('info', 'told'),
+  [
+    ({'id': 5}, 'id is 5'),
+    ({'id': '../other'}, "id is '../other'"),
+    ({'attempts': 3}, 'attempts is 3'),
+    ({'attempts': None}, 'attempts is None'),
+  ],
+)
+def test_what_a_run_cannot_be_in_run_json_is_named(tmp_path, info, told):
+  (tmp_path / 'RUN.json').write_text(json.dumps(info))
+  with pytest.raises(run_folder.RunFolderError) as refusal:
+    opened(tmp_path)
+  path = tmp_path / 'RUN.json'
+  assert str(refusal.value) == f'{path} is damaged: {told}'
 
 
 def test_a_folder_with_a_backslash_is_refused_before_it_is_made(tmp_path):

@@ -4,10 +4,10 @@ Features that the model functions do not implement are refused, all at once.
 """
 
 import json
-import math
 import pathlib
 
 from siri_jax.models import qwen2
+from siri_jax.settings import LARGEST
 
 WHOLE = (
   'vocab_size',
@@ -18,6 +18,8 @@ WHOLE = (
   'intermediate_size',
 )
 REAL = ('rope_theta', 'rms_norm_eps')
+LARGEST_REAL = 1e30  # Float32 holds it; a whole number may be too long for one.
+DEEPEST = 10_000  # Layers: the names of each are listed.
 # The keys of RoPE settings, before and since transformers 5.
 ROPE = ('rope_scaling', 'rope_parameters')
 PLAIN_ROPE = ('rope_type', 'type', 'rope_theta')
@@ -117,6 +119,10 @@ def _numbers(config):
   for key in (*WHOLE, 'head_dim'):
     if key in config and not _whole(config[key]):
       yield f'{key}={config[key]!r} is not a whole number above 0'
+  if _whole(config.get('num_hidden_layers')) and (
+    config['num_hidden_layers'] > DEEPEST
+  ):
+    yield f'num_hidden_layers={config["num_hidden_layers"]} is over {DEEPEST}'
   for key in REAL:
     if key in config and not _real(config[key]):
       yield f'{key}={config[key]!r} is not a number above 0'
@@ -176,8 +182,8 @@ def _turns(ropes, thetas):
 
 
 def _whole(value):
-  return type(value) is int and value > 0
+  return type(value) is int and 0 < value <= LARGEST
 
 
 def _real(value):
-  return type(value) in (int, float) and 0 < value < math.inf
+  return type(value) in (int, float) and 0 < value <= LARGEST_REAL

@@ -146,7 +146,10 @@ def _files(folder):
     try:
       named = set(json.loads(index.read_text())['weight_map'].values())
       there = [folder / name for name in sorted(named)]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+      *(ValueError, KeyError, TypeError, AttributeError),
+      RecursionError,
+    ) as error:
       raise FolderError(
         f'{index} is not an index of tensors: {error!r}'
       ) from error
