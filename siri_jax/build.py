@@ -232,6 +232,7 @@ def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
       logprob_share=logprob_share(plan),
       run=run,
       say=say,
+      padding=initial.shape_of(plan.c, task.vocab).padding,
     )
   )
 

@@ -96,6 +96,7 @@ def token_logprobs(params, fetch, recipe, rows):
     jnp.float32(recipe.temperature),
     recipe.chunk,
     sharding.parts('tensor'),
+    recipe.shape.padding,
   )
   return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
 

@@ -15,10 +15,13 @@ from siri_jax import shapes
 # Most vocabulary entries of a device whose gradient of the head exists in
 # float32 at one time. All of them take 2.2 GB for the 7B.
 WORDS = 20_000
+LEAST = -1e30  # The logit of what is never sampled.
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6))
-def logp_and_entropy(hidden, head, targets, live, temperature, chunk, cut=1):
+@functools.partial(jax.custom_vjp, nondiff_argnums=(5, 6, 7))
+def logp_and_entropy(
+  hidden, head, targets, live, temperature, chunk, cut=1, padding=0
+):
   """Log-probability of each target and entropy of each distribution.
 
   logp = l[target], entropy = -sum(exp(l) l), with l = log_softmax(z) and
@@ -32,21 +35,25 @@ def logp_and_entropy(hidden, head, targets, live, temperature, chunk, cut=1):
     temperature: float32 [], above 0; gets no gradient.
     chunk: tokens whose logits exist at one time; does not change the result.
     cut: devices that share V; each has a contiguous range.
+    padding: last words, which have probability 0 and get no gradient.
   Returns:
     float32 [T] log-probabilities and float32 [T] entropies, nats; 0 where live
     is False.
   Raises:
     ValueError: shapes differ.
   """
-  return _forward(hidden, head, targets, live, temperature, chunk, cut)[0]
+  given = (hidden, head, targets, live, temperature)
+  return _forward(*given, chunk, cut, padding)[0]
 
 
-def _forward(hidden, head, targets, live, temperature, chunk, cut):
+def _forward(hidden, head, targets, live, temperature, chunk, cut, padding):
   del cut  # The compiler shards the forward pass.
   size = shapes.check('T D, D V, T, T', hidden, head, targets, live)
 
   def one(i, out):
     z = _logits(h[i], head, temperature)
+    if padding:  # Finite: a weight of 0 times an infinity would be NaN.
+      z = jnp.where(jnp.arange(size['V']) < size['V'] - padding, z, LEAST)
     picked = jnp.take_along_axis(z, target[i][:, None], axis=-1)
     top = jnp.max(z, axis=-1, keepdims=True)
     weights = jnp.exp(z - top)
@@ -67,7 +74,7 @@ def _forward(hidden, head, targets, live, temperature, chunk, cut):
   return (logp, entropy), saved
 
 
-def _backward(chunk, cut, saved, slopes):
+def _backward(chunk, cut, padding, saved, slopes):
   hidden, head, targets, live, temperature, entropy, lse = saved
   wide = jnp.promote_types(head.dtype, jnp.float32)
   places, used = _chunks(live, chunk)
@@ -83,8 +90,10 @@ def _backward(chunk, cut, saved, slopes):
   def block(b, sums):
     d_h, d_head = sums
     part = jnp.moveaxis(parts[:, :, b], 0, 1).reshape(len(head), -1)
+    own = words[:, b].reshape(-1)
+    drawn = own < head.shape[1] - padding if padding else None
     d_h, d_part = _add_block(
-      d_h, part, words[:, b].reshape(-1), h, of_tokens, used, temperature
+      d_h, part, own, drawn, h, of_tokens, used, temperature
     )
     d_part = d_part.astype(head.dtype).reshape(len(head), cut, -1)
     return d_h, d_head.at[:, :, b].set(jnp.moveaxis(d_part, 1, 0))
@@ -109,14 +118,17 @@ def blocks(words):
   return next((n for n in range(least, 4 * least) if words % n == 0), 1)
 
 
-def _add_block(d_h, part, words, h, of_tokens, used, temperature):
-  """Adds a block's part to d_h; returns it and the gradient of the block."""
+def _add_block(d_h, part, words, drawn, h, of_tokens, used, temperature):
+  """Adds a block's part to d_h; returns it and the gradient of the block.
+
+  `drawn` is False for words that are padding; None: there is none.
+  """
   wide = d_h.dtype
 
   def one(i, sums):
     target, ent, norm, d_logp, d_entropy = (x[i] for x in of_tokens)
     z = _logits(h[i], part, temperature) - norm  # log-softmax
-    p = jnp.exp(z)
+    p = jnp.exp(z) if drawn is None else jnp.where(drawn, jnp.exp(z), 0.0)
     d_z = d_logp * ((target == words) - p)
     d_z -= d_entropy * p * (z + ent)
     d_z = (d_z / temperature).astype(h.dtype)

@@ -75,6 +75,8 @@ class ModelConfig:
     rope_theta: base of the rotary frequencies.
     norm_eps: added to the mean square in RMSNorm.
     tied: whether the head is the embedding.
+    padding: last rows of the embedding that no token has. The policy is the
+      distribution over the other ones, for engines and trainer alike.
   """
 
   vocab: int
@@ -87,6 +89,8 @@ class ModelConfig:
   rope_theta: float
   norm_eps: float
   tied: bool
+  # Shapes of the same arrays are equal, and warm starts are named after them.
+  padding: int = dataclasses.field(default=0, compare=False, repr=False)
 
 
 def param_shapes(shape):
@@ -252,7 +256,8 @@ def decode(params, shape, token, position, cache):
     cache: for each layer k and v, [S, K, C, E] each; columns from `position`
       on are not read.
   Returns:
-    float32 [S, V] logits of the next token; the cache with this token added.
+    float32 [S, V] logits of the next token, -inf at padding; the cache with
+    this token added.
   """
   angles = rope_angles(shape, position)
   slots = jnp.arange(token.size)
@@ -271,6 +276,9 @@ def decode(params, shape, token, position, cache):
   logits = jnp.einsum(
     'sd,dv->sv', x, head(params), preferred_element_type=jnp.float32
   )
+  if shape.padding:
+    words = jnp.arange(shape.vocab) < shape.vocab - shape.padding
+    logits = jnp.where(words, logits, -jnp.inf)
   return logits, tuple(grown)
 
 

@@ -101,6 +101,7 @@ class EngineInputs:
     logprob_share: share of the prompts whose samples have log-probabilities.
     run: name of the run.
     say: called with messages for the user.
+    padding: ids of the policy that no token of the task has.
   """
 
   export: Callable
@@ -114,6 +115,7 @@ class EngineInputs:
   logprob_share: float
   run: str
   say: Callable[[str], None]
+  padding: int = 0
 
 
 def embedded(inputs, *, max_concurrent, decode_steps):
@@ -137,11 +139,19 @@ def vllm(inputs, *, max_concurrent, decode_steps):
     inputs: EngineInputs.
     max_concurrent: most samples at a time, over all servers.
     decode_steps: unused; a setting of the embedded engine.
+  Raises:
+    ValueError: the policy has more padding than a server can leave out.
   """
   from siri_jax.rollout import vllm as module
   from siri_jax.rollout import weight_sync
 
   del decode_steps
+  if inputs.padding > module.MOST_PADDING:
+    raise ValueError(
+      f"model_path embeds {inputs.padding} ids more than the task's tokenizer "
+      f'has, and vLLM leaves out {module.MOST_PADDING} at most: take the '
+      "tokenizer that belongs to the model, or engine='embedded'"
+    )
   server = inputs.server
   publisher = weight_sync.WeightPublisher(
     server.folder,
@@ -157,6 +167,7 @@ def vllm(inputs, *, max_concurrent, decode_steps):
     vocab=inputs.task.vocab,
     slots=max_concurrent,
     logprob_share=inputs.logprob_share,
+    padding=inputs.padding,
   )
   return module.Vllm(
     server.urls,

@@ -35,6 +35,9 @@ SETTINGS = {
 
 LOOK_SECS = 1.0  # Interval at which responses and signals are polled.
 TRIES = 5  # Requests for a prompt whose samples are rejected.
+# Most ids of a request's logit_bias (vllm.v1.worker.gpu.sample.logit_bias).
+MOST_PADDING = 1024
+NEVER = -1e9  # Nats; COMPLETIONS clips it to -100.
 ROUNDING = 1e-4  # Most nats of a log-probability, which rounding may raise.
 SPACING = 2**20  # Between prompts' seeds: vLLM adds a sample's index.
 GENERATE, COMPLETIONS = '/inference/v1/generate', '/v1/completions'
@@ -49,12 +52,15 @@ class Rules(NamedTuple):
     slots: most samples at a time, over all servers.
     logprob_share: share of the prompts whose samples have the sampler's
       log-probabilities.
+    padding: ids from `vocab` on that the model has and no token has. A server
+      of an unknown model may have more; samples with these are rejected.
   """
 
   eos_ids: tuple[int, ...]
   vocab: int
   slots: int
   logprob_share: float
+  padding: int = 0
 
 
 class Vllm:
@@ -220,8 +226,15 @@ class Vllm:
         'ignore_eos': False,
         'detokenize': False,
         'logprobs': 0 if tells else None,
+        **self._without_padding(),
       },
     }
+
+  def _without_padding(self):
+    """Request fields that keep a server from sampling ids without a token."""
+    first, count = self._rules.vocab, self._rules.padding
+    bias = dict.fromkeys(map(str, range(first, first + count)), NEVER)
+    return {'logit_bias': bias} if bias else {}
 
   def _ask(self, line, body, ended):
     """The choices that one request returns, by the route the server has."""

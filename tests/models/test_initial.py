@@ -91,3 +91,9 @@ def test_a_folder_without_a_model_is_refused_by_its_path(c, tmp_path):
   c.policy, c.model_path = 'pretrained', str(tmp_path / 'none')
   with pytest.raises(hf_config.FolderError, match=r'none/config\.json'):
     initial.shape_of(c, vocab=22)
+
+
+def test_rows_that_the_tokenizer_has_no_token_for_are_padding(c, model_folder):
+  c.policy, c.model_path = 'pretrained', str(model_folder)
+  assert initial.shape_of(c, vocab=22).padding == 10
+  assert initial.shape_of(c, vocab=32).padding == 0

@@ -32,11 +32,13 @@ def plain(hidden, head, targets, temperature):
   return jnp.take_along_axis(logp, targets[:, None], 1)[:, 0], entropy
 
 
-def chunked(hidden, head, targets, temperature, chunk=4, live=None, cut=1):
+def chunked(
+  hidden, head, targets, temperature, chunk=4, live=None, cut=1, padding=0
+):
   live = jnp.ones(targets.shape, bool) if live is None else live
   temperature = jnp.float32(temperature)
   return logprobs.logp_and_entropy(
-    hidden, head, targets, live, temperature, chunk, cut
+    hidden, head, targets, live, temperature, chunk, cut, padding
   )
 
 
@@ -104,6 +106,24 @@ def test_the_gradient_of_the_head_is_the_same_in_blocks_of_words(
   expected = run(plain, *given, 0.6)
   assert_close(found[0], expected[0])
   assert_close(found[1], expected[1])
+
+
+@pytest.mark.parametrize('cut', [1, 2])
+@pytest.mark.parametrize('scale', [1.0, 300.0])
+def test_padding_has_no_probability_and_no_gradient_however_likely(
+  cut, scale, monkeypatch
+):
+  monkeypatch.setattr(logprobs, 'WORDS', 6)
+  hidden, head, targets = draw(vocab=18)
+  targets = targets % 13
+  wide = head.at[:, 13:].multiply(scale)
+  given = functools.partial(chunked, cut=cut, padding=5)
+  found = run(given, hidden, wide, targets, 0.6)
+  expected = run(plain, hidden, head[:, :13], targets, 0.6)
+  assert_close(found[0], expected[0])
+  d_hidden, d_head = found[1]
+  assert not d_head[:, 13:].any()
+  assert_close((d_hidden, d_head[:, :13]), expected[1])
 
 
 LIVE = np.isin(np.arange(TOKENS), [1, 2, 5, 6, 8, 10])

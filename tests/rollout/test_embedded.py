@@ -1,5 +1,6 @@
 """The embedded engine: what decides a sample, and what does not."""
 
+import dataclasses
 import functools
 
 import builders
@@ -21,9 +22,10 @@ cosine = functools.partial(
 
 
 @functools.cache
-def programs(slots=4, stretch=4, temperature=1.0):
+def programs(slots=4, stretch=4, temperature=1.0, padding=0):
   """The compiled programs of a tiny run."""
-  recipe = builders.tiny_recipe(SHAPE, temperature=temperature)
+  shape = dataclasses.replace(SHAPE, padding=padding)
+  recipe = builders.tiny_recipe(shape, temperature=temperature)
   return steps.build(
     cosine,
     recipe,
@@ -35,8 +37,10 @@ def programs(slots=4, stretch=4, temperature=1.0):
   )
 
 
-def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
-  compiled = programs(slots, stretch)
+def make_engine(
+  slots=4, stretch=4, requests=REQUESTS, version=0, padding=0, params=None
+):
+  compiled = programs(slots, stretch, padding=padding)
   engine = engines.EngineInputs(
     export=compiled.export,
     start=compiled.start,
@@ -49,7 +53,7 @@ def make_engine(slots=4, stretch=4, requests=REQUESTS, version=0):
     ),
   )
   built = engines.embedded(engine, max_concurrent=slots, decode_steps=stretch)
-  built.push(builders.lively(SHAPE), version)
+  built.push(params or builders.lively(SHAPE), version)
   return built
 
 
@@ -198,6 +202,46 @@ def test_log_probabilities_are_the_trainers(temperature):
   assert live.sum() == sum(s.response_ids.size for s in found)
   np.testing.assert_allclose(
     np.asarray(logp)[live], rows.extra['sampler_logp'][live], atol=1e-5
+  )
+
+
+PADDING = 7
+
+
+@pytest.fixture(scope='module')
+def padded():
+  """Parameters of which the padded words would be likely, and an engine."""
+  params = builders.lively(SHAPE)
+  params['head'][:, -PADDING:] *= 20
+  spoilt = make_engine(params=params)
+  drawn = sample(make_prompts(), spoilt).values()
+  first = SHAPE.vocab - PADDING
+  assert np.mean(np.concatenate([s.response_ids for s in drawn]) >= first) > 0.5
+  return params, make_engine(padding=PADDING, params=params)
+
+
+@pytest.mark.parametrize(
+  'how', [{}, {'temperature': 0.0}, {'top_k': 15}, {'top_p': 0.9}], ids=str
+)
+def test_padded_words_are_never_sampled_however_likely(padded, how):
+  found = sample(make_prompts(), padded[1], **how).values()
+  drawn = np.concatenate([s.response_ids for s in found])
+  assert drawn.max() < SHAPE.vocab - PADDING
+  told = np.concatenate([s.sampler_logp for s in found])
+  assert np.isfinite(told).all()
+
+
+def test_the_trainers_log_probabilities_leave_padded_words_out_too(padded):
+  params, engine = padded
+  found = list(sample(make_prompts(), engine).values())
+  ones, fit = np.ones(len(found)), builders.fit(32, 2)
+  told = ('sampler_logp',)
+  rows, count = packing.pack(found, ones, ones, fit, extra=told)
+  trainer = programs(padding=PADDING).logprobs
+  logp = np.asarray(trainer(params, rows, np.int32(count)))
+  live = rows.mask > 0
+  np.testing.assert_allclose(
+    logp[live], rows.extra['sampler_logp'][live], atol=1e-4
   )
 
 

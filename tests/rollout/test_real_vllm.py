@@ -20,7 +20,7 @@ from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.commands import export
 from siri_jax.config import plan
 from siri_jax.config import recipe as recipes
-from siri_jax.data import chat, load
+from siri_jax.data import arithmetic, chat, load
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines, http_client
 from siri_jax.runtime import exit_status, xla_flags
@@ -37,9 +37,10 @@ def served(tmp_path_factory):
 
 
 @contextlib.contextmanager
-def both_engines(served, cache):
+def both_engines(served, cache, **changes):
   """The server and the embedded engine, as engines on the same parameters."""
   c = tiny.get_config()
+  c.update(changes)
   c.model_kw.head_dim, c.model_kw.dim, c.cache_dir = 32, 64, str(cache)
   c.server_kw.urls = (served[2].url,)
   c.server_kw.folder = served[0][-1].partition('=')[2]
@@ -73,14 +74,17 @@ def both_engines(served, cache):
     yield task, params, *both
 
 
-def greedy(engine, task, count=8):
-  """(problem, index) -> sample, the likeliest tokens all along."""
-  prompts = [
+def prompts_of(task, count=8):
+  return [
     types.Prompt(p.id, np.asarray(task.encode(p), np.int32))
     for p in task.train[:count]
   ]
+
+
+def greedy(engine, task):
+  """(problem, index) -> sample, the likeliest tokens all along."""
   asked = engines.SamplingParams(1, 8, 0.0, 1.0, 0, (0, 0, 0))
-  groups = engine.sample(prompts, asked, lambda *_: None)
+  groups = engine.sample(prompts_of(task), asked, lambda *_: None)
   return {s.problem_id: s for group in groups for s in group}
 
 
@@ -115,6 +119,44 @@ def test_two_ranks_that_share_a_model_answer_as_the_trainer_does(
       np.testing.assert_allclose(
         found[name].sampler_logp, sample.sampler_logp, atol=1e-4
       )
+
+
+def test_padded_rows_of_an_embedding_are_never_sampled(tmp_path, cache):
+  transformers = pytest.importorskip('transformers')
+  torch = pytest.importorskip('torch')
+  vocab = len(arithmetic.TOKENS)
+  sizes = dict(vocab_size=vocab + 9, hidden_size=64, num_hidden_layers=1)
+  sizes |= dict(num_attention_heads=2, num_key_value_heads=1)
+  config = transformers.Qwen2Config(
+    **sizes, intermediate_size=32, tie_word_embeddings=False
+  )
+  model = transformers.Qwen2ForCausalLM(config)
+  with torch.no_grad():
+    model.lm_head.weight[vocab:] = 30 * model.lm_head.weight[:9]
+  model.save_pretrained(tmp_path / 'model')
+  policy = dict(policy='pretrained', model_path=str(tmp_path / 'model'))
+  words = [f'--config.{name}={value}' for name, value in policy.items()]
+  with (
+    real_vllm.serving(tmp_path, *words) as served,
+    both_engines(served, cache, **policy) as (task, params, real, own),
+  ):
+    for engine in (real, own):
+      engine.push(params, 0)
+    found, expected = greedy(real, task), greedy(own, task)
+    for name, sample in expected.items():
+      assert sample.response_ids.max() < vocab
+      assert found[name].response_ids.tolist() == sample.response_ids.tolist()
+      np.testing.assert_allclose(
+        found[name].sampler_logp, sample.sampler_logp, atol=1e-4
+      )
+    asked = engines.SamplingParams(8, 8, 1.0, 1.0, 0, (0, 0, 0))
+    drawn = [
+      s.response_ids.max()
+      for group in real.sample(prompts_of(task), asked, lambda *_: None)
+      for s in group
+    ]
+    assert max(drawn) < vocab
+    assert real.counts['rejected'] == 0
 
 
 def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):

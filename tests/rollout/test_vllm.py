@@ -1,5 +1,6 @@
 """The client of vLLM servers: what it sends, and what it makes of answers."""
 
+import dataclasses
 import json
 import re
 
@@ -267,3 +268,31 @@ def test_a_push_has_the_server_forget_what_older_weights_computed(
   with fake_vllm.serving() as fake, client(tmp_path, fake):
     pass
   assert '/pause?mode=wait&clear_cache=true' in sent
+
+
+# Padded rows of an embedding.
+
+
+def test_a_server_is_told_which_ids_no_token_has(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    sampled(engine, count=1)
+    engine._rules = engine._rules._replace(padding=3)
+    sampled(engine, count=1)
+    fake.lacks.add(GENERATE)
+    sampled(engine, count=1)
+  sent = [
+    body.get('sampling_params', body)
+    for path, body in fake.asked
+    if path in (GENERATE, '/v1/completions')
+  ]
+  assert 'logit_bias' not in sent[0]
+  for body in (sent[1], sent[-1]):  # By either route.
+    assert body['logit_bias'] == dict.fromkeys(('19', '20', '21'), -1e9)
+
+
+def test_more_padding_than_a_server_leaves_out_is_refused():
+  names = [field.name for field in dataclasses.fields(engines.EngineInputs)]
+  inputs = engines.EngineInputs(**dict.fromkeys(names))
+  inputs = dataclasses.replace(inputs, padding=vllm.MOST_PADDING + 1)
+  with pytest.raises(ValueError, match='embeds 1025 ids more than'):
+    engines.vllm(inputs, max_concurrent=1, decode_steps=1)

@@ -1,5 +1,6 @@
 """The initial parameters of a policy: a Hugging Face folder, or random."""
 
+import dataclasses
 import hashlib
 import json
 
@@ -19,6 +20,8 @@ class MismatchError(ValueError):
 def shape_of(c, vocab):
   """The policy's qwen2.ModelConfig; reads no parameters.
 
+  Rows of a folder's embedding that the tokenizer has no token for are padding.
+
   Args:
     c: the config.
     vocab: number of ids of the task's tokenizer.
@@ -34,7 +37,7 @@ def shape_of(c, vocab):
       f"model_path={c.model_path} embeds {shape.vocab} ids, but the task's "
       f'tokenizer has {vocab}; use the tokenizer of that model'
     )
-  return shape
+  return dataclasses.replace(shape, padding=shape.vocab - vocab)
 
 
 def check_fits(c, shape):
