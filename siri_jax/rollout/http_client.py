@@ -143,9 +143,8 @@ def canonical(url):
   if not match or not 0 < int(match[3] or 1) < 2**16:
     why = ': a user, password or key has no place in it, but in the environment'
     raise ValueError(
-      f'{credentials.hidden(url)!r} is no address such as '
-      f'http://127.0.0.1:8000'
-      + (f'{why} ({KEY})' if re.search('[@?]', url) else '')
+      f'{credentials.hidden(url)!r} is not a server address; write '
+      f'http://HOST:PORT' + (f'{why} ({KEY})' if re.search('[@?]', url) else '')
     )
   scheme, host, port, path = match.groups()
   path = re.sub('/+', '/', path).rstrip('/').removesuffix('/v1').rstrip('/')

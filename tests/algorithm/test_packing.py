@@ -173,5 +173,5 @@ def test_the_samplers_log_probabilities_lie_where_they_predict():
 
 def test_a_sample_longer_than_a_row_is_refused():
   samples = builders.random_samples([2, 9], vocab=9)
-  with pytest.raises(ValueError, match=r'row of 8: raise row_tokens'):
+  with pytest.raises(ValueError, match=r'row of 8; raise row_tokens'):
     pack(samples)

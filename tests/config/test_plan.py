@@ -38,7 +38,7 @@ BAD = [
   ({'total_steps': 0}, 'total_steps=0', '1 or more'),
   ({'cache_dir': ''}, "cache_dir=''", 'folder'),
   ({'writers': 'tensorboard'}, "writers='tensorboard'", 'tuple'),
-  ({'writers': ('csv',)}, "writers: 'csv'", 'tensorboard'),
+  ({'writers': ('csv',)}, "writers: unknown writer 'csv'", 'tensorboard'),
   ({'prompts_per_step': True}, 'prompts_per_step=True', 'whole number'),
   ({'group_size': 1}, 'group_size=1', '2 or more'),
   ({'temperature': 0.0}, 'temperature=0.0', 'above 0'),

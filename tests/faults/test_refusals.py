@@ -225,7 +225,7 @@ FILES = {
     GOOD.replace('"1"', '""') + '\n',
     'train.jsonl:9: "answer" is empty',
   ),
-  'an id twice': (GOOD.replace('q', 'p3') + '\n', 'that of line 4'),
+  'an id twice': (GOOD.replace('q', 'p3') + '\n', 'already in line 4'),
   'not UTF-8': ('\udcff\n', 'train.jsonl:9: byte 1 is not UTF-8'),
 }
 

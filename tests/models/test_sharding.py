@@ -43,7 +43,9 @@ def test_more_devices_than_there_are_is_refused_with_both_numbers():
 
 def test_of_several_processes_no_device_may_be_left_out():
   devices = [types.SimpleNamespace(process_index=i // 4) for i in range(8)]
-  with pytest.raises(ValueError, match='the 2 processes have 8, and need all'):
+  with pytest.raises(
+    ValueError, match='the 2 processes have 8 and must use all'
+  ):
     sharding.make_mesh(devices, data=1, fsdp=4, tensor=1)
 
 

@@ -238,7 +238,8 @@ def test_the_trainers_log_probabilities_leave_padded_words_out_too(padded):
   told = ('sampler_logp',)
   rows, count = packing.pack(found, ones, ones, fit, extra=told)
   trainer = programs(padding=PADDING).logprobs
-  logp = np.asarray(trainer(params, rows, np.int32(count)))
+  logp, _ = trainer(params, rows, np.int32(count))
+  logp = np.asarray(logp)
   live = rows.mask > 0
   np.testing.assert_allclose(
     logp[live], rows.extra['sampler_logp'][live], atol=1e-4

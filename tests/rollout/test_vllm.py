@@ -179,7 +179,9 @@ def test_an_address_has_one_spelling(given, used):
   ],
 )
 def test_what_is_no_address_is_refused_before_it_is_asked(url):
-  with pytest.raises(ValueError, match=r'is no address such as http://127'):
+  with pytest.raises(
+    ValueError, match=r'is not a server address; write http://'
+  ):
     http_client.canonical(url)
 
 

@@ -89,7 +89,7 @@ def test_processes_that_were_started_otherwise_than_the_first_are_refused(
   with pytest.raises(ValueError, match='process 2') as refusal:
     distributed.Leader(3).barrier(distributed.START, ours)
   told = str(refusal.value)
-  assert told.count('has') == 2
+  assert told.count('process 2 has') == 2
   assert 'process 2 has learning_rate=0.5, process 0 has 0.01; start' in told
   assert 'process 2 has workdir=' in told
   distributed.Leader(2).barrier(distributed.START, ours)
