@@ -8,11 +8,15 @@ __version__ = '0.1.0'
 __all__ = [
   'ablate',
   'branch',
+  'caps',
+  'costs',
   'dry_run',
   'evaluate',
+  'load_ablation',
   'load_config',
   'load_run',
   'plot',
+  'table',
   'train',
 ]
 

@@ -8,14 +8,16 @@ returns an exit status.
 """
 
 import contextlib
+import functools
 import os
 import pathlib
 
+import numpy as np
 import pandas as pd
 
 from siri_jax import build, plugins, trainer
-from siri_jax.analysis import paper_table, runs
-from siri_jax.config import base
+from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
+from siri_jax.config import base, cost_table
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
 from siri_jax.data import load
@@ -35,7 +37,8 @@ def load_config(path, **settings):
   Args:
     path: 'configs/quickstart.py' or 'file.py:argument'.
     **settings: by name; a nested one as a dict, schedule_kw={'period': 48}. A
-      schedule that is only named gets its settings for the caps at hand. A
+      schedule that is only named gets its settings for the caps at hand. With
+      a plug-in its settings are given as a whole, schedule_kw={...}. A
       plug-in is named, or given as the function itself.
   Returns:
     ml_collections.ConfigDict.
@@ -44,7 +47,9 @@ def load_config(path, **settings):
   """
   changes = {}
   for name, value in _named(settings).items():
-    inner = value.items() if isinstance(value, dict) else ()
+    # Another plug-in keeps none of the settings of the one before.
+    whole = name.removesuffix('_kw') in settings
+    inner = value.items() if isinstance(value, dict) and not whole else ()
     changes |= {f'{name}.{key}': v for key, v in inner} or {name: value}
   config = grids.single(path, changes, 'runs').config
   object.__setattr__(config, SOURCE, path)
@@ -214,29 +219,113 @@ def load_run(workdir):
   return runs.read(pathlib.Path(workdir))
 
 
-def plot(folders, words=None):
-  """Draws every figure that the runs have data for.
+def load_ablation(out):
+  """Reads the folder that `ablate` made; see ablation_table.Ablation.
+
+  Raises:
+    ValueError: it is not an ablation's folder.
+  """
+  return ablation_table.read(out)
+
+
+def plot(found, figure=None, words=None):
+  """Draws figures of runs.
 
   Args:
-    folders: of runs.
+    found: a run or a list of runs, as folders or as runs.Run.
+    figure: name of one figure; None: all that the runs have data for.
     words: to count in samples; None: the usual ones.
   Returns:
-    dict name -> matplotlib Figure.
+    The matplotlib Figure, or dict name -> Figure.
   Raises:
-    ValueError: a folder is not that of a run.
+    ValueError: a folder is not that of a run, there is no figure of that name,
+      or the runs have no data for it.
   """
   from siri_jax.analysis.figures import catalog  # It imports matplotlib.
 
-  drawn = catalog.drawn(runs.read_all(folders), words)
-  return {n: found for n, found in drawn if not isinstance(found, str)}
+  draw, read = catalog.every(words), _runs(found)
+  if figure is None:
+    drawn = catalog.drawn(read, words)
+    return {n: made for n, made in drawn if not isinstance(made, str)}
+  if figure not in draw:
+    raise ValueError(f'no figure {figure!r}; choose from {", ".join(draw)}')
+  return draw[figure](read)
+
+
+def table(found, kind):
+  """A table of runs, with each run's name, setting and seed.
+
+  Args:
+    found: a run or a list of runs, as folders or as runs.Run.
+    kind: 'steps', a row a step; 'evaluations', a row an evaluation of a set;
+      'samples', a row a sample of an evaluation; 'rollouts', a row a sample
+      trained on; 'words', how often words occur before and after compressions;
+      'lag', by how many steps the length follows the cap.
+  Returns:
+    DataFrame; analysis.dataframes, figures.words and figures.lag explain the
+    columns.
+  Raises:
+    ValueError: a folder is not that of a run, there is no such kind, or a file
+      is damaged.
+  """
+  from siri_jax.analysis.figures import lag, words  # They import matplotlib.
+
+  kinds = {
+    'steps': dataframes.steps,
+    'evaluations': dataframes.evaluations,
+    'samples': dataframes.samples,
+    'rollouts': functools.partial(dataframes.samples, kind='rollouts'),
+    'words': words.table,
+    'lag': lag.table,
+  }
+  if kind not in kinds:
+    raise ValueError(f'no table {kind!r}; choose from {", ".join(kinds)}')
+  return kinds[kind](_runs(found))
+
+
+def caps(config):
+  """The cap at each step of a run, int [total_steps], tokens.
+
+  Raises:
+    ValueError: every fault of the config, a line each.
+  """
+  return plans.make(config).caps
+
+
+def costs(config, natural_lengths=''):
+  """What a cycle of every schedule costs, beside the config's own.
+
+  Args:
+    config: ConfigDict.
+    natural_lengths: as in `dry_run`.
+  Returns:
+    DataFrame of cost_table.costs; the config's own schedule is marked by *.
+  Raises:
+    ValueError: every fault of the config and its files, a line each.
+  """
+  plan, task, _ = prepare(config)
+  shape = initial.shape_of(plan.c, task.vocab)
+  sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
+  return cost_table.cycle(plan, task, shape, sampled)
+
+
+def _runs(found):
+  """A run or several, as folders or as runs.Run, as a list of runs.Run."""
+  if isinstance(found, str | os.PathLike | runs.Run):
+    found = [found]
+  folders = [pathlib.Path(r) for r in found if not isinstance(r, runs.Run)]
+  read = iter(runs.read_all(folders))
+  return [r if isinstance(r, runs.Run) else next(read) for r in found]
 
 
 def _named(value):
-  """Settings, however nested, with the names of the functions among them."""
+  """Settings, however nested: functions by their names, numbers as Python's."""
   if isinstance(value, dict):
     return {key: _named(each) for key, each in value.items()}
   if isinstance(value, list | tuple):
     return type(value)(map(_named, value))
+  if isinstance(value, np.generic):
+    return value.item()
   return plugins.name_of(value) if callable(value) else value
 
 

@@ -1,5 +1,7 @@
 """Arms of an ablation beside one another: means over seeds, and intervals."""
 
+import dataclasses
+import functools
 import json
 import math
 import pathlib
@@ -21,10 +23,8 @@ the interval is over problems alone; another seed may fall outside it."""
 
 
 def read(out):
-  """An ablation's runs, as its folder lists them.
+  """The Ablation that a folder lists.
 
-  Returns:
-    dict arm -> dict seed's label -> path of a run's folder.
   Raises:
     ValueError: it is not an ablation's folder.
   """
@@ -37,49 +37,103 @@ def read(out):
   for run in listed:
     folders = arms.setdefault(run['arm'], {})
     folders[run['labels'].get('seed', '')] = out / run['name']
-  return arms
+  return Ablation(arms)
 
 
-def compared(arms, at=None, set_name=None):
-  """Arms at one point, each against the first.
+@dataclasses.dataclass(frozen=True)
+class Ablation:
+  """The runs of an ablation, by arm; shows itself in a notebook as a table.
 
-  Args:
-    arms: dict arm -> dict seed -> folder of a run.
-    at: updates done; by default the end, to which a run that is still going
-      on does not count.
-    set_name: held-out set; by default the first one.
-  Returns:
-    DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
-    tokens, efficiency (dAcc/CR against each run's own start), and for all but
-    the first accuracy_diff, length_diff with _low and _high, and pairs: seeds
-    that both arms have. Accuracies and
-    their differences in per cent. An arm without such an evaluation in any
-    run has no row.
+  Attributes:
+    arms: dict arm -> dict seed's label -> path of a run's folder.
   """
-  points = {
-    arm: {
-      seed: point
-      for seed, folder in folders.items()
-      if (point := _point(folder, at, set_name)) is not None
+
+  arms: dict
+
+  @functools.cached_property
+  def runs(self):
+    """list of runs.Run, arm by arm; runs without a folder are left out."""
+    folders = (f for found in self.arms.values() for f in found.values())
+    return [run_folders.read(f) for f in folders if f.is_dir()]
+
+  def only(self, *names):
+    """The Ablation of these arms, the first of which others are compared with.
+
+    Raises:
+      ValueError: there is no such arm; names those that there are.
+    """
+    if unknown := [name for name in names if name not in self.arms]:
+      raise ValueError(f'no arm {unknown}; choose from {list(self.arms)}')
+    return Ablation({name: self.arms[name] for name in names})
+
+  def table(self, at=None, set_name=None):
+    """Arms at one point, each against the first.
+
+    Args:
+      at: updates done; by default the end, to which a run that is still going
+        on does not count.
+      set_name: held-out set; by default the first one.
+    Returns:
+      DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
+      tokens, efficiency (dAcc/CR against each run's own start), and for all but
+      the first accuracy_diff, length_diff with _low and _high, and pairs: seeds
+      that both arms have. Accuracies and their differences in per cent. An arm
+      without such an evaluation in any run has no row.
+    """
+    points = {
+      arm: {
+        seed: point
+        for seed, folder in folders.items()
+        if (point := _point(folder, at, set_name)) is not None
+      }
+      for arm, folders in self.arms.items()
     }
-    for arm, folders in arms.items()
-  }
-  points = {arm: found for arm, found in points.items() if found}
-  first = next(iter(points.values()), None)
-  rows = []
-  for arm, found in points.items():
-    row = {'arm': arm, 'runs': len(found)}
-    for name in ('accuracy', 'length', 'tokens', 'efficiency'):
-      row |= _mean(name, [point[name] for point in found.values()])
-    if found is not first:
-      for name in ('accuracy', 'length'):
-        row |= _difference(name, first, found)
-    rows.append(row)
-  return pd.DataFrame(rows)
+    points = {arm: found for arm, found in points.items() if found}
+    first = next(iter(points.values()), None)
+    rows = []
+    for arm, found in points.items():
+      row = {'arm': arm, 'runs': len(found)}
+      for name in ('accuracy', 'length', 'tokens', 'efficiency'):
+        row |= _mean(name, [point[name] for point in found.values()])
+      if found is not first:
+        for name in ('accuracy', 'length'):
+          row |= _difference(name, first, found)
+      rows.append(row)
+    return pd.DataFrame(rows)
+
+  def change(self, name, early, late, set_name=None):
+    """How a measure of each arm changed between two points of its runs.
+
+    Args:
+      name: 'accuracy' (per cent) or 'length' (tokens).
+      early: updates done.
+      late: updates done.
+      set_name: held-out set; by default each run's first one.
+    Returns:
+      dict arm -> intervals.Interval over its seeds and problems.
+    Raises:
+      ValueError: a run has no such evaluation.
+    """
+    found = {}
+    for arm, folders in self.arms.items():
+      read = [run_folders.read(folder) for folder in folders.values()]
+      found[arm] = intervals.paired(
+        *(
+          [
+            dataframes.by_problem(r, at, set_name or r.sets[0])[name]
+            for r in read
+          ]
+          for at in (early, late)
+        )
+      )
+    return found
+
+  def _repr_markdown_(self):
+    return text(self.table(), 'github')
 
 
 def text(frame, style='simple'):
-  """A table of `compared` for people; failed runs are told below it."""
+  """A table of `Ablation.table` for people; failed runs are told below it."""
   why = frame['why'] if 'why' in frame else pd.Series(index=frame.index)
   failed, frame = frame[why.notna()], frame[why.isna()]
   told = [f'{row.arm}: {row.why}' for row in failed.itertuples()]

@@ -113,7 +113,7 @@ def _tables(found):
       arms = {
         g.label: {r.config['seed']: r.path for r in g.runs} for g in found
       }
-      told = ablation_table.text(ablation_table.compared(arms))
+      told = ablation_table.text(ablation_table.Ablation(arms).table())
       texts.append(
         ('At their last evaluations', f'{told}\n\n{ablation_table.NOTES}')
       )

@@ -46,8 +46,7 @@ def text(args):
   if (first / 'ablation.json').exists():
     if len(args.folders) > 1:
       raise ValueError('an ablation is compared by itself: name one folder')
-    arms = ablation_table.read(first)
-    frame = ablation_table.compared(arms, args.at, args.set)
+    frame = ablation_table.read(first).table(args.at, args.set)
     return f'{ablation_table.text(frame, args.style)}\n\n{ablation_table.NOTES}'
   if (first / 'RUN.json').exists():
     beside = run_table.beside(first) if len(args.folders) == 1 else []

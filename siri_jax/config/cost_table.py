@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pandas as pd
 import tabulate
 
 from siri_jax import plugins
@@ -28,24 +29,20 @@ def text(plan, task, shape, sampled=None):
     shape: the policy's qwen2.ModelConfig.
     sampled: runs.SampledLengths, a run's; None: uncapped_length_kw.
   """
-  c, period = plan.c, _period(plan)
-  at = np.arange(max(period, c.total_steps), dtype=np.int32)
-  caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
-  low, high = int(caps.min()), int(caps.max())
+  c = plan.c
   lengths, source = natural(c.uncapped_length_kw, sampled)
   given = setting(plan, task, shape)
+  caps, high = _of_steps(plan, _period(plan))
+  low = min(int(own.min()) for own in caps.values())
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
     f'Cost, estimated for {source}.',
     f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
     f'one of {high:,} {cuts[1]:.0f} %.',
   ]
-  for words, steps in (('A cycle', period), ('The run', c.total_steps)):
-    found = marked(c.schedule, caps[:steps], low, high, period)
-    if c.cap_at == 'reward':
-      found = {name: np.full(steps, high) for name in found}
+  for words, steps in (('A cycle', _period(plan)), ('The run', c.total_steps)):
     parts += ['', f'{words}, {steps:,} steps (* as configured)']
-    parts += [table(found, lengths, high, **given)]
+    parts += [table(_of_steps(plan, steps)[0], lengths, high, **given)]
   if c.cap_at == 'reward':
     parts += ["cap_at='reward' samples all responses to the highest cap."]
   return '\n'.join([*parts, '', NOTES])
@@ -140,32 +137,80 @@ def natural(given, sampled=None):
   )
 
 
-def table(caps, lengths, high, style='simple', **setting):
-  """What caps cost, each against the same steps at the highest cap.
+def cycle(plan, task, shape, sampled=None):
+  """What a cycle of every schedule costs, as a table.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    shape: the policy's qwen2.ModelConfig.
+    sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
+  Returns:
+    DataFrame of `costs`.
+  """
+  found, high = _of_steps(plan, _period(plan))
+  lengths, _ = natural(plan.c.uncapped_length_kw, sampled)
+  return costs(found, lengths, high, **setting(plan, task, shape))
+
+
+def costs(caps, lengths, high, **setting):
+  """What caps cost, and the share of the same steps at the highest cap.
 
   Args:
     caps: name -> int [steps], tokens.
     lengths: cost_model.LengthDistribution.
     high: the highest cap, tokens.
-    style: a format of tabulate.
-    **setting: the other arguments of costs.of.
+    **setting: the other arguments of cost_model.estimate_cost.
+  Returns:
+    DataFrame, a row for each name: schedule, mean_cap (tokens), tokens,
+    operations (floating-point), wait (decoding steps), and of the last three
+    the share of the highest cap's, tokens_share and so on.
   """
   rows = []
   for name, own in caps.items():
-    whole = cost_model.estimate_cost(
-      lengths, np.full(len(own), high), **setting
-    )
+    flat = np.full(len(own), high)
+    whole = cost_model.estimate_cost(lengths, flat, **setting)
     parts = cost_model.estimate_cost(lengths, own, **setting)
-    cells = [
-      cell
-      for part, most in zip(parts, whole, strict=True)
-      for cell in (terminal.short(part), f'{100 * part / most:.1f}')
+    row = {'schedule': name, 'mean_cap': own.mean()}
+    for kind, part, most in zip(parts._fields, parts, whole, strict=True):
+      row |= {kind: part, f'{kind}_share': part / most}
+    rows.append(row)
+  return pd.DataFrame(rows)
+
+
+def table(caps, lengths, high, style='simple', **setting):
+  """`costs` as text; `style` is a format of tabulate."""
+  rows = [
+    [
+      row.schedule,
+      f'{row.mean_cap:,.0f}',
+      *(
+        cell
+        for kind in cost_model.Cost._fields
+        for cell in (
+          terminal.short(getattr(row, kind)),
+          f'{100 * getattr(row, f"{kind}_share"):.1f}',
+        )
+      ),
     ]
-    rows.append([name, f'{own.mean():,.0f}', *cells])
+    for row in costs(caps, lengths, high, **setting).itertuples()
+  ]
   align = ('left', *['right'] * (len(HEADS) - 1))
   return tabulate.tabulate(
     rows, HEADS, style, disable_numparse=True, colalign=align
   )
+
+
+def _of_steps(plan, steps):
+  """Caps of every schedule over so many steps, and the highest one, tokens."""
+  c, period = plan.c, _period(plan)
+  at = np.arange(max(period, c.total_steps), dtype=np.int32)
+  caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
+  low, high = int(caps.min()), int(caps.max())
+  found = marked(c.schedule, caps[:steps], low, high, period)
+  if c.cap_at == 'reward':
+    found = {name: np.full(steps, high) for name in found}
+  return found, high
 
 
 def _period(plan):

@@ -135,7 +135,7 @@ def _write_list(out, base, grid, overrides, runs):
 
 def _told(out, failed):
   """The table, written into the ablation's folder as well."""
-  frame = ablation_table.compared(ablation_table.read(out))
+  frame = ablation_table.read(out).table()
   rows = pd.DataFrame(
     [{'arm': name, 'runs': 0, 'why': why} for name, why in failed.items()]
   )

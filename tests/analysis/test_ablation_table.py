@@ -45,7 +45,7 @@ def test_arms_are_compared_with_the_first_by_hand(tmp_path):
       '1': arm(tmp_path / 'd', 1, [1, 1, 0, 0], [5, 15, 25, 35]),
     },
   }
-  frame = ablation_table.compared(arms).set_index('arm')
+  frame = ablation_table.Ablation(arms).table().set_index('arm')
   assert frame.loc['one', 'accuracy'] == 37.5
   assert frame.loc['one', 'accuracy_se'] == pytest.approx(12.5)
   assert frame.loc['two', 'accuracy_diff'] == 25
@@ -68,10 +68,12 @@ def test_arms_are_compared_with_the_first_by_hand(tmp_path):
 def test_a_run_without_that_evaluation_is_left_out(tmp_path):
   there = arm(tmp_path / 'a', 0, [1, 0], [10, 20])
   arms = {'one': {'0': there, '1': tmp_path / 'not yet'}}
-  assert ablation_table.compared(arms)['runs'].tolist() == [1]
-  assert np.isnan(ablation_table.compared(arms)['accuracy_se'][0])
-  assert len(ablation_table.compared(arms, at=3)) == 0
-  assert 'No run' in ablation_table.text(ablation_table.compared(arms, at=3))
+  assert ablation_table.Ablation(arms).table()['runs'].tolist() == [1]
+  assert np.isnan(ablation_table.Ablation(arms).table()['accuracy_se'][0])
+  assert len(ablation_table.Ablation(arms).table(at=3)) == 0
+  assert 'No run' in ablation_table.text(
+    ablation_table.Ablation(arms).table(at=3)
+  )
 
 
 def test_an_interval_of_one_seed_is_marked(tmp_path):
@@ -79,6 +81,30 @@ def test_an_interval_of_one_seed_is_marked(tmp_path):
     'one': {'0': arm(tmp_path / 'a', 0, [1, 1, 0, 0], [10, 20, 30, 40])},
     'two': {'0': arm(tmp_path / 'b', 0, [1, 1, 1, 0], [5, 15, 25, 35])},
   }
-  shown = ablation_table.text(ablation_table.compared(arms))
+  shown = ablation_table.text(ablation_table.Ablation(arms).table())
   # 0, 0, 1, 0: the error is 1/4 of a problem, and t of 3 degrees 3.182.
   assert '+25.0 [-54.6, +104.6] †' in shown
+
+
+def two_arms(folder):
+  return ablation_table.Ablation(
+    {
+      'one': {'0': arm(folder / 'a', 0, [1, 1, 0, 0], [10, 20, 30, 40])},
+      'two': {'0': arm(folder / 'b', 0, [1, 1, 1, 0], [5, 15, 25, 35])},
+    }
+  )
+
+
+def test_chosen_arms_are_compared_with_the_first_of_them(tmp_path):
+  chosen = two_arms(tmp_path).only('two', 'one')
+  assert chosen.table()['arm'].tolist() == ['two', 'one']
+  assert chosen.table()['accuracy_diff'][1] == -25
+  assert [run.name for run in chosen.runs] == ['b', 'a']
+  assert '| two ' in chosen._repr_markdown_()
+  with pytest.raises(ValueError, match=r"\['three'\]; choose from"):
+    chosen.only('three')
+
+
+def test_the_change_between_a_point_and_itself_is_nothing(tmp_path):
+  changes = two_arms(tmp_path).change('length', 4, 4)
+  assert changes == {'one': (0, 0, 0), 'two': (0, 0, 0)}

@@ -148,7 +148,7 @@ def test_submitit_finishes_the_same_grid_and_gives_the_same_table(out, cache):
   assert frame['arm'].tolist() == ['cosine', 'constant', 'stair']
   assert frame['runs'].tolist() == [1, 1, 1]
   assert 'why' not in frame
-  here = ablation_table.compared(ablation_table.read(out))
+  here = ablation_table.read(out).table()
   pd.testing.assert_frame_equal(frame, here)
 
 

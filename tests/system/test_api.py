@@ -40,6 +40,18 @@ def test_a_nested_setting_changes_and_its_neighbours_stay():
   assert config.schedule_kw.high == before.schedule_kw.high
 
 
+def test_numbers_of_numpy_are_taken():
+  config = siri_jax.load_config(TINY, learning_rate=np.float32(0.5))
+  assert config.learning_rate == 0.5
+
+
+def test_another_plug_in_keeps_no_settings_of_the_one_before():
+  config = siri_jax.load_config(
+    TINY, schedule='constant', schedule_kw={'cap': 7}
+  )
+  assert config.schedule_kw.to_dict() == {'cap': 7}
+
+
 def test_all_faults_are_in_one_exception():
   with pytest.raises(ValueError, match='lerning_rate') as error:
     siri_jax.load_config(TINY, lerning_rate=1.0, schedule='cosin')
@@ -125,6 +137,38 @@ def test_a_run_shows_itself_as_a_table(trained):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+  ('kind', 'column'),
+  [
+    ('steps', 'cap'),
+    ('evaluations', 'kind'),
+    ('samples', 'problem_id'),
+    ('rollouts', 'reward'),
+  ],
+)
+def test_a_run_gives_its_tables(trained, kind, column):
+  frame = siri_jax.table(trained, kind)
+  assert set(frame['run']) == {'run'}
+  assert len(frame[column].dropna()) == len(frame) > 0
+
+
+def test_a_table_that_there_is_not_names_those_that_there_are():
+  with pytest.raises(ValueError, match=r"no table 'step'; choose from steps,"):
+    siri_jax.table([], 'step')
+
+
+def test_caps_and_costs_come_before_a_run():
+  config = siri_jax.load_config(TINY)
+  # A cosine from 8 down to 4 over 4 steps and up again.
+  assert siri_jax.caps(config).tolist() == [8, 6, 4, 6, 8, 6]
+  found = siri_jax.costs(config).set_index('schedule')
+  assert found.loc['cosine *', 'mean_cap'] == 6
+  assert found.loc['constant', 'tokens_share'] == 1
+  assert found.loc['cosine *', 'tokens_share'] < 1
+  assert found.loc['cosine *', 'wait_share'] == pytest.approx(0.75, abs=0.01)
+
+
+@pytest.mark.slow
 def test_the_api_and_the_command_train_the_same_bits(trained, tmp_path):
   words = [
     f'--config={TINY}',
@@ -147,6 +191,9 @@ def test_a_run_can_be_branched_drawn_and_measured(trained, tmp_path):
   run = siri_jax.train(config, tmp_path / 'branch')
   assert run.past[0].step == 2
   assert 'training' in siri_jax.plot([trained.path, run.path])
+  assert siri_jax.plot(run, 'training').axes
+  with pytest.raises(ValueError, match="no figure 'trainig'; choose from"):
+    siri_jax.plot(run, 'trainig')
   table = siri_jax.evaluate(
     config, run.path, weights=['start', 'newest'], samples=1
   )

@@ -16,8 +16,6 @@ All of it is one command, too:
 # %%
 import os
 import pathlib
-import subprocess
-import sys
 
 # Started here or at the repository's root: names of files count from there.
 here = pathlib.Path.cwd()
@@ -30,41 +28,29 @@ that instead; it goes on where it was interrupted.
 """
 
 # %%
+import siri_jax
 from tools import recorded_runs
 
 AGAIN = False
 RUNS = sorted(recorded_runs.unpack('section53').glob('schedule=*'))
 if AGAIN:
-  RUNS = [pathlib.Path('runs/reading')]
-  command = [sys.executable, '-m', 'siri_jax.main']
-  command += ['--config=configs/quickstart.py', f'--workdir={RUNS[0]}']
-  subprocess.run(command, check=True)
+  config = siri_jax.load_config('configs/quickstart.py')
+  RUNS = [siri_jax.train(config, 'runs/reading').path]
 
 # %%
 # %matplotlib inline
 import matplotlib
 import pandas as pd
 
-from siri_jax.analysis import dataframes, runs, seeds
-from siri_jax.analysis.figures import (
-  accuracy_by_cap,
-  catalog,
-  curves,
-  lag,
-  pareto,
-  style,
-  words,
-)
-
 matplotlib.rcParams['figure.dpi'] = 160
 pd.set_option('display.precision', 2)
 
 
-def show(draw, *arguments, **settings):
-  """A figure, or why there is none."""
+def show(figure):
+  """A figure of the runs, or why there is none."""
   try:
-    return draw(*arguments, **settings)
-  except style.NothingToDrawError as none:
+    return siri_jax.plot(runs, figure)
+  except ValueError as none:
     return f'Not drawn: {none}'
 
 
@@ -77,16 +63,19 @@ is what sets it apart from the others.
 """
 
 # %%
-read = runs.read_all(RUNS)
-pd.DataFrame(
-  {
-    'setting': group.label,
-    'schedule': group.longest.config['schedule'],
-    'seeds': len(group.runs),
-    'updates done': group.longest.last,
-  }
-  for group in seeds.of(read)
+runs = [siri_jax.load_run(folder) for folder in RUNS]
+steps = siri_jax.table(runs, 'steps')
+steps.groupby('setting', sort=False).agg(
+  seeds=('seed', 'nunique'), updates=('step', lambda step: step.max() + 1)
 )
+
+# %% [markdown]
+"""
+One run shows its evaluations:
+"""
+
+# %%
+runs[0]
 
 # %% [markdown]
 """
@@ -96,11 +85,10 @@ One row a step, an evaluation or a sample, of all runs: pandas does the rest.
 """
 
 # %%
-steps = dataframes.steps(read)
 steps[['setting', 'seed', 'step', 'cap', 'length_mean', 'accuracy']].head()
 
 # %%
-evaluations = dataframes.evaluations(read)
+evaluations = siri_jax.table(runs, 'evaluations')
 ends = evaluations[evaluations.step == evaluations.step.max()]
 ends.assign(**{'accuracy, %': 100 * ends.accuracy}).groupby('setting')[
   ['accuracy, %', 'length']
@@ -115,10 +103,10 @@ caps that these runs had. Grey is compression.
 """
 
 # %%
-show(catalog.shapes, read)
+show('schedules')
 
 # %%
-show(catalog.own_shapes, read)
+show('schedule')
 
 # %% [markdown]
 """
@@ -131,7 +119,7 @@ the highest cap throughout.
 """
 
 # %%
-show(curves.training, read)
+show('training')
 
 # %% [markdown]
 """
@@ -139,7 +127,7 @@ The same over one another, as in the paper's Figure 7.
 """
 
 # %%
-show(curves.overlay, read)
+show('overlay')
 
 # %% [markdown]
 """
@@ -151,7 +139,7 @@ accurate in fewer tokens.
 """
 
 # %%
-show(pareto.draw, read)
+show('pareto')
 
 # %% [markdown]
 """
@@ -166,10 +154,10 @@ run, its first cycles above all.
 """
 
 # %%
-show(lag.draw, read)
+show('lag')
 
 # %%
-lag.table(read)
+siri_jax.table(runs, 'lag')
 
 # %% [markdown]
 """
@@ -179,7 +167,7 @@ Mean lengths in training, and the share that the cap cut.
 """
 
 # %%
-show(curves.outcomes, read)
+show('outcomes')
 
 # %% [markdown]
 """
@@ -192,10 +180,10 @@ problems than before. Of the small runs one setting kept its texts.
 """
 
 # %%
-show(words.draw, read)
+show('words')
 
 # %%
-counted = words.table(read)
+counted = siri_jax.table(runs, 'words')
 counted[counted.cycle == 1].groupby(
   ['setting', 'answers', 'word', 'point'], sort=False
 )[['a_response', 'per_1000_tokens', 'samples']].mean()
@@ -209,7 +197,7 @@ expansion and does not collapse.
 """
 
 # %%
-show(curves.entropy, read)
+show('entropy')
 
 # %% [markdown]
 """
@@ -220,7 +208,7 @@ cap counts as wrong under it.
 """
 
 # %%
-show(accuracy_by_cap.of_runs, read)
+show('caps')
 
 # %% [markdown]
 """
@@ -229,5 +217,5 @@ show(accuracy_by_cap.of_runs, read)
 Column width, letters of 7 and 8 points, colours that colour-blind people tell
 apart; as PNG and PDF:
 
-    style.save(curves.overlay(read), 'figures', 'overlay')
+    siri_jax.plot(runs, 'overlay').savefig('overlay.pdf')
 """

@@ -3,17 +3,19 @@
 # Schedules, and what they cost
 
 A schedule gives the cap on a response's length at each step: few tokens
-compress, many let the policy explore. This notebook draws every schedule
-that siri_jax has, adds one of its own, and works out what each costs beside
-the highest cap throughout: tokens, operations, and the wait for the longest
+compress, many let the policy explore. This notebook draws every schedule of
+siri_jax, adds one of its own, and estimates what each costs against the highest
+cap throughout: tokens, floating-point operations, and the wait for the longest
 response of a step.
 
 It runs from top to bottom in seconds, and trains nothing.
 """
 
 # %%
+import json
 import os
 import pathlib
+import tempfile
 
 # Started here or at the repository's root: names of files count from there.
 here = pathlib.Path.cwd()
@@ -23,60 +25,38 @@ os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
 # %matplotlib inline
 import jax.numpy as jnp
 import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
-import tabulate
-from IPython.display import Markdown
+import pandas as pd
 
-from configs import cosine640, quickstart
-from siri_jax import plugins
-from siri_jax.algorithm import schedule_presets
-from siri_jax.analysis import runs, seeds
-from siri_jax.analysis.figures import schedule, style
-from siri_jax.config import cost_model, cost_table, plan
-from siri_jax.data import load
-from siri_jax.models import flops
-from siri_jax.models.hf import initial
+import siri_jax
 from tools import recorded_runs
-from tools.benchmarks import full_size
 
 matplotlib.rcParams['figure.dpi'] = 160
+matplotlib.rcParams['font.size'] = 7
+pd.set_option('display.precision', 1)
 
 # %% [markdown]
 """
-## What there is
+## Every schedule
 
-A schedule is a function of the step in `siri_jax/algorithm/schedules.py`. Its
-settings for a pair of caps and a cycle stand in
-`siri_jax/algorithm/schedule_presets.py`, a line each; nothing else lists it.
-"""
-
-
-# %%
-def summary(name):
-  """The first line of a schedule's docstring."""
-  return plugins.function('schedule', name).__doc__.splitlines()[0]
-
-
-LOW, HIGH, PERIOD = 8192, 16_384, 640  # The paper's 1.5B.
-lines = schedule_presets.presets(LOW, HIGH, PERIOD)
-rows = [(name, summary(name), f'`{kw}`') for name, kw in lines.items()]
-Markdown(tabulate.tabulate(rows, ('schedule', 'it is', 'settings'), 'github'))
-
-# %% [markdown]
-"""
-One cycle of each, between the paper's caps (its Figure 3 has the stair, the
-cosine and the stair-cosine). Grey is compression: the cap has yet to reach its
-next bottom.
+A schedule is a function of the step in `siri_jax/algorithm/schedules.py`. One
+cycle of each, with the caps of the runs in `section53.ipynb`; the paper's
+Figure 3 has the stair, the cosine and the stair-cosine. Grey is compression:
+the cap has yet to reach its next bottom.
 """
 
 # %%
-schedule.draw(cost_table.every(lines, PERIOD))
+ablation = siri_jax.load_ablation(recorded_runs.unpack('section53'))
+siri_jax.plot(ablation.only('cosine 48').runs, 'schedules')
 
 # %% [markdown]
 """
 ## One of your own
 
-A function that JAX can trace, its settings by keyword:
+A function that JAX can trace, with its settings as keyword arguments. A config
+takes the function itself; in a file of its own, `my_schedules.py`, a command
+line can name it too: `--config.schedule=my_schedules:sawtooth`.
 """
 
 
@@ -87,258 +67,172 @@ def sawtooth(step, *, low, high, period):
   return jnp.asarray(jnp.round(high - (high - low) * share), jnp.int32)
 
 
+config = siri_jax.load_config(
+  'configs/quickstart.py',
+  schedule=sawtooth,
+  schedule_kw=dict(low=46, high=92, period=54),
+)
+fig, ax = plt.subplots(figsize=(5.5, 1.5), layout='constrained')
+ax.plot(siri_jax.caps(config), label='sawtooth')
+ax.plot(
+  siri_jax.caps(siri_jax.load_config('configs/quickstart.py')), label='cosine'
+)
+ax.set(xlabel='step', ylabel='cap, tokens', ylim=(0, None))
+_ = fig.legend(loc='outside right center')
 # %% [markdown]
 """
-In `siri_jax/algorithm/schedules.py`, with a line in
-`siri_jax/algorithm/schedule_presets.py`, it is in the figures, the
-ablations, the plans and the tests, and
-`configs/quickstart.py:sawtooth` trains with it. From a module of your own it
-is named in a config, `c.schedule = 'my_module:sawtooth'`; here that module
-is this notebook:
-"""
-
-# %%
-settings = dict(low=LOW, high=HIGH, period=PERIOD)
-shapes = cost_table.every({**lines, '__main__:sawtooth': settings}, PERIOD)
-schedule.draw({name: shapes[name] for name in ('cosine', '__main__:sawtooth')})
-
-# %% [markdown]
-"""
-## What a cap does to the lengths
-
-Responses would have some lengths without a cap: their natural lengths. Two
-settings:
-
-- the paper's: DeepSeek-R1-Distill-Qwen-1.5B, 128 prompts of 8 samples. Of its
-  natural lengths the paper tells means only. Assumed is a lognormal under
-  which a cap of 16,384 leaves the mean that Table 1 states for AMC, 8,449
-  tokens; MATH500's is 4,745 and AIME24's 12,333.
-- the built-in task's, as `configs/quickstart.py` states it: measured on the
-  policy that its warm start gives.
-"""
-
-# %%
-PAPER, SMALL = "the paper's 1.5B", 'the built-in task'
-paper = cosine640.get_config()
-small = plan.make(quickstart.get_config())
-task, _ = load.load_task(small.c)
-
-CYCLES = {
-  PAPER: (LOW, HIGH, PERIOD),
-  SMALL: (quickstart.LOW, quickstart.HIGH, quickstart.PERIOD),
-}
-LENGTHS = {
-  PAPER: cost_model.lognormal(**paper.uncapped_length_kw),
-  SMALL: cost_model.lognormal(**small.c.uncapped_length_kw),
-}
-SETTINGS = {
-  PAPER: dict(
-    samples=paper.prompts_per_step * paper.group_size,
-    prompt=85.0,  # Tokens: the median of DeepScaleR's training prompts.
-    forward=flops.forward(full_size.SHAPES['1.5b']),
-    epochs=paper.epochs,
-  ),
-  SMALL: cost_table.setting(small, task, initial.shape_of(small.c, task.vocab)),
-}
-
-fig, axes = style.sheet(2, 2, width=style.PAGE, heights=(1.5, 1.1))
-for (ax, below), name in zip(axes.T, CYCLES, strict=True):
-  low, high, _ = CYCLES[name]
-  caps = np.unique(np.linspace(1, 1.25 * high, 400).round())
-  lengths = LENGTHS[name]
-  longest = cost_model.longest(lengths, SETTINGS[name]['samples'])
-  for label, of, colour in (
-    ('longest of a step', longest, style.BLACK),
-    ('mean response', lengths, style.BLUE),
-  ):
-    ax.plot(caps, cost_model.capped(of, caps), color=colour, label=label)
-  below.plot(caps, 100 * cost_model.share_cut(lengths, caps), color=style.BLUE)
-  for panel in (ax, below):
-    panel.axvspan(low, high, color=style.SHADE, linewidth=0, zorder=0)
-    panel.set_xlim(0, caps[-1])
-    panel.set_ylim(bottom=0)
-    panel.locator_params('x', nbins=5)
-  ax.fill_between([], [], color=style.SHADE, label='where the cap swings')
-  ax.set_title(name, fontsize=style.TEXT)
-  below.set_xlabel('cap, tokens')
-axes[0, 0].set_ylabel('tokens')
-axes[1, 0].set_ylabel('responses cut, %')
-style.legend(fig, [axes[0, 0]], columns=3)
-fig
-
-# %% [markdown]
-"""
-With hundreds of samples a step some response reaches the cap nearly always,
-so that the wait for the longest is the cap itself. The mean response feels
-the cap far less: most responses end before it.
-
 ## What a cycle costs
 
-Against the highest cap throughout, in %. FLOPs are those of sampling and of
-training, with causal attention by half: attention over long sequences is a
-large part of the 1.5B's, which saves more of them than tokens; prompts, which
-no cap shortens, are a large part of the built-in task's, which saves less.
-The wait is in decoding steps, each sample having a slot of its own.
+The lengths that responses would have without a cap are their natural lengths.
+Two settings:
+
+- the paper's: DeepSeek-R1-Distill-Qwen-1.5B, 128 prompts of 8 samples, caps of
+  8,192 to 16,384 tokens. The paper gives only means of the natural lengths.
+  Assumed is a lognormal distribution whose mean under a cap of 16,384 is that
+  of AMC in Table 1, 8,449 tokens; MATH500's is 4,745 and AIME24's 12,333.
+  Prompts are the built-in task's: too short, but a small part of the cost.
+- the built-in task: measured on the policy after SFT.
+
+FLOPs are those of sampling and of training, with causal attention by half. The
+wait is in decoding steps, each sample having a slot of its own. All is for a
+policy that does not change. Each number is a percentage of the highest cap
+throughout; * marks the config's own schedule.
 """
 
-
 # %%
-def shares(name):
-  """What a cycle of each schedule costs, % of the highest cap throughout."""
-  low, high, period = CYCLES[name]
-  shapes = cost_table.every(schedule_presets.presets(low, high, period), period)
-  whole = cost_model.estimate_cost(
-    LENGTHS[name], np.full(period, high), **SETTINGS[name]
+MODEL = pathlib.Path(tempfile.mkdtemp())  # The 1.5B's config.json; no weights.
+(MODEL / 'config.json').write_text(
+  json.dumps(
+    {
+      'architectures': ['Qwen2ForCausalLM'],
+      'model_type': 'qwen2',
+      'vocab_size': 151_936,
+      'hidden_size': 1536,
+      'intermediate_size': 8960,
+      'num_hidden_layers': 28,
+      'num_attention_heads': 12,
+      'num_key_value_heads': 2,
+      'rope_theta': 10_000,
+      'rms_norm_eps': 1e-6,
+      'tie_word_embeddings': False,
+    }
   )
-  return {
-    label: 100
-    * np.divide(
-      cost_model.estimate_cost(LENGTHS[name], caps, **SETTINGS[name]), whole
-    )
-    for label, caps in shapes.items()
-  }
-
-
-SHARES = {name: shares(name) for name in CYCLES}
-rows = [
-  (label, *(x for found in SHARES.values() for x in found[label]))
-  for label in lines
-]
-heads = [
-  f'{name}: {what}' for name in CYCLES for what in ('tokens', 'FLOPs', 'wait')
-]
-Markdown(
-  tabulate.tabulate(rows, ('schedule', *heads), 'github', floatfmt='.1f')
 )
 
-# %%
-MARKS = {
-  'tokens': ('o', style.BLUE),
-  'FLOPs': ('s', style.SET_COLOURS[0]),
-  'wait': ('D', style.BLACK),
-}
-fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.9, sharey=True)
-for ax, (name, found) in zip(axes[0], SHARES.items(), strict=True):
-  columns = zip(*found.values(), strict=True)
-  for (what, (mark, colour)), percent in zip(
-    MARKS.items(), columns, strict=True
-  ):
-    ax.plot(percent, list(found), mark, ms=4, color=colour, label=what)
-  ax.set_title(name, fontsize=style.TEXT)
-  ax.set_xlabel('a cycle, % of the highest cap throughout')
-  ax.set_xlim(70, 102)
-axes[0, 0].invert_yaxis()
-style.legend(fig, [axes[0, 0]], columns=3)
-fig
 
+def paper(**settings):
+  """The config of the paper's run on one device, without its files."""
+  return siri_jax.load_config(
+    'configs/cosine640.py',
+    task='arithmetic',
+    task_kw=dict(seed=0, problems=256, held_out=1),
+    grading_rule='exact',
+    grading_rule_kw=dict(kind='continuation'),
+    model_path=str(MODEL),
+    mesh_kw=dict(fsdp=1),
+    micro_batch_rows=1,
+    **settings,
+  )
+
+
+def shares(config):
+  """What a cycle of each schedule costs, % of the highest cap throughout."""
+  found = siri_jax.costs(config).set_index('schedule')
+  kinds = {'tokens': 'tokens', 'operations': 'FLOPs', 'wait': 'wait'}
+  return pd.DataFrame(
+    {name: 100 * found[f'{kind}_share'] for kind, name in kinds.items()}
+  )
+
+
+SETTINGS = {
+  "the paper's 1.5B": paper(),
+  'the built-in task': siri_jax.load_config('configs/quickstart.py'),
+}
+SHARES = {name: shares(config) for name, config in SETTINGS.items()}
+pd.concat(SHARES, axis=1)
+
+# %%
+fig, axes = plt.subplots(
+  1, 2, figsize=(5.5, 1.9), sharey=True, layout='constrained'
+)
+for ax, (name, found) in zip(axes, SHARES.items(), strict=True):
+  for kind, mark in zip(found, 'osD', strict=True):
+    ax.plot(found[kind], found.index, mark, ms=4, label=kind)
+  ax.set(title=name, xlabel='a cycle, % of the highest cap', xlim=(70, 102))
+axes[0].invert_yaxis()
+_ = fig.legend(*ax.get_legend_handles_labels(), loc='outside right center')
 # %% [markdown]
 """
-All that swing have the same mean cap over a cycle, three quarters of the
-highest, and come to about the same; the wait is shorter by just that quarter.
-What is saved in tokens depends on how many responses meet the cap, and so on
-the natural lengths.
+All cycles have the same mean cap, three quarters of the highest, and cost
+about the same; the wait is shorter by just that quarter, because with hundreds
+of samples a step some response nearly always reaches the cap. The saving in
+tokens depends on how many responses meet the cap, and so on the natural
+lengths. Attention over long sequences is a large part of the 1.5B's FLOPs.
 
-## When the natural lengths are others
+## Other natural lengths
 
-The same cycle on the 1.5B, its natural lengths scaled from a quarter to four
-times; the dot is the assumption above.
+The cosine on the 1.5B, with natural lengths of a quarter to four times the
+assumption (the dot).
 """
 
 # %%
-natural = paper.uncapped_length_kw
-scales = np.geomspace(0.25, 4, 25)
-shapes = cost_table.every(lines, PERIOD)
-shapes = {label: caps for label, caps in shapes.items() if np.ptp(caps)}
-scaled = [
-  cost_model.lognormal(mean=x * natural.mean, median=x * natural.median)
+natural = SETTINGS["the paper's 1.5B"].uncapped_length_kw
+scales = np.geomspace(0.25, 4, 9)
+cosine = [
+  shares(
+    paper(
+      uncapped_length_kw=dict(mean=x * natural.mean, median=x * natural.median)
+    )
+  ).loc['cosine *']
   for x in scales
 ]
-whole = [
-  cost_model.estimate_cost(x, np.full(PERIOD, HIGH), **SETTINGS[PAPER])
-  for x in scaled
-]
-fig, axes = style.sheet(1, 2, width=style.PAGE, heights=1.8, sharey=True)
-for i, ((label, caps), drawn) in enumerate(style.cycled(shapes.items())):
-  own = [cost_model.estimate_cost(x, caps, **SETTINGS[PAPER]) for x in scaled]
-  percent = 100 * np.divide(own, whole)
-  wide = 3.2 - 0.6 * i  # Some lie on one another.
-  for ax, values in zip(axes[0], percent.T[:2], strict=True):
-    ax.plot(scales * natural.mean, values, label=label, lw=wide, **drawn)
-    ax.plot(natural.mean, values[12], 'o', ms=4, color=drawn['color'])
-for ax, what in zip(axes[0], ('tokens', 'FLOPs'), strict=True):
-  ax.set_title(what, fontsize=style.TEXT)
-  ax.set_xscale('log', base=2)
-  ax.set_xticks([2500, 5000, 10_000, 20_000, 40_000])
-  ax.xaxis.set_major_formatter('{x:,.0f}')
-  ax.set_xlabel('mean natural length, tokens')
-axes[0, 0].set_ylabel('a cycle, % of the\nhighest cap throughout')
-style.legend(fig, [axes[0, 0]], columns=3)
-fig
-
+by_mean = pd.DataFrame(cosine, index=scales * natural.mean)
+fig, ax = plt.subplots(figsize=(4.5, 1.8), layout='constrained')
+for kind in by_mean:
+  (line,) = ax.plot(by_mean.index, by_mean[kind], label=kind)
+  ax.plot(
+    natural.mean, by_mean[kind].iloc[4], 'o', ms=4, color=line.get_color()
+  )
+ax.set(xscale='log', xlabel='mean natural length, tokens')
+ax.set(ylabel='a cycle, % of the highest cap')
+ax.set_xticks([2500, 5000, 10_000, 20_000, 40_000])
+ax.xaxis.set_major_formatter('{x:,.0f}')
+ax.minorticks_off()
+_ = fig.legend(loc='outside right center')
 # %% [markdown]
 """
 Short responses never meet the cap, and a schedule saves nothing; endless ones
-always do, and it saves tokens by the quarter by which its mean cap is lower,
-and more of the FLOPs.
+always do, and it saves tokens by the quarter by which its mean cap is lower.
 
 ## What runs took
 
-A plan is for a policy that does not change, and one in training adapts to its
-cap. Beside the plans, what the runs of the ablation in `section53` took, each
-of 144 steps on the built-in task: a dot a seed.
+An estimate is for a policy that does not change; one in training adapts to its
+cap. Beside the estimates for the built-in task, what the runs of
+`section53.ipynb` took: response tokens of 144 steps, % of the mean of the
+constant cap's, the mean and the range of three seeds.
 """
 
 # %%
-folders = recorded_runs.unpack('section53').glob('schedule=*')
-arms = seeds.of(runs.read_all(sorted(folders)))
-fig, axes = style.sheet(1, width=style.PAGE, heights=1.9)
-ax = axes[0, 0]
-rows = []
-for arm in arms:
-  caps = arm.longest.column('cap')
-  planned = cost_model.estimate_cost(
-    LENGTHS[SMALL], caps, **SETTINGS[SMALL]
-  ).tokens
-  taken = [run.column('tokens').sum() for run in arm.runs]
-  rows.append((arm.label, planned / 1e6, np.mean(taken) / 1e6))
-  dots = np.divide(taken, 1e6), [arm.label] * len(taken)
-  ax.plot(
-    planned / 1e6,
-    arm.label,
-    'D',
-    ms=6,
-    color=style.BLACK,
-    mfc='w',
-    label='planned',
-  )
-  ax.plot(*dots, 'o', ms=4, color=style.BLUE, label='taken, by seed')
-ax.set_xlabel('response tokens of the run, millions')
-ax.set_xlim(left=0)
-ax.invert_yaxis()
-style.legend(fig, [ax])
-fig
-
-# %%
-heads = ('arm', 'planned, M tokens', 'taken, M tokens, mean')
-Markdown(tabulate.tabulate(rows, heads, 'github', floatfmt='.2f'))
+steps = siri_jax.table(ablation.runs, 'steps')
+taken = steps.groupby(['setting', 'seed'], sort=False)['tokens'].sum()
+taken = 100 * taken / taken['constant'].mean()
+estimate = SHARES['the built-in task']['tokens'].rename(
+  lambda name: name.strip(' *')
+)
+rows = taken.groupby('setting', sort=False).agg(['mean', 'min', 'max'])
+kinds = [name.split(' ')[0].replace('-', '_') for name in rows.index]
+rows.insert(0, 'estimate', estimate.reindex(kinds).to_numpy())
+rows.dropna()  # "Short, then long" is no cycle.
 
 # %% [markdown]
 """
-By the plan a cosine takes nine tenths of the constant cap's tokens; it took
-less than two thirds. Under a cap that never bites responses grew, and where
-one had been low they stayed short. On this task a swinging cap saves most by
-what it makes of the policy, which no plan can tell.
+By the estimate a cosine takes nine tenths of the constant cap's tokens; the
+runs took less than two thirds. Under a cap that never bites responses grew, and
+where one had been low they stayed short. On this task a swinging cap saves most
+by how it changes the policy, which no estimate for a fixed policy can show.
 
-The samples of a run, a cut one counting as longer than what is seen of it,
-bring a plan nearer to that run: for the README's two, 2.58 million tokens
-of 2.67 taken under the constant cap, and 1.66 of 1.76 under the cosine. What
-is left is how lengths moved between the steps whose samples are kept.
+An estimate from the samples of a run of your own, whose cut samples count as
+longer than what is seen of them:
 
-A plan from a run of your own:
-
-    python -m siri_jax.main --config=configs/quickstart.py --dry_run \\
-      --natural_lengths=runs/quickstart
-
-or here, `lengths = costs.observed(*budget.sampled('runs/quickstart'))`, then
-`costs.of(lengths, caps, **SETTINGS[SMALL])`.
+    siri_jax.costs(config, natural_lengths='runs/quickstart')
 """

@@ -32,23 +32,15 @@ os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
 
 # %%
 # %matplotlib inline
+import json
+
 import matplotlib
 import numpy as np
 import pandas as pd
 import tabulate
 from IPython.display import Markdown
 
-from siri_jax.analysis import ablation_table, dataframes, intervals, runs
-from siri_jax.analysis.figures import (
-  accuracy_by_cap,
-  curves,
-  lag,
-  pareto,
-  schedule,
-  words,
-)
-from siri_jax.experiments import grid
-from siri_jax.experiments.ablate import ablate
+import siri_jax
 from tools import recorded_runs
 
 matplotlib.rcParams['figure.dpi'] = 160
@@ -68,10 +60,10 @@ AGAIN = False
 OUT = recorded_runs.unpack('section53')
 if AGAIN:
   OUT = 'runs/section53'
-  ablate(
-    base='configs/quickstart.py',
-    grid=grid.read('configs/section53.json'),
-    out=OUT,
+  siri_jax.ablate(
+    'configs/quickstart.py',
+    json.loads(pathlib.Path('configs/section53.json').read_text()),
+    OUT,
     overrides={
       'total_steps': 144,
       'schedule_kw.period': 48,
@@ -82,17 +74,13 @@ if AGAIN:
       'writers': (),
     },
   )
-arms = ablation_table.read(OUT)
-read = {
-  arm: [runs.read(folder) for folder in folders.values()]
-  for arm, folders in arms.items()
-}
-every = [run for found in read.values() for run in found]
+ablation = siri_jax.load_ablation(OUT)
+every = ablation.runs
 
 
 def of(*names):
   """The runs of these arms."""
-  return [run for name in names for run in read[name]]
+  return ablation.only(*names).runs
 
 
 def shown(frame, **rounding):
@@ -102,7 +90,7 @@ def shown(frame, **rounding):
 
 
 # %%
-schedule.draw(schedule.of_runs(every))
+siri_jax.plot(every, 'schedule')
 
 # %% [markdown]
 """
@@ -115,7 +103,7 @@ trained on: compute, up to the length of prompts.
 """
 
 # %%
-Markdown(ablation_table.text(ablation_table.compared(arms), 'github'))
+ablation
 
 # %% [markdown]
 """
@@ -124,19 +112,9 @@ The same against the paper's baseline, "short, then long":
 
 # %%
 BASELINE = 'short then long'
-
-
-def against(first, *others):
-  """A table of these arms, with differences from the first."""
-  chosen = {name: arms[name] for name in (first, *others)}
-  return Markdown(
-    ablation_table.text(ablation_table.compared(chosen), 'github')
-  )
-
-
 COSINES = ('cosine 24', 'cosine 36', 'cosine 48')
 SHAPES = ('cosine 48', 'stair 48', 'stair-cosine 48')
-against(BASELINE, 'constant', *COSINES, *SHAPES[1:])
+ablation.only(BASELINE, 'constant', *COSINES, *SHAPES[1:])
 
 # %% [markdown]
 """
@@ -147,10 +125,10 @@ highest.
 """
 
 # %%
-curves.training(of('cosine 48'))
+siri_jax.plot(of('cosine 48'), 'training')
 
 # %%
-curves.overlay(of('constant', BASELINE, 'cosine 48'))
+siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'overlay')
 
 # %% [markdown]
 """
@@ -166,7 +144,7 @@ def cycles(arm):
   """Mean and standard error over seeds at each turn of an arm's cap."""
   rows = [
     {'step': r['step'], 'point': r['kind'], 'seed': run.config['seed'], **r}
-    for run in read[arm]
+    for run in of(arm)
     for r in run.evals
     if r['kind'] in ('start', 'compressed', 'expanded')
   ]
@@ -192,17 +170,13 @@ def cycles(arm):
 shown(cycles('cosine 48'))
 
 # %%
-pareto.draw(of('constant', BASELINE, 'cosine 48'))
+siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'pareto')
 
 
 # %%
 def change(arm, name, early, late):
   """Paired change of an arm's measure between two points, with its interval."""
-  ends = [
-    [dataframes.by_problem(run, step, run.sets[0])[name] for run in read[arm]]
-    for step in (early, late)
-  ]
-  middle, low, high = intervals.paired(*ends)
+  middle, low, high = ablation.only(arm).change(name, early, late)[arm]
   return f'{middle:+.1f} [{low:+.1f}, {high:+.1f}]'
 
 
@@ -232,7 +206,7 @@ arm answers next to nothing.
 """
 
 # %%
-accuracy_by_cap.of_runs(of('constant', BASELINE, 'cosine 48'))
+siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'caps')
 
 # %% [markdown]
 """
@@ -242,16 +216,16 @@ The paper trains its main run with the longest cycle and the cosine.
 """
 
 # %%
-against('cosine 48', 'cosine 36', 'cosine 24')
+ablation.only('cosine 48', 'cosine 36', 'cosine 24')
 
 # %%
-curves.overlay(of(*COSINES))
+siri_jax.plot(of(*COSINES), 'overlay')
 
 # %%
-against(*SHAPES)
+ablation.only(*SHAPES)
 
 # %%
-curves.overlay(of(*SHAPES))
+siri_jax.plot(of(*SHAPES), 'overlay')
 
 # %% [markdown]
 """
@@ -261,10 +235,10 @@ A sixth to a third of the paper's cycle of 640.
 """
 
 # %%
-shown(lag.table(every), floatfmt='.2f')
+shown(siri_jax.table(every, 'lag'), floatfmt='.2f')
 
 # %%
-lag.draw(of(*COSINES))
+siri_jax.plot(of(*COSINES), 'lag')
 
 # %% [markdown]
 """
@@ -272,7 +246,7 @@ lag.draw(of(*COSINES))
 """
 
 # %%
-curves.entropy(of(*SHAPES))
+siri_jax.plot(of(*SHAPES), 'entropy')
 
 
 # %%
@@ -300,11 +274,11 @@ rows = []
 for arm in (*COSINES, *SHAPES[1:]):
   row = {'arm': arm}
   for phase in ('compress', 'expand'):
-    each = [drift(run, phase) for run in read[arm]]
+    each = [drift(run, phase) for run in of(arm)]
     error = np.std(each, ddof=1) / np.sqrt(len(each))
     row[f'{phase}, millinats'] = f'{np.mean(each):+.1f} ± {error:.1f}'
-  last = [np.mean(run.column('entropy')[-12:]) for run in read[arm]]
-  first = [np.mean(run.column('entropy')[:3]) for run in read[arm]]
+  last = [np.mean(run.column('entropy')[-12:]) for run in of(arm)]
+  first = [np.mean(run.column('entropy')[:3]) for run in of(arm)]
   row['first 3 steps, nats'] = f'{np.mean(first):.3f}'
   row['last 12 steps, nats'] = f'{np.mean(last):.3f}'
   rows.append(row)
@@ -318,7 +292,7 @@ shown(pd.DataFrame(rows))
 """
 
 # %%
-words.draw(of('cosine 48'))
+siri_jax.plot(of('cosine 48'), 'words')
 
 # %% [markdown]
 """
