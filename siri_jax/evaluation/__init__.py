@@ -1,1 +1,1 @@
-"""Accuracy and length of policies."""
+"""Evaluation of policies on held-out sets."""

@@ -1,7 +1,7 @@
-"""What responses would have been worth under every lower cap: their prefixes.
+"""Accuracy under every lower cap, by grading prefixes of responses.
 
-A prefix is read by the same rule as a whole response, so that one evaluation
-under a high cap tells the accuracy under all lower ones.
+A prefix is graded by the same rule as a response. One evaluation under a high
+cap therefore gives the accuracy under all lower caps.
 """
 
 import numpy as np
@@ -10,16 +10,16 @@ from siri_jax.grading.verdict import UNFINISHED
 
 
 def correct_under_caps(ctx, rows, caps):
-  """Which of a problem's samples would have been right under each cap.
+  """Whether each sample of a problem is right under each cap.
 
-  From the longest prefix down to the first that ends within the thought: all
-  shorter ones do so too.
+  It grades prefixes from the longest to the first that ends within the thought;
+  all shorter ones also do, and are wrong.
 
   Args:
     ctx: context.Context.
     rows: records of samples with their `response_ids`, none longer than the
       highest cap.
-    caps: int [K], tokens, rising.
+    caps: int [K], tokens, ascending.
   Returns:
     bool [samples, K].
   """
@@ -42,5 +42,5 @@ def correct_under_caps(ctx, rows, caps):
       for (i, place), verdict in zip(looks, verdicts, strict=True)
       if place and verdict.why != UNFINISHED
     ]
-  ctx.graders.disagreements.clear()  # Those of whole responses are known.
+  ctx.graders.disagreements.clear()  # Only whole responses are recorded.
   return right

@@ -1,4 +1,4 @@
-"""Measures policies on held-out sets, as the paper does."""
+"""Evaluation of policies on held-out sets, as in the paper."""
 
 import contextlib
 import dataclasses
@@ -20,7 +20,7 @@ from siri_jax.runtime import files, run_folder, stopwatch, xla_flags
 
 
 class Job(NamedTuple):
-  """One policy, and the sets to measure it on."""
+  """A policy and the held-out sets to evaluate it on."""
 
   weights: weights.Weights
   task: types.Task
@@ -28,17 +28,17 @@ class Job(NamedTuple):
 
 
 class Request(NamedTuple):
-  """Which policies to measure, on which sets.
+  """The policies and held-out sets of an evaluation.
 
   Attributes:
     config: ConfigDict.
-    source: the config's file, for the record.
-    overrides: settings that differ from the file, for the record.
+    source: the config's file, for RUN.json.
+    overrides: settings that differ from the file, for RUN.json.
     workdir: the run's folder.
     out: folder of the results.
-    weights: list of words, see weights.find.
+    weights: list of words for weights.find.
     sets: list of held-out sets; []: all.
-    samples: a problem; 0: eval_kw.table_samples.
+    samples: samples a problem; 0: eval_kw.table_samples.
   """
 
   config: Any
@@ -52,10 +52,10 @@ class Request(NamedTuple):
 
 
 def evaluate(request, screen):
-  """Measures what is not measured yet; returns the folder of each policy.
+  """Runs or continues evaluations; returns the folder of each policy.
 
   Raises:
-    ValueError: every fault of the request, a line each.
+    ValueError: the request is invalid; lists every fault on a line.
     OSError: a file cannot be read or written.
     stopwatch.StopRequested: TERM or INT came; finished problems are kept.
   """
@@ -106,7 +106,7 @@ def open_jobs(request, found, stack):
   """A Job for each policy found, its folders open on the stack.
 
   Raises:
-    ValueError: a folder holds other results; says which.
+    ValueError: a folder has other results; names it.
   """
   try:
     return [
@@ -118,7 +118,7 @@ def open_jobs(request, found, stack):
 
 
 def held_out_task(c, names):
-  """The config's task with these of its held-out sets, or all."""
+  """The config's task with the named held-out sets, or with all."""
   if names and 'evals' in c.task_kw:
     for name in set(c.task_kw.evals) - set(names):
       c.task_kw.evals[name] = ''
@@ -153,7 +153,7 @@ def folders_of(request, found, task, stack):
 
 
 def settings_of(found, identity, task, name):
-  """All that decides what comes out of one policy on one set."""
+  """All settings that affect the result of one policy on one set."""
   c = found.c
   prompts = [task.encode(problem) for problem in task.evals[name]]
   seen = [problems.fingerprint(task.evals[name]), prompts, task.eos_ids]
@@ -175,7 +175,7 @@ def settings_of(found, identity, task, name):
 
 
 def measure(job, graders, screen, signals):
-  """Samples, grades and scores what is not there yet of a job."""
+  """Samples, grades and scores the unfinished sets of a job."""
   c, task = job.weights.c, job.task
   left = {
     name: folder
@@ -210,7 +210,7 @@ def measure(job, graders, screen, signals):
 
 
 def sample(ctx, name, sampling):
-  """Samples and grades the problems of a set that have no file yet."""
+  """Samples and grades the problems of a set that have no file."""
   asked = ctx.task.evals[name]
   numbers = {problem.id: number for number, problem in enumerate(asked)}
   left = [p for p in asked if not _file(ctx.folder, numbers[p.id]).exists()]
@@ -228,7 +228,7 @@ def sample(ctx, name, sampling):
 
 
 def score(ctx, name, caps):
-  """What the samples of a set come to, read back from their files."""
+  """The scores of a set, from the files of its samples."""
   slim, right = [], []
   count = len(ctx.task.evals[name])
   for number in range(count):

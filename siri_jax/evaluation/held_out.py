@@ -1,4 +1,4 @@
-"""Held-out sets in training, and what the samples of a set come to."""
+"""Evaluation of held-out sets in training, and the scores of a set."""
 
 import collections
 
@@ -10,7 +10,7 @@ from siri_jax.runtime.stopwatch import Stopwatch
 
 
 def sampling_params(c, samples, done):
-  """How held-out problems are sampled after `done` updates."""
+  """The sampling settings of held-out problems after `done` updates."""
   return engines.SamplingParams(
     n=samples,
     cap=c.eval_kw.cap,
@@ -25,7 +25,7 @@ def evaluate(ctx, done):
   """Samples and grades every held-out set in training.
 
   Args:
-    ctx: context.TrainContext, its engine on the weights to be measured.
+    ctx: context.TrainContext; its engine has the weights to evaluate.
     done: updates done.
   Yields:
     (name of the set, record for eval.jsonl, rows with every sample).
@@ -53,10 +53,10 @@ def summary(problems):
   """Accuracy and length over problems, each with its standard error.
 
   Args:
-    problems: the `graded.rows` of each problem, of as many samples each.
+    problems: the `graded.rows` of each problem, with equally many samples.
   Returns:
     dict: lengths in tokens, shares from 0 to 1; pass@k and maj@k for each
-    power of two up to the samples.
+    power of two up to the number of samples.
   """
   samples = len(problems[0])
   found = {
@@ -78,7 +78,7 @@ def summary(problems):
 
 
 def powers(samples):
-  """The reported k of pass@k and maj@k: 2, 4, ... up to the samples."""
+  """The k of pass@k and maj@k: 2, 4, ... up to the number of samples."""
   return [2**i for i in range(1, samples.bit_length())]
 
 
@@ -91,7 +91,7 @@ def _right(rows):
 
 
 def _maj_at(rows, samples):
-  """A wrong answer in two spellings that are known to be one has two votes."""
+  """maj@k; equal answers in different spellings are counted together."""
   wrong = [
     normalize.normalize(row['extracted'])
     for row in rows

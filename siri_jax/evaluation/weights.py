@@ -1,4 +1,4 @@
-"""Weights to be measured: a checkpoint, a start, a model folder, a server."""
+"""The weights to evaluate: a checkpoint, a start, a model folder, a server."""
 
 import contextlib
 import dataclasses
@@ -19,17 +19,16 @@ from siri_jax.runtime import checkpoint
 
 @dataclasses.dataclass(frozen=True)
 class Weights:
-  """Weights to be measured, not read yet.
+  """A reference to weights to evaluate; they are not read yet.
 
   Attributes:
-    name: of the folder with what is measured of them.
+    name: name of the folder of the results.
     c: the config of their policy.
     done: updates done.
-    checkpoints: folder of the checkpoints that they are in, '' for those that
-      the config's policy starts from.
-    url: of the running server that has them, '' for those that are read.
-    path: parts of the place that they are named after, the name last; () for
-      those that have no other name.
+    checkpoints: folder of their checkpoint; '' for the config's start.
+    url: address of the running server that has them; '' if they are read.
+    path: parts of the place that they are named after, the name last; () if
+      they have no other name.
   """
 
   name: str
@@ -41,7 +40,7 @@ class Weights:
 
 
 def find(c, word, workdir):
-  """The weights that a word of the command line means.
+  """The weights of a word on the command line.
 
   Args:
     c: the config; not changed.
@@ -51,7 +50,7 @@ def find(c, word, workdir):
   Returns:
     Weights.
   Raises:
-    ValueError: there are none; says which there are.
+    ValueError: there are no such weights; lists those that exist.
   """
   if word == 'start':
     return Weights(word, c, 0, '')
@@ -62,8 +61,8 @@ def find(c, word, workdir):
   folder = pathlib.Path(word).resolve()
   if not folder.is_dir():
     raise ValueError(
-      f'--weights={word} is none of: newest, start, the updates done of a '
-      'checkpoint, the path of a Hugging Face folder, the URL of a server'
+      f'unknown --weights={word}; write newest, start, the updates done of a '
+      'checkpoint, the path of a Hugging Face folder, or the URL of a server'
     )
   c = c.copy_and_resolve_references()
   c.policy, c.model_path = 'pretrained', str(folder)
@@ -99,7 +98,7 @@ def apart(found):
 
 
 def identity(weights):
-  """Plain values that identify the weights."""
+  """JSON values that identify the weights."""
   if weights.url:
     model = vllm.model_of(weights.url)
     return {'served': model['id'], 'root': model.get('root') or ''}
@@ -111,14 +110,14 @@ def identity(weights):
 
 @contextlib.contextmanager
 def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
-  """The config's engine, sampling with these weights.
+  """A context with the config's engine on these weights.
 
   Args:
     weights: Weights.
     task: types.Task of its config.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.
-    requests: most samples that the engine holds at a time.
+    requests: most samples in the engine at a time.
     prompt_tokens: tokens of the longest prompt.
     longest: tokens of the longest response.
   Yields:
@@ -145,7 +144,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     if task.train and _is_of_others(where, task):
       screen.say(
         f'note: {weights.name} was trained on other problems, or with another '
-        'tokenizer or template, than those of this config'
+        'tokenizer or template, than this config has'
       )
   else:
     params = build.initial_params(
@@ -167,7 +166,7 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
 
 
 def served(weights, task, screen):
-  """A running server as an engine: it keeps the weights that it has."""
+  """A running server as an engine; it keeps its weights."""
   c = weights.c
   rules = vllm.Rules(
     task.eos_ids, task.vocab, c.engine_kw.max_concurrent, logprob_share=0.0
@@ -194,8 +193,8 @@ def _server(c, word):
 
 
 def _is_of_others(where, task):
-  """Whether a checkpoint saw other problems, or read them otherwise."""
-  # A checkpoint of an earlier version has none.
+  """Whether a checkpoint has other problems, tokenizer or template."""
+  # A checkpoint of an earlier version has no fingerprints.
   then = checkpoint.read_facts(*where).get('fingerprints', {})
   now = task.fingerprints
   return any(then.get(name) != now[name] for name in ('data', 'tokenizer'))
@@ -209,6 +208,6 @@ def _checkpoint(c, word, folder):
   if done is None:
     there = ', '.join(map(str, steps)) or 'none'
     raise ValueError(
-      f'--weights={word}: no such checkpoint in {folder} (there: {there})'
+      f'--weights={word}: no such checkpoint in {folder}; it has {there}'
     )
   return Weights(f'{done:0{checkpoint.DIGITS}d}', c, done, str(folder))

@@ -237,7 +237,7 @@ def test_all_faults_of_a_command_come_at_once(tmp_path, cache, capsys):
   assert run(tmp_path / 'run', cache, *words[:2]) == exit_status.REFUSED
   error = capsys.readouterr().err
   assert '--weights=27: no such checkpoint in' in error
-  assert '--weights=nowhere is none of: newest, start' in error
+  assert 'unknown --weights=nowhere; write newest, start' in error
   assert '--against=no/folder: no evaluation' in error
   assert run(tmp_path / 'run', cache, *words[2:]) == exit_status.REFUSED
   error = capsys.readouterr().err
