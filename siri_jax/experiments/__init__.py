@@ -1,1 +1,1 @@
-"""Many runs: ablations, grids, branches."""
+"""Several runs: ablations, grids and branches."""

@@ -1,4 +1,4 @@
-"""Runs a grid of settings, one process a run, and compares what comes out."""
+"""Runs a grid of settings, one process a run, and compares the results."""
 
 import contextlib
 import pathlib
@@ -13,7 +13,7 @@ from siri_jax.runtime import checkpoint, files, run_folder, stopwatch, terminal
 
 EXECUTORS = ('here', 'slurm', 'local', 'debug')
 PLACE = ('executor', 'jobs', 'partition', 'gpus', 'cpus', 'hours')
-STOP_SECS = 30.0  # To wait for runs that were asked to stop, beyond their own.
+STOP_SECS = 30.0  # Added to the longest stop_secs of the runs.
 
 
 def ablate(
@@ -30,31 +30,31 @@ def ablate(
   cpus=8,
   hours=24.0,
 ):
-  """Makes the runs of a grid that are not there yet, and compares all.
+  """Runs the unfinished runs of a grid, and compares all runs.
 
   Args:
     base: config file, 'configs/quickstart.py' or 'file.py:argument'.
-    grid: axis -> its values. A list holds values of the setting that the axis
-      is named by ('schedule_kw.period': [24, 48]); a schedule by its name gets
-      its line of schedule_presets.py with the base's caps and period. A dict
-      holds label -> several settings at once.
+    grid: axis -> its values. A list has values of the setting named by the
+      axis ('schedule_kw.period': [24, 48]); the name of a schedule takes its
+      settings from schedule_presets.py with the base's caps and period. A dict
+      maps labels to several settings.
     out: folder of the ablation: a run's folder for each cell, logs/,
       ablation.json, table.csv, table.txt.
     overrides: dict of settings that all runs share.
-    past: (folder of a run, step) that all runs branch off from, or None.
-    executor: 'here', processes of this machine; 'slurm', or 'local' and
-      'debug' of submitit, which try it without a cluster.
-    jobs: runs at once on this machine; 0: as many as it has room for.
-    partition: of Slurm.
-    gpus: of a job, which is a run on one node.
-    cpus: of a job.
-    hours: of a job.
+    past: (folder of a run, step) that all runs branch from, or None.
+    executor: 'here', processes on this machine; 'slurm'; or submitit's 'local'
+      and 'debug', which need no cluster.
+    jobs: most runs at a time on this machine; 0: as many as fit.
+    partition: Slurm's partition.
+    gpus: GPUs of a job; a job is a run on one node.
+    cpus: CPUs of a job.
+    hours: time limit of a job.
   Returns:
-    DataFrame, an arm a row as comparison.compared has it, then one row for
-    each failed run whose `why` says what happened.
+    DataFrame with a row for each arm, as in ablation_table.compared, then a
+    row for each failed run with the reason in `why`.
   Raises:
-    ValueError: all that is wrong with the grid; nothing was run then.
-    stopwatch.StopRequested: a signal came; the same call goes on.
+    ValueError: the grid is invalid; lists all faults; nothing was run.
+    stopwatch.StopRequested: a signal came; the same call continues.
   """
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))
@@ -73,13 +73,13 @@ def ablate(
     place = dict(cluster=executor, folder=out / 'submitit')
     ending = executors.submitted(attempts, **place, **cluster)
   failed = _followed(ending, found, attempts)
-  return _told(out, failed)
+  return _written(out, failed)
 
 
 def finished(run):
-  """Whether a run is complete, with the very settings of the grid.
+  """Whether a run is complete, with exactly the settings of the grid.
 
-  Its last checkpoint is written after everything else.
+  A run writes its last checkpoint after everything else.
   """
   path = run.folder / 'config.json'
   if not path.exists():
@@ -92,21 +92,21 @@ def finished(run):
 
 
 def _followed(ending, runs, attempts):
-  """Shows runs till the last has ended; dict of failed name -> why."""
+  """Shows runs until all have ended; returns {failed run: reason}."""
   total = sum(run.config.total_steps for run in runs)
-  said, failed = {a.run.name: a.said for a in attempts}, {}
+  logs, failed = {a.run.name: a.log for a in attempts}, {}
   done = len(runs) - len(attempts)
   with contextlib.ExitStack() as stack:
     screen = stack.enter_context(terminal.Terminal(total, quiet_secs=60.0))
     secs = max(run.config.stop_secs for run in runs) + STOP_SECS
     signals = stack.enter_context(stopwatch.Signals(screen.say, secs=secs))
-    stack.callback(ending.close)  # Before the signals are let go of.
-    screen.say(f'{len(runs)} runs, {done} of them finished before')
+    stack.callback(ending.close)  # While signals are still handled.
+    screen.say(f'{len(runs)} runs, {done} of them already finished')
     for run, status in ending:
       if run:
         done += status == 0
         if status != 0:
-          failed[run.name] = _why(status, said[run.name])
+          failed[run.name] = _why(status, logs[run.name])
         screen.say(f'{run.name}: {failed.get(run.name, "finished")}')
       steps = sum(run_folders.steps_done(r.folder) for r in runs)
       note = f'steps; {done} of {len(runs)} runs finished, {len(failed)} failed'
@@ -115,16 +115,16 @@ def _followed(ending, runs, attempts):
   return failed
 
 
-def _why(status, said):
-  """Why a run failed: its status and the last that it said."""
-  lines = said.read_text(errors='replace').split('\n')
+def _why(status, log):
+  """The reason why a run failed: its status and last line of output."""
+  lines = log.read_text(errors='replace').split('\n')
   last = next((line.strip() for line in lines[::-1] if line.strip()), '')
   how = 'failed' if status is None else f'failed with status {status}'
   return f'{how}: {last}' if last else how
 
 
 def _write_list(out, base, grid, overrides, runs):
-  """Writes down what the ablation is."""
+  """Writes ablation.json: the grid and its runs."""
   out.mkdir(parents=True, exist_ok=True)
   listed = [
     {'name': run.name, 'arm': run.arm, 'labels': run.labels} for run in runs
@@ -133,8 +133,8 @@ def _write_list(out, base, grid, overrides, runs):
   files.write_json(out / 'ablation.json', {**about, 'runs': listed})
 
 
-def _told(out, failed):
-  """The table, written into the ablation's folder as well."""
+def _written(out, failed):
+  """The table of the ablation; also writes it to table.csv."""
   frame = ablation_table.read(out).table()
   rows = pd.DataFrame(
     [{'arm': name, 'runs': 0, 'why': why} for name, why in failed.items()]

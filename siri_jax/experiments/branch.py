@@ -1,4 +1,4 @@
-"""Starts a run from a checkpoint of another, with other settings."""
+"""Branches: runs that start from another run's checkpoint."""
 
 import json
 import os
@@ -12,26 +12,26 @@ from siri_jax.runtime import checkpoint, files
 
 
 def branch(run, step, overrides, out):
-  """A new run's folder that goes on from another run's checkpoint.
+  """Makes a run folder that starts from another run's checkpoint.
 
   Args:
-    run: folder of the other run, which is read only.
-    step: updates done: one of its checkpoints.
-    overrides: dict of settings by dotted name that differ from those the
-      checkpoint was made with; a schedule that is only named gets its settings
-      line, with the run's caps and period.
+    run: folder of the other run; it is not changed.
+    step: updates done, of one of its checkpoints.
+    overrides: dict of settings by dotted name that differ from those of the
+      checkpoint. A schedule without settings takes them from schedule_presets.py, with the
+      run's caps and period.
     out: the new folder.
   Returns:
-    grid.Run: its config, and the arguments of siri_jax.main that go on with it.
+    grid.Run: the config, and the arguments of siri_jax.main that train it.
   Raises:
-    ValueError: there is no such checkpoint, it is damaged, the settings
-      cannot be, or the folder is another run's; nothing is made then.
+    ValueError: the checkpoint is missing or damaged, the settings are invalid,
+      or the folder has another run; nothing is written then.
   """
   base = origin(run)
   changes = _changes(base, settings_at(run, step))
   start = grid.parsed(base, changes, '').config
   new = grid.settled(start, overrides)
-  if 'schedule_kw' in new:  # Another schedule: the old one's settings go.
+  if 'schedule_kw' in new:  # Drop the settings of the old schedule.
     changes = {k: v for k, v in changes.items() if 'schedule_kw' not in k}
   made = grid.single(base, {**changes, **new}, out)
   begin(run, step, made.config.to_dict(), out)
@@ -42,7 +42,7 @@ def origin(run):
   """The config file, with its argument, that a run was started with.
 
   Raises:
-    ValueError: it is not a run's folder; names the file that is none.
+    ValueError: it is not a run's folder; names the file.
   """
   path = pathlib.Path(run) / 'RUN.json'
   if not path.exists():
@@ -81,13 +81,13 @@ def _changes(base, settings):
 
 
 def begin(run, step, config, folder):
-  """Makes the folder of a branch, unless it is there already.
+  """Makes the folder of a branch if it does not exist.
 
   Args:
-    run: folder of the run to branch off from.
+    run: folder of the run to branch from.
     step: updates done.
     config: nested dict of the new run's settings.
-    folder: the new run's.
+    folder: folder of the new run.
   Raises:
     ValueError: see `branch`.
   """
@@ -105,13 +105,13 @@ def begin(run, step, config, folder):
 
 
 def _refuse_another(folder, came):
-  """Raises where a folder is not that of this branch."""
+  """Raises if a folder is not that of this branch."""
   try:
     info = json.loads((folder / 'RUN.json').read_text())
   except (OSError, ValueError):
     info = {}
   if info.get('branched_from') != came:
     raise ValueError(
-      f'{folder} is there and is no branch of {came["folder"]} at '
+      f'{folder} exists and is not a branch of {came["folder"]} at '
       f'{came["step"]}; take another folder or delete it'
     )

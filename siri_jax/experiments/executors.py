@@ -1,9 +1,9 @@
-"""Where the runs of an ablation run: on this machine, or by submitit.
+"""Executors of an ablation's runs: this machine, or submitit.
 
-An executor takes attempts and yields (run, exit status) as they end, and
-(None, None) about once a second while they do not. Closing it asks those that
-go on to save and to stop. A run that could not even be started has the status
-None and a file of output that says why.
+An executor takes attempts and yields (run, exit status) when one ends, and
+(None, None) about once a second otherwise. Closing it makes the others save and
+stop. A run that could not be started has the status None; its log has the
+reason.
 """
 
 import collections
@@ -23,34 +23,35 @@ LOOK_SECS = 1.0
 
 @dataclasses.dataclass
 class Attempt:
-  """One process of a run; submitit takes it to another machine and back.
+  """One process of a run; submitit copies it to another machine and back.
 
   Attributes:
     run: grid.Run.
-    said: path of the file that what it says is added to.
-    env: environment variables of its own.
-    cores: numbers of the cores that it is bound to; empty: none.
+    log: path of the file to which its output is appended.
+    env: its additional environment variables.
+    cores: numbers of the cores that it is bound to; empty: not bound.
   """
 
   run: grid.Run
-  said: pathlib.Path
+  log: pathlib.Path
   env: dict = dataclasses.field(default_factory=dict)
   cores: tuple = ()
   process: object = None
 
   def start(self):
     """Starts the process, and returns this attempt."""
-    self.said.parent.mkdir(parents=True, exist_ok=True)
+    self.log.parent.mkdir(parents=True, exist_ok=True)
     paths = [str(ROOT), os.environ.get('PYTHONPATH', '')]
     path = os.pathsep.join(filter(None, paths))
-    with open(self.said, 'ab') as said:
+    with open(self.log, 'ab') as log:
       self.process = subprocess.Popen(
         [sys.executable, '-m', 'siri_jax.main', *self.run.arguments],
         stdin=subprocess.DEVNULL,
-        stdout=said,
+        stdout=log,
         stderr=subprocess.STDOUT,
         env={**os.environ, 'PYTHONPATH': path, **self.env},
-        # A Ctrl-C is for us, who pass it on once; a second one kills.
+        # Ctrl-C must not reach it directly: the parent forwards it once, and
+        # a second one would end it without a save.
         start_new_session=True,
       )
     if self.cores:
@@ -58,29 +59,29 @@ class Attempt:
     return self
 
   def stop(self):
-    """Has the run save and stop, and waits for it."""
+    """Makes the run save and stop, and waits for it."""
     if self.process.poll() is None:
       self.process.terminate()
     return self.process.wait()
 
   def __call__(self):
-    """What submitit calls: the run from start to end; its exit status."""
+    """Called by submitit: runs to the end and returns the exit status."""
     return self.start().process.wait()
 
   def checkpoint(self):
-    """What submitit calls before a job's time is over: it is queued again."""
+    """Called by submitit before a job's time limit: queues it again."""
     import submitit
 
     self.stop()
-    return submitit.helpers.DelayedSubmission(Attempt(self.run, self.said))
+    return submitit.helpers.DelayedSubmission(Attempt(self.run, self.log))
 
 
 def here(attempts, *, jobs=0):
-  """Processes of this machine, each with cores or GPUs of its own.
+  """Runs attempts on this machine, each on its own cores or GPUs.
 
   Args:
     attempts: list of Attempt.
-    jobs: at once; 0: as many as the machine has room for.
+    jobs: most at a time; 0: as many as fit on the machine.
   """
   shared = shares(attempts[0].run.config, jobs) if attempts else ()
   free = collections.deque(shared)
@@ -105,18 +106,18 @@ def here(attempts, *, jobs=0):
 
 
 def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
-  """Jobs of a cluster, one a run, through submitit.
+  """Runs attempts as jobs of a cluster through submitit.
 
   Args:
     attempts: list of Attempt.
-    cluster: 'slurm'; 'local' or 'debug' try it without one.
-    folder: where submitit keeps its own files, which it pickles.
-    partition: of Slurm, '' for its default.
-    gpus: of a job; a job is a run on one node.
-    cpus: of a job.
-    hours: of a job; one that takes longer is queued again and goes on.
+    cluster: 'slurm'; 'local' or 'debug' need no cluster.
+    folder: folder of submitit's own files, which it pickles.
+    partition: Slurm's partition, '' for the default.
+    gpus: GPUs of a job; a job is a run on one node.
+    cpus: CPUs of a job.
+    hours: time limit of a job; a run that needs more is queued again.
   """
-  import submitit  # It takes a while, and few have a cluster.
+  import submitit  # Here, because it is slow and rarely used.
 
   if not attempts:
     return
@@ -148,17 +149,17 @@ def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
 
 
 def _status(attempt, job):
-  """A job's exit status, None with a reason in its output if it has none."""
+  """A job's exit status; None, with the reason in its log, without one."""
   error = job.exception()
   if error is None:
     return job.result()
-  with open(attempt.said, 'a') as said:
-    said.write(f'{" ".join(str(error).split())[-2000:]}\n')
+  with open(attempt.log, 'a') as log:
+    log.write(f'{" ".join(str(error).split())[-2000:]}\n')
   return None
 
 
 def shares(config, jobs):
-  """(environment, cores) of each run that this machine has room for."""
+  """(environment, cores) for each run that fits on this machine."""
   gpus = _gpus()
   if gpus:
     need = config.mesh_kw.data * config.mesh_kw.fsdp * config.mesh_kw.tensor
@@ -174,7 +175,7 @@ def shares(config, jobs):
 
 
 def _room(cores):
-  """How many runs the memory that is free has room for, at most `cores`."""
+  """Number of runs that fit in the free memory, at most `cores`."""
   try:
     lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
     free = {line.split()[0]: int(line.split()[1]) for line in lines}
@@ -185,7 +186,7 @@ def _room(cores):
 
 
 def _gpus():
-  """Numbers of this machine's NVIDIA GPUs, as text; those that are ours."""
+  """Numbers of the visible NVIDIA GPUs, as text."""
   if 'CUDA_VISIBLE_DEVICES' in os.environ:
     return [n for n in os.environ['CUDA_VISIBLE_DEVICES'].split(',') if n]
   try:

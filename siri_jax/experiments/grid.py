@@ -1,4 +1,4 @@
-"""The runs of an ablation's grid: each is a command line of siri_jax.main."""
+"""The runs of an ablation's grid, as command lines of siri_jax.main."""
 
 import ast
 import dataclasses
@@ -11,8 +11,8 @@ from siri_jax.algorithm import schedule_presets
 from siri_jax.config import command_line, plan
 from siri_jax.data import load
 
-CYCLE = ('low', 'high', 'period')  # What a settings line follows from.
-SEED = 'seed'  # The axis whose values are repeats of one another.
+CYCLE = ('low', 'high', 'period')  # The arguments of schedule_presets.
+SEED = 'seed'  # Runs that differ only on this axis are repeats.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Run:
   Attributes:
     labels: dict axis -> label of its value.
     folder: path of the run's folder, 'OUT/schedule=cosine,seed=0'.
-    arguments: of siri_jax.main, the folder among them.
+    arguments: arguments of siri_jax.main, including the folder.
     config: its ConfigDict.
   """
 
@@ -33,12 +33,12 @@ class Run:
 
   @property
   def name(self):
-    """The folder's own name."""
+    """The name of the folder."""
     return self.folder.name
 
   @property
   def arm(self):
-    """What it shares with its repeats: its labels but for the seed's."""
+    """The labels without the seed, which its repeats share."""
     values = [v for axis, v in self.labels.items() if axis != SEED]
     return ', '.join(values) or 'all'
 
@@ -48,14 +48,14 @@ def runs(base, grid, out, overrides):
 
   Args:
     base: config file, 'configs/quickstart.py' or 'file.py:argument'.
-    grid: axis -> its values. A list holds values of the setting that the axis
-      is named by; a dict holds label -> several settings by dotted name.
-    out: folder of the ablation; each run's is below.
+    grid: axis -> its values. A list has values of the setting named by the
+      axis; a dict maps labels to several settings by dotted name.
+    out: folder of the ablation; the runs' folders are in it.
     overrides: settings by dotted name that all runs share.
   Returns:
     list of Run.
   Raises:
-    ValueError: with all that is wrong with the grid and the runs' settings.
+    ValueError: the grid or the runs' settings are invalid; lists all faults.
   """
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(wrong))
@@ -79,7 +79,7 @@ def runs(base, grid, out, overrides):
 
 
 def single(base, changes, folder):
-  """One run by itself, with these settings changed; raises as `runs` does."""
+  """A single run with these settings changed; raises as `runs` does."""
   start = parsed(base, {}, '').config
   run = _run(base, settled(start, changes), pathlib.Path(folder), {})
   if wrong := _faults([run]):
@@ -88,14 +88,18 @@ def single(base, changes, folder):
 
 
 def axis(text):
-  """'seed=0,1,2' as ('seed', [0, 1, 2]); what Python cannot read is text.
+  """Parses 'seed=0,1,2' to ('seed', [0, 1, 2]).
+
+  A value that is not a Python literal is text.
 
   Raises:
-    ValueError: there is no name, or no value.
+    ValueError: the name or the values are missing.
   """
   name, _, values = text.partition('=')
   if not name or not values:
-    raise ValueError(f'--axis={text} is not NAME=VALUE,VALUE,...')
+    raise ValueError(
+      f'--axis={text} is not NAME=VALUE,VALUE,...; for example seed=0,1,2'
+    )
   try:
     return name, list(ast.literal_eval(f'({values},)'))
   except (ValueError, SyntaxError):
@@ -103,7 +107,7 @@ def axis(text):
 
 
 def axes(texts):
-  """Axes by name; one that is given twice has the values of both.
+  """Axes by name; values of an axis that is given twice are joined.
 
   Raises:
     ValueError: as `axis` does.
@@ -118,7 +122,7 @@ def overrides(words):
   """Settings by dotted name, from words like '--config.group_size=16'.
 
   Raises:
-    ValueError: naming every word that is none.
+    ValueError: some words are not settings; names each.
   """
   pattern = re.compile(r'--config\.([\w.]+)=(.*)', re.DOTALL)
   found = {word: pattern.fullmatch(word) for word in words}
@@ -132,7 +136,7 @@ def read(path):
   """A grid from a JSON file.
 
   Raises:
-    ValueError: it is none; names the file.
+    ValueError: the file has no valid grid; names it.
   """
   try:
     grid = json.loads(pathlib.Path(path).read_text())
@@ -144,9 +148,9 @@ def read(path):
 
 
 def _shape_faults(grid):
-  """What is wrong with a grid before its settings are looked at."""
+  """Faults in a grid's structure; its settings are not checked."""
   if not isinstance(grid, dict) or not grid:
-    return ['a grid is a dict of axes, {"seed": [0, 1, 2], ...}']
+    return ['a grid is a dict of axes; write {"seed": [0, 1, 2], ...}']
   wrong = []
   for name, values in grid.items():
     if not isinstance(values, (list, tuple, dict)) or not values:
@@ -161,17 +165,17 @@ def _shape_faults(grid):
 
 
 def _labelled(axis, values):
-  """label -> settings, for each of an axis' values."""
+  """{label: settings} of an axis' values."""
   if isinstance(values, dict):
     return {str(label): changes for label, changes in values.items()}
   return {str(value): {axis: value} for value in values}
 
 
 def settled(start, changes):
-  """Changes in which a schedule that is only named has its settings line.
+  """Adds the settings of schedule_presets to a schedule without settings.
 
-  The lowest and highest cap and the period are those of the config `start`,
-  unless they are changed too.
+  The caps and the period are those of the config `start`, unless they are
+  changed too.
   """
   name = changes.get('schedule', start.schedule)
   if name == start.schedule or 'schedule_kw' in changes:
@@ -184,7 +188,7 @@ def settled(start, changes):
   given = {**start.schedule_kw, **own}
   cycle = [given.get(key) for key in CYCLE]
   if not all(type(value) is int and value > 0 for value in cycle):
-    return changes  # The plan says what is missing.
+    return changes  # The plan reports missing settings.
   line = schedule_presets.presets(*cycle).get(name, {})
   own = {k: v for k, v in own.items() if k in line or k not in CYCLE}
   kept = {k: v for k, v in changes.items() if 'schedule_kw.' not in k}
@@ -192,7 +196,7 @@ def settled(start, changes):
 
 
 def parsed(base, changes, folder):
-  """A run's command line, as siri_jax.main reads it.
+  """A run's command line, parsed as by siri_jax.main.
 
   Raises:
     ValueError: it cannot be read.
@@ -218,7 +222,7 @@ def _run(base, changes, folder, labels):
 
 
 def _faults(found):
-  """What is wrong with settings, and with the files of each task once."""
+  """Faults in the runs' settings, and in the files of each task once."""
   wrong, seen = [], set()
   for run in found:
     wrong += [f'{run.name}: {fault}' for fault in plan.faults(run.config)]
@@ -235,7 +239,7 @@ def _faults(found):
 
 
 def _read(word):
-  """A word as Python's value, or as the text that it is."""
+  """A word as a Python literal, or as text."""
   try:
     return ast.literal_eval(word)
   except (ValueError, SyntaxError):
@@ -243,5 +247,5 @@ def _read(word):
 
 
 def _slug(label):
-  """A label as a part of a folder's name."""
+  """A label as part of a folder's name."""
   return re.sub(r'[^\w.+-]+', '_', label).strip('_') or '_'

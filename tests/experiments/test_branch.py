@@ -82,7 +82,7 @@ def test_what_cannot_be_branched_off_from_is_refused_and_leaves_nothing(
       branch.branch(run, step, {}, out)
   with pytest.raises(ValueError, match="schedule='cosin'"):
     branch.branch(whole, STEP, {'schedule': 'cosin'}, out)
-  with pytest.raises(ValueError, match='is no branch of'):
+  with pytest.raises(ValueError, match='is not a branch of'):
     branch.branch(whole, launch.STEPS, {}, made[0])
   assert list(tmp_path.iterdir()) == []
   status = command.main([str(whole), f'--step={STEP}', f'--out={out}', 'stray'])
