@@ -1,1 +1,1 @@
-"""Reads run folders, and nothing else: curves, tables, figures."""
+"""Tables and figures from run folders."""

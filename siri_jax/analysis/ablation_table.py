@@ -1,4 +1,4 @@
-"""Arms of an ablation beside one another: means over seeds, and intervals."""
+"""The table of an ablation's arms: means over seeds, and intervals."""
 
 import dataclasses
 import functools
@@ -133,12 +133,12 @@ class Ablation:
 
 
 def text(frame, style='simple'):
-  """A table of `Ablation.table` for people; failed runs are told below it."""
+  """A table of `Ablation.table` as text, with the failed runs below it."""
   why = frame['why'] if 'why' in frame else pd.Series(index=frame.index)
   failed, frame = frame[why.notna()], frame[why.isna()]
-  told = [f'{row.arm}: {row.why}' for row in failed.itertuples()]
+  lines = [f'{row.arm}: {row.why}' for row in failed.itertuples()]
   if not len(frame):
-    return '\n'.join(told or ['No run has been evaluated yet.'])
+    return '\n'.join(lines or ['No run has been evaluated yet.'])
   shown = {
     'arm': frame['arm'],
     'runs': frame['runs'],
@@ -153,11 +153,11 @@ def text(frame, style='simple'):
   grid = tabulate.tabulate(
     shown, 'keys', style, disable_numparse=True, colalign=align
   )
-  return '\n'.join([grid, *told])
+  return '\n'.join([grid, *lines])
 
 
 def _point(folder, at, set_name):
-  """What one run came to: numbers, and arrays by problem; None if nothing."""
+  """The results of one run: numbers, and arrays by problem; None if none."""
   try:
     run = run_folders.read(folder)
   except FileNotFoundError:
@@ -180,7 +180,7 @@ def _point(folder, at, set_name):
 
 
 def _mean(name, values):
-  """The mean over seeds and its standard error, nan with one seed."""
+  """The mean over seeds and its standard error; NaN with one seed."""
   error = math.nan
   if len(values) > 1:
     error = np.std(values, ddof=1) / math.sqrt(len(values))

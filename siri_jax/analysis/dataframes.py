@@ -20,8 +20,8 @@ def steps(read):
     read: list of runs.Run.
   Returns:
     DataFrame: run, setting (the group's label), seed, then the columns of
-    metrics.jsonl as the workspace file explains them; `length_cut` is in
-    tokens, nan where no sample was cut.
+    metrics.jsonl (docs/run_folder.md); `length_cut` is in tokens, NaN if no
+    sample was cut.
   """
   return _stacked(
     read, lambda run: {**run.metrics, 'length_cut': runs.length_cut(run)}
@@ -29,28 +29,28 @@ def steps(read):
 
 
 def evaluations(read):
-  """Every measure of every run: eval.jsonl.
+  """Every evaluation of every run: eval.jsonl.
 
   Args:
     read: list of runs.Run.
   Returns:
-    DataFrame: run, setting, seed, then the columns of eval.jsonl: `step` is
-    updates done, accuracy a share, length tokens a response.
+    DataFrame: run, setting, seed, then the columns of eval.jsonl. `step` is
+    updates done, `accuracy` a share, `length` mean response tokens.
   """
   return _stacked(read, lambda run: runs.columns(run.evals))
 
 
 def samples(read, kind='eval', steps=None):
-  """The samples that the runs kept.
+  """The samples in the runs' folders.
 
   Args:
     read: list of runs.Run.
-    kind: 'eval', those of evaluations in training (`step` is updates done),
-      or 'rollouts', those trained on (`step` is the one sampled).
-    steps: those to read; None for all.
+    kind: 'eval' for evaluations in training (`step` is updates done), or
+      'rollouts' for training samples (`step` is the index of the step).
+    steps: steps to read; None for all.
   Returns:
     DataFrame: run, setting, seed, `set` for evaluations, then the columns of
-    SAMPLE, token ids left out; length in tokens.
+    SAMPLE without token ids; length in tokens.
   Raises:
     ValueError: a file is damaged; names it.
   """
@@ -71,14 +71,14 @@ def samples(read, kind='eval', steps=None):
 
 
 def by_problem(run, step, set_name):
-  """Accuracy and length of an evaluation of a run, problem by problem.
+  """Accuracy and length of a run's evaluation for each problem.
 
   Args:
     run: runs.Run.
     step: updates done.
     set_name: held-out set.
   Returns:
-    dict of Series by problem id, sorted: accuracy in %, length in tokens, both
+    dict of Series by problem id, sorted: accuracy in % and length in tokens,
     means over a problem's samples.
   Raises:
     ValueError: the samples of that evaluation cannot be read; names the file.
@@ -95,14 +95,14 @@ def _means(path):
 
 
 def _whole(value):
-  """A value; a text without half characters, which pandas cannot hold."""
+  """A value; in text, half surrogate pairs are replaced, for pandas."""
   if isinstance(value, str):
     return value.encode('utf-8', 'replace').decode()
   return value
 
 
 def _stacked(read, columns):
-  """The tables of all runs, one under another."""
+  """The concatenated tables of all runs."""
   parts = []
   for group in seeds.of(read):
     for run in group.runs:

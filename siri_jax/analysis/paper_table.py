@@ -1,7 +1,7 @@
-"""The paper's table for evaluations, with the paper's own rows if wanted.
+"""Evaluations in the format of the paper's table, with the paper's rows.
 
-A folder is what siri_jax.evaluation.evaluate makes of one policy; the first one
-is the original that the others are compared with.
+A folder has the evaluation of one policy by siri_jax.evaluation.evaluate. The
+first is the original; the others are compared with it.
 """
 
 import math
@@ -42,21 +42,21 @@ ROWS = {
 NOTES = """\
 Accuracy is the mean over samples and problems in %, tokens the mean length of
 a response; ± is one standard error over problems. dAcc/CR is the relative
-gain in accuracy over the relative length, against the first row: for each set
-its own, and their mean (mean of ratios). The ratio of means takes the means
-of gain and length first. pass@k is the chance that k of the samples hold a
-right answer, maj@k that their most frequent answer is right. A cap's accuracy
-is that of the responses cut there; area is its mean over all caps, and the
-cap for 95 % the lowest looked at with so much of the highest one's accuracy."""
+gain in accuracy over the relative length, against the first row: for each
+set, and as the mean over sets (mean of ratios). The ratio of means divides the
+mean gain by the mean length. pass@k is the chance that one of k samples is
+right, maj@k that their most frequent answer is right. The accuracy under a cap
+is that of responses cut at the cap. Area is its mean over all caps. The cap for
+95 % is the lowest with 95 % of the accuracy under the highest cap."""
 
 
 def faults(folders):
-  """A message for each of the folders that is not that of an evaluation."""
+  """A message for each folder without a readable evaluation."""
   wrong = []
   for folder in folders:
     try:
       if not read(folder):
-        wrong.append(f'{folder}: no evaluation: there is no */{RESULTS}')
+        wrong.append(f'{folder}: no evaluation; it has no */{RESULTS}')
     except (OSError, ValueError) as error:
       wrong.append(str(error))
   return wrong
@@ -84,7 +84,7 @@ def printed(size):
 
 
 def efficiencies(found, original):
-  """dAcc/CR by set: of what is in both, against the original."""
+  """dAcc/CR against the original, by set that both have."""
   return {
     name: run_table.efficiency(
       record['accuracy'],
@@ -118,8 +118,8 @@ def text(folders, size=None, style='simple'):
   """The tables of evaluations.
 
   Args:
-    folders: of evaluated policies, the original first.
-    size: a key of ROWS, or None for none of the paper's rows.
+    folders: evaluations of policies, the original first.
+    size: a key of ROWS, or None without the paper's rows.
     style: a format of tabulate.
   Returns:
     str: the paper's table, dAcc/CR by set, errors, pass@k and maj@k, notes.
@@ -144,18 +144,20 @@ def text(folders, size=None, style='simple'):
 
 
 def save(out, folders, size):
-  """Writes table.txt, .md and .tex into a folder, and returns the text."""
+  """Writes table.txt, .md and .tex to a folder; returns the text."""
   for suffix, style in STYLES.items():
-    told = text(folders, size, style)
+    table = text(folders, size, style)
     if suffix == 'tex':
       notes = ''.join(f'% {line}\n' for line in NOTES.splitlines())
-      told = told.removesuffix(NOTES) + notes
-    files.write_atomically(pathlib.Path(out) / f'table.{suffix}', told.encode())
+      table = table.removesuffix(NOTES) + notes
+    files.write_atomically(
+      pathlib.Path(out) / f'table.{suffix}', table.encode()
+    )
   return text(folders, size)
 
 
 def labels(folders):
-  """The folders' own names, with that of their run where two are the same."""
+  """The names of folders, with those of their runs if two are equal."""
   folders = [pathlib.Path(folder).resolve() for folder in folders]
   paths = [(*folder.parents[1].parts, folder.name) for folder in folders]
   return ['/'.join(end) for end in ends(paths)]
@@ -173,7 +175,7 @@ def ends(paths):
 
 
 def _paper_table(parts, names, style):
-  """The paper's Table 1, each part compared with its own first row."""
+  """The paper's Table 1; each part is compared with its first row."""
   rows = []
   for part in parts:
     original = next(iter(part.values()))
@@ -273,7 +275,7 @@ def _pair(record):
 
 
 def _number(value, digits):
-  """A number as text, '' for what is not known."""
+  """A number as text; '' if it is None."""
   known = value is not None and not math.isnan(value)
   return f'{value:.{digits}f}' if known else ''
 
@@ -283,12 +285,12 @@ def _with_error(record, name, scale):
     return ''
   value, error = record[name], record[f'{name}_se']
   digits = 0 if (error or 0) * scale >= 10 else 1
-  told = _number(scale * value, digits)
-  return told if error is None else f'{told} ± {scale * error:.{digits}f}'
+  text = _number(scale * value, digits)
+  return text if error is None else f'{text} ± {scale * error:.{digits}f}'
 
 
 def _grid(rows, headers, style, words=1):
-  """A table whose first columns are words and the others numbers."""
+  """A table; the first columns are text, the others numbers."""
   align = ['left'] * words + ['right'] * (len(headers) - words)
   return tabulate.tabulate(
     rows, headers, style, disable_numparse=True, colalign=align

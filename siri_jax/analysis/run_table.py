@@ -1,4 +1,4 @@
-"""A run's table: accuracy and length at each point, beside other runs."""
+"""The table of runs: accuracy and length at each point."""
 
 import contextlib
 import math
@@ -9,13 +9,13 @@ import tabulate
 from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import run_folder, terminal
 
-POINTS = ('start', 'compressed', 'expanded', 'end')  # Not those by cadence.
+POINTS = ('start', 'compressed', 'expanded', 'end')  # Not every eval_kw.every.
 NOTES = """\
 Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
 run's start. ± is one standard error over problems. Differences are paired by
-problem where the samples of both evaluations are there, and ~ marks those
-within two standard errors. One run of each has no spread between seeds."""
+problem if both evaluations have samples; ~ marks those within two standard
+errors. With one run of each setting, there is no error over seeds."""
 
 
 def efficiency(accuracy, length, first_accuracy, first_length):
@@ -25,11 +25,11 @@ def efficiency(accuracy, length, first_accuracy, first_length):
 
   Args:
     accuracy: share of right answers at the point, 0..1 or per cent.
-    length: its mean response length, tokens.
-    first_accuracy: the start's accuracy, in the same unit.
-    first_length: the start's length, tokens.
+    length: mean response length at the point, tokens.
+    first_accuracy: accuracy at the start, in the same unit.
+    first_length: mean response length at the start, tokens.
   Returns:
-    float without unit; nan where the start has no right answer.
+    float without unit; NaN if the start has no right answer.
   Source: SIRI, arxiv.org/abs/2509.25176, section 5.1.
   """
   if not first_accuracy or not length:
@@ -41,9 +41,8 @@ def efficiency(accuracy, length, first_accuracy, first_length):
 def evaluations(run, set_name):
   """A set's records by step, each with its `efficiency` and `sources`.
 
-  The sources say where its samples are: (run, step, set), for each set.
-
-  Where a step was evaluated twice, the named point goes before the cadence's.
+  `sources` is a list of (run, step, set) of its samples. If a step has two
+  records, that of a named point is used.
   """
   records = [r for r in run.evals if r['set'] == set_name]
   named_last = sorted(records, key=lambda r: r['kind'] in POINTS)
@@ -64,7 +63,7 @@ def mean_over_sets(by_set):
   """The mean of several sets' evaluations, at the steps that all have.
 
   Args:
-    by_set: what `evaluations` gives, for each set.
+    by_set: result of `evaluations` for each set.
   """
   means = {}
   for step, record in by_set[0].items():
@@ -76,18 +75,18 @@ def mean_over_sets(by_set):
 
 
 def text(folders, style='simple'):
-  """Runs step by step, one under another, and what their numbers show.
+  """The table of runs step by step, with differences and notes.
 
   Args:
     folders: the runs' folders; the first run is compared with the others.
     style: a format of tabulate: 'simple' for a terminal, 'github', ...
   Returns:
-    str: for each evaluated set, and for their mean where there are several,
-    a table and the differences; then notes.
+    str: for each evaluated set, and for the mean of several sets, a table and
+    the differences; then notes.
   """
   runs = [run_folders.read(folder) for folder in folders]
   if not runs[0].evals:
-    return f'{folders[0]} holds no evaluation yet.'
+    return f'{folders[0]} has no evaluation yet.'
   names = labels(runs)
   sets = {
     name: [evaluations(run, name) for run in runs] for name in runs[0].sets
@@ -104,7 +103,7 @@ def text(folders, style='simple'):
 
 
 def labels(runs):
-  """A short name for each run: what its ablation or config calls it, if one."""
+  """A short name for each run, from its ablation or config if possible."""
   short = [run.arm or run.short for run in runs]
   return [
     name if short.count(name) == 1 else run.name
@@ -113,12 +112,12 @@ def labels(runs):
 
 
 def beside(folder):
-  """Folders beside this one of evaluated runs from the same config file."""
+  """Folders next to this one of evaluated runs of the same config file."""
   folder = pathlib.Path(folder).resolve()
   config = pathlib.Path(run_folders.read(folder).info['config']).name
   siblings = []
   for path in sorted(folder.parent.glob('*/RUN.json')):
-    # A neighbour that is damaged or of another kind is not this run's trouble.
+    # A damaged or unrelated neighbour is ignored.
     with contextlib.suppress(OSError, ValueError, KeyError):
       run = run_folders.read(path.parent)
       same = pathlib.Path(run.info['config']).name == config
@@ -141,8 +140,8 @@ def _mean(records):
 
 
 def _grid(names, by_run, style):
-  """The table of one set: a row for each named step and run that has it."""
-  kinds = {}  # What the first run that names a step calls it.
+  """The table of one set: a row for each named step and run."""
+  kinds = {}  # Step -> its kind in the first run that has one.
   for records in by_run:
     for step, record in records.items():
       if record['kind'] in POINTS:
@@ -169,7 +168,7 @@ def _cells(record):
 
 
 def _differences(names, by_run, style):
-  """The first run's last points against its start and the other runs."""
+  """Differences of the first run's last points from start and other runs."""
   own = by_run[0]
   start = {s: r for s in own for r in own.values() if r['kind'] == 'start'}
   rows = []
@@ -187,15 +186,15 @@ def _differences(names, by_run, style):
 def paired_errors(ones, others):
   """Standard errors of the difference of two evaluations of the same problems.
 
-  Each is the error of the mean over problems of the difference on a problem;
-  of several sets, that of the mean over sets.
+  Each is the standard error of the mean over problems of the difference on a
+  problem; for several sets, that of the mean over sets.
 
   Args:
-    ones: one evaluation's `sources`.
-    others: the other's.
+    ones: `sources` of one evaluation.
+    others: `sources` of the other.
   Returns:
-    {'accuracy': points of per cent, 'length': tokens}; None where samples are
-    not there or the problems are not the same.
+    {'accuracy': percentage points, 'length': tokens}; None if samples are
+    missing or the problems differ.
   """
   from siri_jax.analysis import dataframes  # A dry run must not load pandas.
 
@@ -213,12 +212,12 @@ def paired_errors(ones, others):
 
 
 def _against(one, other):
-  """How two evaluations differ, marked where their noise may be the reason."""
+  """The difference of two evaluations, marked if it may be noise."""
   paired = paired_errors(one['sources'], other['sources'])
   for name, scale in (('accuracy', 100), ('length', 1)):
     difference = scale * (one[name] - other[name])
     errors = [_number(record[f'{name}_se']) for record in (one, other)]
-    # Without samples the two are taken as independent, which is larger.
+    # Without samples the errors are added as if independent: an upper bound.
     error = paired[name] if paired else scale * math.hypot(*errors)
     mark = '~ ' if abs(difference) <= 2 * error else ''
     yield mark + _with_error(difference, error, '+')
@@ -238,7 +237,7 @@ def _format(rows, headers, style):
 
 
 def _settings(runs, names):
-  """What the other runs were set to otherwise than the first."""
+  """The settings in which the other runs differ from the first."""
   lines = []
   for name, run in zip(names[1:], runs[1:], strict=True):
     changes = run_folder.differences(runs[0].config, run.config)
@@ -249,7 +248,7 @@ def _settings(runs, names):
 
 
 def _number(value):
-  """nan for what the record does not have."""
+  """A value; NaN for None."""
   return math.nan if value is None else value
 
 

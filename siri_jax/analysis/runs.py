@@ -1,4 +1,4 @@
-"""Reads a run's folder into arrays; the run may be going on meanwhile."""
+"""Reads a run's folder into arrays; the run may still be writing."""
 
 import dataclasses
 import gzip
@@ -21,7 +21,7 @@ SHOWN = ['set', 'step', 'kind', 'accuracy', 'length', 'truncated_frac']
 class Past(NamedTuple):
   """A run that another one was branched from, after `step` updates.
 
-  Its config is None where its folder is gone.
+  Its config is None if its folder no longer exists.
   """
 
   folder: pathlib.Path
@@ -31,18 +31,18 @@ class Past(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-  """What a run left behind so far.
+  """The records of a run so far.
 
   Attributes:
     path: the folder.
     info: RUN.json.
     config: config.json, nested.
-    metrics: columns of metrics.jsonl, each [steps done]; float64 with nan
-      for what a step does not have, `step` int64, texts as objects. Those of
-      the runs that it was branched from come before.
-    evals: records of eval.jsonl, in order; likewise.
+    metrics: columns of metrics.jsonl, each [steps done]; float64 with NaN for
+      missing values, `step` int64, text as objects. The steps of the runs that
+      it was branched from come first.
+    evals: records of eval.jsonl, in order; also with those of earlier runs.
     past: Past of the runs that it was branched from, oldest first.
-    notes: sentences about what is missing.
+    notes: sentences about missing data.
   """
 
   path: pathlib.Path
@@ -55,18 +55,18 @@ class Run:
 
   @property
   def name(self):
-    """The folder's own name."""
+    """The name of the folder."""
     return self.path.resolve().name
 
   @property
   def evaluations(self):
-    """The records of eval.jsonl as a DataFrame, a set and point a row."""
-    import pandas as pd  # Takes as long to import as all the rest.
+    """The records of eval.jsonl as a DataFrame, one row for set and point."""
+    import pandas as pd  # Here, because it is slow to import.
 
     return pd.DataFrame(self.evals)
 
   def _repr_html_(self):
-    """The evaluations as a small table, for notebooks."""
+    """The evaluations as a table, for notebooks."""
     shown = self.evaluations.reindex(columns=SHOWN).round(4)
     done = steps_done(self.path)
     title = f'{html.escape(self.name)}: {done} steps'
@@ -74,7 +74,7 @@ class Run:
 
   @property
   def short(self):
-    """The config's argument or the schedule, and where it was branched."""
+    """The config's argument or the schedule, and the step of a branch."""
     overrides = self.info.get('overrides', {})
     chosen = any(name.startswith('schedule') for name in overrides)
     argument = '' if chosen else self.info.get('arg')
@@ -82,13 +82,13 @@ class Run:
     return (argument or self.config['schedule']) + after
 
   def column(self, name):
-    """A column of metrics.jsonl as float64; nan where it has no value."""
+    """A column of metrics.jsonl as float64; NaN for missing values."""
     steps = self.metrics['step'] if self.metrics else np.zeros(0)
     return self.metrics.get(name, np.full(len(steps), np.nan))
 
   @property
   def arm(self):
-    """What an ablation calls its settings; '' for a run of none."""
+    """The run's arm in its ablation; '' without an ablation."""
     listed = self.path.resolve().parent / 'ablation.json'
     try:
       arms = json.loads(listed.read_text())['runs']
@@ -98,28 +98,27 @@ class Run:
 
   @property
   def sets(self):
-    """Names of the evaluated sets, in the order of their first appearance."""
+    """Names of the evaluated sets, in order of appearance."""
     return list(dict.fromkeys(record['set'] for record in self.evals))
 
   @property
   def last(self):
-    """The updates done so far, at least 1: where a picture of it ends."""
+    """The updates done so far, at least 1, as the end of an axis."""
     evaluated = [record['step'] for record in self.evals]
     return max([1, *(self.column('step') + 1), *evaluated])
 
   @property
   def complete(self):
-    """Whether it has done and, if it ever measures, measured its last step."""
+    """Whether the last step and its evaluation, if any, are done."""
     total = self.config['total_steps']
     measured = self.evals[-1]['step'] >= total if self.evals else True
     return self.last >= total and measured
 
   def sample_files(self, kind):
-    """Files of samples by step, those of the runs before it included.
+    """Files of samples by step, including those of earlier runs of a branch.
 
     Args:
-      kind: 'rollouts', by the index of the step sampled, or 'eval', by the
-        updates done.
+      kind: 'rollouts', by the index of the step, or 'eval', by updates done.
     Returns:
       dict step -> list of paths, in order.
     """
@@ -139,7 +138,7 @@ class Run:
 
 
 def read(folder):
-  """Reads a run's folder, and what a branched run did before it was one.
+  """Reads a run's folder, and those of the runs it was branched from.
 
   Raises:
     FileNotFoundError: it is not a run's folder; names the missing file.
@@ -168,10 +167,10 @@ def read_all(folders):
 
 
 def read_rows(path):
-  """The rows of a file of samples, as RunFolder.write_rows writes them.
+  """The rows of a file written by RunFolder.write_rows.
 
   Raises:
-    ValueError: it is damaged; names it.
+    ValueError: the file is damaged; names it.
   """
   try:
     with gzip.open(path, 'rt', encoding='utf-8') as file:
@@ -183,8 +182,8 @@ def read_rows(path):
 def length_cut(run):
   """Mean length of the samples that the cap cut, float64 [steps], tokens.
 
-  Where the sampler stops at the cap that is the cap itself; where a longer
-  sample is clipped for its reward, it is known of the kept steps alone.
+  If the sampler stops at the cap, this is the cap. If it clips longer samples
+  for the reward, it is known only for steps with sample files.
   """
   cut = run.column('truncated_frac') > 0
   if run.config['cap_at'] == 'sampler':
@@ -203,7 +202,7 @@ def length_cut(run):
 
 
 def steps_done(folder):
-  """Whole records of a run's metrics; 0 where there is no run yet."""
+  """Number of complete records of a run's metrics; 0 without a run."""
   path = pathlib.Path(folder) / 'metrics.jsonl'
   return path.read_bytes().count(b'\n') if path.exists() else 0
 
@@ -212,7 +211,7 @@ def read_samples(path):
   """The rows of a file in eval/ or rollouts/.
 
   Raises:
-    ValueError: it is damaged, or a row is no sample; names it and the line.
+    ValueError: it is damaged, or a row is invalid; names file and line.
   """
   rows = read_rows(path)
   validate.check_samples(path, rows)
@@ -220,13 +219,13 @@ def read_samples(path):
 
 
 def columns(records):
-  """Records as a dict of arrays, one for each name that occurs in any."""
+  """Records as a dict of arrays, one for each name in any record."""
   names = dict.fromkeys(name for record in records for name in record)
   return {name: _column([r.get(name) for r in records]) for name in names}
 
 
 def _read(folder, heirs):
-  """A run and its past; heirs are the folders that were branched from it."""
+  """A run and its past; `heirs` are folders branched from it, for cycles."""
   info = validate.json_object(folder / 'RUN.json')
   config = validate.json_object(folder / 'config.json')
   validate.check_settings(folder, info, config)
@@ -241,21 +240,23 @@ def _read(folder, heirs):
 
 
 def _before(folder, origin, heirs):
-  """The records, past and notes that a branched run has of its parent."""
+  """The records, past and notes of a branched run's parent."""
   try:
     parent, step = (folder / origin['folder']).resolve(), int(origin['step'])
   except (KeyError, TypeError, ValueError):
     raise ValueError(
-      f"{folder}/RUN.json: branched_from is {origin!r}, not {{'folder': ..., "
-      "'step': ...}"
+      f'{folder}/RUN.json: branched_from is {origin!r}; write '
+      "{'folder': ..., 'step': ...}"
     ) from None
   if parent in (*heirs, folder.resolve()):
-    raise ValueError(f'{folder}/RUN.json: branched_from goes in a circle')
+    raise ValueError(
+      f'{folder}/RUN.json: branched_from leads back to this run in a circle'
+    )
   try:
     run = _read(parent, (*heirs, folder.resolve()))
   except (OSError, ValueError) as error:
-    told = f'{folder.resolve().name} is drawn from step {step} on: {error}.'
-    return ([], []), (Past(parent, step, None),), (told,)
+    note = f'{folder.resolve().name} is drawn from step {step} on: {error}.'
+    return ([], []), (Past(parent, step, None),), (note,)
   steps = _rows(run.metrics)
   before = (
     [r for r in steps if r['step'] < step],
@@ -290,7 +291,7 @@ def _column(values):
 
 
 class SampledLengths(NamedTuple):
-  """Lengths of a run's samples.
+  """The lengths of a run's samples, some of them cut.
 
   Attributes:
     lengths: int64 [n], tokens.
@@ -304,14 +305,14 @@ class SampledLengths(NamedTuple):
 
 
 def sampled_lengths(run):
-  """The lengths of a run's samples, and whether a cap cut them.
+  """Reads the lengths of a run's samples.
 
   Args:
     run: the run's folder.
   Returns:
     SampledLengths.
   Raises:
-    ValueError, OSError: there are none, or a file of them is damaged.
+    ValueError, OSError: there are none, or a file is damaged.
   """
   files = read(run).sample_files('rollouts')
   paths = [path for own in files.values() for path in own]
@@ -323,7 +324,7 @@ def sampled_lengths(run):
         for row in read_rows(path)
       ]
     except (KeyError, TypeError) as error:
-      raise ValueError(f'{path} is not of samples: {error!r}') from error
+      raise ValueError(f'{path} has no valid samples: {error!r}') from error
   if not rows:
     raise ValueError(f'{run}/rollouts has no samples to read lengths from')
   lengths, cut = zip(*rows, strict=True)

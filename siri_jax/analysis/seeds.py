@@ -1,4 +1,4 @@
-"""Runs that were set alike but for their seed, and what their seeds span."""
+"""Groups of runs that differ only in seed, and their range."""
 
 import dataclasses
 import warnings
@@ -9,15 +9,15 @@ import numpy as np
 from siri_jax.analysis import run_table
 from siri_jax.runtime import files, run_folder
 
-MOST = 3  # Settings that a label names.
+MOST = 3  # Most settings in a label.
 
 
 class Point(NamedTuple):
-  """A held-out set's measure after so many updates, over a group's runs.
+  """An evaluation of a held-out set at one step, over a group's runs.
 
-  Accuracy (%) and length (tokens) are (mean, low, high) each: over several
-  runs the lowest and the highest, of one run one standard error over problems
-  to either side.
+  Accuracy (%) and length (tokens) are (mean, low, high) each. For several runs,
+  low and high are the lowest and the highest; for one run, the mean minus and
+  plus one standard error over problems.
   """
 
   step: int
@@ -31,8 +31,8 @@ class Group:
   """Runs of the same settings.
 
   Attributes:
-    label: what sets them apart from the other groups, in a few words.
-    runs: tuple of runs.Run, one a seed.
+    label: the settings in which the group differs from other groups.
+    runs: tuple of runs.Run, one for each seed.
   """
 
   label: str
@@ -40,32 +40,32 @@ class Group:
 
   @property
   def longest(self):
-    """The run that is the furthest on."""
+    """The run with the most updates."""
     return max(self.runs, key=lambda run: run.last)
 
   @property
   def sets(self):
-    """Names of the sets that any of them was measured on."""
+    """Names of the held-out sets of any run."""
     return list(dict.fromkeys(name for run in self.runs for name in run.sets))
 
   def band(self, name, scale=1.0):
     """A column of metrics.jsonl over the seeds.
 
     Returns:
-      (steps, mean, low, high), float64 [steps] each; low and high are those
-      of the seeds, nan where none has a value.
+      (steps, mean, low, high), float64 [steps] each, over seeds; NaN if no
+      seed has a value.
     """
     steps = np.unique(np.concatenate([r.column('step') for r in self.runs]))
     values = np.full((len(self.runs), len(steps)), np.nan)
     for row, run in zip(values, self.runs, strict=True):
       row[np.searchsorted(steps, run.column('step'))] = run.column(name)
-    with warnings.catch_warnings():  # Steps that no seed has a value at.
+    with warnings.catch_warnings():  # Steps without a value in any seed.
       warnings.simplefilter('ignore', RuntimeWarning)
       reduced = [f(values, axis=0) for f in (np.nanmean, np.nanmin, np.nanmax)]
     return steps, *(scale * r for r in reduced)
 
   def points(self, name):
-    """The Points of a set, each over the runs that have got there."""
+    """The Points of a set, each over the runs that have it."""
     found = [run_table.evaluations(run, name) for run in self.runs]
     points = []
     for step in sorted({step for records in found for step in records}):
@@ -76,12 +76,12 @@ class Group:
 
 
 def of(runs):
-  """Groups of runs, in the order in which their first ones come.
+  """Groups of runs, in the order of their first runs.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    list of Group, each with a label of its own.
+    list of Group with different labels.
   """
   alike = {}
   for run in runs:
@@ -94,28 +94,28 @@ def of(runs):
 
 
 def spread(groups, bars=''):
-  """What bands and bars stand for, in sentences; '' where there are none.
+  """Explains a figure's bands and bars in sentences; '' without any.
 
   Args:
     groups: list of Group.
-    bars: what shows a standard error where a setting has one run, 'bars' or
-      'bands'; '' for a figure that then shows none.
+    bars: the marks of a standard error for a setting with one run, 'bars' or
+      'bands'; '' if the figure shows none.
   """
   counts = sorted({len(group.runs) for group in groups})
   many = [str(n) for n in counts if n > 1]
-  told = []
+  notes = []
   if many:
     seeds = ' to '.join(dict.fromkeys([many[0], many[-1]]))
-    told += [f'Means over {seeds} seeds; bands and bars: lowest to highest.']
+    notes += [f'Means over {seeds} seeds; bands and bars: lowest to highest.']
   if counts[0] == 1 and bars:
-    who = 'Of one run, ' if many else ''
-    error = f'{who}{bars}: one standard error over problems.'
-    told += [error[0].upper() + error[1:]]
-  return ' '.join(told)
+    start = 'Of one run, ' if many else ''
+    error = f'{start}{bars}: one standard error over problems.'
+    notes += [error[0].upper() + error[1:]]
+  return ' '.join(notes)
 
 
 def missing(groups):
-  """What the runs lack, in sentences."""
+  """The notes of all runs about missing data."""
   notes = (note for g in groups for run in g.runs for note in run.notes)
   return ' '.join(dict.fromkeys(notes))
 
@@ -130,7 +130,7 @@ def _span(records, name, scale):
 
 
 def _settings(run):
-  """What decides what a run learns but for its seed, and its past likewise."""
+  """The settings that affect the result, without seed, and the past's."""
   settings = _deciding(run.config)
   for past in run.past:
     before = _deciding(past.config or {})
@@ -149,7 +149,8 @@ def _key(run):
 
 
 def _labels(members):
-  """A label a group: the schedule, then what else sets it apart."""
+  """A label for each group: the schedule, and other settings that differ."""
+  """A name with the settings in which runs of that name differ."""
   firsts = [group[0] for group in members]
   short = [run.arm or run.short for run in firsts]
   labels = []
@@ -168,5 +169,5 @@ def _apart(name, run, same):
   differing = [key for key in own if any(f.get(key) != own[key] for f in flat)]
   if not differing or len(differing) > MOST:
     return run.name
-  told = (f'{key.rpartition(".")[2]} {own[key]}' for key in differing)
-  return f'{name}, {", ".join(told)}'
+  parts = (f'{key.rpartition(".")[2]} {own[key]}' for key in differing)
+  return f'{name}, {", ".join(parts)}'

@@ -1,10 +1,10 @@
-"""What a run's files must hold; each fault is named by file and line."""
+"""Checks of a run's files; each fault is named by file and line."""
 
 import numbers
 
 from siri_jax.runtime import files
 
-# What is drawn of a record: numbers, where it has them at all.
+# The columns of a record that figures draw: numbers, if present.
 DRAWN = {
   'metrics': (
     *('step', 'cap', 'accuracy', 'length_mean', 'length_p90', 'entropy'),
@@ -15,19 +15,19 @@ DRAWN = {
     *('truncated_frac', 'tokens'),
   ),
 }
-TEXTS = ('problem', 'response')  # A run kept small may lack them.
-SAMPLE = {  # What is read of every sample.
+TEXTS = ('problem', 'response')  # tools/keep_small.py drops them.
+SAMPLE = {  # The required fields of a sample.
   'problem_id': str,
   'finish_reason': str,
   'length': int,
   'correct': bool,
 }
-SETTINGS = {  # Those that figures and tables go by.
+SETTINGS = {  # The settings that figures and tables read.
   **{'seed': int, 'task': str, 'schedule': str, 'schedule_kw': dict},
   **{'cap_at': str, 'eval_kw': dict, 'total_steps': int},
 }
 ABOUT = {'arg': str, 'overrides': dict}
-EMPTY = {'arg': '', 'overrides': {}}  # A branch that has yet to start.
+EMPTY = {'arg': '', 'overrides': {}}  # Defaults for a branch not yet started.
 NEEDED = {
   'metrics': ('step', 'cap'),
   'eval': ('step', 'kind', 'set', 'accuracy', 'length'),
@@ -39,7 +39,7 @@ def json_object(path):
 
   Raises:
     FileNotFoundError: there is no such file.
-    ValueError: it is no JSON object.
+    ValueError: it is not a JSON object.
   """
   if not path.exists():
     raise FileNotFoundError(
@@ -52,17 +52,17 @@ def json_object(path):
 
 
 def check_settings(folder, info, config):
-  """Raises where RUN.json or config.json lack what is needed of them."""
+  """Raises if a field of RUN.json or config.json is missing or invalid."""
   _refuse_types(folder / 'config.json', config, SETTINGS)
   _refuse_types(folder / 'RUN.json', {**EMPTY, **info}, ABOUT)
 
 
 def check_records(path, records):
-  """Raises where a record lacks what is drawn of it, or has it otherwise.
+  """Raises if a record's field is missing or has the wrong type.
 
   Args:
-    path: of metrics.jsonl or eval.jsonl.
-    records: of its lines.
+    path: path of metrics.jsonl or eval.jsonl.
+    records: the records of its lines.
   """
   name, wrong = path.stem, []
   for number, record in enumerate(records, 1):
@@ -79,7 +79,7 @@ def check_records(path, records):
 
 
 def check_samples(path, rows):
-  """Raises where a row of a file of samples is none; names its line."""
+  """Raises if a row of a file of samples is invalid; names its line."""
   for number, row in enumerate(rows, 1):
     if not isinstance(row, dict):
       raise ValueError(f'{path}:{number} is not a JSON object: {row!r:.60}')
@@ -107,5 +107,5 @@ def _numeric(value):
 
 
 def _printable(value):
-  """Whether it is a text that can stand in a figure."""
+  """Whether a value is text that a figure can show."""
   return isinstance(value, str) and value.isprintable()

@@ -143,7 +143,7 @@ def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):
 
 def test_a_folder_without_results_is_named(tmp_path):
   assert paper_table.faults([tmp_path]) == [
-    f'{tmp_path}: no evaluation: there is no */results.json'
+    f'{tmp_path}: no evaluation; it has no */results.json'
   ]
 
 

@@ -1,4 +1,4 @@
-"""Accuracy as a function of the cap, drawn from evaluations and from runs."""
+"""Figures of accuracy under every cap, from evaluations and from runs."""
 
 import pathlib
 
@@ -9,8 +9,8 @@ from siri_jax.analysis.figures import style
 from siri_jax.grading import pass_at_k
 from siri_jax.runtime import files
 
-POINTS = 64  # Caps at which samples are read.
-LOOKS = {  # The newest evaluation of each kind, drawn in a run's panel.
+POINTS = 64  # Number of caps.
+LOOKS = {  # Kind of evaluation -> look of its curve.
   'start': {'color': '0.55', 'linestyle': '-'},
   'compressed': {'color': style.SET_COLOURS[0], 'linestyle': '--'},
   'expanded': {'color': style.BLUE, 'linestyle': '-'},
@@ -19,13 +19,12 @@ LOOKS = {  # The newest evaluation of each kind, drawn in a run's panel.
 
 
 def draw(folders):
-  """One panel a set, one curve a policy; a mark at 95 % of its accuracy.
+  """A panel for each set, a curve for each policy, a dot at 95 % accuracy.
 
   Args:
-    folders: of policies that siri_jax.evaluation.evaluate measured, which reads
-      every prefix anew.
+    folders: evaluations by siri_jax.evaluation.evaluate, which grades prefixes.
   Returns:
-    matplotlib Figure, bound to no window and no global state.
+    matplotlib Figure without window or global state.
   """
   own = dict(
     zip(
@@ -51,21 +50,20 @@ def draw(folders):
 
 
 def of_runs(read):
-  """Accuracy at every cap of runs, from the samples of their evaluations.
+  """Accuracy of runs under every cap, from the samples of evaluations.
 
-  A sample longer than a cap counts as wrong under it, which is what the
-  reward makes of one that the cap cuts; an answer that stood before the cut
-  would be found by siri_jax.evaluation.evaluate. Over several seeds the curve
-  is their mean, the band from the lowest to the highest; of one run, one
-  standard error over problems to either side.
+  A sample longer than a cap counts as wrong, as it does for the reward. Only
+  siri_jax.evaluation.evaluate finds an answer before the cut. For several seeds
+  the curve is their mean and the band their range; for one run the band is one
+  standard error over problems.
 
   Args:
     read: list of runs.Run.
   Returns:
-    matplotlib Figure, a panel for each setting and set: its start and its
-    newest compressed and expanded point, or its end.
+    matplotlib Figure, a panel for each setting and set with the start and the
+    newest compressed and expanded point, or the end.
   Raises:
-    NothingToDrawError: no run kept samples of an evaluation.
+    NothingToDrawError: no run has samples of an evaluation.
     ValueError: a file of samples is damaged; names it.
   """
   found = seeds.of(read)
@@ -86,7 +84,7 @@ def of_runs(read):
       )
     _name(ax, '')
     ax.set_ylim(0, 103)
-  for kind in LOOKS:  # In their order, whichever a panel has.
+  for kind in LOOKS:  # In this order, also if some are missing.
     if any(kind in curves for curves in parts.values()):
       blocks[0][0].plot([], [], label=kind, **LOOKS[kind])
   style.even(blocks)
@@ -101,7 +99,7 @@ def of_runs(read):
 
 
 def right_within(rows, caps):
-  """Mean accuracy over problems when what is longer than a cap is wrong.
+  """Mean accuracy over problems if samples longer than a cap are wrong.
 
   Args:
     rows: samples with problem_id, correct and length (tokens).
@@ -119,14 +117,14 @@ def right_within(rows, caps):
 
 
 def save(out, folders):
-  """Draws evaluations into a folder, and returns the path of its caps.png."""
+  """Draws evaluations to a folder; returns the path of its caps.png."""
   path = pathlib.Path(out) / 'caps.png'
   files.write_atomically(path, style.png(draw(folders)))
   return path
 
 
 def _newest(group, name):
-  """kind -> caps, (mean, low, high): of the last points that all runs have."""
+  """{kind: (caps, (mean, low, high))} of the last points of all runs."""
   latest = {p.kind: p.step for p in group.points(name) if p.kind in LOOKS}
   found = {}
   for kind, step in latest.items():
@@ -141,7 +139,7 @@ def _newest(group, name):
 
 
 def _samples(run, step, name):
-  """An evaluation's samples; [] where they were not kept."""
+  """An evaluation's samples; [] if it has none."""
   paths = run.sample_files('eval').get(step, [])
   named = [path for path in paths if path.name == f'{name}.jsonl.gz']
   return [row for path in named for row in runs.read_samples(path)]
@@ -158,8 +156,8 @@ def _span(pairs):
 
 
 def _curve(ax, caps, accuracy, errors, label, look):
-  """Accuracy from a cap of nothing on, with its standard error."""
-  scale = 1 if errors is None else 100  # Records hold shares.
+  """Draws accuracy from a cap of 0 on, with its standard error."""
+  scale = 1 if errors is None else 100  # Records have shares.
   (values,) = _from_nothing([scale * np.array(accuracy)])
   ax.plot([0, *caps], values, linewidth=1.2, label=label, **look)
   if errors is not None:
@@ -168,7 +166,7 @@ def _curve(ax, caps, accuracy, errors, label, look):
 
 
 def _from_nothing(curves):
-  """Curves that begin with the cap 0, where nothing is right."""
+  """Curves extended by accuracy 0 at cap 0."""
   return [np.concatenate([[0.0], curve]) for curve in curves]
 
 

@@ -1,4 +1,4 @@
-"""Draws every figure of runs, finished or going on, as PNG and PDF."""
+"""The list of all figures of runs."""
 
 import functools
 
@@ -18,7 +18,7 @@ CYCLE = {'low': 8192, 'high': 16384, 'period': 640}  # The paper's, 1.5B.
 def shapes(read):
   """Every schedule over one cycle, with the first run's caps and period.
 
-  As the paper's Figure 3, and with its caps where no run has a cycle.
+  As the paper's Figure 3; with the paper's caps if no run has a cycle.
 
   Args:
     read: list of runs.Run.
@@ -32,13 +32,13 @@ def shapes(read):
   cycle = {name: cycle[name] for name in CYCLE}
   lines = schedule_presets.presets(**cycle)
 
-  from siri_jax.config import cost_table  # It imports JAX; no other does.
+  from siri_jax.config import cost_table  # Here, because it imports JAX.
 
   return schedule.draw(cost_table.every(lines, cycle['period']))
 
 
 def own_shapes(read):
-  """The caps that the runs had, a panel a setting."""
+  """The caps of the runs, a panel for each setting."""
   return schedule.draw(schedule.of_runs(read))
 
 
@@ -46,7 +46,7 @@ def every(chosen=None):
   """The figures by name: each a function of a list of runs.Run.
 
   Args:
-    chosen: words to count, or None for the usual ones.
+    chosen: words to count, or None for the default ones.
   Returns:
     dict name -> function that returns a matplotlib Figure.
   """
@@ -71,7 +71,7 @@ def drawn(read, chosen=None):
     read: list of runs.Run.
     chosen: words to count, or None.
   Yields:
-    name, and a matplotlib Figure or the reason why there is none.
+    name, and a matplotlib Figure or the reason why it cannot be drawn.
   """
   for name, draw in every(chosen).items():
     try:

@@ -1,4 +1,4 @@
-"""Figures against the step: training, entropy, outcomes, runs over another."""
+"""Figures against the step: training, entropy, outcomes, overlay."""
 
 import numpy as np
 
@@ -9,12 +9,12 @@ from siri_jax.analysis.figures import panels, style
 def training(runs):
   """Cap, length and accuracy against the step, a column for each setting.
 
-  As the paper's Figures 4, 5 and 8. Bands and bars reach from the lowest to
-  the highest seed; with one run the band of its lengths reaches to their 90th
-  percentile and bars are one standard error over problems.
+  As the paper's Figures 4, 5 and 8. Bands and bars are the range over seeds.
+  With one run, the band of lengths ends at the 90th percentile, and bars are
+  one standard error over problems.
 
   Args:
-    runs: list of runs.Run, those set alike but for their seed as one.
+    runs: list of runs.Run; runs that differ only in seed are one setting.
   Returns:
     matplotlib Figure.
   Raises:
@@ -25,10 +25,9 @@ def training(runs):
 
 
 def entropy(runs):
-  """Entropy against the step with the phases shaded, a panel a setting.
+  """Entropy against the step with shaded phases, a panel for each setting.
 
-  As the paper's Figures 9 and 10. Bands reach from the lowest to the highest
-  seed.
+  As the paper's Figures 9 and 10. Bands are the range over seeds.
 
   Args:
     runs: list of runs.Run.
@@ -41,7 +40,7 @@ def entropy(runs):
 
 
 def outcomes(runs):
-  """Mean length of right, wrong and cut samples, and the share that is cut.
+  """Mean length of right, wrong and cut samples, and the share of cut ones.
 
   Args:
     runs: list of runs.Run.
@@ -54,15 +53,15 @@ def outcomes(runs):
 
 
 def overlay(runs):
-  """Several schedules or cycle lengths over one another, as Figure 7.
+  """Several settings in the same panels, as the paper's Figure 7.
 
-  Accuracy is that of the held-out sets' mean, or in training (under each
-  one's own cap) where a run was never measured. Bands and bars as above.
+  Accuracy is the mean over held-out sets. For a run without evaluations, it is
+  the accuracy in training, under its own cap. Bands and bars as in `training`.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    matplotlib Figure: caps, mean lengths and accuracy, a colour a setting.
+    matplotlib Figure: caps, mean lengths and accuracy; settings have colours.
   Raises:
     NothingToDrawError: no run has a step yet.
   """
@@ -89,8 +88,8 @@ def overlay(runs):
     style.from_zero(ax)
   style.legend(fig, axes[:1])
   style.steps_axis(axes[-1], max(g.longest.last for g in found))
-  told = seeds.spread(found, 'bars' if sets else '')
-  style.note(fig, told, seeds.missing(found))
+  note = seeds.spread(found, 'bars' if sets else '')
+  style.note(fig, note, seeds.missing(found))
   fig.align_ylabels()
   return fig
 
@@ -103,7 +102,7 @@ def _groups(runs):
 
 
 def _grid(runs, rows, columns=2, bars=''):
-  """A column of panels for each group, all of them to one scale."""
+  """A column of panels for each group, all with one scale."""
   found = _groups(runs)
   fig, blocks = style.grid([group.label for group in found], len(rows))
   for group, axes in zip(found, blocks, strict=True):

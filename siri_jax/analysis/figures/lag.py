@@ -1,4 +1,4 @@
-"""How many steps the length of responses lags behind the cap."""
+"""The lag of the length of responses behind the cap, in steps."""
 
 from typing import NamedTuple
 
@@ -8,18 +8,18 @@ import pandas as pd
 from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import panels, style
 
-DRAWS = 1000  # Of the bootstrap.
-LEVEL = 95  # Per cent, of its interval.
+DRAWS = 1000  # Bootstrap draws.
+LEVEL = 95  # Per cent of an interval.
 
 
 class Lag(NamedTuple):
-  """A lag and how sure it is.
+  """A lag with its interval.
 
   Attributes:
-    lag: steps by which the length comes after the cap; negative: before it.
+    lag: steps from the cap to the length; negative if the length is first.
     low, high: its interval at LEVEL per cent, steps.
-    correlation: of cap and length at that lag.
-    lags: int [L], those looked at.
+    correlation: correlation of cap and length at that lag.
+    lags: int [L], all lags tried.
     curve: float [L], the correlation at each.
   """
 
@@ -32,20 +32,20 @@ class Lag(NamedTuple):
 
 
 def estimate(series, most, block, seed=0):
-  """The lag of highest correlation between length and the cap of before.
+  """The lag with the highest correlation of length and earlier cap.
 
-  Of each series the steps are taken whose caps are known from `most` steps
-  before to `most` after; a straight line in the step is taken off length and
-  cap, for a drift of the length is no answer to the cap. The interval is by
-  a moving-block bootstrap: blocks of consecutive steps are drawn with
-  replacement from all series together, and the lag is found anew.
+  It uses the steps of each series whose caps are known from `most` steps before
+  to `most` after. Linear trends of length and cap are removed, because a drift
+  of the length is not caused by the cap. The interval is from a moving-block
+  bootstrap: blocks of consecutive steps are drawn with replacement from all
+  series, and the lag is estimated for each draw.
 
   Args:
     series: list of (cap, length), float [n] each, tokens at every step.
-    most: the farthest lag looked at in either direction, steps. Half a cycle:
-      beyond it a lag cannot be told from its complement.
+    most: the largest lag in either direction, steps; half a cycle, because a
+      larger lag equals a smaller one of the opposite sign.
     block: steps of a block.
-    seed: of the bootstrap.
+    seed: seed of the bootstrap.
   Returns:
     Lag.
   Raises:
@@ -68,7 +68,7 @@ def estimate(series, most, block, seed=0):
 
 
 def of_group(group):
-  """The lag of a group of runs, or a sentence that says why there is none.
+  """The lag of a group of runs, or the reason why it has none.
 
   Args:
     group: seeds.Group.
@@ -99,8 +99,8 @@ def table(runs):
   Args:
     runs: list of runs.Run.
   Returns:
-    DataFrame: setting, seeds, lag, low, high (steps), correlation, told
-    (why there is none).
+    DataFrame: setting, seeds, lag, low, high (steps), correlation, told (the
+    reason why there is no lag).
   """
   rows = []
   for group in seeds.of(runs):
@@ -116,14 +116,14 @@ def table(runs):
 
 
 def draw(runs):
-  """Correlation of length and cap against the lag, its top and interval.
+  """Correlation of length and cap against the lag, with maximum and interval.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    matplotlib Figure, a curve a setting.
+    matplotlib Figure, a curve for each setting.
   Raises:
-    NothingToDrawError: no setting has a lag; says why of each.
+    NothingToDrawError: no setting has a lag; gives the reasons.
   """
   found = [(group, of_group(group)) for group in seeds.of(runs)]
   none = _reasons(found)
@@ -134,14 +134,18 @@ def draw(runs):
   for (group, lag), look in style.cycled(found):
     if isinstance(lag, str):
       continue
-    told = f'{lag.lag} steps ({lag.low:.0f} to {lag.high:.0f})'
+    label = f'{lag.lag} steps ({lag.low:.0f} to {lag.high:.0f})'
     ax.plot(
-      lag.lags, lag.curve, linewidth=1.2, label=f'{group.label}: {told}', **look
+      lag.lags,
+      lag.curve,
+      linewidth=1.2,
+      label=f'{group.label}: {label}',
+      **look,
     )
     tops.append((lag, look['color']))
   for lag, colour in tops:
     reach = [[lag.lag - lag.low], [lag.high - lag.lag]]
-    reach = np.maximum(reach, 0)  # The top may lie outside of its interval.
+    reach = np.maximum(reach, 0)  # The maximum may be outside its interval.
     ax.errorbar(
       lag.lag,
       lag.correlation,
@@ -165,17 +169,17 @@ def draw(runs):
 
 
 def _reasons(found):
-  """Why some have no lag, in a sentence; '' where all have one."""
+  """A sentence with the reasons for missing lags; '' if none is missing."""
   by_reason = {}
   for group, lag in found:
     if isinstance(lag, str):
       by_reason.setdefault(lag, []).append(group.label)
-  told = [f'{", ".join(own)} ({why})' for why, own in by_reason.items()]
-  return f'No lag: {"; ".join(told)}.' if told else ''
+  parts = [f'{", ".join(own)} ({why})' for why, own in by_reason.items()]
+  return f'No lag: {"; ".join(parts)}.' if parts else ''
 
 
 def _window(cap, length, lags):
-  """The caps of each step at every lag, and its length, without their trend.
+  """The caps at every lag and the length of each step, without trends.
 
   Returns:
     float [rows, L] and [rows].
@@ -191,7 +195,7 @@ def _window(cap, length, lags):
 
 
 def _blocks(rng, sizes, block):
-  """How often each row is in each resample of blocks, float [DRAWS, rows]."""
+  """Counts of each row in each resample of blocks, float [DRAWS, rows]."""
   firsts = np.concatenate(
     [
       begin + np.arange(size - block + 1)
@@ -214,7 +218,7 @@ def _correlations(weights, caps, lengths):
     caps: float [rows, L].
     lengths: float [rows].
   Returns:
-    float [draws, L]; 0 where one of the two does not move.
+    float [draws, L]; 0 if one of the two is constant.
   """
   shares = weights / weights.sum(axis=1, keepdims=True)
   cap, length = shares @ caps, (shares @ lengths)[:, None]

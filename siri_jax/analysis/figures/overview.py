@@ -1,4 +1,4 @@
-"""A run's picture: cap, length, accuracy and entropy against the step."""
+"""The figure of one run: cap, length, accuracy and entropy."""
 
 import pathlib
 
@@ -8,12 +8,12 @@ from siri_jax.runtime import files
 
 
 def draw(run):
-  """Draws a run, finished or going on.
+  """Draws a finished or unfinished run against the step.
 
   Args:
     run: Run.
   Returns:
-    matplotlib Figure, bound to no window and no global state.
+    matplotlib Figure without window or global state.
   """
   fig, axes = style.sheet(3, heights=(1.5, 1.5, 1.0), sharex=True)
   axes, (group,) = axes[:, 0], seeds.of([run])
@@ -30,7 +30,7 @@ def draw(run):
 
 
 def save(folder):
-  """Draws the run in a folder, and returns the path of its picture.png."""
+  """Draws the run of a folder; returns the path of its picture.png."""
   path = pathlib.Path(folder) / 'picture.png'
   files.write_atomically(path, style.png(draw(runs.read(folder))))
   return path

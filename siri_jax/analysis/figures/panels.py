@@ -1,4 +1,4 @@
-"""One panel each: length, accuracy, entropy and outcomes against the step."""
+"""Panels against the step: length, accuracy, entropy and outcomes."""
 
 import itertools
 
@@ -22,19 +22,19 @@ def compressed_spans(run):
 
 
 def shade(ax, group):
-  """Grey where the cap is on its way down."""
+  """Shades the phases of compression."""
   style.shade(ax, compressed_spans(group.longest))
 
 
 def curve(ax, group, name, scale=1.0, **look):
-  """A column's mean over the seeds, and from the lowest to the highest.
+  """A column's mean and range over the seeds.
 
   Args:
     ax: matplotlib Axes.
     group: seeds.Group.
     name: a column of metrics.jsonl.
-    scale: what its values are multiplied by.
-    **look: of the line, its `color` among it.
+    scale: factor of the values.
+    **look: properties of the line, including `color`.
   """
   steps, mean, low, high = group.band(name, scale)
   style.line(ax, steps, mean, **look)
@@ -43,7 +43,7 @@ def curve(ax, group, name, scale=1.0, **look):
 
 
 def lengths(ax, group):
-  """The cap, the mean length, and how far it reaches."""
+  """The cap, the mean length, and the range of the length."""
   shade(ax, group)
   steps, cap, _, _ = group.band('cap')
   style.cap(ax, steps, cap, color=style.BLACK, label='cap')
@@ -58,7 +58,7 @@ def lengths(ax, group):
 
 
 def accuracy(ax, group):
-  """Accuracy in training, and that of the held-out sets at their points."""
+  """Accuracy in training, and at the evaluations of held-out sets."""
   shade(ax, group)
   label = 'training, under the cap'
   curve(ax, group, 'accuracy', 100, color=style.BLUE, label=label)
@@ -72,17 +72,17 @@ def accuracy(ax, group):
 
 
 def points(ax, found, what, *, color, label, linestyle='-', against='step'):
-  """Points joined by a line, each with its kind's marker and its bar.
+  """Points joined by a line, with a marker for their kind and error bars.
 
   Args:
     ax: matplotlib Axes.
     found: list of seeds.Point.
-    what: the field of theirs that is drawn.
-    color: of all of it.
-    label: of the line.
-    linestyle: of the line.
-    against: the field drawn from left to right; bars in both directions
-      where it is not the step.
+    what: the field on the vertical axis.
+    color: colour of line, markers and bars.
+    label: label of the line.
+    linestyle: style of the line.
+    against: the field on the horizontal axis; if it is not the step, it has
+      bars too.
   """
   across = [
     p.step if against == 'step' else getattr(p, against)[0] for p in found
@@ -109,7 +109,7 @@ def points(ax, found, what, *, color, label, linestyle='-', against='step'):
 
 
 def entropy(ax, group):
-  """The policy's entropy, a token."""
+  """The policy's entropy per token."""
   shade(ax, group)
   curve(ax, group, 'entropy', color=style.BLUE)
   ax.set_ylabel('entropy,\nnats a token')
@@ -129,7 +129,7 @@ def outcomes(ax, group):
 
 
 def cut(ax, group):
-  """The share of the samples that the cap cut."""
+  """The share of samples cut by the cap."""
   shade(ax, group)
   curve(ax, group, 'truncated_frac', 100, color=style.BLACK)
   ax.set_ylabel('cut, %')

@@ -1,4 +1,4 @@
-"""Accuracy against the length of a response, and which points none beats."""
+"""Accuracy against mean length, with the Pareto front."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import panels, style
 
 FRONT = 'Pareto front'
-CROWDED = 0.3  # Share of the accuracies' range that half of them lie in.
-NUMBERED = 3  # Settings at most whose points are numbered by their cycle.
+CROWDED = 0.3  # Share of the accuracies' range below which half is crowded.
+NUMBERED = 3  # Most settings for which points are numbered by cycle.
 
 
 def front(tokens, accuracy):
-  """The points that no other one beats.
+  """The Pareto front of points.
 
-  A point is beaten by one that is as accurate in fewer tokens, or more
-  accurate in as many.
+  A point is dominated by one that has the same accuracy with fewer tokens, or a
+  higher accuracy with the same tokens.
 
   Args:
     tokens: float [n], mean length of a response.
     accuracy: float [n], in any unit.
   Returns:
-    int [k], their indices, tokens and accuracy rising.
+    int [k], indices of the front, tokens and accuracy ascending.
   """
-  # Of as many tokens the most accurate first; of equals, the first.
+  # With equal tokens the most accurate first; with equal both, the first.
   order = np.lexsort((-np.asarray(accuracy), np.asarray(tokens)))
   kept, best = [], -np.inf
   for i in order:
@@ -36,17 +36,17 @@ def draw(runs):
   """Accuracy against tokens, the trace of each setting and the Pareto front.
 
   As the paper's Figure 1: from the start through compressed and expanded
-  points, or through every evaluation where the cap does not turn twice. Means
-  over the seeds; bars reach from the lowest to the highest, or one standard
-  error over problems to either side where there is one run. Where the more
-  accurate half of the points is crowded, a second panel closes in on it.
+  points, or through every evaluation if the cap has fewer than two extrema.
+  Points are means over seeds. Bars are the range over seeds, or one standard
+  error over problems for one run. If the more accurate half of the points is
+  crowded, a second panel shows only that half.
 
   Args:
     runs: list of runs.Run.
   Returns:
     matplotlib Figure.
   Raises:
-    NothingToDrawError: no run was measured yet.
+    NothingToDrawError: no run has an evaluation yet.
   """
   found = seeds.of(runs)
   sets = list(dict.fromkeys(name for group in found for name in group.sets))
@@ -73,7 +73,7 @@ def draw(runs):
 
 
 def _lighten(ax):
-  """Lets the points stand out from traces and bars, which cross each other."""
+  """Makes traces and bars lighter than the points."""
   points = {'o', *style.MARKERS.values()}
   for part in (*ax.collections, *ax.lines):
     kept = part.get_label() == FRONT
@@ -83,14 +83,14 @@ def _lighten(ax):
 
 
 def _trace(group, name):
-  """A group's points: at the turns, with start and end, if there are turns."""
+  """A group's points at start, extrema and end; all without extrema."""
   points = group.points(name)
   turns = sum(p.kind in style.MARKERS for p in points)
   return [p for p in points if turns < 2 or p.kind != 'cadence']
 
 
 def _upper_half(traces):
-  """Limits round the more accurate half of the points; None if not crowded."""
+  """Limits of the more accurate half of the points; None if not crowded."""
   spots = [(p.length[0], p.accuracy[0]) for _, points in traces for p in points]
   tokens, accuracy = np.transpose(spots)
   upper = accuracy >= np.median(accuracy)
@@ -123,7 +123,7 @@ def _panel(ax, traces):
 
 
 def _number(ax, points, colour):
-  """Writes beside each compressed or expanded point which one it is."""
+  """Labels each compressed or expanded point with its number."""
   seen = dict.fromkeys(style.MARKERS, 0)
   for point in points:
     if point.kind in seen:

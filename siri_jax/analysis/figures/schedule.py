@@ -1,4 +1,4 @@
-"""The cap against the step: of every schedule, or of runs."""
+"""The cap against the step, of schedules or of runs."""
 
 import numpy as np
 
@@ -13,9 +13,9 @@ def draw(caps):
   Args:
     caps: dict label -> int [steps], tokens.
   Returns:
-    matplotlib Figure, a panel each, all of them to one scale.
+    matplotlib Figure, a panel for each cap, all with one scale.
   Raises:
-    NothingToDrawError: there is none.
+    NothingToDrawError: `caps` is empty.
   """
   style.need(caps, 'no run has a step in its metrics.jsonl yet')
   wide = min(len(caps), 2)
@@ -41,7 +41,7 @@ def draw(caps):
 
 
 def of_runs(runs):
-  """The caps that runs had so far, by the label of their settings.
+  """The caps of runs so far, by the label of their settings.
 
   Args:
     runs: list of runs.Run.

@@ -1,4 +1,4 @@
-"""What the figures share: colours, sheets at column width, legends, files."""
+"""Style of all figures: colours, panels, legends and files."""
 
 import io
 import itertools
@@ -13,7 +13,7 @@ from matplotlib.backends import backend_agg
 
 from siri_jax.runtime import files as disk
 
-# Okabe and Ito's colours, which colour-blind people tell apart.
+# Okabe and Ito's colours for colour-blind readers.
 BLACK, BLUE, SKY = '#000000', '#0072B2', '#56B4E9'
 SET_COLOURS = ('#D55E00', '#009E73', '#CC79A7', '#E69F00')
 COLOURS = (BLACK, BLUE, *SET_COLOURS, SKY)
@@ -22,10 +22,10 @@ MARKERS = {'compressed': 'v', 'expanded': '^'}  # Others are dots.
 SHADE, GREY = '0.9', '0.4'
 COLUMN, PAGE = 3.3, 6.9  # Inches: a column of a paper, and its two columns.
 TEXT, SMALL = 8, 7  # Points.
-LETTERS = 20  # Of SMALL points that an inch has room for, about.
-HANDLE = 6  # Letters that an entry of a legend takes beside its name.
+LETTERS = 20  # Letters of SMALL points in an inch, about.
+HANDLE = 6  # Width of a legend's handle, in letters.
 DPI = 300
-# TrueType in a PDF, which publishers ask for and people can search.
+# TrueType fonts in PDFs: publishers require it, and text can be searched.
 TYPE = {
   'font.size': TEXT,
   'axes.labelsize': TEXT,
@@ -36,17 +36,17 @@ TYPE = {
 
 
 class NothingToDrawError(ValueError):
-  """The runs hold nothing of what a figure shows; says what is missing."""
+  """The runs do not have the data of a figure; names what is missing."""
 
 
 def sheet(rows, columns=1, *, width=COLUMN, heights=1.5, **shared):
   """A figure of panels without window or global state.
 
   Args:
-    rows: panels, from top to bottom.
-    columns: and from left to right.
-    width: inches.
-    heights: inches of each row, or of all of them.
+    rows: number of rows of panels.
+    columns: number of columns of panels.
+    width: width of the figure, inches.
+    heights: height of each row, or of all rows, inches.
     **shared: sharex and sharey, as for Figure.subplots.
   Returns:
     matplotlib Figure, and its Axes as an array [rows, columns].
@@ -68,12 +68,12 @@ def sheet(rows, columns=1, *, width=COLUMN, heights=1.5, **shared):
 
 
 def grid(titles, rows, *, height=1.35):
-  """One column of panels a title, at most three of them side by side.
+  """A column of panels for each title, at most three side by side.
 
   Args:
-    titles: of the columns; after three they go on below.
-    rows: panels of each title, from top to bottom.
-    height: inches of a panel.
+    titles: titles of the columns; the fourth starts a new block below.
+    rows: number of panels of each title.
+    height: height of a panel, inches.
   Returns:
     matplotlib Figure, and for each title its Axes from top to bottom.
   """
@@ -98,7 +98,7 @@ def grid(titles, rows, *, height=1.35):
 
 
 def even(blocks):
-  """Lets panels of a kind reach equally far, the leftmost name the unit."""
+  """Gives panels of a kind equal limits, and only the leftmost a label."""
   for row in zip(*blocks, strict=True):
     low, high = zip(*(ax.get_ylim() for ax in row), strict=True)
     for place, ax in enumerate(row):
@@ -109,16 +109,16 @@ def even(blocks):
 
 
 def cycled(items):
-  """Each item with a colour and a line style that no other one has."""
+  """Each item with its own colour and line style."""
   styles = itertools.product(('-', '--', ':', '-.'), COLOURS)
   for item, (line, colour) in zip(items, itertools.cycle(styles), strict=False):
     yield item, {'color': colour, 'linestyle': line}
 
 
 def legend(fig, axes, columns=2):
-  """One legend above all panels, where it hides no data; a name once.
+  """One legend above all panels, each name once.
 
-  It has at most so many columns, and fewer where they are too wide.
+  It has at most `columns` columns, and fewer if they are too wide.
   """
   entries = {}
   for ax in axes:
@@ -141,29 +141,29 @@ def legend(fig, axes, columns=2):
 
 
 def note(fig, *sentences):
-  """Words below a figure: what its bands are, and what is missing."""
-  told = ' '.join(s for s in sentences if s)
-  if told:
-    lines = textwrap.wrap(told, int(fig.get_figwidth() * LETTERS))
+  """Writes a note below a figure, about bands and missing data."""
+  text = ' '.join(s for s in sentences if s)
+  if text:
+    lines = textwrap.wrap(text, int(fig.get_figwidth() * LETTERS))
     with matplotlib.rc_context(TYPE):
       fig.supxlabel('\n'.join(lines), fontsize=SMALL, color=GREY)
 
 
 def line(ax, steps, values, **style):
-  """A curve: dotted while it is too short to be seen, thin when it is long."""
+  """A curve: with dots if it is short, thin if it is long."""
   marker = 'o' if len(steps) < 3 else ''
   style = {'linewidth': 1.2 if len(steps) < 400 else 0.7, **style}
   ax.plot(steps, values, marker=marker, markersize=3, **style)
 
 
 def cap(ax, steps, caps, **style):
-  """A cap, which holds from its step to the next one."""
+  """A cap as a step function."""
   ends = np.append(steps, np.add(steps[-1:], 1)), np.append(caps, caps[-1:])
   line(ax, *ends, drawstyle='steps-post', **style)
 
 
 def shade(ax, spans):
-  """Grey over spans of steps: where the cap is on its way down."""
+  """Shades spans of steps, such as phases of compression."""
   for begin, end in spans:
     ax.axvspan(begin, end, color=SHADE, linewidth=0, zorder=0)
   if spans:
@@ -171,19 +171,19 @@ def shade(ax, spans):
 
 
 def band(ax, steps, low, high, colour, **more):
-  """A light band round a curve."""
+  """A light band around a curve."""
   light = {'color': colour, 'alpha': 0.22, 'linewidth': 0, **more}
   ax.fill_between(steps, low, high, **light)
 
 
 def from_zero(ax):
-  """Has the vertical axis begin at 0, with room above the highest point."""
+  """Starts the vertical axis at 0, with room above the highest point."""
   ax.margins(y=0.08)
   ax.set_ylim(0, 1.08 * ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) else 1)
 
 
 def steps_axis(ax, last):
-  """The horizontal axis of what is drawn against the step."""
+  """Sets the horizontal axis of a panel against the step."""
   ax.set_xlim(-0.02 * last, 1.02 * last)
   ax.set_xlabel('step')
   ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
@@ -197,7 +197,7 @@ def png(fig, dpi=DPI):
 
 
 def save(fig, out, name):
-  """Writes a figure as NAME.png and NAME.pdf into a folder, whole.
+  """Writes a figure as NAME.png and NAME.pdf to a folder, atomically.
 
   Returns:
     list of their paths.
@@ -205,7 +205,7 @@ def save(fig, out, name):
   out, pdf = pathlib.Path(out), io.BytesIO()
   out.mkdir(parents=True, exist_ok=True)
   with matplotlib.rc_context(TYPE):
-    # Without a date, so that the same runs give the same file.
+    # Without a date, so that the same runs give the same bytes.
     fig.savefig(pdf, format='pdf', metadata={'CreationDate': None})
   files = {'png': png(fig), 'pdf': pdf.getvalue()}
   for suffix, data in files.items():
@@ -214,10 +214,10 @@ def save(fig, out, name):
 
 
 def need(found, what):
-  """Refuses to draw from nothing.
+  """Raises if there are no data for a figure.
 
   Raises:
-    NothingToDrawError: nothing was found; says what.
+    NothingToDrawError: `found` is empty; the message is `what`.
   """
   if not found:
     raise NothingToDrawError(what)

@@ -1,4 +1,4 @@
-"""How often chosen words stand in responses before and after compression."""
+"""Frequencies of words in responses before and after compression."""
 
 import re
 
@@ -9,9 +9,9 @@ from siri_jax.analysis import dataframes, seeds
 from siri_jax.analysis.figures import panels, style
 from siri_jax.grading import pass_at_k
 
-# The paper's, of reflection, of other ways, and of going on.
+# The paper's words of reflection, alternatives and progress.
 PAPER = ('wait', 'hold on', 'alternatively', 'so', 'compute')
-BUILT_IN = ('wait',)  # All that the built-in task's vocabulary has of them.
+BUILT_IN = ('wait',)  # The only such word of the built-in task.
 ANSWERS = {True: 'right', False: 'wrong'}
 COLUMNS = (
   *('cycle', 'point', 'step', 'answers', 'word'),
@@ -21,13 +21,13 @@ POINTS = {'before': style.SKY, 'after': style.BLUE}
 
 
 def pattern(word):
-  """A regular expression for a word or phrase: whole, in either case."""
+  """A regular expression for a whole word or phrase, ignoring case."""
   inner = r'\s+'.join(map(re.escape, word.split()))
   return re.compile(rf'(?<!\w){inner}(?!\w)', re.IGNORECASE)
 
 
 def count(text, words):
-  """How often each word occurs in a text.
+  """Counts of words in a text.
 
   Args:
     text: str.
@@ -39,10 +39,10 @@ def count(text, words):
 
 
 def segments(text, words):
-  """A text in parts, those that are words of interest apart.
+  """Splits a text at words of interest, for highlighting.
 
   Returns:
-    list of (part, whether it is one of the words); together they are the text.
+    list of (part, whether it is one of the words); joined they are the text.
   """
   either = '|'.join(pattern(word).pattern for word in words)
   parts = re.split(f'({either})', text, flags=re.IGNORECASE)
@@ -50,13 +50,13 @@ def segments(text, words):
 
 
 def usual(runs):
-  """The words of interest of these runs' tasks: the paper's, or `wait`."""
+  """The default words of these runs' tasks: the paper's, or `wait`."""
   built_in = all(run.config['task'] == 'arithmetic' for run in runs)
   return BUILT_IN if built_in else PAPER
 
 
 def compressions(run):
-  """(updates before, updates after) of each compression that came to its end.
+  """(updates before, updates after) of each finished compression.
 
   Args:
     run: runs.Run.
@@ -72,8 +72,8 @@ def compressions(run):
 def table(runs, words=None):
   """Word frequencies before and after each compression.
 
-  Counted in the samples of evaluations (`eval/`), or of training
-  (`rollouts/`) where those were not kept there.
+  Counted in the samples of evaluations (`eval/`); if there are none, in those
+  of training (`rollouts/`).
 
   Args:
     runs: list of runs.Run.
@@ -98,20 +98,20 @@ def table(runs, words=None):
 
 
 def draw(runs, words=None, cycle=1):
-  """Words before and after compression, right and wrong answers apart.
+  """Words before and after compression, for right and for wrong answers.
 
-  As the paper's Figure 6. One setting: a pair of bars a word; several: a row
-  of panels a word, a pair of bars a setting. Bars on top: one standard error
-  over problems of one run, or from the lowest to the highest seed.
+  As the paper's Figure 6. With one setting, each word has a pair of bars. With
+  several, each word has a row of panels, and each setting a pair of bars. Error
+  bars are one standard error over problems of one run, or the range over seeds.
 
   Args:
     runs: list of runs.Run.
     words: words or phrases; None for those of `usual`.
-    cycle: which compression, from 1.
+    cycle: number of the compression, from 1.
   Returns:
     matplotlib Figure.
   Raises:
-    NothingToDrawError: no run kept samples from both ends of it.
+    NothingToDrawError: no run has samples with text from both ends of it.
   """
   found = table(runs, words)
   found = found[found.cycle == cycle]
@@ -148,10 +148,10 @@ def draw(runs, words=None, cycle=1):
 
 
 def samples_at(run, done):
-  """The samples of a policy after so many updates, as `tables.samples`.
+  """The samples of a policy after `done` updates, as `dataframes.samples`.
 
-  Those of the evaluation there; or those that the step before or after it
-  trained on; else, or where they were kept without their texts, none.
+  From the evaluation at that point, or from the training step before or after
+  it. Empty if there are none, or if they have no text.
   """
   if done in run.sample_files('eval'):
     found = dataframes.samples([run], 'eval', [done])
@@ -185,7 +185,7 @@ def _counted(samples, words):
 
 
 def _bars(ax, part, name):
-  """A pair of bars, before and after, for each of a column's values."""
+  """A pair of bars, before and after, for each value of a column."""
   labels = list(dict.fromkeys(part[name]))
   for shift, (point, colour) in zip((-0.2, 0.2), POINTS.items(), strict=True):
     spans = [
@@ -206,7 +206,7 @@ def _bars(ax, part, name):
 
 
 def _span(part):
-  """(mean, low, high) over seeds, or with one's standard error; nan if none."""
+  """(mean, low, high) over seeds, or with a standard error; NaN if none."""
   if not len(part):
     return np.nan, np.nan, np.nan
   mean = part.a_response.mean()
@@ -219,6 +219,6 @@ def _span(part):
 def _ends(found):
   """'112 to 912 samples, after 0 and 27 updates'."""
   steps = [sorted(set(found[found.point == p].step)) for p in POINTS]
-  told = ' and '.join('/'.join(map(str, own)) for own in steps)
+  updates = ' and '.join('/'.join(map(str, own)) for own in steps)
   few, many = found.samples.min(), found.samples.max()
-  return f'{few} to {many} responses a bar and run, after {told} updates'
+  return f'{few} to {many} responses a bar and run, after {updates} updates'
