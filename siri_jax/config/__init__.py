@@ -1,1 +1,1 @@
-"""What a config means, before anything runs."""
+"""Configs: the settings, their checks, and the plan of a run."""

@@ -1,4 +1,4 @@
-"""The command line: ml_collections reads it, and every fault is collected."""
+"""Parsing of command lines with ml_collections; collects every fault."""
 
 import dataclasses
 import pathlib
@@ -11,15 +11,15 @@ from ml_collections import ConfigDict, config_flags
 
 @dataclasses.dataclass(frozen=True)
 class Command:
-  """What the command line asks for.
+  """A parsed command line.
 
   Attributes:
-    config: ConfigDict with the overrides that could be read; None where
-      there is no config to speak of.
+    config: ConfigDict with the overrides that could be read; None without a
+      readable config.
     source: the config's file as given, 'file.py:argument'.
-    overrides: dict of what the command line changed.
+    overrides: dict of the settings changed on the command line.
     workdir: path of the run's folder.
-    flags: absl's FlagValues, which has the program's own flags too.
+    flags: absl's FlagValues, including the program's own flags.
     faults: messages, one for each part that could not be read.
   """
 
@@ -32,7 +32,7 @@ class Command:
 
 
 def parse(argv, define, about):
-  """Reads a command line without stopping at its first fault.
+  """Parses a command line without stopping at its first fault.
 
   Args:
     argv: the program's name and its arguments.
@@ -41,7 +41,7 @@ def parse(argv, define, about):
   Returns:
     Command.
   Raises:
-    SystemExit: help was asked for, and given.
+    SystemExit: --help was given and printed.
   """
   if {'-h', '--help'} & {*argv}:
     print(about)
@@ -50,7 +50,9 @@ def parse(argv, define, about):
   parts = _parts(argv[1:])
   named = [p for p in parts if p[0].split('=')[0].lstrip('-') == 'config']
   if not named:
-    return _nothing(['--config=configs/quickstart.py, or another, is missing'])
+    return _nothing(
+      ['--config is missing; for example --config=configs/quickstart.py']
+    )
   values, faults = _read(argv[0], named[-1], define)
   if values is None:
     return _nothing(faults)
@@ -79,32 +81,32 @@ def define_run(values):
   flags.DEFINE_bool(
     'dry_run',
     False,
-    'Print the settings and all that follows from them, and stop.',
+    'Print the settings, the plan, memory and cost, and exit.',
     flag_values=values,
   )
   flags.DEFINE_string(
     'natural_lengths',
     '',
-    'A run from whose samples --dry_run takes the lengths without a cap.',
+    'A run whose samples give --dry_run the lengths without a cap.',
     flag_values=values,
   )
   flags.DEFINE_list(
     'allow_change',
     [],
-    'Settings that may differ from those the folder was started with.',
+    'Settings that may differ from those of the folder.',
     flag_values=values,
   )
 
 
 def _flags(program, arguments, define):
-  """A program's flags, unread."""
+  """A program's flags, not parsed."""
   values = flags.FlagValues()
   config_flags.DEFINE_config_file(
     'config',
     None,
     'The config file, configs/NAME.py or configs/NAME.py:ARGUMENT.',
     lock_config=False,
-    accept_new_attributes=True,  # schema.py names those that are unknown.
+    accept_new_attributes=True,  # schema.py reports unknown ones.
     flag_values=values,
     sys_argv=[program, *arguments],
   )
@@ -119,26 +121,27 @@ def _flags(program, arguments, define):
 
 
 def _read(program, arguments, define):
-  """(FlagValues, []), or (None, messages) where they cannot be read."""
+  """(FlagValues, []), or (None, messages) if they cannot be parsed."""
   values = _flags(program, arguments, define)
   try:
     rest = values([program, *arguments])[1:]
     if not isinstance(values.config, ConfigDict):
-      return None, [f'{" ".join(arguments)}: no file that can be read']
+      return None, [f'{" ".join(arguments)}: the file cannot be read']
   except flags.Error as error:
     return None, [' '.join(str(error).split())]
-  except Exception as error:  # A config file is a program: anything goes.
+  except Exception as error:  # A config file may raise anything.
     why = ' '.join(f'{type(error).__name__}: {error}'.split())
     return None, [f'{" ".join(arguments)}: {why}']
   if rest:
     return None, [
-      f'{word} is no flag; settings are --config.KEY=VALUE' for word in rest
+      f'{word} is not a flag; write settings as --config.KEY=VALUE'
+      for word in rest
     ]
   return values, []
 
 
 def _overrides(flag):
-  """What the command line changed, as plain values by dotted name."""
+  """The settings changed on the command line, by dotted name."""
   changed = config_flags.get_override_values(flag)
   return {
     name: value.to_dict() if isinstance(value, ConfigDict) else value
@@ -147,7 +150,7 @@ def _overrides(flag):
 
 
 def _parts(arguments):
-  """Arguments as lists: a flag with the value that may follow it."""
+  """Arguments as lists: each flag with the value that follows it."""
   parts = []
   for argument in arguments:
     follows = parts and len(parts[-1]) == 1 and '=' not in parts[-1][0]
@@ -159,7 +162,7 @@ def _parts(arguments):
 
 
 def _nothing(faults):
-  """A command line without a config to speak of."""
+  """A Command without a config."""
   return Command(None, '', {}, '', None, faults)
 
 

@@ -1,8 +1,7 @@
-"""What a cap costs: tokens, operations and the wait for the longest response.
+"""Cost of a cap: tokens, FLOPs, and the wait for the longest response.
 
-All of it for a policy that stays as it is, whose responses would have some
-distribution of lengths without a cap. A policy in training does not stay: it
-adapts to its cap, so a plan is a plan.
+It assumes a fixed policy with a known distribution of lengths without a cap. A
+policy in training adapts to its cap, so the real cost differs.
 """
 
 import math
@@ -14,15 +13,15 @@ from siri_jax.settings import real
 
 SETTINGS = {'mean': real(1), 'median': real(1)}
 
-POINTS = 20_000  # Of a lognormal; lengths below some 1,000 tokens are exact.
+POINTS = 20_000  # Of a lognormal; lengths below about 1,000 tokens are exact.
 
 
 class LengthDistribution(NamedTuple):
-  """Natural lengths: those that responses have without a cap.
+  """Natural lengths: the lengths of responses without a cap.
 
   Attributes:
-    tokens: float64 [K], rising; inf for responses whose end is not known.
-    share: float64 [K], of the responses; they add up to 1.
+    tokens: float64 [K], ascending; inf for responses with unknown end.
+    share: float64 [K], shares of the responses; their sum is 1.
   """
 
   tokens: np.ndarray
@@ -30,12 +29,12 @@ class LengthDistribution(NamedTuple):
 
 
 class Cost(NamedTuple):
-  """What a stretch of steps costs, as expected.
+  """The expected cost of some steps.
 
   Attributes:
-    tokens: that are sampled.
-    operations: floating-point, of sampling and training.
-    wait: decoding steps until the longest response is done, step by step.
+    tokens: sampled tokens.
+    operations: FLOPs of sampling and training.
+    wait: decoding steps until the longest response of each step, added up.
   """
 
   tokens: float
@@ -52,10 +51,12 @@ def lognormal(*, mean, median):
   Returns:
     LengthDistribution.
   Raises:
-    ValueError: the mean is not above the median, or that not above 0.
+    ValueError: the mean is not above the median, or the median not above 0.
   """
   if not 0 < median < mean:
-    raise ValueError(f'mean={mean} is not above median={median}, both above 0')
+    raise ValueError(
+      f'mean={mean} is not above median={median}; both must be above 0'
+    )
   sigma = math.sqrt(2 * math.log1p((mean - median) / median))
   z = np.linspace(-8, 8, POINTS)
   tokens = np.unique(np.ceil(median * np.exp(sigma * z)))
@@ -68,14 +69,14 @@ def lognormal(*, mean, median):
 
 
 def kaplan_meier(lengths, cut):
-  """Lengths by samples, of which some were cut: Kaplan and Meier's estimate.
+  """Lengths from samples, some of them cut: the Kaplan-Meier estimate.
 
-  A response that was cut is longer than what is seen of it. What outlives the
-  longest end that was seen is taken to go on without an end.
+  A response that was cut is censored: its full length is unknown. Responses
+  longer than the longest uncut one count as endless.
 
   Args:
     lengths: int [n], tokens.
-    cut: bool [n], whether a cap ended it.
+    cut: bool [n], whether a cap cut the response.
   Returns:
     LengthDistribution.
   Raises:
@@ -93,13 +94,13 @@ def kaplan_meier(lengths, cut):
 
 
 def longest(lengths, count):
-  """The longest of so many independent responses.
+  """The longest of `count` independent responses.
 
-  Samples of one prompt are alike, so that the real one is rather shorter.
+  Samples of one prompt are correlated, so that the real one is shorter.
 
   Args:
     lengths: LengthDistribution.
-    count: responses.
+    count: number of responses.
   Returns:
     LengthDistribution.
   """
@@ -113,7 +114,7 @@ def capped(lengths, caps, power=1):
   Args:
     lengths: LengthDistribution.
     caps: int [steps], tokens.
-    power: of the tokens.
+    power: exponent of the tokens.
   Returns:
     float64 [steps], tokens^power.
   """
@@ -138,19 +139,19 @@ def share_cut(lengths, caps):
 
 
 def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
-  """What a stretch of steps under these caps costs.
+  """The cost of steps with these caps.
 
-  A forward pass of each sampled sequence, prompt and all; then a forward and
-  a backward pass, twice as much, of each in every epoch. Groups of equal
-  rewards, which need no backward pass, and old log-probabilities of later
-  optimiser steps, which need one more forward, are left out.
+  It counts a forward pass of each sampled sequence with its prompt, and in each
+  epoch a forward and a backward pass, which costs twice as much. It ignores
+  that groups of equal rewards need no backward pass, and that later optimiser
+  steps need a forward pass for old log-probabilities.
 
   Args:
     lengths: LengthDistribution.
     caps: int [steps], tokens.
     samples: B, samples of a step.
-    prompt: tokens of a prompt, as a mean.
-    forward: (a, b), operations a token and a squared token, flops.forward.
+    prompt: mean tokens of a prompt.
+    forward: (a, b) of flops.forward.
     epochs: passes over a batch.
   Returns:
     Cost.

@@ -1,4 +1,4 @@
-"""What a run would cost under each schedule, beside a cap that never moves."""
+"""The cost of a run under each schedule, relative to a constant cap."""
 
 import jax
 import numpy as np
@@ -11,7 +11,7 @@ from siri_jax.config import cost_model
 from siri_jax.models import flops
 from siri_jax.runtime import terminal
 
-PROMPTS = 256  # That are encoded, to know how long prompts are.
+PROMPTS = 256  # Prompts that are encoded to estimate their length.
 HEADS = ('schedule', 'mean cap', 'tokens', '%', 'FLOPs', '%', 'wait', '%')
 NOTES = """\
 %: of the same steps at the highest cap. FLOPs: of sampling and training, causal
@@ -21,19 +21,18 @@ is: one in training adapts to its cap. Evaluations are not counted."""
 
 
 def text(plan, task, shape, sampled=None):
-  """The section of --dry_run: a cycle, and the whole run.
+  """The cost section of --dry_run: a cycle, and the whole run.
 
   Args:
     plan: plan.Plan.
     task: types.Task.
     shape: the policy's qwen2.ModelConfig.
-    sampled: runs.SampledLengths, a run's; None: uncapped_length_kw.
+    sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
   """
   c = plan.c
   lengths, source = natural(c.uncapped_length_kw, sampled)
   given = setting(plan, task, shape)
-  caps, high = _of_steps(plan, _period(plan))
-  low = min(int(own.min()) for own in caps.values())
+  _, low, high = _of_steps(plan, _period(plan))
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
     f'Cost, estimated for {source}.',
@@ -49,13 +48,13 @@ def text(plan, task, shape, sampled=None):
 
 
 def marked(name, own, low, high, period):
-  """The run's caps with a star, among those of the schedules beside it.
+  """The run's caps, marked by a star, and those of the other schedules.
 
   Args:
-    name: of the run's schedule.
+    name: name of the run's schedule.
     own: int [steps], its caps.
     low: lowest cap, tokens.
-    high: highest cap, tokens; where it is the lowest, nothing is beside.
+    high: highest cap, tokens; if equal to the lowest, there are no others.
     period: steps of a cycle, even.
   Returns:
     dict from name to int [steps], tokens.
@@ -68,16 +67,15 @@ def marked(name, own, low, high, period):
 
 
 def every(lines, steps):
-  """The caps of every schedule that there is.
+  """The caps of every schedule.
 
   Args:
     lines: dict schedule -> its settings.
-    steps: how many, from 0.
+    steps: number of steps, from 0.
   Returns:
     dict schedule -> int [steps], tokens, in the order of the schedules' file.
   Raises:
-    ValueError: a schedule has no line, or settings that it does not take;
-      all at once.
+    ValueError: schedules have no line or unknown settings; lists all.
   """
   names = plugins.names('schedule')
   wrong = [
@@ -97,11 +95,11 @@ def every(lines, steps):
 
 
 def setting(plan, task, shape):
-  """What costs.of asks for besides lengths and caps.
+  """The arguments of cost_model.estimate_cost besides lengths and caps.
 
   Args:
     plan: plan.Plan.
-    task: types.Task; of its training prompts some are encoded, that lie evenly.
+    task: types.Task; PROMPTS of its training prompts, evenly spaced, are used.
     shape: the policy's qwen2.ModelConfig.
   """
   some = task.train[:: -(-len(task.train) // PROMPTS)]
@@ -114,7 +112,7 @@ def setting(plan, task, shape):
 
 
 def natural(given, sampled=None):
-  """Natural lengths, and in words where they are from.
+  """Natural lengths, and their source as text.
 
   Args:
     given: the config's uncapped_length_kw.
@@ -132,7 +130,7 @@ def natural(given, sampled=None):
   found = cost_model.kaplan_meier(lengths, cut)
   return found, (
     f'the natural lengths of {len(lengths):,} samples in\n{run}: '
-    f'{100 * np.mean(cut):.1f} % were cut there and count as longer, '
+    f'{100 * np.mean(cut):.1f} % of them were cut and count as longer, '
     f'{100 * found.share[-1]:.1f} % as endless'
   )
 
@@ -148,7 +146,7 @@ def cycle(plan, task, shape, sampled=None):
   Returns:
     DataFrame of `costs`.
   """
-  found, high = _of_steps(plan, _period(plan))
+  found, _, high = _of_steps(plan, _period(plan))
   lengths, _ = natural(plan.c.uncapped_length_kw, sampled)
   return costs(found, lengths, high, **setting(plan, task, shape))
 
@@ -202,7 +200,7 @@ def table(caps, lengths, high, style='simple', **setting):
 
 
 def _of_steps(plan, steps):
-  """Caps of every schedule over so many steps, and the highest one, tokens."""
+  """Caps of every schedule, int [steps] each, and the lowest and highest."""
   c, period = plan.c, _period(plan)
   at = np.arange(max(period, c.total_steps), dtype=np.int32)
   caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
@@ -210,11 +208,11 @@ def _of_steps(plan, steps):
   found = marked(c.schedule, caps[:steps], low, high, period)
   if c.cap_at == 'reward':
     found = {name: np.full(steps, high) for name in found}
-  return found, high
+  return found, low, high
 
 
 def _period(plan):
-  """Steps of a cycle: the schedule's own, or else the whole run; even."""
+  """Steps of a cycle: the schedule's period, or the whole run; even."""
   kw = plan.c.schedule_kw
   period = kw.period if 'period' in kw else plan.c.total_steps
   return int(period) + int(period) % 2

@@ -1,4 +1,4 @@
-"""What a run would be: its settings, what follows from them, its schedule."""
+"""The report of --dry_run: settings, plan, memory, cost and schedule."""
 
 import numpy as np
 import tabulate
@@ -15,11 +15,11 @@ def text(plan, task, dropped, shape, sampled=None):
   Args:
     plan: plan.Plan.
     task: types.Task, without the prompts that were dropped.
-    dropped: how many those were.
+    dropped: number of dropped prompts.
     shape: the policy's qwen2.ModelConfig.
     sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
   Raises:
-    ValueError: an array of the policy does not divide over the mesh.
+    ValueError: the mesh does not divide an array of the policy.
   """
   settings = run_folder.flatten(plan.c.to_dict())
   wide = max(map(len, settings))
@@ -28,14 +28,14 @@ def text(plan, task, dropped, shape, sampled=None):
     f'  {key:{wide}}  {value}'
     for key, value in derived(plan, task, dropped).items()
   ]
-  parts = ['Settings', *lines], ['What follows', *follows]
+  parts = ['Settings', *lines], ['Plan', *follows]
   parts = ['\n'.join(part) for part in parts]
   cost = cost_table.text(plan, task, shape, sampled)
   return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
 
 
 def derived(plan, task, dropped):
-  """What follows from the settings, as words by name."""
+  """The numbers of the plan as text, by name."""
   c = plan.c
   epoch = len(task.train) // c.prompts_per_step
   most = plan.samples * int(plan.caps.max())
@@ -63,7 +63,7 @@ def derived(plan, task, dropped):
 
 
 def needed(plan, shape):
-  """What an update needs of a device's memory, by remat policy.
+  """The memory of a device for an update, by remat policy.
 
   Args:
     plan: plan.Plan.
@@ -91,7 +91,7 @@ def needed(plan, shape):
   verdict = 'fits' if memory.fits(found[taken], c.device_gb) else 'does NOT fit'
   return '\n'.join(
     [
-      'Memory of one device in an update, estimated, GB',
+      'Estimated memory of one device in an update, GB',
       f'({mesh}; {share} * {plan.row_tokens:,} tokens at a time)',
       *(f'  {name:18}  {size / 1e9:7.2f}' for name, size in always.items()),
       *tabulate.tabulate(rows, heads, floatfmt='.2f').splitlines(),
@@ -101,7 +101,7 @@ def needed(plan, shape):
 
 
 def plot(plan):
-  """The cap against the step, in characters; v compressed, ^ expanded."""
+  """A text plot of the cap against the step; v compressed, ^ expanded."""
   caps = plan.caps
   low, high = int(caps.min()), int(caps.max())
   wide = min(WIDTH, len(caps))

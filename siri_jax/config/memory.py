@@ -1,7 +1,7 @@
-"""What an update needs of a device's memory, before anything is launched.
+"""Estimate of the device memory of an update, from shapes only.
 
-Counted from shapes; what one block's backward pass needs beside what it keeps
-was fitted to the buffers that XLA assigns to the real program.
+The temporary memory of a block's backward pass was fitted to the buffers that
+XLA assigns to the real program.
 """
 
 import dataclasses
@@ -14,23 +14,23 @@ from siri_jax.config import recipe as recipes
 from siri_jax.models import attention, logprobs, qwen2, sharding
 
 WORDS = 4  # Bytes of a float32 or int32.
-# Activations of a block that live at one time backwards, beside those kept.
+# Temporary activations of a block in the backward pass.
 MLP_WIDE, STREAM_WIDE = 6, 13
-SPARE = 0.1  # Of a device: collectives' buffers, workspaces, fragments.
+SPARE = 0.1  # Share of a device for other buffers and fragmentation.
 
 
 def estimate(recipe, layout, state, fit, micro_batches):
-  """Bytes of one device by what they are for.
+  """Bytes of one device by purpose.
 
   Args:
     recipe: update.UpdateConfig.
     layout: sharding.Layout; its mesh may be abstract.
     state: types.TrainState of shapes.
     fit: packing.PackingConfig.
-    micro_batches: U, as many as there could be.
+    micro_batches: U, most micro-batches.
   Returns:
-    dict. Of 'block' and 'head' the larger one counts: they are not there at
-    the same time.
+    dict. Only the larger of 'block' and 'head' counts: they are never in memory
+    at the same time.
   """
   rows = fit.micro_batch_rows // fit.devices
   tensor = layout.mesh.shape['tensor']
@@ -38,18 +38,18 @@ def estimate(recipe, layout, state, fit, micro_batches):
   params = _bytes(state.params, layout.state.params)
   whole = _count(state.params) // tensor
   if recipe.param_sharding == 'zero1':
-    # All of them, with their gradients, summed and of one micro-batch.
-    made_whole = width * whole
+    # All weights, their gradients, and those of one micro-batch.
+    gathered = width * whole
     gradients = (WORDS + width) * whole
   else:
-    made_whole = width * _fetched(recipe.shape, layout.mesh) // tensor
+    gathered = width * _fetched(recipe.shape, layout.mesh) // tensor
     gradients = 2 * params
   tokens = rows * fit.row_tokens
   return {
     'parameters': params,
     'optimiser': _bytes(state.opt_state, layout.state.opt_state),
     'gradients': gradients,
-    'weights made whole': made_whole,
+    'gathered weights': gathered,
     'rows': 8 * WORDS * micro_batches * tokens,
     'kept': tokens * _kept(recipe.shape, recipe.remat, tensor, width)
     + _statistics(recipe, rows, fit.row_tokens, tensor),
@@ -60,7 +60,7 @@ def estimate(recipe, layout, state, fit, micro_batches):
 
 
 def estimates(recipe, layout, state, fit, micro_batches):
-  """`estimate` under each policy of qwen2.REMAT, by its name."""
+  """`estimate` for each policy of qwen2.REMAT, by name."""
   by_remat = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
   return {
     remat: estimate(recipe, layout, state, fit, micro_batches)
@@ -69,26 +69,26 @@ def estimates(recipe, layout, state, fit, micro_batches):
 
 
 def total(parts):
-  """Bytes of one device at the peak, of what `estimate` returns."""
+  """Peak bytes of one device, from the result of `estimate`."""
   rest = sum(n for name, n in parts.items() if name not in ('block', 'head'))
   return rest + max(parts['block'], parts['head'])
 
 
 def fits(parts, device_gb):
-  """Whether they fit a device of so many GB, with some to spare."""
+  """Whether they fit a device, with SPARE left."""
   return total(parts) <= (1 - SPARE) * device_gb * 1e9
 
 
 def best(found, device_gb):
-  """The remat policy that works out least again and fits a device.
+  """The remat policy with the least recomputation that fits a device.
 
-  Never 'nothing', which is had by its name: what it keeps beside the outputs
-  of products takes as long to write and read as to work out again, and more
-  than twice the memory.
+  Never 'nothing': it needs more than twice the memory of 'products' and is not
+  faster, because reading the values takes as long as recomputing them. It can
+  be set by name.
 
   Args:
-    found: of `estimates`, least memory first.
-    device_gb: of a device.
+    found: result of `estimates`, least memory first.
+    device_gb: memory of a device, GB.
   """
   fast = [r for r in found if r != 'nothing' and fits(found[r], device_gb)]
   return fast[-1] if fast else next(iter(found))
@@ -98,31 +98,31 @@ def of_plan(plan, shape):
   """Key of qwen2.REMAT -> `estimate` of the plan's update.
 
   Raises:
-    ValueError: an array of the policy does not divide over the mesh.
+    ValueError: the mesh does not divide an array of the policy.
   """
   recipe = recipes.recipe_of(plan, shape, 'full')
   fit, state = recipes.fit_of(plan, shape), recipes.blank(recipe)
   layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
-  # All of a step's rows are on the devices: to learn from, or only to read.
+  # All rows of a step are on the devices, with and without gradient.
   micro_batches = -(-2 * plan.samples // fit.micro_batch_rows)
   return estimates(recipe, layout, state, fit, micro_batches)
 
 
 def choose_remat(c, found):
-  """The config's remat policy; where it names none, the `best` of `of_plan`."""
+  """The config's remat policy; if it is '', the `best` of `of_plan`."""
   return c.remat or best(found, c.device_gb)
 
 
 def misfit(c, found, remat):
-  """A warning where an update of `of_plan` may not fit a device, else ''."""
+  """A warning if an update of `of_plan` may not fit a device, else ''."""
   parts, limit = found[remat], c.device_gb
   if fits(parts, limit):
     return ''
   return (
     f'WARNING: an update is estimated to need {total(parts) / 1e9:.3g} '
-    f'GB of a device, with remat={remat!r}; device_gb={limit:g} less a tenth '
-    'is what there is. --dry_run shows what takes it. More devices in '
-    'mesh_kw.fsdp take a share each'
+    f'GB of a device with remat={remat!r}; device_gb={limit:g} minus a tenth '
+    'is available. --dry_run shows the parts. Set mesh_kw.fsdp to more '
+    'devices, or another remat'
   )
 
 
@@ -141,9 +141,9 @@ def _count(tree):
 
 
 def _fetched(shape, mesh):
-  """Numbers of weights that are whole at one time: two layers, both ends.
+  """Number of weights gathered at one time: two layers, embedding and head.
 
-  The gradient of the embedding is whole as well, in float32.
+  The gradient of the embedding is also gathered, in float32.
   """
   if mesh.shape['fsdp'] == 1:
     return shape.vocab * shape.dim
@@ -165,13 +165,13 @@ def _kept(shape, remat, tensor, width):
     'products': out + qkv + shape.dim + 2 * mlp,
     'nothing': out + qkv + 6 * mlp,
   }
-  # What blocks add to is float32, as is what norms work out.
+  # The residual stream and the outputs of norms are float32.
   wide = 9 * shape.dim if remat == 'nothing' else shape.dim
   return shape.layers * (width * kept[remat] + WORDS * wide)
 
 
 def _block(shape, tensor):
-  """Numbers that one block's backward pass needs beside them, a token."""
+  """Temporary numbers of one block's backward pass, a token."""
   return MLP_WIDE * shape.mlp // tensor + STREAM_WIDE * shape.dim
 
 
@@ -185,7 +185,7 @@ def _statistics(recipe, rows, row_tokens, tensor):
 
 
 def _scores(recipe, rows, row_tokens, tensor):
-  """Bytes of the scores of one layer, where attention writes them down."""
+  """Bytes of the scores of one layer, for attention that stores them."""
   at_a_time = {
     attention.reference: row_tokens,
     attention.blocked: attention.BLOCK,
@@ -196,7 +196,7 @@ def _scores(recipe, rows, row_tokens, tensor):
 
 
 def _head(recipe, tokens, tensor):
-  """Bytes of the head's gradients and of the logits that exist with them."""
+  """Bytes of the head's gradients and of the logits at the same time."""
   shape, width = recipe.shape, jnp.dtype(recipe.dtype).itemsize
   chunk, vocab = min(recipe.chunk, tokens), shape.vocab // tensor
   block = vocab // logprobs.blocks(vocab)

@@ -1,6 +1,6 @@
-"""Everything that follows from a config; refuses a bad one, all faults at once.
+"""The plan of a run: values derived from a config after it is checked.
 
-No device is used and no file is written before the config has passed.
+No device is used and no file is written before the check.
 """
 
 import dataclasses
@@ -16,7 +16,7 @@ from siri_jax.algorithm import losses, phases
 from siri_jax.config import schema
 from siri_jax.runtime import writers
 
-ROW_MULTIPLE = 128  # Tokens; rows are rounded up to what kernels like.
+ROW_MULTIPLE = 128  # Tokens; rows are rounded up to it, for fast kernels.
 PLUGINS = {
   'task': (),
   'grading_rule': (),
@@ -30,7 +30,7 @@ PLUGINS = {
 }
 
 
-# Abstract arguments on which a plug-in says what it thinks of its settings.
+# Abstract arguments with which plug-ins are called to check their settings.
 FLAT, WHOLE, FLAGS = (
   jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
 )
@@ -47,7 +47,7 @@ GIVES = {'schedule': (), 'reward': (4,), 'advantage': (2, 2)}  # Shapes.
 
 
 class ConfigError(ValueError):
-  """A config that cannot run; `faults` lists all that is wrong with it."""
+  """An invalid config; `faults` lists every fault."""
 
   def __init__(self, faults):
     super().__init__('\n'.join(f'  {fault}' for fault in faults))
@@ -56,21 +56,21 @@ class ConfigError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """A config that can run, and what follows from it.
+  """A valid config with its derived values.
 
   Attributes:
     c: the config.
-    find: family -> that plug-in of the config with its settings bound.
+    find: family -> the config's plug-in with its settings bound.
     extra: names of losses.EXTRA that the loss takes.
-    rests: whether the loss has no gradient where the advantage is 0, so that
-      such samples need no backward pass.
+    rests: whether the loss has no gradient at an advantage of 0, so that such
+      samples need no backward pass.
     caps: int [total_steps], tokens at each step.
     phases: 'compress' or 'expand' at each step.
     turns: updates done -> 'compressed' or 'expanded'.
     evals: updates done -> 'start', 'compressed', 'expanded', 'cadence' or
-      'end': when held-out sets are measured.
-    checkpoints: updates done after which everything is saved.
-    longest: tokens of the longest response that is ever sampled.
+      'end': the reason to evaluate held-out sets.
+    checkpoints: updates done after which a checkpoint is saved.
+    longest: tokens of the longest response of the run.
     row_tokens: R, tokens of a packed row.
     samples: B, samples of a step.
     minibatch: samples of an optimiser step.
@@ -99,7 +99,7 @@ def make(c):
   Returns:
     Plan.
   Raises:
-    ConfigError: with every fault that was found.
+    ConfigError: the config is invalid; lists every fault.
   """
   if wrong := faults(c) or _bad_caps(c):
     raise ConfigError(wrong)
@@ -107,25 +107,25 @@ def make(c):
 
 
 def faults(c):
-  """Every error of a config that can be found without a device."""
+  """Every fault of a config that can be found without a device."""
   wrong = schema.faults(c)
   if settings.NAMES.holds(c.get('writers')):
     wrong += writers.faults(c.writers)
   for family in PLUGINS:
-    # With a number that nothing can be computed with, it is not asked.
+    # A plug-in with an infinite or too large number is not called.
     if not any(fault.startswith(f'{family}_kw.') for fault in wrong):
       wrong += _plugin_faults(c, family)
   return wrong
 
 
 def bound(c, family):
-  """The config's plug-in of a family with its settings bound."""
+  """The config's plug-in of a family, with its settings bound."""
   kw = c[f'{family}_kw'].to_dict()
   return plugins.find(family, c[family], kw, PLUGINS[family])
 
 
 def _derive(c):
-  """The plan of a config that has passed."""
+  """The plan of a valid config."""
   ahead = _ahead(c)
   turns = phases.cap_extrema(ahead)
   caps = ahead[: c.total_steps]
@@ -155,13 +155,13 @@ def _derive(c):
 
 
 def _ahead(c):
-  """Caps of twice as many steps, to see how the run's last turn is left."""
+  """Caps of twice as many steps, to classify the run's last extremum."""
   steps = jnp.arange(2 * c.total_steps + 1)
   return np.asarray(jax.vmap(bound(c, 'schedule'))(steps))
 
 
 def _rests(loss):
-  """Whether a loss has no gradient where the advantage is 0."""
+  """Whether a loss has no gradient at an advantage of 0."""
   logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
   grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
   return not np.any(grad(jnp.asarray(logp)))
@@ -172,17 +172,17 @@ def _every(steps, total):
 
 
 def _evals(c, turns):
-  """Updates done -> why the held-out sets are measured there, in order."""
+  """Updates done -> the reason to evaluate held-out sets, in order."""
   kinds = dict.fromkeys(_every(c.eval_kw.every, c.total_steps), 'cadence')
   kinds |= {0: 'start', c.total_steps: 'end', **turns}
   return dict(sorted(kinds.items()))
 
 
 def _plugin_faults(c, family):
-  """What is wrong with one plug-in's name and settings."""
+  """Faults in one plug-in's name and settings."""
   name, kw = c.get(family), c.get(f'{family}_kw')
   if not (isinstance(name, str) and settings.BINDINGS.holds(kw)):
-    return []  # schema.py has said so.
+    return []  # schema.py reports it.
   wrong = plugins.faults(family, name, kw, PLUGINS[family])
   if wrong or family not in CALLS:
     return wrong
@@ -190,16 +190,18 @@ def _plugin_faults(c, family):
   extra = {n: FLAT for n in wants if n in PLUGINS[family]}
   try:
     found = jax.eval_shape(bound(c, family), *CALLS[family], **extra)
-  except Exception as error:  # A plug-in is a program: anything goes.
+  except Exception as error:  # A plug-in may raise anything.
     why = error if isinstance(error, ValueError) else repr(error)
     return [f'{family}_kw of {name}: {why}']
   if family in GIVES and getattr(found, 'shape', None) != GIVES[family]:
-    return [f'{family}={name!r} gives {found}, not {list(GIVES[family])}']
+    return [
+      f'{family}={name!r} returns shape {found}, not {list(GIVES[family])}'
+    ]
   return []
 
 
 def _bad_caps(c):
-  """Caps below a token, or a row that cannot hold the longest sequence."""
+  """Faults: caps below a token, or rows too short for a sequence."""
   caps = _ahead(c)[: c.total_steps]
   if caps.min() < 1:
     return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']

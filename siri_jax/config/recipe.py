@@ -1,4 +1,4 @@
-"""What a run's updates are made of, from its plan: no device, no memory yet."""
+"""The settings of a run's updates, from its plan; uses no device."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,7 @@ def recipe_of(plan, shape, remat):
   Args:
     plan: plan.Plan.
     shape: the policy's qwen2.ModelConfig.
-    remat: a key of qwen2.REMAT; memory.choose_remat has the plan's.
+    remat: a key of qwen2.REMAT, from memory.choose_remat.
   """
   c = plan.c
   return update.UpdateConfig(
@@ -36,7 +36,7 @@ def recipe_of(plan, shape, remat):
 
 
 def fit_of(plan, shape):
-  """How sequences are fitted into the rows of an update."""
+  """The packing.PackingConfig of an update's rows."""
   c = plan.c
   return packing.PackingConfig(
     row_tokens=plan.row_tokens,
@@ -48,7 +48,7 @@ def fit_of(plan, shape):
 
 
 def blank(recipe):
-  """A TrainState of shapes and dtypes, with no memory behind it."""
+  """A TrainState of shapes and dtypes, without memory."""
   params = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
     qwen2.param_shapes(recipe.shape),

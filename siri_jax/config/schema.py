@@ -1,4 +1,4 @@
-"""What each setting may be, and which ones do not go together."""
+"""The rule of each setting, and checks of settings that depend on others."""
 
 import math
 
@@ -26,7 +26,7 @@ from siri_jax.settings import (
   whole,
 )
 
-STEPS = 10**7  # Each step's cap is worked out.
+STEPS = 10**7  # Most steps: the cap of each is computed.
 
 RULES = {
   'seed': whole(0),
@@ -91,14 +91,14 @@ RULES = {
 }
 
 
-# Settings within others. What a plug-in's own may be is for it to say.
+# Nested settings. Plug-ins check their own settings.
 INNER = {
   'model_kw': qwen2.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
   'eval_kw': {
     'every': whole(0),
-    'samples': whole(1, 1000),  # pass_at_k.maj_at_k takes no more.
+    'samples': whole(1, 1000),  # The limit of pass_at_k.maj_at_k.
     'table_samples': whole(1, 1000),
     'table_caps': whole(1),
     'temperature': from_zero(),
@@ -112,7 +112,7 @@ INNER = {
   'mesh_kw': sharding.SETTINGS,
   'hosts_kw': distributed.SETTINGS,
 }
-SFT = {  # Of sft_kw, where the policy is 'sft'.
+SFT = {  # Rules of sft_kw, if the policy is 'sft'.
   'steps': whole(1),
   'rounds': whole(1),
   'gate': Rule(
@@ -135,13 +135,13 @@ SFT = {  # Of sft_kw, where the policy is 'sft'.
 
 
 def faults(config):
-  """Everything that a look at the settings alone finds wrong.
+  """Every fault that can be found from the settings alone.
 
   Args:
     config: ConfigDict.
   Returns:
-    list of messages, each with the setting, its value and what would be
-    right: unknown, missing and bad settings, then those that contradict.
+    list of messages, each with the setting, its value and allowed values:
+    unknown, missing and invalid settings, then contradictions.
   """
   found = errors(config, RULES)
   for key, rules in INNER.items():
@@ -164,7 +164,7 @@ def faults(config):
 
 
 def sound(config, *names):
-  """Whether these settings are there and each, by itself, what it may be."""
+  """Whether these settings exist and each is valid alone."""
   return all(
     name in config
     and RULES[name].holds(config[name])
@@ -174,16 +174,16 @@ def sound(config, *names):
 
 
 def _unfit(value):
-  """Why nothing can be computed with a number, or ''."""
+  """The reason why a number cannot be used, or ''."""
   if isinstance(value, float) and not math.isfinite(value):
     return 'is not finite'
   if isinstance(value, (int, float)) and abs(value) > LARGEST:
-    return 'is too large: an int32 could not hold it'
+    return 'is too large for an int32'
   return ''
 
 
-# Settings that are right alone and wrong together: each function names those
-# that it compares, and answers with a message or ''.
+# Checks of settings that are valid alone but not together. Each function's
+# arguments are the settings it compares; it returns a message or ''.
 
 
 def _minibatches(*, minibatches, prompts_per_step, group_size):
@@ -207,10 +207,13 @@ def _hosts(*, hosts_kw, mesh_kw):
   if bool(hosts_kw.coordinator) != (index >= 0):
     return (
       f'hosts_kw.coordinator={hosts_kw.coordinator!r} and hosts_kw.index='
-      f"{index} go together: give both, or '' and -1 on a cluster"
+      f"{index} go together: set both, or '' and -1 on a cluster"
     )
   if index >= count or (index >= 0 and count == 1):
-    return f'hosts_kw.index={index} is none of hosts_kw.count={count} processes'
+    return (
+      f'hosts_kw.index={index} does not fit hosts_kw.count={count}; set 0 to '
+      'count - 1, or -1 for one process'
+    )
   devices = mesh_kw.data * mesh_kw.fsdp * mesh_kw.tensor
   return devices % count and (
     f'the {devices} devices of mesh_kw do not divide over the '
@@ -222,20 +225,20 @@ def _model_path(*, policy, model_path):
   if policy == 'pretrained' and not model_path:
     return "policy='pretrained' needs model_path, a Hugging Face folder"
   return (policy != 'pretrained' and model_path) and (
-    f'model_path={model_path!r} is not read by policy={policy!r}; '
-    "take policy='pretrained' or leave it empty"
+    f'model_path={model_path!r} is not used by policy={policy!r}; '
+    "set policy='pretrained' or leave it empty"
   )
 
 
-def _warm_start(*, policy, sft_kw, task, hosts_kw):
+def _sft_settings(*, policy, sft_kw, task, hosts_kw):
   if policy != 'sft':
     return sft_kw and (
-      f"sft_kw is not read by policy={policy!r}; take policy='sft'"
+      f"sft_kw is not used by policy={policy!r}; set policy='sft'"
     )
   if hosts_kw.count > 1:
-    return "policy='sft' is made by one process: hosts_kw.count=1"
+    return "policy='sft' needs a single process; set hosts_kw.count=1"
   if task != 'arithmetic':
-    return "policy='sft' needs a task that has traces (arithmetic)"
+    return "policy='sft' needs a task with traces; set task='arithmetic'"
   lacks = '; '.join(errors(sft_kw, SFT, 'sft_kw.').values())
   return lacks and f"policy='sft': {lacks}"
 
@@ -243,7 +246,7 @@ def _warm_start(*, policy, sft_kw, task, hosts_kw):
 def _heads(*, model_kw):
   heads, kv_heads = model_kw.heads, model_kw.kv_heads
   return heads % kv_heads and (
-    f'model_kw.heads={heads} is no multiple of model_kw.kv_heads={kv_heads}'
+    f'model_kw.heads={heads} is not a multiple of model_kw.kv_heads={kv_heads}'
   )
 
 
@@ -257,7 +260,7 @@ def _natural(*, uncapped_length_kw):
   mean, median = uncapped_length_kw.mean, uncapped_length_kw.median
   return mean <= median and (
     f'uncapped_length_kw.mean={mean} is not above '
-    f"uncapped_length_kw.median={median}: a lognormal's is"
+    f"uncapped_length_kw.median={median}; a lognormal's mean is"
   )
 
 
@@ -265,7 +268,7 @@ def _eval_samples(*, eval_kw, prompts_per_step, group_size):
   samples = prompts_per_step * group_size
   return eval_kw.samples > samples and (
     f'eval_kw.samples={eval_kw.samples} is above the {samples} samples of a '
-    'step (prompts_per_step * group_size), which the engine is built for'
+    'step (prompts_per_step * group_size), the capacity of the engine'
   )
 
 
@@ -293,8 +296,8 @@ def _addresses(*, server_kw):
 
 def _sleep(*, server_kw, off_policy_steps):
   return (server_kw.sleep and off_policy_steps) and (
-    f'off_policy_steps={off_policy_steps} samples while it trains: servers '
-    f'cannot sleep then (server_kw.sleep={server_kw.sleep})'
+    f'off_policy_steps={off_policy_steps} samples during training, so servers '
+    f'cannot sleep (server_kw.sleep={server_kw.sleep}); set one of them to 0'
   )
 
 
@@ -310,7 +313,7 @@ CONTRADICTIONS = (
   _micro_rows,
   _hosts,
   _model_path,
-  _warm_start,
+  _sft_settings,
   _heads,
   _head_dim,
   _natural,

@@ -94,7 +94,7 @@ def test_every_part_that_cannot_be_read_is_named_and_the_others_are_read():
     'stray',
   )
   assert len(asked.faults) == 4
-  for part in ('seed=seven', 'group_size=2.5', "'bogus'", 'stray is no flag'):
+  for part in ('seed=seven', 'group_size=2.5', "'bogus'", 'stray is not a flag'):
     assert any(part in fault for fault in asked.faults), part
   assert asked.config.prompts_per_step == 8
   assert asked.workdir == 'here'
@@ -126,7 +126,7 @@ def test_without_a_config_it_says_which_to_give():
 @pytest.mark.parametrize(
   ('text', 'named'),
   [
-    (None, 'no file'),
+    (None, 'cannot be read'),
     ('def get_config(:', 'SyntaxError'),
     ('import nothing_of_the_kind', 'nothing_of_the_kind'),
     ('def get_config():\n  return {}["key"]', 'KeyError'),

@@ -151,7 +151,7 @@ def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
   np.testing.assert_array_equal(lengths.tokens, [3, 5, np.inf])
   np.testing.assert_allclose(lengths.share, 1 / 3)
   assert '3 samples' in words
-  assert '33.3 % were cut' in words
+  assert '33.3 % of them were cut' in words
 
 
 def test_a_run_without_samples_is_refused_by_its_name(tmp_path):
@@ -164,7 +164,7 @@ def test_a_run_without_samples_is_refused_by_its_name(tmp_path):
 @pytest.mark.parametrize(
   ('damage', 'says'),
   [
-    (lambda data: gzip.compress(b'{"id": 3}\n'), 'is not of samples'),
+    (lambda data: gzip.compress(b'{"id": 3}\n'), 'has no valid samples'),
     (lambda data: data[:-9], 'cannot be read'),
   ],
 )

@@ -134,7 +134,7 @@ def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
   assert '1 * 17,408 tokens at a time' in lines[1]
   shown = {line.split('  ')[1]: float(line.split()[-1]) for line in lines[2:8]}
   assert list(shown) == [
-    *('parameters', 'optimiser', 'gradients', 'weights made whole'),
+    *('parameters', 'optimiser', 'gradients', 'gathered weights'),
     *('rows', 'head'),
   ]
   # Two moments for each parameter; an eighth of 1.78 and 7.62 billion.

@@ -48,7 +48,7 @@ def test_a_device_holds_its_share_of_the_state():
 
 def test_gathered_once_an_update_weights_and_gradients_are_whole():
   whole, cut = estimate(), estimate(mesh=(1, 4, 1), param_sharding='zero1')
-  assert cut['weights made whole'] == whole['parameters']
+  assert cut['gathered weights'] == whole['parameters']
   assert cut['gradients'] == 2 * whole['parameters']
   assert cut['optimiser'] < whole['optimiser'] / 3
 

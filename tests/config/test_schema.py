@@ -40,12 +40,12 @@ def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
 def test_what_is_missing_is_named_with_what_it_should_be(c):
   del c.group_size, c.model_kw.mlp
   assert schema.faults(c) == [
-    'group_size is missing, a whole number of 2 or more',
-    'model_kw.mlp is missing, a whole number of 1 or more',
+    'group_size is missing; set it to a whole number of 2 or more',
+    'model_kw.mlp is missing; set it to a whole number of 1 or more',
   ]
 
 
-def test_a_warm_start_hears_of_all_that_its_settings_lack():
+def test_every_fault_of_the_sft_settings_is_listed():
   c = quickstart.get_config()
   assert schema.faults(c) == []
   del c.sft_kw.rounds
@@ -82,8 +82,8 @@ def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
   [
     (dict(count=2, coordinator='a:1'), 2, 'go together'),
     (dict(count=2, index=1), 2, 'go together'),
-    (dict(count=2, coordinator='a:1', index=2), 2, 'is none of'),
-    (dict(coordinator='a:1', index=0), 2, 'is none of'),
+    (dict(count=2, coordinator='a:1', index=2), 2, 'does not fit'),
+    (dict(coordinator='a:1', index=0), 2, 'does not fit'),
     (dict(count=2), 1, 'the 1 devices of mesh_kw do not divide'),
     (dict(count=2, coordinator='a:1', index=1), 2, ''),
     (dict(count=2), 2, ''),
