@@ -1,7 +1,7 @@
 """SIRI in JAX: GRPO with a scheduled response-length cap (arXiv 2509.25176).
 
-The public API is loaded on first use, so that importing the package imports
-no JAX: grading workers start without it.
+The public API is loaded on first use, so that importing the package does not
+import JAX: grading workers start without it.
 """
 
 __version__ = '0.1.0'
@@ -25,7 +25,7 @@ def __getattr__(name):
   """Loads a function of the API; raises AttributeError for another name."""
   if name not in __all__:
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  from siri_jax import api  # Here, for grading workers need no JAX.
+  from siri_jax import api  # Here, because grading workers need no JAX.
 
   return getattr(api, name)
 

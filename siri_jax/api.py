@@ -1,10 +1,10 @@
-"""The public API: what the commands do, as functions that raise.
+"""The public API: functions that raise, with the features of the commands.
 
   config = siri_jax.load_config('configs/quickstart.py', schedule='stair')
   run = siri_jax.train(config, workdir='runs/stair')
 
-Every fault is in the exception's text; nothing here parses a command line or
-returns an exit status.
+The text of an exception lists every fault. Nothing here parses a command line
+or returns an exit status.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ from siri_jax.experiments import grid as grids
 from siri_jax.models.hf import initial
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
-SOURCE = '_siri_source'  # Attribute of a loaded config: the file it is from.
+SOURCE = '_siri_source'  # Attribute of a loaded config: its file.
 
 
 def load_config(path, **settings):
@@ -36,14 +36,15 @@ def load_config(path, **settings):
 
   Args:
     path: 'configs/quickstart.py' or 'file.py:argument'.
-    **settings: by name; a nested one as a dict, schedule_kw={'period': 48}. A
-      schedule that is only named gets its settings for the caps at hand. With
-      a plug-in its settings are given as a whole, schedule_kw={...}. A
-      plug-in is named, or given as the function itself.
+    **settings: settings by name; a nested one as a dict,
+      schedule_kw={'period': 48}. A schedule without settings takes them from
+      schedule_presets.py, with the caps of the file.
+      A plug-in's settings are given as a whole if the plug-in is: reward='f',
+      reward_kw={...}. A plug-in is given by its name or as the function itself.
   Returns:
     ml_collections.ConfigDict.
   Raises:
-    ValueError: every fault of the file and of the settings, a line each.
+    ValueError: the file or settings are invalid; lists every fault on a line.
   """
   changes = {}
   for name, value in _named(settings).items():
@@ -57,7 +58,7 @@ def load_config(path, **settings):
 
 
 def dry_run(config, natural_lengths=''):
-  """Describes the run that a config asks for, without starting it.
+  """Describes the run of a config without starting it.
 
   Args:
     config: ConfigDict.
@@ -66,7 +67,7 @@ def dry_run(config, natural_lengths=''):
   Returns:
     str: settings, derived numbers, memory, cost and schedule.
   Raises:
-    ValueError: every fault of the config and its files, a line each.
+    ValueError: the config or its files are invalid; lists every fault.
     OSError: a file cannot be read.
   """
   xla_flags.set_up(config.cache_dir)
@@ -77,7 +78,7 @@ def dry_run(config, natural_lengths=''):
 
 
 def train(config, workdir, *, allow_change=()):
-  """Trains in this process; resumes if the folder is a run already.
+  """Trains in this process; resumes if the folder has a run.
 
   Args:
     config: ConfigDict.
@@ -86,10 +87,10 @@ def train(config, workdir, *, allow_change=()):
   Returns:
     runs.Run, the finished run.
   Raises:
-    ValueError: every fault of the config and its files, a line each.
+    ValueError: the config or its files are invalid; lists every fault.
     run_folder.RunFolderError: the folder belongs to another run.
     trainer.DivergedError: too many updates in a row were not finite.
-    http_client.ServerError: no server samples.
+    http_client.ServerError: no vLLM server responds.
     OSError: a file cannot be written.
     stopwatch.StopRequested: TERM or INT came. The run is saved; the same call
       resumes it.
@@ -123,7 +124,7 @@ def prepare(config):
   Returns:
     (plan.Plan, types.Task, number of prompts dropped as too long).
   Raises:
-    ValueError: every fault of the config and its files, a line each.
+    ValueError: the config or its files are invalid; lists every fault.
   """
   try:
     plan = plans.make(config)
@@ -134,20 +135,20 @@ def prepare(config):
 
 
 def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
-  """Measures policies on held-out sets; resumes what is unfinished.
+  """Evaluates policies on held-out sets; continues unfinished evaluations.
 
   Args:
     config: ConfigDict.
     workdir: the run's folder; results go to its evaluations/.
-    weights: of 'start', 'newest', a number of updates, a Hugging Face folder
-      or a server's URL.
+    weights: each is 'start', 'newest', a number of updates, a Hugging Face
+      folder or a server's URL.
     sets: names of held-out sets; (): all.
-    samples: a problem; 0: eval_kw.table_samples.
+    samples: samples a problem; 0: eval_kw.table_samples.
   Returns:
     DataFrame, a row for each policy and set; accuracy as a fraction, length in
     tokens.
   Raises:
-    ValueError: every fault, a line each.
+    ValueError: arguments are invalid; lists every fault on a line.
     stopwatch.StopRequested: TERM or INT came; the same call resumes.
   """
   source, overrides = _origin(config)
@@ -178,12 +179,12 @@ def ablate(config, grid, out, **options):
     grid: setting -> list of values, or axis -> {label: {setting: value}}; a
       plug-in of an importable module may be given as the function itself.
     out: folder of the ablation.
-    **options: of experiments.ablate.ablate: overrides, past, executor, jobs,
-      partition, gpus, cpus, hours.
+    **options: arguments of experiments.ablate.ablate: overrides, past,
+      executor, jobs, partition, gpus, cpus, hours.
   Returns:
-    DataFrame, an arm a row.
+    DataFrame with a row for each arm.
   Raises:
-    ValueError: every fault of the grid, a line each; nothing has run then.
+    ValueError: the grid is invalid; lists every fault; nothing was run.
   """
   grid, options = _named(grid), _named(options)
   if '__main__:' in repr((grid, options)):
@@ -192,18 +193,19 @@ def ablate(config, grid, out, **options):
 
 
 def branch(run, step, out, **settings):
-  """Makes a folder that goes on from another run's checkpoint.
+  """Makes a run folder that starts from another run's checkpoint.
 
   Args:
     run: the other run's folder.
     step: updates done at the checkpoint.
     out: the new folder, for `train`.
-    **settings: that differ from those that the checkpoint was made with, as in
+    **settings: settings that differ from those of the checkpoint, as in
       load_config.
   Returns:
     ConfigDict of the new run.
   Raises:
-    ValueError: no such checkpoint, faulty settings, or another run's folder.
+    ValueError: the checkpoint does not exist, settings are invalid, or the
+      folder has another run.
   """
   config = branches.branch(run, step, _named(settings), out).config
   object.__setattr__(config, SOURCE, branches.origin(run))
@@ -211,10 +213,10 @@ def branch(run, step, out, **settings):
 
 
 def load_run(workdir):
-  """Reads a run's folder, finished or not; see analysis.runs.Run.
+  """Reads the folder of a finished or unfinished run; see analysis.runs.Run.
 
   Raises:
-    ValueError: it is not the folder of a run, or a file of it is damaged.
+    ValueError: it is not the folder of a run, or a file is damaged.
   """
   return runs.read(pathlib.Path(workdir))
 
@@ -241,7 +243,7 @@ def plot(found, figure=None, words=None):
     ValueError: a folder is not that of a run, there is no figure of that name,
       or the runs have no data for it.
   """
-  from siri_jax.analysis.figures import catalog  # It imports matplotlib.
+  from siri_jax.analysis.figures import catalog  # Imports matplotlib.
 
   draw, read = catalog.every(words), _runs(found)
   if figure is None:

@@ -1,4 +1,4 @@
-"""Opens a run: policy, engine, and the state to resume from."""
+"""Opening of a run: policy, engine, graders, and the state to resume from."""
 
 import contextlib
 import functools
@@ -34,7 +34,7 @@ def open_folder(path, c, *, source, overrides, allow_change):
 
 @contextlib.contextmanager
 def open_run(plan, task, folder, screen, team):
-  """A run that is ready to train; all of it is closed at the end.
+  """A context with a run that is ready to train.
 
   Args:
     plan: plan.Plan.
@@ -72,7 +72,7 @@ def open_follower(plan, task, path, screen, team):
   Args:
     plan: plan.Plan.
     task: types.Task.
-    path: the run's folder, which the first process holds.
+    path: the run's folder, which process 0 has locked.
     screen: terminal.Terminal.
     team: distributed.Follower.
   Yields:
@@ -90,7 +90,7 @@ def open_follower(plan, task, path, screen, team):
 
 
 def _made(stack, bench, plan, path, team, resume):
-  """What every process of a run has: (TrainContext, TrainState, tokens)."""
+  """The parts that every process has: (TrainContext, TrainState, tokens)."""
   c, task, screen = plan.c, bench.task, bench.screen
   shape = initial.shape_of(c, task.vocab)
   initial.check_fits(c, shape)
@@ -130,14 +130,14 @@ def _made(stack, bench, plan, path, team, resume):
     team=team,
     fingerprints=prints,
     sources=sources,
-    # It is as large as the policy.
+    # The start is as large as the policy.
     start=start if 'ref_logp' in plan.extra else None,
   )
   return ctx, state, tokens
 
 
 def _recipe(plan, shape, screen):
-  """The update, one that can run here; warns where it may not fit."""
+  """The update config, checked on this device; warns if it may not fit."""
   found = memory.of_plan(plan, shape)
   remat = memory.choose_remat(plan.c, found)
   recipe = recipes.recipe_of(plan, shape, remat)
@@ -148,7 +148,7 @@ def _recipe(plan, shape, screen):
 
 
 def _checkpoints(plan, path, team):
-  """The run's checkpoints; in all processes at a time."""
+  """The run's checkpoints; all processes must call it at the same time."""
   return checkpoint.CheckpointManager(
     pathlib.Path(path, 'checkpoints'),
     keep=plan.c.checkpoint_kw.keep,
@@ -159,13 +159,13 @@ def _checkpoints(plan, path, team):
 
 
 def compile_programs(plan, task, recipe, *, longest):
-  """What is compiled and where it lies; neither takes time or memory yet.
+  """The programs and shardings of a run; compiles and allocates nothing.
 
   Args:
     plan: plan.Plan.
     task: types.Task.
     recipe: update.UpdateConfig.
-    longest: tokens of the longest response that is ever sampled.
+    longest: tokens of the longest response of the run.
   Returns:
     (blank types.TrainState, sharding.Layout, compiled.Programs).
   """
@@ -185,13 +185,13 @@ def compile_programs(plan, task, recipe, *, longest):
 
 
 def check_attention(recipe):
-  """Raises where cuDNN's attention cannot run here, or runs wrong.
+  """Raises if cuDNN's attention cannot run here, or is wrong.
 
-  Some versions of JAX read other sequences' keys where several queries share
-  one, and say nothing.
+  With grouped-query attention, some versions of JAX silently read the keys of
+  other sequences.
 
   Raises:
-    ValueError: telling which, and what to take instead.
+    ValueError: it fails; the message has the reason and an alternative.
   """
   if recipe.attend is not attention.cudnn:
     return
@@ -212,8 +212,8 @@ def check_attention(recipe):
   if not found < attention.TOLERANCE:
     raise ValueError(
       f"attention='cudnn' is wrong with jax {jax.__version__} here: it is "
-      f'{float(found):.2g} from the reference, relative; at most '
-      f'{attention.TOLERANCE} is rounding. Take jax 0.11.2 or later{instead}'
+      f'{float(found):.2g} from the reference (relative), and rounding is at '
+      f'most {attention.TOLERANCE}. Install jax 0.11.2 or later{instead}'
     )
 
 
@@ -238,13 +238,13 @@ def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
 
 
 def logprob_share(plan):
-  """Share of the prompts whose samples come with log-probabilities."""
+  """Share of the prompts whose samples have log-probabilities."""
   needed = plan.c.off_policy_steps or 'sampler_logp' in plan.extra
   return 1.0 if needed else plan.c.server_kw.logprob_share
 
 
 def make_graders(c):
-  """The config's graders, to be entered."""
+  """The config's graders, a context manager."""
   return pool.GraderPool(
     c.grading_rule,
     c.grading_rule_kw.to_dict(),
@@ -253,14 +253,14 @@ def make_graders(c):
 
 
 def restore(checkpoints, like, prints, folder, screen):
-  """The newest whole checkpoint's state, and the records cut back to it.
+  """Restores the newest valid checkpoint and drops records after it.
 
   Returns:
     (types.TrainState, response tokens so far), or (None, 0).
   Raises:
-    run_folder.RunFolderError: the checkpoint is of other problems, another
-      tokenizer, model or plug-in, see TrainContext.
-    ValueError: its arrays are another model's, or no checkpoint is whole.
+    run_folder.RunFolderError: the checkpoint has other problems, another
+      tokenizer, model or plug-in; see TrainContext.
+    ValueError: its arrays are another model's, or no checkpoint is valid.
   """
 
   def report(why):
@@ -286,7 +286,7 @@ def restore(checkpoints, like, prints, folder, screen):
 
 
 def initial_params(c, task, shape, layout, screen, signals):
-  """The parameters that a run starts from, on the devices."""
+  """The initial parameters of a run, on the devices."""
   params = initial.parameters(c, shape, layout.state.params)
   if c.policy == 'sft':
     params = sft.parameters(c, task, shape, params, screen, signals)

@@ -17,13 +17,13 @@ class Programs(NamedTuple):
 
   Attributes:
     cap: step -> int32 [], the step's cap.
-    update: one optimiser step, see update.update; gives the state away.
+    update: one optimiser step, see update.update; donates the state.
     logprobs: log-probabilities of rows and sums over them, see
       update.compute_logprobs.
-    export: parameters -> their copy for decoding, whole on every device.
-    publish: parameters -> Hugging Face's name -> array, cut over all devices.
+    export: parameters -> a copy for decoding, replicated on every device.
+    publish: parameters -> {Hugging Face's name: array}, sharded over devices.
     start: decode.prefill.
-    advance: decode.decode_steps; gives the progress away.
+    advance: decode.decode_steps; donates the state.
   """
 
   cap: Callable
@@ -38,7 +38,7 @@ class Programs(NamedTuple):
 def build(
   schedule, recipe, layout, *, eos_ids, columns, max_concurrent, decode_steps
 ):
-  """Builds the programs; nothing is compiled before its first call.
+  """Builds the programs; each is compiled at its first call.
 
   Args:
     schedule: bound plug-in of siri_jax/algorithm/schedules.py.
@@ -82,7 +82,7 @@ def build(
 
 
 def compile_update(recipe, layout):
-  """The update alone, for the warm start as for GRPO."""
+  """Only the update, for SFT and GRPO."""
   whole = layout.whole
   return jax.jit(
     functools.partial(update.update, recipe=recipe, layout=layout),
@@ -108,10 +108,10 @@ def new_state(params, tx):
 
 
 def init_state(params, tx, layout):
-  """types.TrainState at step 0, each part made where it belongs.
+  """A sharded types.TrainState at step 0.
 
   Args:
-    params: the parameters, as they lie in the layout; a copy is taken.
+    params: the parameters, sharded as in the layout; they are copied.
     tx: optax transformation.
     layout: sharding.Layout.
   """
@@ -123,11 +123,11 @@ def init_state(params, tx, layout):
 
 
 def compile_count(steps):
-  """How many programs the steps hold by now; one that does not rise is good."""
+  """Number of compiled programs; it should not rise during a run."""
   return sum(program._cache_size() for program in steps)
 
 
 def _copy(params, *, dtype):
-  # A copy even where the dtype is the same: the update gives its input away.
+  # A copy even if the dtype is the same, because the update donates its input.
   copy = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
   return qwen2.unstacked(copy)

@@ -1,4 +1,4 @@
-"""What the loop talks to, in one record."""
+"""The record of all objects that the loop uses."""
 
 import dataclasses
 from collections.abc import Callable, Mapping
@@ -11,10 +11,10 @@ from siri_jax.runtime import files
 
 @dataclasses.dataclass
 class Context:
-  """What it takes to sample and grade problems.
+  """The objects needed to sample and grade problems.
 
   Attributes:
-    task: types.Task, without the prompts that are too long.
+    task: types.Task, without too long prompts.
     folder: run_folder.RunFolder.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.
@@ -37,20 +37,20 @@ class Context:
 
 @dataclasses.dataclass(kw_only=True)
 class TrainContext(Context):
-  """All that the loop talks to.
+  """All objects that the loop uses.
 
   Attributes:
     plan: plan.Plan.
     steps: compiled.Programs, the compiled programs.
     checkpoints: checkpoint.CheckpointManager.
     fit: packing.PackingConfig of the update's rows.
-    place: packed rows of numpy -> the same on the devices.
-    team: of distributed.py; where it is not the first, there is no folder,
-      graders, order or views.
+    place: puts packed rows of numpy on the devices.
+    team: of distributed.py; processes other than 0 have no folder, graders,
+      order or views.
     fingerprints: sha256 of data, held-out sets, tokenizer and model.
     sources: name and sha256 of the plug-ins from elsewhere, by family.
-    start: the parameters that the run started from, where the loss wants
-      their log-probabilities.
+    start: the run's initial parameters, if the loss needs their
+      log-probabilities.
     order: shuffling.Order of the training problems.
     views: writers.Writers.
   """
@@ -68,7 +68,7 @@ class TrainContext(Context):
   views: Any = None
 
   def push(self, params, version):
-    """Has the engine sample with these parameters from now on."""
+    """Pushes parameters to the engine."""
     self.screen.working('push')
     self.team.broadcast('push', version=version)
     self.engine.push(params, version)
@@ -77,8 +77,8 @@ class TrainContext(Context):
     """Grader and sampler counters since the start, by name."""
     seen = {'grader': self.graders.counts, 'sampler': self.engine.counts}
     return {
-      f'{who}_{name}': count
-      for who, counts in seen.items()
+      f'{source}_{name}': count
+      for source, counts in seen.items()
       for name, count in counts.items()
     }
 
@@ -87,7 +87,7 @@ class TrainContext(Context):
     record = {
       **record,
       'phase': self.plan.phases[record['step']],
-      # Of programs by now; the cap must not raise it.
+      # The cap must not raise it.
       'compile_count': compiled.compile_count(self.steps),
     }
     self.folder.append('metrics', metrics.ordered(record))
@@ -95,7 +95,7 @@ class TrainContext(Context):
     self.screen.step(record)
 
   def tell_evaluation(self, record):
-    """An evaluation's line on the terminal and its points in the views."""
+    """Prints an evaluation and passes its values to the writers."""
     name, done = record['set'], record['step']
     scalars = {
       f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
@@ -108,18 +108,18 @@ class TrainContext(Context):
     )
 
   def measured(self, done):
-    """Whether all that is to be measured after so many updates has been."""
+    """Whether all evaluations after `done` updates are finished."""
     records = files.read_records(self.folder.path / 'eval.jsonl')
     seen = {r['set'] for r in records if r['step'] == done}
     return done not in self.plan.evals or seen >= set(self.task.evals)
 
   def writes_rollouts(self, step):
-    """Whether a step's samples are kept with their text."""
+    """Whether a step's samples are written with their text."""
     every = self.plan.c.rollouts_every
     return bool(every and step % every == 0) or step + 1 in self.plan.turns
 
   def save(self, state, tokens):
-    """Saves a checkpoint of all that the run needs to resume."""
+    """Saves a checkpoint with all state that the run needs to resume."""
     self.team.broadcast('save', tokens=tokens)
     facts = {
       'tokens': tokens,
@@ -130,10 +130,10 @@ class TrainContext(Context):
     self.checkpoints.save(state, facts)
 
   def draw(self, done):
-    """The picture, every so many steps and wherever the run was measured."""
+    """Updates picture.png every picture_every steps and at evaluations."""
     every = self.plan.c.picture_every
     if (every and done % every == 0) or done in self.plan.evals:
-      # Here, because a dry run must not wait for matplotlib.
+      # Here, because a dry run must not import matplotlib.
       from siri_jax.analysis.figures import overview
 
       overview.save(self.folder.path)

@@ -6,8 +6,8 @@
 
 Exit status: 0 done, 1 an error of the program, 2 refused (config, files or
 folder), 3 diverged, 4 no progress (watchdog.py), 5 a file could not be written,
-6 no server samples, 128 + n ended by signal n. After the last four the same
-command goes on.
+6 no vLLM server responds, 128 + n ended by signal n. After the last four, the
+same command resumes the run.
 """
 
 import contextlib
@@ -41,7 +41,7 @@ from siri_jax.runtime.exit_status import (
 
 
 def main(argv):
-  """Runs what the command line asks for and returns the exit status."""
+  """Runs the command line and returns the exit status."""
   asked = command_line.parse(argv, command_line.define_run, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
@@ -49,7 +49,7 @@ def main(argv):
   if asked.faults or schema.faults(c):
     found = asked.faults + plans.faults(c) + load.faults(c)
     return refuse(found, asked.source)
-  xla_flags.set_up(c.cache_dir)  # A plan meets devices already.
+  xla_flags.set_up(c.cache_dir)  # Before a plan uses JAX.
   if asked.flags.dry_run:
     return show(asked)
   if asked.flags.natural_lengths:
@@ -63,13 +63,13 @@ def main(argv):
 
 
 def show(asked):
-  """Prints what a run would be, and returns the exit status."""
+  """Prints the report of --dry_run and returns the exit status."""
   try:
     print(api.dry_run(asked.config, asked.flags.natural_lengths))
     plan, task, _ = api.prepare(asked.config)
     try:
       initial.check_fits(plan.c, initial.shape_of(plan.c, task.vocab))
-    except hf_config.FolderError as error:  # A plan needs the shape alone.
+    except hf_config.FolderError as error:  # A plan needs only the shape.
       print(f'WARNING: a run would be refused:\n{error}')
   except (ValueError, OSError) as error:
     return refuse(str(error).splitlines(), asked.source)
@@ -77,18 +77,18 @@ def show(asked):
 
 
 def alike(asked):
-  """What all of a run's processes have to have alike, as text by name."""
+  """The values that must be equal in all processes, as text by name."""
   given = {
     **run_folder.flatten(asked.config.to_dict()),
     'workdir': os.path.realpath(asked.workdir),
     'jax': jax.__version__,
   }
-  own = ('hosts_kw.index', 'cache_dir')  # A node may have a disk of its own.
+  own = ('hosts_kw.index', 'cache_dir')  # A node may have a local disk.
   return {name: repr(x) for name, x in given.items() if name not in own}
 
 
 def lead(asked, team):
-  """A run in its only process, or in the first; returns the exit status."""
+  """Runs process 0, or the only process; returns the exit status."""
   try:
     team.barrier(distributed.START, alike(asked))
     plan, task, dropped = api.prepare(asked.config)
@@ -111,16 +111,16 @@ def lead(asked, team):
 
 
 def outline(plan, task, path):
-  """One line: how much a run does in all, where, and when its time is known."""
+  """One line about a run: its folder, steps and evaluations."""
   steps, times = plan.c.total_steps, len(plan.evals)
   evals = f', {times} evaluations of {", ".join(task.evals)}' * bool(task.evals)
-  # The first step holds the compilation, so its pace says nothing.
+  # The first step includes compilation, so its pace is not used.
   left = '; the time left is shown after two steps' if steps > 2 else ''
   return f'{path}: {steps:,} steps in all{evals}{left}'
 
 
 def follow(asked, team):
-  """A run in another process; returns the first one's exit status."""
+  """Runs a process other than 0; returns the exit status of process 0."""
   try:
     with contextlib.ExitStack() as stack:
       try:
@@ -140,14 +140,14 @@ def follow(asked, team):
 
 
 def run(plan, task, folder, screen, team):
-  """Trains in an open folder, says how it ended, returns the exit status."""
+  """Trains in an open folder, prints the outcome, returns the exit status."""
   try:
     with contextlib.ExitStack() as stack:
       try:
         parts = build.open_run(plan, task, folder, screen, team)
         ctx, state, tokens = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
-        screen.say('saved; the same command goes on')
+        screen.say('saved; the same command resumes the run')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
@@ -160,19 +160,19 @@ def run(plan, task, folder, screen, team):
     return UNSERVED
   except OSError as error:
     screen.say(
-      f'{error}\nNothing more can be written there. Free space or mend the '
-      'disk; the same command goes on from the newest whole checkpoint.'
+      f'{error}\nNothing more can be written there. Free space or repair the '
+      'disk; the same command resumes from the newest valid checkpoint.'
     )
     return UNWRITTEN
   if ctx.signals.asked:
     screen.say(
-      f'saved after {int(state.step)} updates; the same command goes on'
+      f'saved after {int(state.step)} updates; the same command resumes'
     )
     return 128 + ctx.signals.asked
   screen.say(run_table.text([folder.path, *run_table.beside(folder.path)]))
   screen.say(
-    f'{folder.path} is complete; picture.png there shows it. To start anew, '
-    'delete the folder or name another by --workdir.'
+    f'{folder.path} is complete; picture.png has its curves. To train again, '
+    'delete the folder or name another with --workdir.'
   )
   return DONE
 

@@ -1,7 +1,7 @@
 """Finds a plug-in function by its name in a config and binds its settings.
 
-A plug-in is a public function of its family's module; naming it in a config
-is all it takes. `my_package.module:function` names one from elsewhere.
+A plug-in is a public function of its family's module, or any function
+`my_package.module:function`. A config names it; it needs no registry.
 """
 
 import difflib
@@ -45,14 +45,14 @@ def function(family, name):
   """The plug-in function called `name`, settings unbound.
 
   Raises:
-    ValueError: no such function; names the nearest ones.
+    ValueError: there is no such function; suggests a similar name.
   """
   if ':' in name:
     module, _, attribute = name.partition(':')
     try:
       found = getattr(importlib.import_module(module), attribute)
       inspect.signature(found)
-    except Exception as error:  # A module is a program: anything goes.
+    except Exception as error:  # A module may raise anything.
       hint = f'. {ELSEWHERE}' if module == '__main__' else ''
       raise ValueError(
         f'{family}={name!r} cannot be imported: {error}{hint}'
@@ -60,10 +60,9 @@ def function(family, name):
     return found
   if name not in names(family):
     near = difflib.get_close_matches(name, names(family), n=1)
-    hint = f'; did you mean {near[0]!r}?' if near else ''
-    raise ValueError(
-      f'{family}={name!r} is none of {", ".join(names(family))}{hint}'
-    )
+    known = ', '.join(names(family))
+    hint = f'did you mean {near[0]!r}? ({known})' if near else f'use {known}'
+    raise ValueError(f'unknown {family} {name!r}; {hint}')
   return getattr(importlib.import_module(FAMILIES[family]), name)
 
 
@@ -118,13 +117,13 @@ def settings_of(plugin):
 
 
 def faults(family, name, settings, supplied=()):
-  """Everything wrong with a plug-in's name and settings, as messages.
+  """Messages about every fault in a plug-in's name and settings.
 
   Args:
     family: a key of FAMILIES.
     name: the function's name, or 'module:function'.
-    settings: mapping of the settings that the config gives.
-    supplied: keyword-only arguments that the caller gives at each call.
+    settings: mapping of the config's settings.
+    supplied: keyword-only arguments that the caller passes at each call.
   """
   try:
     wanted = settings_of(function(family, name))
@@ -134,8 +133,8 @@ def faults(family, name, settings, supplied=()):
   missing = [w for w in wanted if w not in settings]
   unknown = [s for s in settings if s not in wanted]
   listed = ', '.join(wanted) or 'none'
-  return [f'{family}_kw.{s} is missing: {name} needs it' for s in missing] + [
-    f'{family}_kw.{s} is not a setting of {name} (it takes: {listed})'
+  return [f'{family}_kw.{s} is missing; {name} needs it' for s in missing] + [
+    f'{family}_kw.{s} is not a setting of {name}; choose from {listed}'
     for s in unknown
   ]
 
@@ -144,7 +143,8 @@ def find(family, name, settings, supplied=()):
   """The plug-in function with its settings bound.
 
   Raises:
-    ValueError: no such function, or settings missing or unknown; all at once.
+    ValueError: there is no such function, or settings are missing or unknown;
+      lists all.
   """
   wrong = faults(family, name, settings, supplied)
   if wrong:

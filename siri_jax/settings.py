@@ -1,6 +1,6 @@
-"""What a setting's value may be: rules, and the check of settings by them.
+"""Rules for the values of settings, and the check of a group of settings.
 
-A module that owns a group of settings lists them as SETTINGS, name -> Rule.
+A module that owns a group of settings lists them in SETTINGS, name -> Rule.
 """
 
 import difflib
@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 
 class Rule(NamedTuple):
-  """Whether a value is allowed, and the words for what is allowed."""
+  """A test of a value, and the allowed values as text."""
 
   holds: Any
   wanted: str
 
 
 LARGEST = 2**31 - 1  # Of an int32.
-MANY = 10**7  # A bound from here on is not worth saying in a message.
+MANY = 10**7  # Larger bounds are left out of messages.
 
 
 def whole(least, most=LARGEST):
@@ -50,7 +50,7 @@ def one_of(*names):
 
 
 def finite(value):
-  """Whether it is an int or a float, and neither infinite nor NaN."""
+  """Whether a value is an int or a float, and neither infinite nor NaN."""
   return type(value) in (int, float) and math.isfinite(value)
 
 
@@ -70,17 +70,17 @@ FLAG = Rule(lambda v: type(v) is bool, 'True or False')
 
 
 def errors(values, rules, prefix=''):
-  """What is missing, unknown or not allowed among the settings of a group.
+  """Finds missing, unknown and invalid settings of a group.
 
   Args:
     values: mapping of settings.
     rules: name -> Rule.
-    prefix: what stands before each name, such as 'mesh_kw.'.
+    prefix: prefix of the names in messages, such as 'mesh_kw.'.
   Returns:
     dict, full name -> message.
   """
   found = {
-    prefix + key: f'{prefix}{key} is missing, {rule.wanted}'
+    prefix + key: f'{prefix}{key} is missing; set it to {rule.wanted}'
     for key, rule in rules.items()
     if key not in values
   }

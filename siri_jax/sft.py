@@ -1,10 +1,9 @@
-"""The supervised start of the built-in task's policy: a small base model.
+"""Supervised fine-tuning (SFT) of the built-in task's policy.
 
-Fresh parameters learn the task's traces, with all their needless checks, in
-rounds of one learning-rate cycle each; after a round a gate asks whether the
-policy copies and looks up as the traces do, for a seed's draws must not
-decide whether what follows works. The result lies in the cache folder, where
-every run with the same settings finds it.
+Random parameters are trained on the task's traces, which have redundant checks,
+in rounds of one learning-rate cycle. After each round a gate tests whether the
+policy copies operands and looks up digits well enough, so that GRPO works with
+every seed. The result is cached; runs with equal settings share it.
 """
 
 import fcntl
@@ -26,30 +25,30 @@ from siri_jax.runtime import checkpoint
 
 SHOWN_EVERY, SAVED_EVERY = 20, 200  # Optimiser steps.
 WINDOW_STEPS = 24  # Steps whose rows are packed together.
-TRACE_TOKENS = 60  # Fewer than a trace and its prompt have on average.
+TRACE_TOKENS = 60  # Less than the mean length of a trace with its prompt.
 GATE_TRACES = 256
-GATE_FROM = 10_000_000  # The first trace of the gate's; none is learned from.
+GATE_FROM = 10_000_000  # Index of the gate's first trace; never trained on.
 
 
 class UnfitError(ValueError):
-  """An SFT policy that did not pass its gate; says what it lacked."""
+  """The SFT policy did not pass its gate."""
 
 
 def parameters(c, task, shape, fresh, screen, signals):
-  """Warm-started parameters, from the cache folder if they lie there.
+  """Parameters after SFT, from the cache if possible.
 
   Args:
     c: the config; sft_kw as in configs/quickstart.py.
     task: types.Task with traces.
     shape: qwen2.ModelConfig.
-    fresh: the parameters to start from.
+    fresh: random parameters to start from.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.
   Returns:
     The parameters, float32.
   Raises:
     UnfitError: the gate was not passed after the last round.
-    stopwatch.StopRequested: a signal came; what was learned is saved.
+    stopwatch.StopRequested: a signal came; the progress is saved.
   """
   recipe = _recipe(c, shape)
   like = jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), fresh)
@@ -75,7 +74,7 @@ def parameters(c, task, shape, fresh, screen, signals):
 
 
 def _train(c, task, recipe, layout, state, saves, screen, signals):
-  """Rounds of supervised steps until the gate is passed."""
+  """Trains in rounds until the gate is passed."""
   kw = c.sft_kw
   learn = compiled.compile_update(recipe, layout)
   logprobs = compiled.compile_logprobs(recipe, layout)
@@ -97,12 +96,12 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
       return state
   raise UnfitError(
     f'SFT did not reach {dict(kw.gate)} in {kw.rounds} rounds of '
-    f'{kw.steps} steps: raise one of them in sft_kw, or take another seed'
+    f'{kw.steps} steps; raise one of them in sft_kw, or use another seed'
   )
 
 
 def _batches(c, task, done):
-  """(steps done with it, its rows [1, M, R]) for each step from `done` on."""
+  """Yields (steps done after it, its rows [1, M, R]) from step `done` on."""
   for step in range(done, c.sft_kw.steps * c.sft_kw.rounds):
     number, place = divmod(step, WINDOW_STEPS)
     if place == 0 or step == done:
@@ -111,15 +110,15 @@ def _batches(c, task, done):
 
 
 def _passes(c, task, logprobs, state, screen):
-  """Whether the policy passes the gate; prints what was measured."""
+  """Whether the policy passes the gate; prints its values."""
   seen = _gate(c, task, logprobs, state.params)
-  told = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
-  screen.say(f'SFT after {int(state.step)} steps: {told}')
+  values = ', '.join(f'{name} {value:.3f}' for name, value in seen.items())
+  screen.say(f'SFT after {int(state.step)} steps: {values}')
   return all(seen[name] >= least for name, least in c.sft_kw.gate.items())
 
 
 def _recipe(c, shape):
-  """Cross-entropy under Muon, whose rates are a cosine anew each round."""
+  """The update config: cross-entropy and Muon, with a cosine rate per round."""
   kw = c.sft_kw
 
   def rate(peak):
@@ -142,7 +141,7 @@ def _recipe(c, shape):
     ),
     attend=attention.IMPLEMENTATIONS[c.attention],
     dtype=jnp.dtype(c.compute_dtype),
-    remat=c.remat or 'nothing',  # It is small.
+    remat=c.remat or 'nothing',  # The model is small.
     param_sharding=c.param_sharding,
     temperature=1.0,
     chunk=c.logprob_chunk_tokens,
@@ -150,7 +149,7 @@ def _recipe(c, shape):
 
 
 def _window(c, task, number):
-  """Packed rows for the next WINDOW_STEPS steps, a function of the number.
+  """Packed rows of the `number`th window of WINDOW_STEPS steps.
 
   Returns:
     types.PackedBatch [WINDOW_STEPS, 1, M, R].
@@ -164,7 +163,7 @@ def _window(c, task, number):
     np.ones(len(samples), np.float32),
     _fit(c, micro_batch_rows=1),
   )
-  # Shuffled: packing puts sequences of like length together.
+  # Shuffled, because packing groups sequences of similar length.
   order = np.random.default_rng([c.seed, number]).permutation(used)
   order = order[: WINDOW_STEPS * kw.rows]
   shape = (WINDOW_STEPS, 1, kw.rows, kw.row_tokens)
@@ -172,7 +171,7 @@ def _window(c, task, number):
 
 
 def _fit(c, micro_batch_rows):
-  """Rows that one device reads, in the order in which they are filled."""
+  """A packing.PackingConfig for one device."""
   return packing.PackingConfig(
     row_tokens=c.sft_kw.row_tokens,
     sequences=attention.SEQUENCES,
@@ -183,7 +182,7 @@ def _fit(c, micro_batch_rows):
 
 
 def _samples(c, task, first, count):
-  """Traces as samples; one that is longer than a row is cut like a response."""
+  """Traces as samples; a trace longer than a row is cut."""
   return [
     types.Tokens(
       prompt_ids=np.asarray(task.encode(problem), np.int32),
@@ -196,13 +195,13 @@ def _samples(c, task, first, count):
 
 
 def _weights(c, response_ids):
-  """Weight of each token: more on operands, copied, and on checks' digits."""
+  """Weight of each token: higher for operands and for digits of checks."""
   roles = arithmetic_audit.roles(response_ids)
   return np.where(roles > 0, c.sft_kw.skill_weight, 1.0)
 
 
 def _gate(c, task, logprobs, params):
-  """Mean probability of the right token, by what the token is for.
+  """Mean probability of the right token, by role of the token.
 
   Returns:
     dict: 'copied', of operands at the worst step index; 'looked_up', of the
@@ -228,7 +227,7 @@ def _gate(c, task, logprobs, params):
 
 
 def _name(c, task, shape):
-  """A name for all that decides the result."""
+  """A name from a digest of everything that affects the result."""
   decides = [
     c.seed,
     c.sft_kw.to_dict(),

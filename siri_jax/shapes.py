@@ -1,4 +1,4 @@
-"""The dimension key, and a check that holds every documented shape true.
+"""The dimension key, and a check of documented shapes.
 
 N  prompts of a step          G  samples of each prompt
 B  samples, B = N * G         T  tokens of one sequence
@@ -14,17 +14,17 @@ L  layers                     C  columns of a key-value cache
 def check(spec, *arrays):
   """Checks arrays against a spec such as 'B T, B' and returns the sizes.
 
-  Runs on shapes alone, so under jit it costs nothing at run time.
+  It uses only shapes, so under jit it costs nothing at run time.
 
   Args:
     spec: one shape for each array, separated by commas. A letter is a
       dimension (the same letter, the same size), a number a fixed size, '.'
-      a scalar and '...' any leading dimensions, everywhere the same.
+      a scalar and '...' any leading dimensions, equal for all arrays.
     *arrays: anything with a `.shape`.
   Returns:
     dict from letter to size, and from '...' to the leading sizes.
   Raises:
-    ValueError: naming the spec, every array's shape, and what does not fit.
+    ValueError: shapes do not fit; names the spec and every array's shape.
   """
   specs = [s.split() for s in spec.split(',')]
   if len(specs) != len(arrays):

@@ -23,8 +23,8 @@ def train(ctx, state, tokens):
   """Trains to the end, or until a signal asks to stop.
 
   Args:
-    ctx: context.TrainContext, all that the loop talks to.
-    state: types.TrainState to go on from.
+    ctx: context.TrainContext.
+    state: types.TrainState to start from.
     tokens: response tokens trained on so far.
   Returns:
     The last state, which is saved.
@@ -35,8 +35,8 @@ def train(ctx, state, tokens):
   c, plan, steps = ctx.plan.c, ctx.plan, ctx.steps
   find = plan.find
   ctx.push(state.params, int(state.step))
-  # Whatever a signal breaks off here is a function of the step and is done
-  # again, to the bit, by who goes on.
+  # A signal may interrupt work here: it is a function of the step, and a
+  # resumed run repeats it bit for bit.
   sampling = RolloutPrefetcher(lambda *step: collect(ctx, *step))
   with contextlib.suppress(StopRequested), contextlib.closing(sampling):
     if not ctx.measured(int(state.step)):
@@ -93,11 +93,10 @@ def follow(ctx, state):
   """The loop of every process but process 0.
 
   Args:
-    ctx: context.TrainContext of one that is not the first.
-    state: types.TrainState to go on from.
+    ctx: context.TrainContext of a process other than 0.
+    state: types.TrainState to start from.
   Raises:
-    distributed.RunEndedError: the first process has ended the run; the only way
-      out.
+    distributed.RunEndedError: process 0 has ended the run; this always happens.
     OSError: a checkpoint could not be written.
   """
   while True:
@@ -149,7 +148,7 @@ def collect(ctx, step, cap, watch):
 
 
 def make_batch(groups, cap):
-  """What reward functions see, as types.Batch of numpy arrays [B]."""
+  """The input of reward functions: types.Batch of numpy arrays [B]."""
   samples = [s for g in groups for s in g.samples]
   verdicts = [v for g in groups for v in g.verdicts]
   sizes = [len(g.samples) for g in groups]
@@ -166,7 +165,7 @@ def make_batch(groups, cap):
 
 
 def write_rollouts(ctx, step, groups, rewards, advantages):
-  """Writes a step's samples, what each was worth too, where they are kept."""
+  """Writes a step's samples with rewards and advantages, if due."""
   if not ctx.writes_rollouts(step):
     return
   columns = zip(groups, rewards, advantages.reshape(rewards.shape), strict=True)
@@ -190,7 +189,7 @@ def train_on_batch(ctx, state, samples, advantages):
 
   Args:
     ctx: context.TrainContext.
-    state: types.TrainState; its memory is given away.
+    state: types.TrainState; its memory is donated.
     samples: list of B types.Tokens.
     advantages: float32 [B].
   Returns:
@@ -229,12 +228,12 @@ def read_batch(ctx, params, samples, advantages):
     over each mini-batch that it had to read.
   """
   c, plan, size = ctx.plan.c, ctx.plan, ctx.plan.minibatch
-  # A group of equal rewards has no gradient: it is read, not learned from.
+  # A group of equal rewards has no gradient; only its entropy is computed.
   learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
   idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
   _, found = ctx.steps.logprobs(params, *idle)
   if not np.isfinite(found['entropy_sum']):
-    # The update has to skip, and count, a policy that is not finite.
+    # If the entropy is not finite, the update skips and counts the step.
     learned = np.ones(plan.samples, bool)
   minibatches, read = [], [found]
   for i in range(0, plan.samples, size):
@@ -243,11 +242,11 @@ def read_batch(ctx, params, samples, advantages):
       ctx, samples[part], advantages[part], learned[part]
     )
     if c.off_policy_steps:
-      # Older weights sampled: theirs are the probabilities to compare with.
+      # Older weights sampled, so their log-probabilities are the old ones.
       rows = rows.replace(old_logp=rows.extra['sampler_logp'])
     elif i or c.epochs > 1:
-      # The first update is of the policy that sampled: its own
-      # log-probabilities are the old ones. Later ones need them from before.
+      # The first update has the policy that sampled, so its forward pass gives
+      # the old log-probabilities. Later updates need them from before it.
       old, found = ctx.steps.logprobs(params, rows, count)
       rows = rows.replace(old_logp=old)
       read.append(found)
@@ -256,7 +255,7 @@ def read_batch(ctx, params, samples, advantages):
 
 
 def idle_rows(ctx, samples):
-  """Samples that are only read, as packed rows and micro-batches in use."""
+  """Samples without gradient, as packed rows and micro-batches in use."""
   rows, count = packing.pack(
     samples,
     np.ones(len(samples), np.float32),
@@ -273,10 +272,9 @@ def minibatch(ctx, samples, advantages, learned):
 
   Args:
     ctx: context.TrainContext.
-    samples: the mini-batch's types.Tokens, all of which the denominator
-      counts.
-    advantages: float32, of each.
-    learned: bool, of each, whether it is packed.
+    samples: the mini-batch's types.Tokens; the denominator counts all.
+    advantages: float32, one for each sample.
+    learned: bool, one for each sample, whether it is packed.
   Returns:
     types.PackedBatch on the devices, int32 [] micro-batches in use, float32 [].
   """
@@ -292,7 +290,7 @@ def minibatch(ctx, samples, advantages, learned):
     extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
   )
   rows, count = ctx.place(rows), np.int32(count)
-  denom = np.float32(denom)  # No device's own, where there are several hosts.
+  denom = np.float32(denom)  # Of numpy: with several hosts, on no device.
   if 'ref_logp' in rows.extra:
     ref, _ = ctx.steps.logprobs(ctx.start, rows, count)
     rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})
@@ -300,10 +298,10 @@ def minibatch(ctx, samples, advantages, learned):
 
 
 def evaluate_and_save(ctx, state, tokens):
-  """Held-out sets, checkpoint and picture, where the plan has one now."""
+  """Evaluates, saves a checkpoint and updates the picture, if due."""
   done = int(state.step)
   if done in ctx.plan.evals:
-    ctx.folder.rewind('eval', done - 1)  # Of an interrupted evaluation.
+    ctx.folder.rewind('eval', done - 1)  # Drops an interrupted evaluation.
     for name, record, rows in held_out.evaluate(ctx, done):
       ctx.folder.append('eval', {**record, 'tokens': tokens})
       ctx.folder.write_evaluation(done, name, rows)
@@ -315,11 +313,11 @@ def evaluate_and_save(ctx, state, tokens):
 
 
 def check_samples(groups, sampling, version):
-  """Raises on samples that the step did not ask for, naming each kind.
+  """Checks the samples of a step.
 
   Raises:
     ValueError: weights of another version, too many tokens, a group of
-      another size, or an index twice.
+      another size, or a repeated index.
   """
   samples = [s for g in groups for s in g.samples]
   indices = [sorted(s.index for s in g.samples) for g in groups]
@@ -335,12 +333,12 @@ def check_samples(groups, sampling, version):
     ),
   }
   if any(wrong.values()):
-    listed = '; '.join(f'{n} {what}' for what, n in wrong.items() if n)
+    listed = '; '.join(f'{n} {flaw}' for flaw, n in wrong.items() if n)
     raise ValueError(f'the sampler gave samples that cannot be used: {listed}')
 
 
 def raise_alarms(ctx):
-  """Tells of each alarm that the newest step has raised."""
+  """Prints and records each alarm of the newest step."""
   limits = ctx.plan.c.alarms_kw
   path = ctx.folder.path / 'metrics.jsonl'
   records = files.read_records(path)[-2 * limits.window - 1 :]
@@ -353,19 +351,19 @@ def raise_alarms(ctx):
 
 
 def check_divergence(ctx, state):
-  """Notes skipped updates, and ends the run after too many in a row."""
+  """Records skipped updates; ends the run after too many in a row."""
   in_row = int(state.skipped_in_row)
   if not in_row:
     return
   ctx.folder.event('update_skipped', step=int(state.step) - 1, in_row=in_row)
   ctx.screen.say(
     f'step {int(state.step) - 1}: loss or gradient not finite; parameters and '
-    f'optimiser left as they were ({in_row} optimiser steps in a row)'
+    f'optimiser are unchanged ({in_row} optimiser steps in a row)'
   )
   if in_row >= ctx.plan.c.max_skipped:
     raise DivergedError(
       f'{in_row} optimiser steps in a row had a loss or gradient that is not '
       f'finite (max_skipped={ctx.plan.c.max_skipped}). The parameters are '
-      'those from before; look at the last records of metrics.jsonl and lower '
+      'unchanged; read the last records of metrics.jsonl and lower '
       'learning_rate.'
     )

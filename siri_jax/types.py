@@ -1,4 +1,4 @@
-"""The records that travel round the loop: problems in, a new state out.
+"""The records that the loop passes between its stages.
 
 Problem and Sample are host records; Batch, PackedBatch and TrainState are
 pytrees of arrays. All are frozen: a step makes new ones.
@@ -27,7 +27,7 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-  """A problem ready for the sampler: its id and its token ids, int32 [P]."""
+  """A problem's prompt: its id and its token ids, int32 [P]."""
 
   problem_id: str
   ids: np.ndarray
@@ -39,7 +39,7 @@ class Tokens:
 
   Attributes:
     prompt_ids: int32 [P].
-    response_ids: int32 [T], T >= 1, the end-of-sequence id included where the
+    response_ids: int32 [T], T >= 1, including the end-of-sequence id if the
       response has one.
     sampler_logp: float32 [T], log-probabilities under the sampler, nats; None
       where there are none.
@@ -55,11 +55,11 @@ class Sample(Tokens):
   """One response of the sampler to one prompt.
 
   Attributes:
-    problem_id: the problem it answers.
-    index: its place in its group, 0 <= index < G.
+    problem_id: id of the problem.
+    index: index in its group, 0 <= index < G.
     finish_reason: 'stop' (the policy ended it) or 'length' (the cap cut it).
     spans: (weight version, first token, one past the last), one for each
-      version of the weights that wrote a part of it.
+      version of the weights that sampled a part of it.
   """
 
   problem_id: str
@@ -70,24 +70,22 @@ class Sample(Tokens):
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-  """Problems, and the way between their text and the policy's tokens.
+  """Problems, and the conversion of text to tokens and back.
 
   Attributes:
     train: the training problems.
     evals: the held-out sets by name.
-    encode: problem -> prompt token ids, ready to be continued.
-    decode: response token ids -> text, as the grader reads it.
-    eos_ids: ids that end a response; the first one pads.
-    vocab: how many ids the tokenizer can produce; the policy has at least
-      that many rows.
+    encode: problem -> prompt token ids.
+    decode: response token ids -> text for the grader.
+    eos_ids: ids that end a response; the first is the padding id.
+    vocab: number of the tokenizer's ids; the policy has at least as many rows.
     fingerprints: sha256 by name: 'data' of the training problems, 'held_out'
-      of the others, 'tokenizer' of all that makes prompts and texts of them.
-    traces: (first, count) -> that stretch of an endless list of supervised
-      (problem, response ids) pairs, for the warm start; None where the task
-      has none.
-    longest: tokens that no prompt exceeds; None where only texts tell.
-    most_tokens: problem -> tokens that its prompt cannot exceed, cheaper to
-      tell than by encoding; None where encoding is cheap.
+      of the others, 'tokenizer' of tokenizer, template and instruction.
+    traces: (first, count) -> a range of an endless list of supervised
+      (problem, response ids) pairs for SFT; None if the task has none.
+    longest: an upper bound on the tokens of all prompts; None if unknown.
+    most_tokens: problem -> an upper bound on the tokens of its prompt, cheaper
+      than encoding; None if encoding is cheap.
   """
 
   train: Sequence[Problem]
@@ -113,11 +111,11 @@ class Group:
 
 @flax.struct.dataclass
 class Batch:
-  """The samples of a step as reward functions see them: all at once.
+  """All samples of a step, the input of reward functions.
 
   Attributes:
-    group: int32 [B], which prompt of the step each sample answers, 0..N-1.
-    length: int32 [B], response tokens, the end-of-sequence id included.
+    group: int32 [B], index of each sample's prompt in the step, 0..N-1.
+    length: int32 [B], response tokens, including the end-of-sequence id.
     correct: bool [B], the grader's verdict on the response clipped to `cap`.
     answered: bool [B], whether an answer could be extracted from it.
     truncated: bool [B], cut by the cap (finish reason 'length') or longer.
@@ -134,19 +132,19 @@ class Batch:
 
 @flax.struct.dataclass
 class PackedBatch:
-  """Packed sequences [M, R]: M rows of R tokens; only M ever varies.
+  """Packed sequences [M, R]: M rows of R tokens; only M varies.
 
   Attributes:
     tokens: int32 [M, R], prompt and response of each sequence, end to end.
-    targets: int32 [M, R], the token that follows in the same sequence.
-    positions: int32 [M, R], place in its own sequence, from 0.
+    targets: int32 [M, R], the next token of the same sequence.
+    positions: int32 [M, R], position in its sequence, from 0.
     segments: int32 [M, R], 1.. for each sequence of a row, 0 for padding.
     mask: float32 [M, R], the weight of predicting `targets` here: 0 on
       prompts and padding, the aggregation's weight on response tokens.
     adv: float32 [M, R], the sequence's advantage.
     old_logp: float32 [M, R], the trainer's log-probability at rollout, nats.
-    extra: further float32 [M, R] by name, 'sampler_logp' and those that the
-      loss in use takes and the rows can carry.
+    extra: further float32 [M, R] by name: 'sampler_logp', and arrays that the
+      loss needs.
   """
 
   tokens: jax.Array
@@ -161,14 +159,14 @@ class PackedBatch:
 
 @flax.struct.dataclass
 class TrainState:
-  """What an update changes, and all that it changes.
+  """All state that an update changes.
 
   Attributes:
     params: pytree of float32 arrays, the master parameters.
     opt_state: the optax state.
-    step: int32 [], GRPO steps done; the index of the step sampled next.
-    skipped: int32 [], optimiser steps skipped for a non-finite number.
-    skipped_in_row: int32 [], how many of those stand at the end in a row.
+    step: int32 [], GRPO steps done; the index of the next step.
+    skipped: int32 [], optimiser steps skipped because of non-finite numbers.
+    skipped_in_row: int32 [], skipped optimiser steps since the last good one.
   """
 
   params: Any

@@ -89,7 +89,7 @@ def test_a_signal_ends_it_and_its_run_which_saves_first(out, cache):
     assert process.wait() == 128 + signal.SIGTERM
   assert processes_of(out) == []
   assert list(said(out)) == [COSINE]
-  assert 'the same command goes on' in said(out)[COSINE]
+  assert 'the same command resumes' in said(out)[COSINE]
   assert runs.steps_done(out / COSINE) < STEPS
 
 

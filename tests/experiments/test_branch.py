@@ -80,7 +80,7 @@ def test_what_cannot_be_branched_off_from_is_refused_and_leaves_nothing(
   ):
     with pytest.raises(ValueError, match=words):
       branch.branch(run, step, {}, out)
-  with pytest.raises(ValueError, match="schedule='cosin'"):
+  with pytest.raises(ValueError, match="unknown schedule 'cosin'"):
     branch.branch(whole, STEP, {'schedule': 'cosin'}, out)
   with pytest.raises(ValueError, match='is not a branch of'):
     branch.branch(whole, launch.STEPS, {}, made[0])

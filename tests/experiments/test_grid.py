@@ -91,7 +91,7 @@ def test_every_fault_of_every_run_is_told_before_anything_runs():
   told = str(error.value).splitlines()
   first = 'schedule=cosine,group_size=8,learning_rat=0.1: '
   assert any(line.startswith(first) for line in told)
-  assert any("'cosin' is none of" in line for line in told)
+  assert any("unknown schedule 'cosin'" in line for line in told)
   assert any(
     'group_size=1' in line and 'whole number of 2' in line for line in told
   )

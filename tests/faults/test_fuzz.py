@@ -61,7 +61,7 @@ def judged(program, *arguments):
   """Whether a command line is accepted, and what is said of it."""
   status, said = program.ask(*arguments, '--dry_run')
   assert status in (exit_status.DONE, exit_status.REFUSED), said
-  assert ('What follows' if status == exit_status.DONE else 'refused: ') in said
+  assert ('Plan' if status == exit_status.DONE else 'refused: ') in said
   return status == exit_status.DONE, said
 
 
