@@ -1,4 +1,4 @@
-"""The commands behind siri-jax: thin, one module each, found by its name."""
+"""The commands of siri-jax, a module each, found by its name."""
 
 import difflib
 import importlib
@@ -27,7 +27,7 @@ def main(argv=None):
     )
     return 2
   module = importlib.import_module(commands[name])
-  # absl's parser takes the program's name too.
+  # absl's parser also takes the program's name.
   by_absl = hasattr(module, 'command_line')
   return module.main([f'siri-jax {name}', *rest] if by_absl else rest)
 

@@ -1,4 +1,4 @@
-"""Runs a grid of settings, one process a run, and compares what comes out.
+"""Runs a grid of settings, one process a run, and compares the results.
 
   python -m siri_jax.commands.ablate --config=configs/quickstart.py \\
     --out=runs/shapes --axis=schedule=cosine,stair,constant \\
@@ -7,8 +7,8 @@
     [--executor=slurm --partition=NAME --gpus=8 --hours=48]
 
 From Python, siri_jax.experiments.ablate.ablate returns the table.
-The same command goes on with what is not finished. Exit status 0 when all
-runs are, 1 when some failed, 2 refused, 128 + n ended by signal n.
+The same command continues unfinished runs. Exit status 0 if all runs finished,
+1 if some failed, 2 refused, 128 + n ended by signal n.
 """
 
 import argparse
@@ -21,23 +21,23 @@ from siri_jax.runtime.exit_status import refuse
 
 
 def main(argv):
-  """Ablates as the command line asks, and returns the exit status."""
+  """Runs the ablation of the command line; returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--config', required=True, help='FILE.py or FILE.py:ARG')
   parser.add_argument('--out', required=True, help='folder of the ablation')
   parser.add_argument('--axis', action='append', default=[], help='KEY=V,V,...')
   parser.add_argument('--grid', help='JSON file of axes')
-  parser.add_argument('--past', help='a run that all branch off from')
-  parser.add_argument('--step', type=int, help='... after so many updates')
+  parser.add_argument('--past', help='a run that all runs branch from')
+  parser.add_argument('--step', type=int, help='updates done, of --past')
   parser.add_argument('--executor', default='here', choices=ablate.EXECUTORS)
-  parser.add_argument('--jobs', type=int, default=0, help='at once, here')
+  parser.add_argument('--jobs', type=int, default=0, help='runs at a time')
   parser.add_argument('--partition', default='', help="Slurm's")
-  parser.add_argument('--gpus', type=int, default=0, help='of a job')
-  parser.add_argument('--cpus', type=int, default=8, help='of a job')
+  parser.add_argument('--gpus', type=int, default=0, help='GPUs of a job')
+  parser.add_argument('--cpus', type=int, default=8, help='CPUs of a job')
   parser.add_argument('--hours', type=float, default=24.0, help='of a job')
   asked, words = parser.parse_known_args(argv)
   if (asked.past is None) != (asked.step is None):
-    parser.error('--past=RUN and --step=STEP go together')
+    parser.error('--past=RUN and --step=STEP go together; give both')
   try:
     axes = grid.axes(asked.axis)
     frame = ablate.ablate(
@@ -51,7 +51,7 @@ def main(argv):
   except ValueError as error:
     return refuse(str(error).splitlines(), asked.out)
   except stopwatch.StopRequested as stop:
-    print('saved; the same command goes on')
+    print('saved; the same command continues')
     return 128 + stop.args[0]
   print(ablation_table.text(frame), ablation_table.NOTES, sep='\n\n')
   return int('why' in frame)

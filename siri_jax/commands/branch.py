@@ -1,11 +1,10 @@
-"""Starts a run from a checkpoint of another, with other settings.
+"""Starts a run from another run's checkpoint, with other settings.
 
   python -m siri_jax.commands.branch RUN --step=54 --out=runs/branch \\
     [--config.schedule=stair --config.KEY=VALUE ...]
 
-Makes the new folder and prints the command that goes on in it; RUN may still
-be going on. Settings are those that the checkpoint was made with, but for what
-is changed here. RUN.json says where it came from, so that figures show both.
+Makes the new folder and prints the command that trains it. RUN may still be
+training. Settings that are not changed here are those of the checkpoint. The new RUN.json names RUN, so that figures show both.
 """
 
 import argparse
@@ -19,7 +18,7 @@ from siri_jax.runtime.exit_status import refuse
 def main(argv):
   """Makes a branch and returns the exit status."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('run', help='folder of the run to branch off from')
+  parser.add_argument('run', help='folder of the run to branch from')
   parser.add_argument('--step', type=int, required=True, help='updates done')
   parser.add_argument('--out', required=True, help='the new folder')
   asked, words = parser.parse_known_args(argv)
@@ -28,7 +27,7 @@ def main(argv):
     made = branch.branch(asked.run, asked.step, overrides, asked.out)
   except ValueError as error:
     return refuse(str(error).splitlines(), asked.out)
-  print(f'{asked.out} is made; go on with')
+  print(f'Made {asked.out}. To train it, run')
   print('python -m siri_jax.main', shlex.join(made.arguments))
   if asked.step >= (total := made.config.total_steps):
     print(f'total_steps={total} are done: add --config.total_steps=N to it')

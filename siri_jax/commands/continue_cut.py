@@ -1,13 +1,13 @@
-"""Goes on with training samples that the cap cut: would they have been right?
+"""Continues training samples that the cap cut, and grades them.
 
   python -m siri_jax.commands.continue_cut --config=configs/quickstart.py
     [--workdir=RUN] [--samples=64] [--config.KEY=VALUE ...]
 
-Takes so many of the samples in RUN/rollouts that the cap cut and the grader
-gave nothing, as many of each step as can be, and has the config's engine go
-on with them up to the highest cap of the schedule, under the weights of the
-nearest checkpoint. Every sample is kept in RUN/continued; the same command
-goes on where it was ended. Exit status as siri_jax.main's.
+It picks --samples samples from RUN/rollouts that the cap cut and that got no
+reward, about equally many from each step. The config's engine continues them up
+to the schedule's highest cap, with the weights of the nearest checkpoint. The
+samples are written to RUN/continued; the same command continues an interrupted
+one. Exit status as siri_jax.main's.
 """
 
 import contextlib
@@ -39,14 +39,14 @@ from siri_jax.runtime.exit_status import DONE, refuse
 
 
 class Continuing:
-  """A sampler that goes on with responses of one length, begun before."""
+  """An engine that continues responses of one length."""
 
   def __init__(self, engine, begun):
-    """Begun: problem id -> int32 response ids so far."""
+    """Args: engine; begun, a dict problem id -> int32 response ids so far."""
     self._engine, self._begun = engine, begun
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups whose responses are whole; see engines.Engine."""
+    """Yields groups of complete responses; see engines.Engine."""
     begun = [self._begun[prompt.problem_id] for prompt in prompts]
     longer = [
       types.Prompt(prompt.problem_id, np.concatenate([prompt.ids, ids]))
@@ -67,13 +67,11 @@ class Continuing:
 
 def define(values):
   """This program's own flags."""
-  flags.DEFINE_integer(
-    'samples', 64, 'to go on with, of all steps', flag_values=values
-  )
+  flags.DEFINE_integer('samples', 64, 'samples to continue', flag_values=values)
 
 
 def main(argv):
-  """Does what the command line asks for and returns the exit status."""
+  """Runs the command line and returns the exit status."""
   asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
@@ -105,19 +103,19 @@ def main(argv):
           found = nearest(c, workdir, step)
           go_on(ctx, plan, found, step, chosen(c, step, rows, share))
     except stopwatch.StopRequested as stop:
-      screen.say('every finished step is kept; the same command goes on')
+      screen.say('finished steps are written; the same command continues')
       return 128 + stop.args[0]
     except (ValueError, OSError) as error:
       return refuse(str(error).splitlines(), workdir)
-    screen.say(told(folder, cut))
+    screen.say(summary(folder, cut))
   return DONE
 
 
 def cut_samples(workdir, highest):
-  """Step -> the rows of samples that a cap below the highest cut to nothing.
+  """Step -> rows of samples without reward, cut by a cap below the highest.
 
   Raises:
-    ValueError: there are none, or they were kept without their tokens.
+    ValueError: there are none, or they have no token ids.
   """
   found = {}
   for path in sorted((workdir / 'rollouts').glob('*.jsonl.gz')):
@@ -131,16 +129,18 @@ def cut_samples(workdir, highest):
     if rows:
       found[rows[0]['step']] = rows
     if any('response_ids' not in row for row in rows):
-      raise ValueError(f'{path} has no response_ids: it is of an older run')
+      raise ValueError(
+        f'{path} has no response_ids; it is from a run of an older version'
+      )
   if not found:
     raise ValueError(
-      f'{workdir / "rollouts"}: no sample that a cap below {highest} tokens cut'
+      f'{workdir / "rollouts"}: no sample cut by a cap below {highest} tokens'
     )
   return found
 
 
 def open_folder(path, asked):
-  """The folder of what comes of it, bound to all that decides it."""
+  """The folder of the results, locked to their settings."""
   c = asked.config
   settings = {
     'samples': asked.flags.samples,
@@ -162,24 +162,24 @@ def open_folder(path, asked):
 
 
 def samples_of(folder, step):
-  """Path of what became of a step's samples."""
+  """Path of a step's continued samples."""
   return folder.path / f'{step:06d}.jsonl.gz'
 
 
 def chosen(c, step, rows, share):
-  """So many of a step's samples, drawn by the run's seed."""
+  """`share` of a step's samples, drawn with the run's seed."""
   draw = np.random.default_rng([c.seed, engines.SeedPurpose.CONTINUING, step])
   return [rows[i] for i in sorted(draw.permutation(len(rows))[:share])]
 
 
 def go_on(ctx, plan, found, step, rows):
-  """Goes on with samples of a step, and keeps what becomes of them.
+  """Continues samples of a step and writes the results.
 
   Args:
     ctx: context.Context without an engine.
     plan: plan.Plan.
-    found: weights.Weights to go on with.
-    step: that the samples are of.
+    found: weights.Weights to sample with.
+    step: index of the samples' step.
     rows: their records, all of one length.
   """
   c, highest = plan.c, int(plan.caps.max())
@@ -206,7 +206,7 @@ def go_on(ctx, plan, found, step, rows):
     longest=highest,
   ) as engine:
     ctx = dataclasses.replace(ctx, engine=Continuing(engine, begun))
-    word, watched = f'going on with step {step}', stopwatch.Stopwatch()
+    word, watched = f'continuing step {step}', stopwatch.Stopwatch()
     groups = graded.sample_groups(
       ctx, problems, sampling, word, cap=highest, watch=watched
     )
@@ -230,13 +230,13 @@ def nearest(c, workdir, step):
   folder = workdir / 'checkpoints'
   there = checkpoint.finished(folder)
   if not there:
-    raise ValueError(f'{folder} has no checkpoint')
+    raise ValueError(f'{folder} has no checkpoint to sample with')
   done = min(there, key=lambda at: (abs(at - step), at))
   return weights.Weights(f'{done:06d}', c, done, str(folder))
 
 
-def told(folder, cut):
-  """What came of it, step by step; written to results.json too."""
+def summary(folder, cut):
+  """The results step by step as text; also writes results.json."""
   records = []
   for step, rows in cut.items():
     found = runs.read_rows(samples_of(folder, step))
@@ -264,8 +264,8 @@ def told(folder, cut):
   return '\n'.join(
     [
       tabulate.tabulate(table, headers, floatfmt='.3g'),
-      f'\n{right} of {continued} samples that were cut to nothing would have '
-      f'been right under the highest cap; weighted by how many each step cut, '
+      f'\n{right} of {continued} samples that were cut and got no reward are '
+      'right under the highest cap; weighted by the cut samples of each step, '
       f'{100 * share:.1f} %. The weights are those of the nearest checkpoint.',
     ]
   )

@@ -1,16 +1,15 @@
-"""Accuracy and length of policies on held-out sets, as the paper tells them.
+"""Evaluates policies on held-out sets, as in the paper.
 
   python -m siri_jax.commands.evaluate --config=configs/quickstart.py
     [--workdir=RUN] [--weights=start,27,newest] [--sets=aime24,amc]
     [--samples=64] [--against=FOLDER,FOLDER] [--paper=1.5B] [--out=FOLDER]
     [--config.KEY=VALUE ...]
 
-Weights are a checkpoint of the run by its updates, what the run starts from,
-a Hugging Face folder, or the URL of a server that has the model. The first of
-them, or the first folder of an earlier evaluation named by --against, is what
-dAcc/CR compares with. OUT/WEIGHTS/SET keeps every sample as it comes: the same
-command goes on where it was ended, and comes out the same. Exit status as
-siri_jax.main's.
+Weights are the updates of a checkpoint, the start of the run, a Hugging Face
+folder, or the URL of a server with the model. dAcc/CR compares with the first
+weights, or with the first folder of --against. Samples are written to
+OUT/WEIGHTS/SET at once: the same command continues an interrupted evaluation
+and gives the same result. Exit status as siri_jax.main's.
 """
 
 import pathlib
@@ -28,36 +27,36 @@ from siri_jax.runtime.exit_status import DONE, refuse
 
 def define(values):
   """This program's own flags."""
-  for name, default, told in (
+  for name, default, help_text in (
     (
       'weights',
       'newest',
       'newest, updates done, start, a model folder or a URL',
     ),
     ('sets', '', "held-out sets; by default all of the config's"),
-    ('against', '', 'folders of earlier evaluations, shown before'),
+    ('against', '', 'folders of earlier evaluations to compare with'),
   ):
-    flags.DEFINE_list(name, default, told, flag_values=values)
+    flags.DEFINE_list(name, default, help_text, flag_values=values)
   flags.DEFINE_integer(
     'samples',
     0,
-    'a problem; by default eval_kw.table_samples',
+    'samples a problem; by default eval_kw.table_samples',
     flag_values=values,
   )
   flags.DEFINE_string(
-    'out', '', "by default evaluations/ in the run's folder", flag_values=values
+    'out', '', "default: evaluations/ in the run's folder", flag_values=values
   )
   flags.DEFINE_enum(
     'paper',
     None,
     list(paper_table.ROWS),
-    "the paper's rows beside",
+    "also show the paper's rows",
     flag_values=values,
   )
 
 
 def main(argv):
-  """Measures what the command line asks for and returns the exit status."""
+  """Runs the command line and returns the exit status."""
   asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
@@ -70,14 +69,14 @@ def main(argv):
     try:
       measured = evaluate.evaluate(request, screen)
     except stopwatch.StopRequested as stop:
-      screen.say('every finished problem is kept; the same command goes on')
+      screen.say('finished problems are written; the same command continues')
       return 128 + stop.args[0]
     except (ValueError, OSError) as error:
       return refuse(str(error).splitlines(), request.out)
     shown = [*against, *measured]
     screen.say(paper_table.save(request.out, shown, asked.flags.paper))
     caps = accuracy_by_cap.save(request.out, shown)
-    screen.say(f'{caps} shows accuracy at every cap')
+    screen.say(f'{caps} shows the accuracy under every cap')
   return DONE
 
 

@@ -1,12 +1,12 @@
-"""A run's policy as a Hugging Face folder, for transformers and vLLM.
+"""Exports a run's policy as a Hugging Face folder.
 
   python -m siri_jax.commands.export --run=runs/cosine640 [--step=640]
     [--to=FOLDER]
 
-Writes RUN/export/000640: the checkpoint's parameters in the base model's
-dtypes, its config and tokenizer files byte for byte, and siri_jax.json, which
-says where they come from. Without --step, the newest checkpoint. Needs no GPU
-and may be called while the run goes on.
+Writes RUN/export/000640 for transformers and vLLM: the checkpoint's parameters
+in the base model's dtypes, copies of its config and tokenizer files, and
+siri_jax.json with the origin. The default step is the newest checkpoint. Needs
+no GPU and may run during training.
 """
 
 import argparse
@@ -30,8 +30,8 @@ READ = ('policy', 'model_path', 'task_kw')  # Of a run's settings.
 def main(argv=None):
   """Returns the exit status: 0 done, 2 refused."""
   flags = parse(argv)
-  jax.config.update('jax_platforms', 'cpu')  # The GPU is the run's.
-  logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax talks.
+  jax.config.update('jax_platforms', 'cpu')  # A run may use the GPU.
+  logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax logs a lot.
   try:
     folder = export(pathlib.Path(flags.run), flags.step, flags.to)
   except (ValueError, OSError) as error:
@@ -59,11 +59,11 @@ def export(run, step, to):
   """Writes the folder and returns its path.
 
   Raises:
-    ValueError: no run, no such checkpoint, or one that is damaged.
+    ValueError: the run or checkpoint does not exist, or is damaged.
     OSError: the new folder exists, or cannot be written.
   """
   if not (run / 'config.json').is_file():
-    raise ValueError(f'{run} is not the folder of a run: it has no config.json')
+    raise ValueError(f'{run} is not the folder of a run; it has no config.json')
   c = ConfigDict(validate.json_object(run / 'config.json'))
   if lacking := [key for key in READ if key not in c]:
     raise ValueError(f'{run / "config.json"} lacks {", ".join(lacking)}')
@@ -87,7 +87,7 @@ def export(run, step, to):
 
 
 def frame_of(c, shape):
-  """What goes round the numbers: the base model's, or our own."""
+  """The export.Frame: the base model's files, or ours without a base."""
   if c.policy == 'pretrained':
     return hf_export.frame_of(c.model_path, shape)
   tokenizer = c.task_kw.tokenizer if 'tokenizer' in c.task_kw else ''
@@ -95,7 +95,7 @@ def frame_of(c, shape):
 
 
 def about(run, c, step):
-  """Where the parameters come from."""
+  """The content of siri_jax.json: the origin of the parameters."""
   info = validate.json_object(run / 'RUN.json')
   return {
     'run': info.get('id'),

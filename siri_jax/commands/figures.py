@@ -1,4 +1,4 @@
-"""Draws every figure of runs, finished or going on, as PNG and PDF.
+"""Draws every figure of finished or unfinished runs as PNG and PDF.
 
 python -m siri_jax.commands.figures RUN [RUN ...] [--out=DIR]
   [--words=wait,so]
@@ -14,7 +14,7 @@ from siri_jax.runtime.exit_status import DONE, refuse
 
 
 def main(argv):
-  """Draws what the command line names and returns the exit status."""
+  """Draws the runs of the command line and returns the exit status."""
   parser = argparse.ArgumentParser(
     prog='siri-jax figures', description=__doc__.splitlines()[0]
   )
@@ -33,7 +33,7 @@ def main(argv):
 
 
 def draw(read, out, words):
-  """Writes every figure that can be drawn; prints why the others cannot."""
+  """Writes every figure that can be drawn; prints why others cannot."""
   for run in read:
     for note in run.notes:
       print(note)

@@ -1,17 +1,17 @@
-r"""Grades cases of your own.
+r"""Grades a file of responses.
 
   python -m siri_jax.commands.grade --rule=deepscaler IN.jsonl
 
-Each row of IN.jsonl is {"gold", "pred"}; "gold" may be a list, any of which
-will do. "kind" says what "pred" is: "response", a whole reply (the default);
-"answer", a bare answer; "text", prose without a box, where "gold" is searched
-for its answer too. "settings" may change math-verify's options for the row:
+Each row of IN.jsonl is {"gold", "pred"}; "gold" may be a list of accepted
+answers. "kind" is the type of "pred": "response", a whole response (default);
+"answer", only an answer; "text", prose without a box, where the answer is also
+searched in "gold". "settings" may change math-verify's options for the row:
 "match_types", "precision", "strict", "allow_set_relation_comp" (see
-siri_jax/grading/equivalence.py); whatever else it holds is left alone.
+siri_jax/grading/equivalence.py). Other keys are ignored.
 
-Prints a JSON line a row, in order: {"correct", "extracted", "why"}, and tells
-at the end how often that is what the rows' "expected" says, where they say so.
---help tells what each rule accepts, and what it refuses on purpose.
+Prints a JSON line for each row, in order: {"correct", "extracted", "why"}. If
+rows have "expected", it also prints the number of rows graded as expected.
+--help lists what each rule accepts and what it refuses on purpose.
 """
 
 import argparse
@@ -30,7 +30,7 @@ from siri_jax.grading.pool import GraderPool
 
 KINDS = ('response', 'answer', 'text')
 OPTIONS = tuple(inspect.signature(equivalence.options).parameters)
-AT_ONCE = 64  # Rows between two prints.
+AT_ONCE = 64  # Rows graded at a time.
 
 
 def main(argv=None):
@@ -63,7 +63,7 @@ def read(path):
   """The rows of a file of cases.
 
   Raises:
-    ValueError: no such file, or bad rows, all named by file and line.
+    ValueError: the file is missing or has bad rows; names file and lines.
   """
   rows, bad = [], []
   for number, row, fault in problems.lines(path):
@@ -77,22 +77,22 @@ def read(path):
 
 
 def _fault(row):
-  """What is wrong with a row, or ''."""
+  """The faults of a row, '' if it has none."""
   wrong = [f'"{key}" is missing' for key in ('gold', 'pred') if key not in row]
   gold = row.get('gold', '')
   if not all(map(_is_text, gold if isinstance(gold, list) else [gold])):
-    wrong.append(f'"gold" is {gold!r}: give a text or a list of texts')
+    wrong.append(f'"gold" is {gold!r}; write a text or a list of texts')
   if not _is_text(row.get('pred', '')):
-    wrong.append(f'"pred" is {row["pred"]!r}: give a text')
+    wrong.append(f'"pred" is {row["pred"]!r}; write a text')
   if (row.get('kind') or 'response') not in KINDS:
-    wrong.append(f'"kind" is {row["kind"]!r}: give one of {", ".join(KINDS)}')
+    wrong.append(f'"kind" is {row["kind"]!r}; write one of {", ".join(KINDS)}')
   if not isinstance(row.get('settings') or {}, dict):
-    wrong.append(f'"settings" is {row["settings"]!r}: give an object')
+    wrong.append(f'"settings" is {row["settings"]!r}; write an object')
   return '; '.join(wrong)
 
 
 def _is_text(value):
-  """Some sets give plain numbers, which are read as they are written."""
+  """Whether a value is text, or a number, which some sets have."""
   return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
@@ -106,7 +106,7 @@ def _submit(graders, rule, rows):
 
 
 def _settings(rule, row):
-  """A row's settings of those that the rule takes."""
+  """The row's settings that the rule takes."""
   options = row.get('settings') or {}
   settings = dict(
     kind=row.get('kind') or 'response',
@@ -139,20 +139,20 @@ def _parser():
   add('rows', metavar='IN.jsonl')
   names = ', '.join(plugins.names('grading_rule'))
   add('--rule', default=c.grading_rule, help=f'{names} or module:function')
-  add('--rule_kw', default='{}', help='further settings of it, as JSON')
+  add('--rule_kw', default='{}', help='settings of the rule, as JSON')
   add('--workers', type=int, default=c.grader_kw.workers, help='processes')
-  add('--secs', type=float, default=c.grader_kw.secs, help='for one answer')
-  add('--memory_gb', type=float, default=c.grader_kw.memory_gb, help='of one')
+  add('--secs', type=float, default=c.grader_kw.secs, help='of a response')
+  add('--memory_gb', type=float, default=c.grader_kw.memory_gb, help='a worker')
   return parser
 
 
 def _rules():
-  """What the rules say of themselves."""
-  told = ['rules:']
+  """The docstrings of the rules."""
+  lines = ['rules:']
   for name in plugins.names('grading_rule'):
     text = inspect.getdoc(plugins.function('grading_rule', name))
-    told += ['', f'  {name}', textwrap.indent(text, '    ')]
-  return '\n'.join(told)
+    lines += ['', f'  {name}', textwrap.indent(text, '    ')]
+  return '\n'.join(lines)
 
 
 if __name__ == '__main__':

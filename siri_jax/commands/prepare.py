@@ -1,4 +1,4 @@
-r"""Makes one checked problem file, and its data card, of other people's sets.
+r"""Converts problem sets to one checked problem file with a data card.
 
   python -m siri_jax.commands.prepare deepscaler.json more.parquet \
     --out=data/train.jsonl --tokenizer=models/r1 \
@@ -6,9 +6,9 @@ r"""Makes one checked problem file, and its data card, of other people's sets.
 
 Reads JSONL, JSON and Parquet in the schemas of DeepScaleR, VeRL and Hugging
 Face's sets of mathematics. Writes lines {"id", "problem", "answer", "source"}
-to OUT.jsonl, and what was found and done to OUT.card.json and OUT.card.md.
-Bad rows are named by file and line, and then nothing is written; --skip_bad
-leaves them out and counts them. 40,308 rows take half a minute.
+to OUT.jsonl, and counts of rows, changes and drops to OUT.card.json and
+OUT.card.md. If a row is bad, its file and line are printed and nothing is
+written; --skip_bad drops and counts such rows. 40,308 rows take half a minute.
 """
 
 import argparse
@@ -27,11 +27,11 @@ from siri_jax.data import chat, problems
 from siri_jax.data.prepare import card as cards
 from siri_jax.data.prepare import clean, columns
 
-CHUNK = 2000  # Prompts encoded between two signs of life.
+CHUNK = 2000  # Prompts encoded between two lines of progress.
 
 
 class File(NamedTuple):
-  """A file that was read."""
+  """An input file and its rows."""
 
   path: pathlib.Path
   sha256: str
@@ -51,12 +51,12 @@ def main(argv=None):
     parser.error(str(error))
   bad = [fault for file in files + evals for fault in file.bad]
   if bad and not options.skip_bad:
-    headline = f'{len(bad):,} bad rows, so nothing is written (--skip_bad does)'
+    headline = f'{len(bad):,} bad rows; nothing written (--skip_bad drops them)'
     print(problems.listed(headline, bad), file=sys.stderr)
     return 1
   kept, card = _sifted(files, evals, talk, options)
   if not kept:
-    print('no problem is left, so nothing is written', file=sys.stderr)
+    print('no problem is left; nothing written', file=sys.stderr)
     return 1
   _write(pathlib.Path(options.out), kept, card)
   return 0
@@ -75,7 +75,7 @@ def _parser():
     '--tokenizer',
     default='',
     metavar='FOLDER',
-    help='measures prompts; without it none is dropped for its length',
+    help='to measure prompts; without it no long prompt is dropped',
   )
   add(
     '--max_prompt_tokens',
@@ -89,16 +89,16 @@ def _parser():
     type=lambda text: [path for path in text.split(',') if path],
     default=[],
     metavar='A,B',
-    help='held-out sets to look for overlap with',
+    help='held-out sets, to find overlap',
   )
-  add('--remove_overlap', action='store_true', help='drop what overlaps')
+  add('--remove_overlap', action='store_true', help='drop overlapping problems')
   add(
     '--conflicts',
     choices=clean.CONFLICTS,
     default='drop',
     help='; '.join(f'{k}: {v}' for k, v in clean.CONFLICTS.items()),
   )
-  add('--skip_bad', action='store_true', help='leave bad rows out')
+  add('--skip_bad', action='store_true', help='drop bad rows')
   return parser
 
 
@@ -106,7 +106,7 @@ def _checked(options):
   """The tokenizer or None.
 
   Raises:
-    ValueError: all that is wrong with the arguments.
+    ValueError: arguments are invalid; lists all faults.
   """
   wrong, talk = [], None
   paths = [pathlib.Path(path) for path in options.inputs + options.evals]
@@ -114,12 +114,13 @@ def _checked(options):
     if not path.is_file():
       wrong.append(f'{path} is not a file')
     elif path.suffix not in columns.SUFFIXES:
-      wrong.append(f'{path} ends in none of {", ".join(columns.SUFFIXES)}')
+      known = ', '.join(columns.SUFFIXES)
+      wrong.append(f'{path} does not end in one of {known}')
   out = pathlib.Path(options.out)
   if out.suffix != '.jsonl':
     wrong.append(f'--out={out} does not end in .jsonl')
   if out.resolve() in [path.resolve() for path in paths]:
-    wrong.append(f'--out={out} would overwrite a file that is read')
+    wrong.append(f'--out={out} would overwrite an input; name another file')
   names = collections.Counter(pathlib.Path(p).stem for p in options.evals)
   wrong += [
     f'--evals has {n} sets called {k}' for k, n in names.items() if n > 1
@@ -137,12 +138,12 @@ def _checked(options):
 
 
 def _read(path):
-  """File of a path."""
+  """The File of a path."""
   path = pathlib.Path(path)
   found = list(columns.read(path))
   rows = [row for row, _ in found if row]
   bad = [fault for _, fault in found if fault]
-  print(f'{path}: {len(rows):,} rows, {len(bad):,} bad ones', flush=True)
+  print(f'{path}: {len(rows):,} rows, {len(bad):,} of them bad', flush=True)
   return File(path, hashlib.sha256(path.read_bytes()).hexdigest(), rows, bad)
 
 
@@ -184,7 +185,7 @@ def _sifted(files, evals, talk, options):
 
 
 def _tokens(talk, texts):
-  """Prompt tokens of each text, with signs of life."""
+  """Prompt tokens of each text; prints progress."""
   tokens = {}
   starts = range(0, len(texts), CHUNK)
   terminal = sys.stderr.isatty()
@@ -206,7 +207,7 @@ def _origin(file):
 
 
 def _write(out, kept, card):
-  """Writes the problems and the card, each whole or not at all."""
+  """Writes the problems and the card, each atomically."""
   lines = (
     {'id': p.id, 'problem': p.text, 'answer': p.answer, 'source': p.source}
     for p in kept
@@ -218,11 +219,11 @@ def _write(out, kept, card):
   _replace(out, body)
   _replace(out.with_suffix('.card.json'), json.dumps(card, indent=1) + '\n')
   _replace(out.with_suffix('.card.md'), story)
-  print(f'\n{story}\n{out}, with its .card.json and .card.md beside it')
+  print(f'\n{story}\nWrote {out} with its .card.json and .card.md')
 
 
 def _replace(path, text):
-  """Writes a file beside the path, then puts it in place."""
+  """Writes a file atomically."""
   path.parent.mkdir(parents=True, exist_ok=True)
   draft = path.with_name(path.name + '.tmp')
   draft.write_text(text, encoding='utf-8')

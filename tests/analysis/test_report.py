@@ -96,7 +96,7 @@ def test_settings_that_differ_are_columns_and_the_rest_is_shared(tmp_path, few):
   assert '<th>seed</th>' in page
   assert '<th>schedule</th>' not in page
   assert re.search(r'<td>schedule</td><td>&#39;cosine&#39;</td>', page)
-  assert 'No run has kept samples yet' in page
+  assert 'No run has samples yet' in page
   assert 'words is not drawn: no run kept samples' in page
 
 
@@ -140,7 +140,7 @@ def test_ctrl_c_ends_following_and_leaves_the_page(
 
   monkeypatch.setattr(report.time, 'sleep', interrupt)
   assert report.main([str(run), f'--out={page}', '--follow']) == 130
-  assert 'stays as it is' in capsys.readouterr().err
+  assert 'is not updated any more' in capsys.readouterr().err
   assert page.exists()
 
 

@@ -94,7 +94,12 @@ def test_every_part_that_cannot_be_read_is_named_and_the_others_are_read():
     'stray',
   )
   assert len(asked.faults) == 4
-  for part in ('seed=seven', 'group_size=2.5', "'bogus'", 'stray is not a flag'):
+  for part in (
+    'seed=seven',
+    'group_size=2.5',
+    "'bogus'",
+    'stray is not a flag',
+  ):
     assert any(part in fault for fault in asked.faults), part
   assert asked.config.prompts_per_step == 8
   assert asked.workdir == 'here'

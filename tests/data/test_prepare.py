@@ -315,7 +315,7 @@ def test_all_bad_arguments_come_at_once(tmp_path, capsys):
     _run(raw, 'absent.json', '--out=x', '--remove_overlap', '--tokenizer=no')
   assert ended.value.code == 2
   told = capsys.readouterr().err
-  assert 'raw.txt ends in none of .jsonl, .json, .parquet' in told
+  assert 'raw.txt does not end in one of .jsonl, .json, .parquet' in told
   assert 'absent.json is not a file' in told
   assert '--out=x does not end in .jsonl' in told
   assert '--remove_overlap needs --evals' in told
@@ -332,7 +332,7 @@ def test_what_is_read_is_not_overwritten_and_sets_have_names_of_their_own(
     with pytest.raises(SystemExit):
       _run(*arguments, f'--evals={other},{other}')
     told = capsys.readouterr().err
-    assert 'would overwrite a file that is read' in told
+    assert 'would overwrite an input' in told
     assert '--evals has 2 sets called other' in told
 
 

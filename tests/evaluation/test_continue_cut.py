@@ -56,7 +56,7 @@ def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
   words = ['x', *launch.arguments(run, cache, '--samples=6')]
   cut = continue_cut.cut_samples(run, highest=8)
   assert continue_cut.main(words) == exit_status.DONE
-  assert 'would have been right' in capsys.readouterr().out
+  assert 'right under the highest cap' in capsys.readouterr().out
   found = json.loads((run / 'continued/results.json').read_text())['steps']
   assert [record['step'] for record in found] == list(cut)
   assert {record['cap'] for record in found} <= {4, 6, 7}

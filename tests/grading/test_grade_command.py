@@ -108,9 +108,9 @@ def test_bad_rows_are_named_by_line_all_at_once(tmp_path, capsys):
   error = refusal(capsys, str(path))
   assert f'{path}:1: "pred" is missing' in error
   assert f'{path}:2' not in error
-  assert f'{path}:3: "gold" is {{}}: give a text or a list of texts' in error
-  assert '"kind" is \'box\': give one of response, answer, text' in error
-  assert '"settings" is 3: give an object' in error
+  assert f'{path}:3: "gold" is {{}}; write a text or a list of texts' in error
+  assert '"kind" is \'box\'; write one of response, answer, text' in error
+  assert '"settings" is 3; write an object' in error
   assert f'{path}:4' in error
   assert f'{path}:5' in error
 
