@@ -150,7 +150,6 @@ def _key(run):
 
 def _labels(members):
   """A label for each group: the schedule, and other settings that differ."""
-  """A name with the settings in which runs of that name differ."""
   firsts = [group[0] for group in members]
   short = [run.arm or run.short for run in firsts]
   labels = []
