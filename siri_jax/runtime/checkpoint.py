@@ -170,7 +170,7 @@ class CheckpointManager:
         return step
     if damaged:
       raise CorruptCheckpointError(
-        f'{self._folder}: none of the checkpoints {damaged} is whole. Restore '
+        f'{self._folder}: none of the checkpoints {damaged} is valid. Restore '
         'one from a copy, or delete the folder to start from the beginning.'
       )
     return NONE

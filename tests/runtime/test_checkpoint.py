@@ -266,7 +266,7 @@ def test_where_none_is_whole_it_says_so_and_deletes_nothing(run, states):
     flip(max(files_of(run.folder / step), key=lambda p: p.stat().st_size))
   for _ in range(2):  # The second call must not start anew in silence.
     with pytest.raises(
-      checkpoint.CorruptCheckpointError, match=r'\[2, 1\] is whole'
+      checkpoint.CorruptCheckpointError, match=r'\[2, 1\] is valid'
     ):
       run.restore(like(states[2]))
   assert run.steps() == [1, 2]
