@@ -1,13 +1,13 @@
 # %% [markdown]
 """
-# Reading a real run
+# Reading a run
 
-Every figure that siri_jax draws, from run folders alone. The folders here are
-those of the ablation in `section53.ipynb`, kept small: seven settings of the
-cap, three seeds each, 144 updates of the built-in task. Put folders of your
-own into `RUNS`, finished or still going on, and run the page again.
+This notebook draws every figure of siri_jax from run folders. The folders are
+those of the ablation in `section53.ipynb` without checkpoints: seven settings
+of the cap, three seeds each, 144 updates of the built-in task. To see your own
+runs, finished or not, put their folders into `RUNS` and run the notebook again.
 
-All of it is one command, too:
+The same figures by one command:
 
     python -m siri_jax.commands.figures RUN [RUN ...] --out=figures
     python -m siri_jax.commands.report RUN [RUN ...] --follow
@@ -17,14 +17,14 @@ All of it is one command, too:
 import os
 import pathlib
 
-# Started here or at the repository's root: names of files count from there.
+# Paths are relative to the repository's root.
 here = pathlib.Path.cwd()
 os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
 
 # %% [markdown]
 """
-`AGAIN = True` trains the quickstart's run, four minutes on two cores, and reads
-that instead; it goes on where it was interrupted.
+`AGAIN = True` trains the quickstart (four minutes on two cores) and reads that
+run instead. An interrupted run resumes.
 """
 
 # %%
@@ -47,7 +47,7 @@ pd.set_option('display.precision', 2)
 
 
 def show(figure):
-  """A figure of the runs, or why there is none."""
+  """A figure, or the reason why it cannot be drawn."""
   try:
     return siri_jax.plot(runs, figure)
   except ValueError as none:
@@ -58,8 +58,8 @@ def show(figure):
 """
 ## The runs
 
-Runs that were set alike but for their seed are one setting. A setting's label
-is what sets it apart from the others.
+Runs that differ only in their seed are one setting. The label of a setting
+names what differs from the other settings.
 """
 
 # %%
@@ -81,7 +81,7 @@ runs[0]
 """
 ## Tables
 
-One row a step, an evaluation or a sample, of all runs: pandas does the rest.
+DataFrames of all runs have a row for each step, evaluation or sample.
 """
 
 # %%
@@ -98,8 +98,8 @@ ends.assign(**{'accuracy, %': 100 * ends.accuracy}).groupby('setting')[
 """
 ## The caps
 
-Every schedule that there is, over one cycle (the paper's Figure 3), then the
-caps that these runs had. Grey is compression.
+Every schedule over one cycle (the paper's Figure 3), then the caps of these
+runs. Grey is compression.
 """
 
 # %%
@@ -112,10 +112,9 @@ show('schedule')
 """
 ## Cap, length and accuracy
 
-The paper's Figures 4, 5 and 8. Lines are means over the seeds, bands and bars
-reach from the lowest to the highest. Accuracy in training is under the cap of
-the step, which is why it dips where the cap is low; held-out accuracy is under
-the highest cap throughout.
+The paper's Figures 4, 5 and 8. Lines are means over the seeds; bands and bars
+are their range. Accuracy in training is under the cap of the step, so it falls
+when the cap is low. Held-out accuracy is always under the highest cap.
 """
 
 # %%
@@ -123,7 +122,7 @@ show('training')
 
 # %% [markdown]
 """
-The same over one another, as in the paper's Figure 7.
+The same with all settings in one panel, as in the paper's Figure 7.
 """
 
 # %%
@@ -133,9 +132,9 @@ show('overlay')
 """
 ## Accuracy against tokens
 
-The paper's Figure 1: each setting's way from its start through compressed and
-expanded points. The grey line joins the points that none beats: none is as
-accurate in fewer tokens.
+The paper's Figure 1: each setting from its start through compressed and
+expanded points. The grey line is the Pareto front: no other point is as
+accurate with fewer tokens.
 """
 
 # %%
@@ -143,14 +142,14 @@ show('pareto')
 
 # %% [markdown]
 """
-## How far the length lags behind the cap
+## The lag of the length behind the cap
 
-The paper sees 100 to 200 steps. Here the lag is the shift at which
-length and cap correlate best, with a straight line taken off both; its
-interval is a bootstrap over blocks of steps, a quarter of a cycle each, of all
-seeds. It tells how sure the shift is, not that the length has to follow: a
-policy that has grown short stays so, and the correlation is that of the whole
-run, its first cycles above all.
+The paper reports 100 to 200 steps. Here the lag is the shift with the highest
+correlation of length and cap, after linear trends are removed. Its interval is
+from a bootstrap over blocks of steps, a quarter of a cycle each, of all seeds.
+The interval is about the shift only. It does not show that the length follows
+the cap in every cycle: a policy that has become short stays short, and the
+first cycles dominate the correlation.
 """
 
 # %%
@@ -163,7 +162,7 @@ siri_jax.table(runs, 'lag')
 """
 ## Right, wrong and cut samples
 
-Mean lengths in training, and the share that the cap cut.
+Mean lengths in training, and the share of samples cut by the cap.
 """
 
 # %%
@@ -173,10 +172,10 @@ show('outcomes')
 """
 ## Words
 
-The paper's Figure 6, for the words of the task: the built-in one has `wait`
-alone, with which a response checks a step again. Right and wrong answers are
-counted apart, for what is right after a compression is another mix of
-problems than before. Of the small runs one setting kept its texts.
+The paper's Figure 6, for the words of the task. The built-in task has only
+`wait`, which starts a check of a step. Right and wrong answers are counted
+separately, because the problems with right answers change with compression.
+Only one setting of these runs has the texts of its samples.
 """
 
 # %%
@@ -192,7 +191,7 @@ counted[counted.cycle == 1].groupby(
 """
 ## Entropy
 
-The paper's Figures 9 and 10, where it falls in compression, rises in
+The paper's Figures 9 and 10. There entropy falls in compression, rises in
 expansion and does not collapse.
 """
 
@@ -203,8 +202,8 @@ show('entropy')
 """
 ## Accuracy at every cap
 
-From the samples of the evaluations under the highest cap: one longer than a
-cap counts as wrong under it.
+From the samples of the evaluations under the highest cap. A sample longer than
+a cap counts as wrong.
 """
 
 # %%
@@ -212,10 +211,10 @@ show('caps')
 
 # %% [markdown]
 """
-## Into a paper
+## For a paper
 
-Column width, letters of 7 and 8 points, colours that colour-blind people tell
-apart; as PNG and PDF:
+Figures have column width, letters of 7 and 8 points, and colours for
+colour-blind readers. To write PNG and PDF:
 
     siri_jax.plot(runs, 'overlay').savefig('overlay.pdf')
 """

@@ -17,7 +17,7 @@ import os
 import pathlib
 import tempfile
 
-# Started here or at the repository's root: names of files count from there.
+# Paths are relative to the repository's root.
 here = pathlib.Path.cwd()
 os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
 

@@ -3,9 +3,9 @@
 # The paper's section 5.3 on the built-in task
 
 SIRI's section 5.3 compares lengths of the cycle (320, 480, 640 steps) and
-shapes of the cap (stair, cosine, stair-cosine); its table has "8K, then 16K"
-as the baseline. Here the same arms train the built-in task, small enough for
-two cores: everything is scaled so that the paper's 1,920 steps are 144.
+shapes of the cap (stair, cosine, stair-cosine). The baseline of its table is
+"8K, then 16K". Here the same arms train the built-in task on two cores. Steps
+and caps are scaled down: the paper's 1,920 steps become 144.
 
 | | the paper, 1.5B | here |
 |---|---|---|
@@ -14,19 +14,19 @@ two cores: everything is scaled so that the paper's 1,920 steps are 144.
 | steps | 1,920 | 144 |
 | baseline | 8K, 16K from step 320 | 46, 92 from step 24 |
 | a step | 128 prompts | 32 prompts of 8 samples |
-| seeds | 1 | 3, each with its own warm start that all arms share |
+| seeds | 1 | 3; all arms of a seed share one SFT policy |
 
-The policy has 0.13M parameters. Its problems are additions that it may check
-as often as it likes, and at the start it checks more than it needs. What holds
-here shows that the machine works and that a claim can be had; what does not
-hold may be the task's fault: it is nearly solved after one cycle.
+The policy has 0.13M parameters. Its problems are running sums with optional
+checks; after SFT it makes more checks than necessary. A claim that holds here
+can be reproduced with this code. A claim that does not hold may fail because of
+the task, which is nearly solved after one cycle.
 """
 
 # %%
 import os
 import pathlib
 
-# Started here or at the repository's root: names of files count from there.
+# Paths are relative to the repository's root.
 here = pathlib.Path.cwd()
 os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
 
@@ -49,10 +49,9 @@ matplotlib.rcParams['figure.dpi'] = 160
 """
 ## The runs
 
-21 runs: 7 arms, 3 seeds. They are shipped small (settings, metrics,
-evaluations, no checkpoints; `tools/keep_small.py`). `AGAIN = True`
-runs all of it anew: about 40 minutes on 2 cores, and it goes on where it was
-interrupted.
+21 runs: 7 arms, 3 seeds. They are stored without checkpoints
+(`tools/keep_small.py`). `AGAIN = True` trains them again: about 40 minutes on
+2 cores. An interrupted ablation continues.
 """
 
 # %%
@@ -94,12 +93,12 @@ siri_jax.plot(every, 'schedule')
 
 # %% [markdown]
 """
-## Where the arms end
+## Results after 144 steps
 
-After 144 steps, each measured on 1,024 held-out problems at temperature 0.6
-under the highest cap. Differences are against the constant cap, with 95 %
-intervals of Student's t over seeds and problems, in pairs. `tokens` is what was
-trained on: compute, up to the length of prompts.
+Each arm is evaluated on 1,024 held-out problems at temperature 0.6 under the
+highest cap. Differences are against the constant cap, with 95 % intervals of
+Student's t over seeds and problems, in pairs. `tokens` are the response tokens
+trained on, a measure of compute.
 """
 
 # %%
@@ -107,7 +106,7 @@ ablation
 
 # %% [markdown]
 """
-The same against the paper's baseline, "short, then long":
+Differences against the paper's baseline, "short, then long":
 """
 
 # %%
@@ -120,8 +119,7 @@ ablation.only(BASELINE, 'constant', *COSINES, *SHAPES[1:])
 """
 ## Cap, length and accuracy against the step
 
-Lines are means over the seeds, bands reach from the lowest seed to the
-highest.
+Lines are means over the seeds; bands are their range.
 """
 
 # %%
@@ -132,16 +130,16 @@ siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'overlay')
 
 # %% [markdown]
 """
-## Claim: each cycle answers more, with fewer tokens
+## Claim: each cycle is more accurate, with fewer tokens
 
-The paper's compressed points go from 33.3 to 38.1 to 40.4 % on AIME24 while
-their length goes from 8,065 to 7,266 to 7,093 tokens.
+The paper's compressed points have 33.3, 38.1 and 40.4 % on AIME24 at 8,065,
+7,266 and 7,093 tokens.
 """
 
 
 # %%
 def cycles(arm):
-  """Mean and standard error over seeds at each turn of an arm's cap."""
+  """Mean and standard error over seeds at each extremum of an arm's cap."""
   rows = [
     {'step': r['step'], 'point': r['kind'], 'seed': run.config['seed'], **r}
     for run in of(arm)
@@ -200,9 +198,8 @@ shown(
 
 # %% [markdown]
 """
-Under lower caps the difference is larger than at the end of a free answer: a
-sample longer than a cap counts as wrong under it. Under 46 tokens the constant
-arm answers next to nothing.
+Under lower caps the differences are larger, because a sample longer than a cap
+counts as wrong. Under 46 tokens the constant arm is almost always wrong.
 """
 
 # %%
@@ -212,7 +209,7 @@ siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'caps')
 """
 ## Claim: cycles and shapes matter
 
-The paper trains its main run with the longest cycle and the cosine.
+The paper's main run has the longest cycle and the cosine.
 """
 
 # %%
@@ -231,7 +228,7 @@ siri_jax.plot(of(*SHAPES), 'overlay')
 """
 ## Claim: length lags the cap by 100 to 200 steps
 
-A sixth to a third of the paper's cycle of 640.
+That is a sixth to a third of its cycle of 640 steps.
 """
 
 # %%
@@ -253,7 +250,7 @@ siri_jax.plot(of(*SHAPES), 'entropy')
 def drift(run, phase):
   """Mean change of the entropy over a phase of a run, from the second cycle on.
 
-  The first one begins with what the warm start left, whatever the cap does.
+  In the first cycle, the entropy after SFT dominates.
   """
   period = run.config['schedule_kw']['period']
   at, value = run.column('phase'), run.column('entropy')
@@ -288,7 +285,7 @@ shown(pd.DataFrame(rows))
 """
 ## Claim: compression drops needless reflection
 
-`wait` opens a check in the built-in task.
+`wait` starts a check in the built-in task.
 """
 
 # %%
@@ -296,46 +293,44 @@ siri_jax.plot(of('cosine 48'), 'words')
 
 # %% [markdown]
 """
-## What the small task shows of the paper, and what not
+## Which claims of the paper hold on the small task
 
-In square brackets 95 % intervals from the cells above, ± standard errors over
-three seeds.
+95 % intervals from the cells above are in square brackets; ± is a standard
+error over three seeds.
 
-- **Each cycle answers more.** In the mean: from the first to the last
-  compressed point every arm that cycles gains 9 to 28 points. Three seeds show
-  it for `cosine 24` alone (27.9 [10.8, 45.1]); `cosine 48` gains 16.9
-  [-17.7, 51.4]. Nearly all of it comes by the second cycle; then the task is
-  solved.
+- **Each cycle is more accurate.** In the mean. From the first to the last
+  compressed point, every arm that cycles gains 9 to 28 points. With three seeds
+  only the interval of `cosine 24` excludes 0 (27.9 [10.8, 45.1]); `cosine 48`
+  gains 16.9 [-17.7, 51.4]. Nearly all of the gain is in the first two cycles;
+  then the task is solved.
 - **... with fewer tokens.** For `stair 48`: 2.2 tokens fewer [0.9, 3.6]. The
-  other intervals hold 0; after one compression the cosines are near the
+  other intervals include 0: after one compression the cosines are near the
   shortest trace.
-- **Shorter than under a constant cap and no less accurate.** Yes, but for one
-  arm: 26 to 28 of 61 tokens fewer, each interval below 0, 37 to 43 % fewer
-  tokens trained on, and differences of accuracy whose intervals hold 0.
-  `stair-cosine 48` ends 2.6 points lower [0.9, 4.2], all three seeds alike;
-  twelve steps before it stood at 98.9 %. Accuracies near the end swing by
-  points from one evaluation to the next.
-- **More accurate than "short, then long" (Table 1).** No: as accurate
-  (`cosine 48`: -0.2 [-0.9, +0.6]). It is 11 tokens shorter, which three seeds
-  do not show [-12, +35]: the baseline's seeds end at 40, 43 and 55 tokens.
-- **The longest cycle, as in its main run.** Not shown: the three cosines end
-  alike, and each interval holds 0.
-- **The cosine, as in its main run.** Not shown: the stair ends as accurate
+- **Shorter than under a constant cap, and as accurate.** Yes, except for one
+  arm. They have 26 to 28 fewer tokens of 61, each interval below 0, and 37 to
+  43 % fewer tokens trained on; the intervals of the accuracy differences include
+  0. `stair-cosine 48` is 2.6 points lower [0.9, 4.2] in all three seeds, but had
+  98.9 % twelve steps earlier. Near the end, accuracies change by points from
+  one evaluation to the next.
+- **More accurate than "short, then long" (Table 1).** No. It is as accurate
+  (`cosine 48`: -0.2 [-0.9, +0.6]). It is 11 tokens shorter, but the interval
+  includes 0 [-12, +35]: the baseline's seeds end at 40, 43 and 55 tokens.
+- **The longest cycle is the best.** Not shown. The three cosines have similar
+  results, and each interval includes 0.
+- **The cosine is the best shape.** Not shown. The stair is as accurate
   (+0.3 [-0.3, +0.8]) and as short (-1.6 tokens [-5.1, +1.9]).
-- **Length lags the cap.** Yes: by 3, 4 and 6 steps in cycles of 24, 36 and
-  48, and no interval reaches 0. That is an eighth of the cycle; the paper's
-  is a sixth to a third.
-- **Entropy falls in compression.** Yes: in all five arms, in four by more
-  than two standard errors.
-- **... and rises in expansion.** No: nowhere by more than two standard
-  errors; `cosine 48` by 6.9 ± 5.7 millinats.
-- **... and does not collapse.** It cannot be told: it falls from 0.17 to 0.05
-  nats a token and levels off, but a policy that is right 99 times in 100 has
-  little left to be unsure of.
-- **Needless reflection goes.** Yes: 6.8 checks a response before the first
-  compression, 3.0 after it in right answers; 6.8 and 2.3 in wrong ones.
+- **Length lags the cap.** Yes, by 3, 4 and 6 steps in cycles of 24, 36 and
+  48; no interval includes 0. That is an eighth of the cycle; in the paper it is
+  a sixth to a third.
+- **Entropy falls in compression.** Yes, in all five arms, in four of them by
+  more than two standard errors.
+- **... and rises in expansion.** No. It never rises by more than two standard
+  errors; for `cosine 48` by 6.9 ± 5.7 millinats.
+- **... and does not collapse.** Undecided. It falls from 0.17 to 0.05 nats a
+  token and levels off, but a policy with 99 % accuracy needs little entropy.
+- **Compression removes needless reflection.** Yes. Right responses have 6.8
+  checks before the first compression and 3.0 after it; wrong ones 6.8 and 2.3.
 
-Three seeds are few, and their intervals are wide for it. The claims that
-fail here do so on a task that saturates, and none of this is evidence about
-the paper's own models.
+Three seeds are few, so intervals are wide. The claims that fail here fail on a task
+that saturates. Nothing here is evidence about the paper's models.
 """
