@@ -4,7 +4,8 @@
     [--config.schedule=stair --config.KEY=VALUE ...]
 
 Makes the new folder and prints the command that trains it. RUN may still be
-training. Settings that are not changed here are those of the checkpoint. The new RUN.json names RUN, so that figures show both.
+training. Settings that are not changed here are those of the checkpoint. The
+new RUN.json names RUN, so that figures show both.
 """
 
 import argparse

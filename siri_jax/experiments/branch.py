@@ -18,8 +18,8 @@ def branch(run, step, overrides, out):
     run: folder of the other run; it is not changed.
     step: updates done, of one of its checkpoints.
     overrides: dict of settings by dotted name that differ from those of the
-      checkpoint. A schedule without settings takes them from schedule_presets.py, with the
-      run's caps and period.
+      checkpoint. A schedule without settings takes them from
+      schedule_presets.py, with the run's caps and period.
     out: the new folder.
   Returns:
     grid.Run: the config, and the arguments of siri_jax.main that train it.

@@ -308,9 +308,9 @@ error over three seeds.
   shortest trace.
 - **Shorter than under a constant cap, and as accurate.** Yes, except for one
   arm. They have 26 to 28 fewer tokens of 61, each interval below 0, and 37 to
-  43 % fewer tokens trained on; the intervals of the accuracy differences include
-  0. `stair-cosine 48` is 2.6 points lower [0.9, 4.2] in all three seeds, but had
-  98.9 % twelve steps earlier. Near the end, accuracies change by points from
+  43 % fewer tokens trained on; the intervals of the accuracy differences
+  include 0. `stair-cosine 48` is 2.6 points lower [0.9, 4.2] in all three seeds,
+  but had 98.9 % twelve steps earlier. Near the end, accuracies change by points from
   one evaluation to the next.
 - **More accurate than "short, then long" (Table 1).** No. It is as accurate
   (`cosine 48`: -0.2 [-0.9, +0.6]). It is 11 tokens shorter, but the interval
@@ -331,6 +331,6 @@ error over three seeds.
 - **Compression removes needless reflection.** Yes. Right responses have 6.8
   checks before the first compression and 3.0 after it; wrong ones 6.8 and 2.3.
 
-Three seeds are few, so intervals are wide. The claims that fail here fail on a task
-that saturates. Nothing here is evidence about the paper's models.
+Three seeds are few, so intervals are wide. The claims that fail here fail on a
+task that saturates. Nothing here is evidence about the paper's models.
 """
