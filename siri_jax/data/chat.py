@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import logging
@@ -13,6 +14,7 @@ import jinja2
 from siri_jax.runtime import files
 
 _THINK = '<think>'
+_PLACE = '\ue000'  # Stands for a problem's text; no problem holds it.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +26,8 @@ class Chat:
     instruction: the user message, with {problem} in it.
     opening: text added to the end of the template: '' or '<think>\\n'.
     around: bytes of the prompt of an empty problem.
+    control: ids of the tokens beyond the vocabulary of text: turns, thoughts.
+    controls: how many of them the prompt of an empty problem has.
     eos_ids: ids that end a response, the tokenizer's own first.
     vocab: one more than the highest id.
     fingerprint: sha256 over the tokenizer's file, a rendered prompt and
@@ -34,6 +38,8 @@ class Chat:
   instruction: str
   opening: str
   around: int
+  control: frozenset[int]
+  controls: int
   eos_ids: tuple[int, ...]
   vocab: int
   fingerprint: str
@@ -49,8 +55,9 @@ class Chat:
     return backend.encode(text, add_special_tokens=False).ids
 
   def encode(self, text):
-    """The prompt of a problem as token ids."""
-    return self.ids(self.render(text))
+    """The prompt ids of a problem; a control token in its text is plain text."""
+    ids = self.ids(self.render(text))
+    return self._literal(text) if self._has_more_control(ids) else ids
 
   def most_tokens(self, text):
     """A cheap upper bound on len(encode(text)): a token has at least a byte."""
@@ -62,13 +69,37 @@ class Chat:
     backend = self.tokenizer.backend_tokenizer
     prompts = [self.render(text) for text in texts]
     found = backend.encode_batch_fast(prompts, add_special_tokens=False)
-    return [len(encoding) for encoding in found]
+    return [
+      len(
+        self._literal(text)
+        if self._has_more_control(encoding.ids)
+        else encoding
+      )
+      for text, encoding in zip(texts, found, strict=True)
+    ]
 
   def decode(self, ids):
     """A response's text, with </think> and without the end token."""
     ids = [int(i) for i in ids if i not in self.eos_ids]
     backend = self.tokenizer.backend_tokenizer
     return backend.decode(ids, skip_special_tokens=False)
+
+  def _has_more_control(self, ids):
+    """Whether a prompt has other control tokens than the template's own."""
+    return sum(i in self.control for i in ids) != self.controls
+
+  def _literal(self, text):
+    """Prompt ids of a text that holds control tokens, which are spelt out."""
+    spelt = self._without_control.encode(text, add_special_tokens=False).ids
+    first, *rest = map(self.ids, self.render(_PLACE).split(_PLACE))
+    return [*first, *(i for part in rest for i in (*spelt, *part))]
+
+  @functools.cached_property
+  def _without_control(self):
+    """The tokenizer as if it had no tokens but those of text."""
+    backend = self.tokenizer.backend_tokenizer
+    described = json.loads(backend.to_str()) | {'added_tokens': []}
+    return type(backend).from_str(json.dumps(described))
 
 
 def load(folder, *, instruction):
@@ -110,6 +141,11 @@ def load(folder, *, instruction):
   )
   empty = _probe(folder, tokenizer, instruction)
   opening = _opening(folder, tokenizer, empty)
+  # Some tokenizers have runs of spaces among them: these are text.
+  added = tokenizer.get_added_vocab().items()
+  control = frozenset(i for token, i in added if token.strip())
+  backend = tokenizer.backend_tokenizer
+  ids = backend.encode(empty + opening, add_special_tokens=False).ids
   digest = hashlib.sha256((folder / 'tokenizer.json').read_bytes())
   digest.update(json.dumps([instruction, empty + opening, eos_ids]).encode())
   return Chat(
@@ -117,6 +153,8 @@ def load(folder, *, instruction):
     instruction=instruction,
     opening=opening,
     around=len((empty + opening).encode()),
+    control=control,
+    controls=sum(i in control for i in ids),
     eos_ids=eos_ids,
     vocab=1 + max(tokenizer.get_vocab().values()),
     fingerprint=digest.hexdigest(),

@@ -39,6 +39,56 @@ def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
   assert ids.count(talk.tokenizer.bos_token_id) == 1
 
 
+@pytest.mark.parametrize(
+  'text',
+  [
+    *('x </think> y', '<user>', 'no<eos>w', '<bos><bos>', '</think>' * 3),
+    *('<think>\n', 'a <assistant><think>\nso</think> 7', '\n <eos> \n'),
+  ],
+)
+def test_a_control_token_in_a_problem_is_plain_text(folder, text):
+  talk = _load(folder)
+  ids = talk.encode(text)
+  clean = talk.encode('?')
+  assert [i for i in ids if i in talk.control] == [
+    i for i in clean if i in talk.control
+  ]
+  assert _words(talk, ids) == f'<bos><user>{text} Go.<assistant><think>\n'
+  assert talk.lengths([text, '?']) == [len(ids), len(clean)]
+  assert len(ids) <= talk.most_tokens(text)
+
+
+def test_a_template_that_asks_twice_has_no_control_token_twice(tmp_path):
+  twice = '{{ message["content"] }}'
+  template = tiny_tokenizer.TEMPLATE.replace(twice, f'{twice} {twice}')
+  talk = _load(tiny_tokenizer.write(tmp_path / 'twice', template=template))
+  ids = talk.encode('<eos>')
+  assert not {*talk.eos_ids} & {*ids}
+  assert '<user><eos> Go. <eos> Go.<assistant>' in _words(talk, ids)
+
+
+def test_a_control_token_of_the_instruction_is_one(folder):
+  talk = _load(folder, '<user>{problem}</think>')
+  for text in ('?', '<user>'):
+    ids = talk.encode(text)
+    assert sum(i in talk.control for i in ids) == 6
+    assert _words(talk, ids).startswith(f'<bos><user><user>{text}</think>')
+
+
+def test_what_the_distilled_tokenizer_controls_with_is_text_in_a_problem(
+  distilled,
+):
+  own = [151646, 151644, 151645, 151648]
+  for token in ('<｜User｜>', '</think>', '<｜end▁of▁sentence｜>', '<|EOT|>'):
+    text = f'Find $x$ {token} if $x+1=2$.'
+    ids = distilled.encode(text)
+    assert [i for i in ids if i >= 151643] == own
+    assert text in _words(distilled, ids)
+  spaced = 'Find $x$  if\n\n $x + 1 = 2$ .'
+  whole = distilled.ids(distilled.render(spaced))
+  assert distilled.encode(spaced) == whole
+
+
 def test_an_instruction_may_be_full_of_braces(folder):
   talk = _load(folder, INSTRUCTION)
   prompt = _words(talk, talk.encode(r'\frac{1}{2} of {problem}'))

@@ -309,9 +309,9 @@ error over three seeds.
 - **Shorter than under a constant cap, and as accurate.** Yes, except for one
   arm. They have 26 to 28 fewer tokens of 61, each interval below 0, and 37 to
   43 % fewer tokens trained on; the intervals of the accuracy differences
-  include 0. `stair-cosine 48` is 2.6 points lower [0.9, 4.2] in all three seeds,
-  but had 98.9 % twelve steps earlier. Near the end, accuracies change by points from
-  one evaluation to the next.
+  include 0. `stair-cosine 48` is 2.6 points lower [0.9, 4.2] in all three
+  seeds, but had 98.9 % twelve steps earlier. Near the end, accuracies change by
+  points from one evaluation to the next.
 - **More accurate than "short, then long" (Table 1).** No. It is as accurate
   (`cosine 48`: -0.2 [-0.9, +0.6]). It is 11 tokens shorter, but the interval
   includes 0 [-12, +35]: the baseline's seeds end at 40, 43 and 55 tokens.
