@@ -9,7 +9,7 @@ import pathlib
 
 import tabulate
 
-from siri_jax.analysis import run_table, validate
+from siri_jax.analysis import run_table, runs, validate
 from siri_jax.runtime import files
 
 RESULTS = 'results.json'
@@ -160,18 +160,7 @@ def labels(folders):
   """The names of folders, with those of their runs if two are equal."""
   folders = [pathlib.Path(folder).resolve() for folder in folders]
   paths = [(*folder.parents[1].parts, folder.name) for folder in folders]
-  return ['/'.join(end) for end in ends(paths)]
-
-
-def ends(paths):
-  """The fewest last parts of each path, a tuple, that no other path ends in."""
-  found = []
-  for path in paths:
-    others = [other for other in paths if other != path]
-    counts = range(1, len(path))
-    alone = (n for n in counts if all(o[-n:] != path[-n:] for o in others))
-    found.append(path[-next(alone, len(path)) :])
-  return found
+  return ['/'.join(end) for end in runs.ends(paths)]
 
 
 def _paper_table(parts, names, style):

@@ -148,7 +148,7 @@ def read(folder):
 
 
 def read_all(folders):
-  """Reads several runs' folders.
+  """Reads several runs' folders, each once however often it is named.
 
   Returns:
     list of Run.
@@ -156,13 +156,25 @@ def read_all(folders):
     ValueError: some cannot be read; a line for each of them.
   """
   found, wrong = [], []
-  for folder in folders:
+  places = {pathlib.Path(folder).resolve(): folder for folder in folders}
+  for folder in places.values():
     try:
       found.append(read(folder))
     except (OSError, ValueError) as error:
       wrong.append(str(error))
   if wrong:
     raise ValueError('\n'.join(wrong))
+  return found
+
+
+def ends(paths):
+  """The fewest last parts of each path, a tuple, that no other path ends in."""
+  found = []
+  for path in paths:
+    others = [other for other in paths if other != path]
+    counts = range(1, len(path))
+    alone = (n for n in counts if all(o[-n:] != path[-n:] for o in others))
+    found.append(path[-next(alone, len(path)) :])
   return found
 
 

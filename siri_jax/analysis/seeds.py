@@ -1,5 +1,6 @@
 """Groups of runs that differ only in seed, and their range."""
 
+import collections
 import dataclasses
 import warnings
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from siri_jax.analysis import run_table
+from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import files, run_folder
 
 MOST = 3  # Most settings in a label.
@@ -78,14 +80,19 @@ class Group:
 def of(runs):
   """Groups of runs, in the order of their first runs.
 
+  A second run of the same seed, such as a copy, begins another group.
+
   Args:
     runs: list of runs.Run.
   Returns:
     list of Group with different labels.
   """
-  alike = {}
+  alike, times = {}, collections.Counter()
   for run in runs:
-    alike.setdefault(_key(run), []).append(run)
+    key = _key(run)
+    seeded = (key, run.config['seed'])
+    alike.setdefault((key, times[seeded]), []).append(run)
+    times[seeded] += 1
   members = list(alike.values())
   return [
     Group(label, tuple(group))
@@ -156,9 +163,10 @@ def _labels(members):
   for name, run in zip(short, firsts, strict=True):
     same = [r for r, other in zip(firsts, short, strict=True) if other == name]
     labels.append(name if len(same) == 1 else _apart(name, run, same))
+  ends = run_folders.ends([run.path.resolve().parts for run in firsts])
   return [
-    label if labels.count(label) == 1 else f'{label} ({run.name})'
-    for label, run in zip(labels, firsts, strict=True)
+    label if labels.count(label) == 1 else f'{label} ({"/".join(end)})'
+    for label, end in zip(labels, ends, strict=True)
   ]
 
 
@@ -166,7 +174,7 @@ def _apart(name, run, same):
   """A name with the settings in which runs of that name differ."""
   flat, own = [_settings(r) for r in same], _settings(run)
   differing = [key for key in own if any(f.get(key) != own[key] for f in flat)]
-  if not differing or len(differing) > MOST:
+  if len(differing) > MOST:
     return run.name
-  parts = (f'{key.rpartition(".")[2]} {own[key]}' for key in differing)
-  return f'{name}, {", ".join(parts)}'
+  parts = [f'{key.rpartition(".")[2]} {own[key]}' for key in differing]
+  return ', '.join([name, *parts])

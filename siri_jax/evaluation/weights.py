@@ -8,7 +8,7 @@ import pathlib
 from typing import Any
 
 from siri_jax import build
-from siri_jax.analysis import paper_table
+from siri_jax.analysis import runs
 from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
@@ -83,7 +83,7 @@ def apart(found):
   """
   known = {(e.path, e.name, e.done, e.checkpoints, e.url): e for e in found}
   paths = [each.path or (each.name,) for each in known.values()]
-  names = ['-'.join(end) for end in paper_table.ends(paths)]
+  names = ['-'.join(end) for end in runs.ends(paths)]
   if len({*names}) < len(names):
     told = ', '.join('/'.join(path) for path in paths)
     name = max(names, key=names.count)

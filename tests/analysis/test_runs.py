@@ -1,6 +1,7 @@
 """Run folders read: branched ones with their past, damaged ones with names."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -146,6 +147,32 @@ def test_runs_that_differ_in_their_seed_alone_are_one_group(tmp_path):
     ('cosine', 3),
     ('constant', 1),
   ]
+
+
+def test_a_copy_of_a_run_is_no_second_seed(tmp_path):
+  made = [make(tmp_path / name, seed=n) for n, name in enumerate('ab')]
+  made += [tmp_path / name for name in ('copy', 'old/a')]
+  for copy in made[2:]:
+    shutil.copytree(made[0], copy)
+  found = seeds.of(runs.read_all(made))
+  names = [[run.name for run in group.runs] for group in found]
+  assert names == [['a', 'b'], ['copy'], ['a']]
+  assert [group.label for group in found] == [
+    f'cosine ({tmp_path.name}/a)',
+    'cosine (copy)',
+    'cosine (old/a)',
+  ]
+  assert seeds.spread(found, 'bars').startswith('Means over 2 seeds')
+  alone = seeds.of(runs.read_all(made[::2]))
+  assert 'seeds' not in seeds.spread(alone, 'bars')
+
+
+def test_a_run_that_is_named_twice_is_read_once(tmp_path):
+  made = make(tmp_path / 'a')
+  (tmp_path / 'link').symlink_to(made)
+  named = [made, f'{made}/', tmp_path / 'link', tmp_path / 'link/../a']
+  (found,) = runs.read_all(named)
+  assert found.name == 'a'
 
 
 def test_settings_that_change_nothing_learned_make_no_other_group(tmp_path):
