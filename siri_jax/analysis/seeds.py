@@ -176,5 +176,10 @@ def _apart(name, run, same):
   differing = [key for key in own if any(f.get(key) != own[key] for f in flat)]
   if len(differing) > MOST:
     return run.name
-  parts = [f'{key.rpartition(".")[2]} {own[key]}' for key in differing]
+  parts = [f'{key.rpartition(".")[2]} {_short(own[key])}' for key in differing]
   return ', '.join([name, *parts])
+
+
+def _short(value):
+  """A setting's value as a label shows it."""
+  return f'{value:.4g}' if isinstance(value, float) else value

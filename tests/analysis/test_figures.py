@@ -71,6 +71,25 @@ def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
   )
 
 
+@pytest.mark.parametrize('name', ['overlay', 'pareto'])
+def test_a_legend_of_many_settings_leaves_room_and_says_what_it_leaves_out(
+  tmp_path, name
+):
+  made = [
+    make(tmp_path / f'r{i}', learning_rate=i / 1000 + 1e-18) for i in range(40)
+  ]
+  fig = catalog.every()[name](runs.read_all(made))
+  fig.draw_without_rendering()
+  (legend,) = fig.legends
+  names = [text.get_text() for text in legend.get_texts()]
+  assert len(names) == style.NAMED + 1
+  assert names[9] == 'cosine, learning_rate 0.009'
+  assert names[-1].startswith('... and 2')
+  assert names[-1].endswith(' more, not named')
+  panels = max(ax.get_window_extent().y1 for ax in fig.axes)
+  assert panels <= legend.get_window_extent().y0 + 1
+
+
 @pytest.mark.parametrize('runs_of_it', [1, 3])
 @pytest.mark.parametrize('name', ['training', 'overlay', 'outcomes', 'pareto'])
 def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):

@@ -8,7 +8,7 @@ import textwrap
 
 import matplotlib
 import numpy as np
-from matplotlib import figure, ticker
+from matplotlib import figure, lines, ticker
 from matplotlib.backends import backend_agg
 
 from siri_jax.runtime import files as disk
@@ -23,6 +23,7 @@ SHADE, GREY = '0.9', '0.4'
 COLUMN, PAGE = 3.3, 6.9  # Inches: a column of a paper, and its two columns.
 TEXT, SMALL = 8, 7  # Points.
 LETTERS = 20  # Letters of SMALL points in an inch, about.
+NAMED = 16  # Entries of a legend; more would cover the panels.
 HANDLE = 6  # Width of a legend's handle, in letters.
 DPI = 300
 # TrueType fonts in PDFs: publishers require it, and text can be searched.
@@ -118,12 +119,16 @@ def cycled(items):
 def legend(fig, axes, columns=2):
   """One legend above all panels, each name once.
 
-  It has at most `columns` columns, and fewer if they are too wide.
+  It has at most `columns` columns, and fewer if they are too wide. Of more than
+  NAMED names it has the first ones and the number of the others.
   """
   entries = {}
   for ax in axes:
     for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
       entries.setdefault(label, handle)
+  if (more := len(entries) - NAMED) > 0:
+    entries = dict(itertools.islice(entries.items(), NAMED))
+    entries[f'... and {more} more, not named'] = lines.Line2D([], [], alpha=0)
   if entries:
     widest = HANDLE + max(map(len, entries))
     room = int(fig.get_figwidth() * LETTERS / widest)
@@ -144,9 +149,9 @@ def note(fig, *sentences):
   """Writes a note below a figure, about bands and missing data."""
   text = ' '.join(s for s in sentences if s)
   if text:
-    lines = textwrap.wrap(text, int(fig.get_figwidth() * LETTERS))
+    wrapped = textwrap.wrap(text, int(fig.get_figwidth() * LETTERS))
     with matplotlib.rc_context(TYPE):
-      fig.supxlabel('\n'.join(lines), fontsize=SMALL, color=GREY)
+      fig.supxlabel('\n'.join(wrapped), fontsize=SMALL, color=GREY)
 
 
 def line(ax, steps, values, **style):
