@@ -17,11 +17,14 @@ from siri_jax.grading.verdict import Verdict
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """One verifiable problem. `id` is unique in its set."""
+  """One verifiable problem.
+
+  `id` is unique in its set; of several answers any will do.
+  """
 
   id: str
   text: str
-  answer: str
+  answer: str | tuple[str, ...]
   source: str
 
 

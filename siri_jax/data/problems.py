@@ -21,8 +21,9 @@ def read(path, *, skip_bad=False):
 
   Args:
     path: UTF-8 lines {"id", "problem", "answer", "source"}, each a string;
-      `id` is unique, and only `source` may be empty. A byte-order mark, CRLF,
-      blank lines and further keys are ignored.
+      `id` is unique, and only `source` may be empty. An answer that is a JSON
+      list of texts stands for all of them. A byte-order mark, CRLF, blank
+      lines and further keys are ignored.
     skip_bad: skip bad lines and log their number instead of raising.
   Returns:
     list of types.Problem, at least one.
@@ -62,7 +63,7 @@ def scan(path):
       problem = types.Problem(
         id=row['id'],
         text=row['problem'],
-        answer=row['answer'],
+        answer=_answer(row['answer']),
         source=row['source'],
       )
       good.append(problem)
@@ -97,6 +98,18 @@ def _object(line):
   if not isinstance(row, dict):
     return None, f'a {type(row).__name__}; write one object {{...}} a line'
   return row, ''
+
+
+def _answer(text):
+  """An answer, or the answers of a JSON list of texts, any of which will do."""
+  if not text.startswith('["'):
+    return text
+  try:
+    listed = json.loads(text)
+  except (ValueError, RecursionError):
+    return text
+  texts = all(isinstance(each, str) and each.strip() for each in listed)
+  return tuple(listed) if texts else text
 
 
 def _fault(row):

@@ -24,7 +24,18 @@ from siri_jax.data.prepare import answers
     ('000', '0'),
     (' 17\n', '17'),
     ('["$x+1$"]', 'x+1'),
-    ('["1", "2"]', '1, 2'),
+    ('["1", "2"]', '["1", "2"]'),
+    ('["$1$", "one",2.0 ]', '["1", "one", "2"]'),
+    ('[9, "nine"]', '["9", "nine"]'),
+    ('["½", "0.5"]', '["½", "0.5"]'),
+    ('["7", "$7$"]', '7'),
+    (r'["\\frac{1}{2}", "\\boxed{0.5}"]', r'["\\frac{1}{2}", "0.5"]'),
+    (r'\boxed{1} or \boxed{2}', '1 or 2'),
+    (r'$\boxed{x=1}$ and $\boxed{x=-1}$.', '$x=1$ and $x=-1$.'),
+    (r'\boxed{1}, \boxed{2}, \boxed{3}', '1, 2, 3'),
+    (r'\boxed{1} \text{ or } \boxed{2}', r'1 \text{ or } 2'),
+    (r'\boxed{5}, that is \boxed{5}', '5'),
+    (r'\boxed{\boxed{4}}', '4'),
     ('Half of 48 is 24. 48+24 = 72.\n#### 72', '72'),
     ('(2).', '(2)'),
     (r'-\frac{5}{3}.', r'-\frac{5}{3}'),
@@ -67,7 +78,9 @@ def test_what_is_no_wrapping_stays(answer):
     (1e20, '100000000000000000000.0'),
     (336, '336'),
     ('x', 'x'),
-    (['$1$', 2], '1, 2'),
+    (['$1$', 2], '["1", "2"]'),
+    (['9', 'nine'], '["9", "nine"]'),
+    ([2, '2.0', '$2$'], '2'),
     ([2], '2'),
   ],
 )
@@ -75,7 +88,18 @@ def test_an_answer_of_any_type_is_written_out(value, text):
   assert answers.written(value) == text
 
 
-@pytest.mark.parametrize('value', [None, True, {}, [], [None], float('nan')])
+@pytest.mark.parametrize(
+  'answer', [r'So \boxed{1}, no: $\boxed{2}$.', r'\boxed{1} of \boxed{2}']
+)
+def test_several_boxes_in_a_text_are_named_and_none_is_lost(answer):
+  with pytest.raises(ValueError, match='are several answers') as refusal:
+    answers.unwrap(answer)
+  assert r'\boxed{1}, \boxed{2}' in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+  'value', [None, True, {}, [], [None], [['1'], '2'], float('nan')]
+)
 def test_what_is_no_answer_is_refused(value):
   with pytest.raises(ValueError, match='is not an answer'):
     answers.written(value)

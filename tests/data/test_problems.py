@@ -178,3 +178,22 @@ def test_a_set_whose_name_is_no_file_name_is_refused(name):
   with pytest.raises(ValueError, match='bad names of held-out sets'):
     problems.check_names({'aime24': [], name: []})
   problems.check_names({'aime24': [], 'amc22_23': [], 'v1.5-b+': []})
+
+
+@pytest.mark.parametrize(
+  ('answer', 'read'),
+  [
+    ('["9", "nine"]', ('9', 'nine')),
+    ('["9"]', ('9',)),
+    ('["9", 9]', '["9", 9]'),
+    ('["9", ""]', '["9", ""]'),
+    ('["9"', '["9"'),
+    ('[1, 2]', '[1, 2]'),
+  ],
+)
+def test_a_list_of_texts_stands_for_any_of_them(tmp_path, answer, read):
+  path = tmp_path / 'train.jsonl'
+  path.write_text(json.dumps({**GOOD, 'answer': answer}))
+  (problem,) = problems.read(path)
+  assert problem.answer == read
+  assert problems.fingerprint([problem])

@@ -4,6 +4,7 @@ Sets wrap answers in dollars, boxes, floats and lists; the grader compares the
 content. Only the wrapping is removed: 1/2 and \frac12 stay as they are.
 """
 
+import itertools
 import json
 import math
 import re
@@ -14,20 +15,31 @@ _DELIMITED = re.compile(
   re.DOTALL,
 )
 _BOX = re.compile(r'\\(?:boxed|fbox)\s*\{')
+# What may stand between the boxes of one answer.
+_JOINS = re.compile(
+  r'(?:\s|[$,;&.]|\\[()\[\],; ]|\\q?quad|\\(?:text|mathrm)\s*\{[^{}]*\}'
+  r'|(?<![a-z])(?:or|and)(?![a-z]))*',
+  re.IGNORECASE,
+)
 
 
 def written(value):
   """An answer of any JSON type as text, not unwrapped.
 
   Args:
-    value: text, a number, or a list of them: the parts of one answer.
+    value: text, a number, or a list of them, any of which is the answer.
+  Returns:
+    The text; of several the JSON list, which problems.read takes for one.
   Raises:
     ValueError: anything else.
   """
   if isinstance(value, str):
     return value
   if isinstance(value, list) and value:
-    return ', '.join(unwrap(written(part)) for part in value)
+    if any(isinstance(each, list) for each in value):
+      raise ValueError(f'{value!r} is no answer: give a list of texts')
+    each, *more = dict.fromkeys(unwrap(written(each)) for each in value)
+    return json.dumps([each, *more], ensure_ascii=False) if more else each
   number = isinstance(value, int | float) and not isinstance(value, bool)
   if not number or not math.isfinite(value):
     raise ValueError(f'{value!r} is not an answer; write text or a number')
@@ -44,9 +56,11 @@ def unwrap(text):
       '#### 72', '049' or '(2).'.
   Returns:
     The answer without dollars, \( \), \[ \], outer white space, a list around
-    texts, GSM8K's working before ####, the full stop after a formula, decimals
-    that are all zero, and zeros before one or two digits. Of several boxes, the
-    content of the last.
+    one text, GSM8K's working before ####, the full stop after a formula,
+    decimals that are all zero, and zeros before one or two digits. The content
+    of its box, or of its boxes with the words that join them.
+  Raises:
+    ValueError: it has several boxes in a text that does more than join them.
   """
   peeled = _peel(text)
   while peeled != text:
@@ -56,13 +70,37 @@ def unwrap(text):
 
 def last_box(text):
   r"""The content of the last \boxed{} with balanced braces, or None."""
-  for match in reversed(list(_BOX.finditer(text))):
+  *_, last = [None, *_boxes(text)]
+  return last and text[last[1] : last[2]]
+
+
+def _boxes(text):
+  r"""(start, start of its content, end of that) of each closed \boxed{}."""
+  for match in _BOX.finditer(text):
     depth = 1
     for place in range(match.end(), len(text)):
       depth += {'{': 1, '}': -1}.get(text[place], 0)
       if not depth:
-        return text[match.end() : place]
-  return None
+        yield match.start(), match.end(), place
+        break
+
+
+def _without_boxes(text):
+  """A text of several boxes with what is in them in their place."""
+  found, between, end = [], [], 0
+  for start, first, last in _boxes(text):
+    if start >= end:  # Else it is in the one before.
+      between.append(text[end:start])
+      found.append(text[first:last])
+      end = last + 1
+  between.append(text[end:])
+  if len({each.strip() for each in found}) == 1:
+    return found[0]
+  if not _JOINS.fullmatch(''.join(between)):
+    boxes = ', '.join(f'\\boxed{{{each}}}' for each in found)
+    raise ValueError(f'{boxes} are several answers: give one, or a list')
+  pairs = zip(between, [*found, ''], strict=True)
+  return ''.join(itertools.chain.from_iterable(pairs))
 
 
 def _peel(text):
@@ -70,14 +108,13 @@ def _peel(text):
   text = text.strip()
   if '####' in text:
     return text.rpartition('####')[2]
-  box = last_box(text)
-  if box is not None:
-    return box
+  if text.startswith('[') and '"' in text:
+    return _alternatives(text)
+  if last_box(text) is not None:
+    return _without_boxes(text)
   delimited = _DELIMITED.fullmatch(text)
   if delimited:
     return delimited[delimited.lastindex]
-  if text.startswith('["'):
-    return _parts(text)
   if re.fullmatch(r'-?\d+\.0+', text):
     return text.partition('.')[0]
   # More digits with a leading zero may be a decimal's period or a code.
@@ -86,8 +123,8 @@ def _peel(text):
   return re.sub(r'(?<=[\d)}\]])\.$', '', text)
 
 
-def _parts(text):
-  """The texts of a JSON list; other text as it is."""
+def _alternatives(text):
+  """A JSON list of texts, each unwrapped; any other text as it is."""
   try:
     return written(json.loads(text))
   except ValueError:
