@@ -3,6 +3,7 @@
 import hashlib
 import json
 
+import builders
 import pytest
 import tiny_tokenizer
 
@@ -187,6 +188,33 @@ def test_an_array_that_is_nested_too_deeply_is_named(tmp_path):
   assert fault.startswith('set.json:2: nested too deeply')
 
 
+def test_any_answer_of_a_list_is_right_once_it_is_prepared(tmp_path):
+  rows = (_row(answer=['9', 'nine']), _row('2?', '["$\\\\frac12$", "0.5"]'))
+  out = tmp_path / 'out.jsonl'
+  assert _run(_jsonl(tmp_path / 'raw.jsonl', *rows), f'--out={out}') == 0
+  kept, _ = _outcome(out)
+  assert [p.answer for p in kept] == [('9', 'nine'), (r'\frac12', '0.5')]
+  golds = [p.answer for p in kept for _ in range(3)]
+  texts = map(builders.boxed, ('9', 'nine', '99', '0.5', r'\frac12', '2'))
+  with builders.math_graders(workers=1) as graders:
+    found = [verdict.correct for verdict in graders.grade(golds, [*texts])]
+  assert found == [True, True, False, True, True, False]
+
+
+def test_a_row_of_several_boxes_is_kept_whole_or_named(tmp_path):
+  path = _jsonl(
+    tmp_path / 'set.jsonl',
+    _row(answer=r'\boxed{1} or \boxed{2}'),
+    _row(answer=r'Not \boxed{1} but \boxed{2}'),
+    {'problem': '?', 'solution': r'Not \boxed{1} but \boxed{2}.'},
+  )
+  (one, _), (none, fault), (last, _) = columns.read(path)
+  assert one.problem.answer == '1 or 2'
+  assert none is None
+  assert fault.startswith('set.jsonl:2: \\boxed{1}, \\boxed{2} are several')
+  assert last.problem.answer == '2'
+
+
 CONTESTED = ['1', '$2$', '2', '3']
 TIED = ['1', '2', '2.0', '1']
 AGREED = [r'\dfrac{1}{2}', r'$\frac{1}{2}$', r'\frac {1} {2}']
@@ -213,10 +241,65 @@ def test_conflicts_are_settled_by_the_named_policy(tmp_path, policy, wanted):
   assert set(clean.CONFLICTS) == {'drop', 'first', 'majority'}
 
 
-def test_overlap_is_found_through_spacing_signs_and_case():
-  held_out = [problems.types.Problem('t', 'Find $x+1$.', '2', '')]
-  texts = ['find  x + 1', 'Find $x+2$.']
-  assert clean.overlap(texts, held_out) == {'find  x + 1': 't'}
+def overlapping(text, held_out):
+  problem = problems.types.Problem('t', held_out, '2', '')
+  return clean.overlap([text], [problem]) == {text: 't'}
+
+
+@pytest.mark.parametrize(
+  ('text', 'held_out'),
+  [
+    ('find  x + 1', 'Find $x+1$.'),
+    ('Held out!', 'held out'),
+    ('Thus, let a-bc = 1. Find it?', 'thus let $a-bc=1$. Find it'),
+    (r'Points $(1,2)$ and \( (3, 4) \)', 'points (1, 2) and $(3,4)$'),
+    (r'Find $\dfrac{1}{2} x^{2}$.', r'find \frac 1 2 x^2'),
+    (r'Let $a \leq b \cdot c$', 'let a ≤ b×c'),
+    (r'A two-digit $\left( n \right)$', 'a two digit (n)'),
+    ('Compute\n\\[x+1.5.\\]', 'compute $$x + 1.5$$'),
+    (r'Is $n!$ \text{even}?', 'Is n! even'),
+    (r'Find $\overline{r}_1$', r'find $\overline{r_1}$'),
+    ('???', ' ? ??\n'),
+    ('求 $x−1$。', '求x-1。'),
+  ],
+)
+def test_overlap_is_found_through_spacing_layout_and_case(text, held_out):
+  assert overlapping(text, held_out)
+  assert overlapping(held_out, text)
+
+
+@pytest.mark.parametrize(
+  ('text', 'held_out'),
+  [
+    ('Find $x$ if $x-1=2$.', 'Find $x$ if $x+1=2$.'),
+    ('Is $x<1$?', 'Is $x>1$?'),
+    ('Is $x<1$?', r'Is $x\le 1$?'),
+    ('Is $x=1$?', r'Is $x\neq 1$?'),
+    ('Find $a*b$.', 'Find $ab$.'),
+    ('Find $a/b$.', 'Find $a*b$.'),
+    ('Find $5!$.', 'Find $5$.'),
+    ('Find $-5$.', 'Find $5$.'),
+    ('Find $|x|$.', 'Find $x$.'),
+    ('Find $x^2$.', 'Find $x_2$.'),
+    ('Find $2^{x+1}$.', 'Find $2^x+1$.'),
+    (r'Find $\frac{12}{3}$.', r'Find $\frac{1}{23}$.'),
+    (r'Find $\sqrt{x}+1$.', r'Find $\sqrt{x+1}$.'),
+    ('Find $f(1,2)$.', 'Find $f(12)$.'),
+    ("Find $f'(2)$.", 'Find $f(2)$.'),
+    ('Find 1.5.', 'Find 15.'),
+    ('Find 50%.', 'Find 50.'),
+    ('Is it 3:2?', 'Is it 32?'),
+    ('Is it (0,1]?', 'Is it [0,1]?'),
+    ('Find $a∪b$.', 'Find $a∩b$.'),
+    (r'\begin{matrix}1&2\\3&4', r'\begin{matrix}1&23&4'),
+    ('???', '!!!'),
+    ('!!!', '$$ ... $$'),
+    ('+', '-'),
+  ],
+)
+def test_problems_that_differ_in_a_sign_are_no_overlap(text, held_out):
+  assert not overlapping(text, held_out)
+  assert not overlapping(held_out, text)
 
 
 def test_a_run_writes_clean_problems_and_says_what_it_did(tmp_path, capsys):

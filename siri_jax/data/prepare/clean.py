@@ -12,6 +12,34 @@ CONFLICTS = {
   'first': 'the first answer is kept',
   'majority': 'the most frequent answer is kept; a tie drops the problem',
 }
+# What does not change a problem, in the order in which it goes; lower case.
+_LAYOUT = [
+  (re.compile(pattern), spelt)
+  for pattern, spelt in (
+    (r'\\(?:left|right|displaystyle|textstyle|limits)(?![a-z])', ''),
+    (r'\\[dtc]frac(?![a-z])', r'\\frac'),
+    (r'\\(?:leq?|leqslant)(?![a-z])|≤', '<='),
+    (r'\\(?:geq?|geqslant)(?![a-z])|≥', '>='),
+    (r'\\neq?(?![a-z])|≠', '!='),
+    (r'\\lt(?![a-z])', '<'),
+    (r'\\gt(?![a-z])', '>'),
+    (r'\\(?:cdot|times)(?![a-z])|[·×⋅]', '*'),
+    (r'\\div(?![a-z])|÷', '/'),
+    (r'[−–]', '-'),
+    # A box of words, a line break, spaces, the edges of a formula.
+    (r'\\(?:text|mathrm|textbf|textit|mbox)\s*\{([^{}]*)\}', r'\1'),
+    (r'\\\\(?:\[[^\]]*\])?', r'\\\\ '),
+    (r'\\[,;:!> ]|\\q?quad(?![a-z])|~', ' '),
+    (r'(?<!\\)\$|(?<!\\)\\[()\[\]]', ' '),
+    # Signs of a sentence: after a word, or a full stop that is no point.
+    (r'(?<=[^\W\d_]{2})\s*[,;:!?.]+(?=\s|$)', ' '),
+    (r'\.(?!\d)|\?|[\'"`‘’“”]{2}|["“”]', ' '),
+    (r'(?<=[^\W\d_]{2})-(?=[^\W\d_]{2})|—', ' '),
+    (r'\{\s*(\w(?:_\w)?)\s*\}', r'\1'),
+    (r'\\(?=[a-z{}%&])', ''),
+    (r'\s+', ''),
+  )
+]
 
 
 def grouped(rows):
@@ -48,13 +76,21 @@ def _spelled(answer):
   return re.sub(r'\s+', '', re.sub(r'\\[dt]frac', r'\\frac', answer))
 
 
-def letters(text):
-  """A text's letters and digits in lower case, to find overlap."""
-  return re.sub(r'[\W_]+', '', text.lower())
+def asked(text):
+  """A problem's text without spaces, layout and punctuation, to find overlap.
+
+  Operators, commas between values and decimal points stay, because problems
+  may differ in them alone. A text without letters and digits stays whole.
+  """
+  text = text.lower()
+  bare = text if re.search(r'[^\W_]', text) else ''
+  for pattern, spelt in _LAYOUT:
+    bare = pattern.sub(spelt, bare)
+  return bare or re.sub(r'\s+', '', text)
 
 
 def overlap(texts, held_out):
-  """Problems that are also in a held-out set, ignoring spaces and signs.
+  """Problems that are also in a held-out set, ignoring their layout.
 
   Args:
     texts: the problems' texts.
@@ -62,8 +98,8 @@ def overlap(texts, held_out):
   Returns:
     dict from the text of a problem to the id of its held-out twin.
   """
-  twins = {letters(problem.text): problem.id for problem in held_out}
-  found = ((text, twins.get(letters(text))) for text in texts)
+  twins = {asked(problem.text): problem.id for problem in held_out}
+  found = ((text, twins.get(asked(text))) for text in texts)
   return {text: twin for text, twin in found if twin is not None}
 
 
