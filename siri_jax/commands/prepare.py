@@ -26,7 +26,9 @@ from siri_jax.config import base
 from siri_jax.data import chat, problems
 from siri_jax.data.prepare import card as cards
 from siri_jax.data.prepare import clean, columns
+from siri_jax.grading import pool
 
+COMPARED = {'kind': 'answer', 'verify_kw': {}}  # Two answers of a problem.
 CHUNK = 2000  # Prompts encoded between two lines of progress.
 
 
@@ -150,7 +152,7 @@ def _read(path):
 def _sifted(files, evals, talk, options):
   """(problems to keep, data card)."""
   rows = [row for file in files for row in file.rows]
-  groups = clean.grouped(rows)
+  groups = _by_value(clean.grouped(rows))
   tokens = _tokens(talk, list(groups)) if talk else {}
   limit = options.max_prompt_tokens
   overlap = {
@@ -182,6 +184,18 @@ def _sifted(files, evals, talk, options):
     },
     'dropped': dropped,
   }
+
+
+def _by_value(groups):
+  """The groups with answers of one value spelt alike: no conflict."""
+  pairs = clean.contested(groups)
+  if not pairs:
+    return groups
+  settings = base.get_config().grader_kw
+  with pool.GraderPool('math_verify', COMPARED, **settings) as graders:
+    verdicts = graders.grade(*zip(*pairs, strict=True))
+  found = zip(pairs, verdicts, strict=True)
+  return clean.joined(groups, {pair for pair, v in found if v.correct})
 
 
 def _tokens(talk, texts):

@@ -19,7 +19,7 @@ def counted(rows, groups, *, policy):
     policy: a key of clean.CONFLICTS.
   Returns:
     dict of counts. `conflicting_problems` compares the answers as written,
-    `conflicting_once_unwrapped` the unwrapped answers.
+    `conflicting_once_unwrapped` the values of the unwrapped answers.
   """
   written = [len({row.answer for row in group}) for group in groups.values()]
   return {

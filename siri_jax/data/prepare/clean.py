@@ -5,6 +5,8 @@ Rows with the same text are one problem.
 
 import collections
 import dataclasses
+import functools
+import itertools
 import re
 
 CONFLICTS = {
@@ -50,6 +52,36 @@ def grouped(rows):
   return dict(groups)
 
 
+def contested(groups):
+  """(answer, other answer) of one problem that are spelt differently."""
+  unlike = (group for group in groups.values() if not agree(group))
+  given = (dict.fromkeys(r.problem.answer for r in group) for group in unlike)
+  return [pair for each in given for pair in itertools.combinations(each, 2)]
+
+
+def joined(groups, same):
+  """The groups with answers of one value spelt as the first of them.
+
+  Args:
+    groups: what `grouped` returns.
+    same: set of those pairs of `contested` that are of one value.
+  """
+  return {text: _joined(group, same) for text, group in groups.items()}
+
+
+def _joined(group, same):
+  spelt = {}
+  for answer in dict.fromkeys(row.problem.answer for row in group):
+    firsts = (first for first in spelt if (first, answer) in same)
+    spelt[answer] = spelt.get(next(firsts, None), answer)
+  return [
+    row._replace(
+      problem=dataclasses.replace(row.problem, answer=spelt[row.problem.answer])
+    )
+    for row in group
+  ]
+
+
 def chosen(group, conflicts):
   """The row that is kept for a problem, or None.
 
@@ -76,6 +108,7 @@ def _spelled(answer):
   return re.sub(r'\s+', '', re.sub(r'\\[dt]frac', r'\\frac', answer))
 
 
+@functools.lru_cache(2**17)  # Training problems meet several held-out sets.
 def asked(text):
   """A problem's text without spaces, layout and punctuation, to find overlap.
 
