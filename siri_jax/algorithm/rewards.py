@@ -35,7 +35,8 @@ def overlong_buffer(batch, *, buffer, factor):
 
   Args:
     batch: types.Batch.
-    buffer: tokens before the cap over which the penalty grows to `factor`.
+    buffer: tokens before the cap over which the penalty grows to `factor`; a
+      plan refuses more than the lowest cap, under which all would be penalised.
     factor: reward units at the cap.
   Returns:
     float32 [B].

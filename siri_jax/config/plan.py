@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siri_jax import plugins, settings, types
-from siri_jax.algorithm import losses, phases
+from siri_jax.algorithm import losses, phases, rewards
 from siri_jax.config import schema
 from siri_jax.runtime import writers
 
@@ -201,14 +201,22 @@ def _plugin_faults(c, family):
 
 
 def _bad_caps(c):
-  """Faults: caps below a token, or rows too short for a sequence."""
+  """Faults: caps below a token or a buffer, or rows too short for a sequence."""
   caps = _ahead(c)[: c.total_steps]
   if caps.min() < 1:
     return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']
+  wrong, buffer = [], c.reward_kw.get('buffer', 0)
+  buffered = plugins.function('reward', c.reward) is rewards.overlong_buffer
+  if buffered and caps.min() < buffer:
+    wrong.append(
+      f'reward_kw.buffer={buffer} is above the lowest cap of the run, '
+      f'{caps.min()}: a response of any length would lose reward; take a '
+      'buffer of at most that, or a higher schedule_kw.low'
+    )
   need = c.max_prompt_tokens + int(caps.max())
-  if not c.row_tokens or c.row_tokens >= need:
-    return []
-  return [
-    f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap = '
-    f'{need}'
-  ]
+  if c.row_tokens and c.row_tokens < need:
+    wrong.append(
+      f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap '
+      f'= {need}'
+    )
+  return wrong

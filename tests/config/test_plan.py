@@ -118,6 +118,20 @@ BAD = [
     '1 token',
   ),
   (
+    {'reward': 'overlong_buffer', 'reward_kw': {'buffer': 5, 'factor': 1.0}},
+    'reward_kw.buffer=5',
+    'the lowest cap of the run, 4',
+  ),
+  (
+    {
+      'reward': 'siri_jax.algorithm.rewards:overlong_buffer',
+      'reward_kw': {'buffer': 100, 'factor': 1.0},
+      'cap_at': 'reward',
+    },
+    'reward_kw.buffer=100',
+    'the lowest cap of the run, 4',
+  ),
+  (
     {'collect': 'dynamic', 'collect_kw': {'max_rounds': 0}},
     'max_rounds=0',
     'below 1',
@@ -134,6 +148,25 @@ def test_a_bad_config_is_refused_with_what_would_be_right(
   (fault,) = faults_of(**changes)
   assert setting in fault
   assert right in fault
+
+
+def test_a_buffer_of_the_lowest_cap_or_of_a_run_that_ends_above_it_is_taken():
+  buffered = {'reward': 'overlong_buffer'}
+  buffered['reward_kw'] = {'buffer': 4, 'factor': 1.0}
+  plan.make(changed(**buffered))
+  buffered['reward_kw'] = {'buffer': 8, 'factor': 1.0}
+  plan.make(changed(**buffered, total_steps=1))  # It never falls.
+
+
+def test_a_buffer_and_a_row_that_caps_do_not_fit_are_named_at_once():
+  buffered = {'buffer': 9, 'factor': 1.0}
+  faults = faults_of(
+    reward='overlong_buffer', reward_kw=buffered, row_tokens=16
+  )
+  assert [fault.split('=')[0] for fault in faults] == [
+    'reward_kw.buffer',
+    'row_tokens',
+  ]
 
 
 def test_all_faults_come_at_once_whatever_kind_they_are_of():
