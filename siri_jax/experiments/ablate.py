@@ -56,6 +56,7 @@ def ablate(
     ValueError: the grid is invalid; lists all faults; nothing was run.
     stopwatch.StopRequested: a signal came; the same call continues.
   """
+  files.refuse_backslash(out)
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))
   _write_list(out, base, grid, overrides, found)

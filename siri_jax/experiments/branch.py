@@ -91,6 +91,7 @@ def begin(run, step, config, folder):
   Raises:
     ValueError: see `branch`.
   """
+  files.refuse_backslash(folder)
   run, folder = pathlib.Path(run).resolve(), pathlib.Path(folder)
   came = {'folder': os.path.relpath(run, folder.resolve()), 'step': step}
   if folder.exists():

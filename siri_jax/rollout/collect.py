@@ -15,8 +15,8 @@ def dynamic(gather, *, max_rounds):
   """Samples until every group has right and wrong responses.
 
   If max_rounds do not suffice, groups of equal rewards fill the step. They have
-  no gradient. The further problems are not the step's own, but may come again in
-  the same epoch: the order of problems does not depend on the samples.
+  no gradient. The further problems are not the step's own, but may come again
+  in the same epoch: the order of problems does not depend on the samples.
 
   Args:
     gather: see the module.

@@ -62,7 +62,9 @@ class WeightPublisher:
       sleeps: see Attributes.
     Raises:
       OSError: the folder cannot be made.
+      ValueError: its path has a backslash.
     """
+    files.refuse_backslash(folder)
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
     self._run, self._export, self._secs = run, export, push_secs

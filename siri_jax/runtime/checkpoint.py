@@ -51,6 +51,7 @@ class CheckpointManager:
       broadcast_value: calls a function that returns an int in process 0, and
         returns its result in all processes.
     """
+    files.refuse_backslash(folder)
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
     self._broadcast_value = broadcast_value
@@ -249,6 +250,7 @@ def read_parameters(folder, step, like=None):
     ValueError: there is no such checkpoint, or it is of another model.
     CorruptCheckpointError: its files differ from its manifest.
   """
+  files.refuse_backslash(folder)
   folder = pathlib.Path(folder).resolve()
   _refuse_damaged(folder, step)
   path = folder / _name(step) / 'state'

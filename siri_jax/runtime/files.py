@@ -26,6 +26,19 @@ def write_atomically(path, data):
       raise
 
 
+def refuse_backslash(folder):
+  """Raises where a folder's whole path has a backslash.
+
+  Orbax's store reads it as a slash, and so would write into another folder.
+
+  Raises:
+    ValueError: it has; names it.
+  """
+  whole = str(pathlib.Path(folder).resolve())
+  if '\\' in whole:
+    raise ValueError(f'{whole}: a folder with a backslash in its name')
+
+
 def write_json(path, value):
   """Writes an indented JSON file atomically."""
   write_atomically(path, to_json(value, indent=2).encode() + b'\n')

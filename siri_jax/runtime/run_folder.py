@@ -101,10 +101,10 @@ class RunFolder:
     written = {**flatten(config), 'the command line': sys.orig_argv}
     if wrong := credentials.faults(written):
       raise RunFolderError('\n'.join(wrong))
-    if '\\' in str(path):  # Orbax's store would read it as a slash.
-      raise RunFolderError(
-        f'{path!s} has a backslash in its name; take another folder'
-      )
+    try:
+      files.refuse_backslash(path)
+    except ValueError as error:
+      raise RunFolderError(str(error)) from None
     self.path = pathlib.Path(path)
     self.path.mkdir(parents=True, exist_ok=True)
     self._lock = _take_lock(self.path)

@@ -176,3 +176,11 @@ def test_a_damaged_file_of_the_run_is_named(tmp_path, capsys, name, text):
   assert command.main(words) == 2
   assert str(run / name) in capsys.readouterr().err
   assert not (tmp_path / 'new').exists()
+
+
+def test_a_branch_into_a_folder_with_a_backslash_is_refused(tmp_path, capsys):
+  run = resumed(tmp_path / 'run', {})
+  words = [str(run), '--step=6', rf'--out={tmp_path}/a\b']
+  assert command.main(words) == 2
+  assert 'a folder with a backslash' in capsys.readouterr().err
+  assert [path.name for path in tmp_path.iterdir()] == ['run']

@@ -13,8 +13,9 @@ import time
 import numpy as np
 import pytest
 
+from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
-from siri_jax.runtime import files, run_folder
+from siri_jax.runtime import checkpoint, files, run_folder
 
 CONFIG = {
   'seed': 3,
@@ -347,3 +348,20 @@ def test_a_folder_with_a_backslash_is_refused_before_it_is_made(tmp_path):
       overrides={},
     )
   assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_within_one_with_a_backslash_is_refused_too(
+  tmp_path, monkeypatch
+):
+  within = tmp_path / r'a\b'
+  within.mkdir()
+  (tmp_path / 'link').symlink_to(within)
+  monkeypatch.chdir(within)
+  for path in ('run', tmp_path / 'link/run'):
+    with pytest.raises(run_folder.RunFolderError, match='backslash'):
+      opened(path)
+  with pytest.raises(ValueError, match='backslash'):
+    checkpoint.CheckpointManager('warm_start', keep=1)
+  with pytest.raises(ValueError, match='backslash'):
+    weight_sync.WeightPublisher('p', 'r', None, push_secs=1.0, sleeps=False)
+  assert list(within.iterdir()) == []
