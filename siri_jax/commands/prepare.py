@@ -89,6 +89,7 @@ def _parser():
   add(
     '--evals',
     type=lambda text: [path for path in text.split(',') if path],
+    action='extend',
     default=[],
     metavar='A,B',
     help='held-out sets, to find overlap',

@@ -47,7 +47,7 @@ def parse(argv, define, about):
     print(about)
     print(_flags(argv[0], [], define).get_help(include_special_flags=False))
     sys.exit(0)
-  parts = _parts(argv[1:])
+  parts = _joined(_parts(argv[1:]), _lists(argv[0], define))
   named = [p for p in parts if p[0].split('=')[0].lstrip('-') == 'config']
   if not named:
     return _nothing(
@@ -159,6 +159,26 @@ def _parts(arguments):
     else:
       parts.append([argument])
   return parts
+
+
+def _lists(program, define):
+  """Names of a program's flags that are lists."""
+  values = _flags(program, [], define)
+  return {
+    name for name in values if isinstance(values[name].parser, flags.ListParser)
+  }
+
+
+def _joined(parts, lists):
+  """Parts in which a list that is given twice has the items of both."""
+  others, items = [], {}
+  for part in parts:
+    name, sign, value = part[0].partition('=')
+    if name.lstrip('-') in lists and (sign or len(part) == 2):
+      items.setdefault(name.lstrip('-'), []).append(value or part[-1])
+    else:
+      others.append(part)
+  return others + [[f'--{n}={",".join(v)}'] for n, v in items.items()]
 
 
 def _nothing(faults):

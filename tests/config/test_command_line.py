@@ -147,3 +147,15 @@ def test_a_config_that_does_not_load_is_a_fault_and_no_crash(
   assert asked.config is None
   assert str(path) in asked.faults[0]
   assert named in asked.faults[0]
+
+
+def test_a_list_that_is_given_twice_has_the_items_of_both():
+  more = ('--config.seed=3', '--allow_change', 'model', '-allow_change=loss')
+  asked = parse(f'--config={TINY}', '--allow_change=seed,data', *more)
+  assert asked.faults == []
+  assert asked.flags.allow_change == ['seed', 'data', 'model', 'loss']
+  assert asked.config.seed == 3
+
+
+def test_a_list_without_its_value_is_a_fault_still():
+  assert parse(f'--config={TINY}', '--allow_change').faults

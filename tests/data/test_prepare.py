@@ -278,6 +278,15 @@ def test_a_run_writes_clean_problems_and_says_what_it_did(tmp_path, capsys):
   assert story in capsys.readouterr().out
 
 
+def test_held_out_sets_that_are_named_apart_all_count(tmp_path):
+  raw = _jsonl(tmp_path / 'raw.jsonl', _row('a'), _row('b'), _row('c'))
+  sets = [_jsonl(tmp_path / f'{n}.jsonl', _row(n)) for n in 'ab']
+  out = tmp_path / 'out.jsonl'
+  words = [f'--evals={path}' for path in sets] + ['--remove_overlap']
+  assert _run(raw, f'--out={out}', *words) == 0
+  assert [p.text for p in _outcome(out)[0]] == ['c']
+
+
 def test_overlap_stays_where_removal_is_not_asked_for(tmp_path):
   raw = _jsonl(tmp_path / 'raw.jsonl', _row())
   out = tmp_path / 'out.jsonl'
