@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 import pathlib
 
@@ -10,7 +9,7 @@ import numpy as np
 import pandas as pd
 import tabulate
 
-from siri_jax.analysis import dataframes, intervals, run_table
+from siri_jax.analysis import dataframes, intervals, run_table, validate
 from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import terminal
 
@@ -28,15 +27,16 @@ def read(out):
   Raises:
     ValueError: it is not an ablation's folder.
   """
-  out = pathlib.Path(out)
+  path = pathlib.Path(out) / 'ablation.json'
+  if not path.exists():
+    raise ValueError(f'{out} is not an ablation: it has no {path.name}')
+  listed, arms = validate.json_object(path), {}
   try:
-    listed = json.loads((out / 'ablation.json').read_text())['runs']
-  except (OSError, ValueError, KeyError) as error:
-    raise ValueError(f'{out} is not an ablation: {error}') from error
-  arms = {}
-  for run in listed:
-    folders = arms.setdefault(run['arm'], {})
-    folders[run['labels'].get('seed', '')] = out / run['name']
+    for run in listed['runs']:
+      folders = arms.setdefault(run['arm'], {})
+      folders[run['labels'].get('seed', '')] = path.parent / run['name']
+  except (KeyError, TypeError, AttributeError) as error:
+    raise ValueError(f'{path} does not list the runs: {error!r}') from error
   return Ablation(arms)
 
 

@@ -8,7 +8,7 @@ import shutil
 from siri_jax import plugins
 from siri_jax.analysis import validate
 from siri_jax.experiments import grid
-from siri_jax.runtime import checkpoint, files
+from siri_jax.runtime import checkpoint, credentials, files, run_folder
 
 
 def branch(run, step, overrides, out):
@@ -92,6 +92,8 @@ def begin(run, step, config, folder):
     ValueError: see `branch`.
   """
   files.refuse_backslash(folder)
+  if wrong := credentials.faults(run_folder.flatten(config)):
+    raise ValueError('\n'.join(wrong))
   run, folder = pathlib.Path(run).resolve(), pathlib.Path(folder)
   came = {'folder': os.path.relpath(run, folder.resolve()), 'step': step}
   if folder.exists():

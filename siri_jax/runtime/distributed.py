@@ -9,6 +9,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import threading
 
@@ -17,9 +18,17 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.runtime import exit_status
-from siri_jax.settings import TEXT, whole
+from siri_jax.settings import Rule, whole
 
-SETTINGS = {'count': whole(1), 'coordinator': TEXT, 'index': whole(-1)}
+PLACE = re.compile(r'([\w.-]+|\[[\da-f:]+\]):\d{1,5}', re.ASCII | re.IGNORECASE)
+SETTINGS = {
+  'count': whole(1),
+  'coordinator': Rule(
+    lambda v: v == '' or (isinstance(v, str) and PLACE.fullmatch(v)),
+    "HOST:PORT, or ''",
+  ),
+  'index': whole(-1),
+}
 
 WAIT_MS = 1000  # Poll interval of the key-value store.
 PART_BYTES = 1 << 20  # Of a message: the store takes at most 4 MB at a time.

@@ -136,6 +136,19 @@ def test_addresses_of_servers_are_judged_before_a_run(c):
   assert "'http://n:1'" not in fault
 
 
+@pytest.mark.parametrize('place', ['a', 'http://a:1', 'a b:1', 'a:x', 7])
+def test_the_place_of_the_first_process_is_judged_too(c, place):
+  c.hosts_kw.update(count=2, index=0)
+  c.mesh_kw.fsdp = c.micro_batch_rows = 2
+  for good in ('node7:1234', '10.0.0.1:80', '[fe80::1]:9'):
+    c.hosts_kw.coordinator = good
+    assert schema.faults(c) == []
+  with c.ignore_type():
+    c.hosts_kw.coordinator = place
+  (fault,) = schema.faults(c)
+  assert fault == f"hosts_kw.coordinator={place!r} is not HOST:PORT, or ''"
+
+
 def test_a_server_that_is_named_twice_is_told(c):
   c.server_kw.urls = ('http://n7:8000', 'HTTP://N7:8000/v1')
   (fault,) = schema.faults(c)

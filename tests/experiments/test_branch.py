@@ -178,6 +178,16 @@ def test_a_damaged_file_of_the_run_is_named(tmp_path, capsys, name, text):
   assert not (tmp_path / 'new').exists()
 
 
+def test_a_key_among_the_settings_of_a_branch_is_refused(tmp_path, capsys):
+  run, key = resumed(tmp_path / 'run', {}), 'hf_' + 'aB3' * 12
+  words = [str(run), '--step=6', f'--out={tmp_path / "new"}']
+  assert command.main([*words, f'--config.cache_dir=runs/{key}']) == 2
+  said = capsys.readouterr().err
+  assert 'cache_dir holds what looks like a key' in said
+  assert key not in said
+  assert not (tmp_path / 'new').exists()
+
+
 def test_a_branch_into_a_folder_with_a_backslash_is_refused(tmp_path, capsys):
   run = resumed(tmp_path / 'run', {})
   words = [str(run), '--step=6', rf'--out={tmp_path}/a\b']
