@@ -201,7 +201,7 @@ def _plugin_faults(c, family):
 
 
 def _bad_caps(c):
-  """Faults: caps below a token or a buffer, or rows too short for a sequence."""
+  """Faults of caps: below a token or a buffer, or above what a row holds."""
   caps = _ahead(c)[: c.total_steps]
   if caps.min() < 1:
     return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']

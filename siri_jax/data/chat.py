@@ -55,7 +55,7 @@ class Chat:
     return backend.encode(text, add_special_tokens=False).ids
 
   def encode(self, text):
-    """The prompt ids of a problem; a control token in its text is plain text."""
+    """Prompt ids of a problem; a control token in its text is plain text."""
     ids = self.ids(self.render(text))
     return self._literal(text) if self._has_more_control(ids) else ids
 

@@ -132,7 +132,7 @@ def test_addresses_of_servers_are_judged_before_a_run(c):
   (fault,) = schema.faults(c)
   assert fault.startswith("server_kw.urls: 'n7:8000' is not a server address; ")
   assert "'http://a b:1' is not a server address" in fault
-  assert "'http://n7:port' is no address" in fault
+  assert "'http://n7:port' is not a server address" in fault
   assert "'http://n:1'" not in fault
 
 

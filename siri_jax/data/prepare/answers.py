@@ -37,7 +37,7 @@ def written(value):
     return value
   if isinstance(value, list) and value:
     if any(isinstance(each, list) for each in value):
-      raise ValueError(f'{value!r} is no answer: give a list of texts')
+      raise ValueError(f'{value!r} is not an answer; write a list of texts')
     each, *more = dict.fromkeys(unwrap(written(each)) for each in value)
     return json.dumps([each, *more], ensure_ascii=False) if more else each
   number = isinstance(value, int | float) and not isinstance(value, bool)
