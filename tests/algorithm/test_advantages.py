@@ -49,13 +49,13 @@ def test_a_group_of_equal_rewards_gets_exact_zeros(advantage, reward):
 
 
 @pytest.mark.parametrize('advantage', ALL)
-def test_a_reward_that_is_no_number_is_not_hidden(advantage):
+def test_a_nan_reward_is_not_hidden(advantage):
   found = np.asarray(advantage(np.float32([[1, np.nan, 0], [1, 0, 0]])))
   assert np.isnan(found[0]).all()
   assert np.isfinite(found[1]).all()
 
 
-def test_mean_std_knows_no_unit_and_no_origin():
+def test_mean_std_ignores_scale_and_offset():
   rewards = np.float32([[1, 0, 0, 1, 1]])
   found = advantages.mean_std(rewards, eps=0.0)
   scaled = advantages.mean_std(8 * rewards - 2, eps=0.0)
@@ -69,6 +69,6 @@ def test_a_group_needs_two_samples(advantage):
 
 
 @pytest.mark.parametrize('advantage', ALL)
-def test_rewards_come_by_group(advantage):
+def test_rewards_have_an_axis_for_groups(advantage):
   with pytest.raises(ValueError, match='do not fit'):
     advantage(np.ones(4, np.float32))

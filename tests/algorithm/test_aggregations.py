@@ -6,7 +6,7 @@ import pytest
 from siri_jax.algorithm import aggregations
 
 LENGTHS = np.int32([2, 6])
-# What a loss of 1 at each token of the first response is worth, and of the
+# The aggregated loss of 1 at each token of the first response, and of the
 # second.
 BY_HAND = [
   (aggregations.sequence_mean, {}, [1 / 2, 1 / 2]),
@@ -16,13 +16,13 @@ BY_HAND = [
 
 
 @pytest.mark.parametrize(('aggregation', 'settings', 'expected'), BY_HAND)
-def test_what_a_response_weighs(aggregation, settings, expected):
+def test_the_weight_of_a_response(aggregation, settings, expected):
   weights, denom = aggregation(LENGTHS, **settings)
   np.testing.assert_allclose(weights * LENGTHS / denom, expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize(('aggregation', 'settings', 'expected'), BY_HAND)
-def test_lengths_are_one_a_sample(aggregation, settings, expected):
+def test_there_is_one_length_per_sample(aggregation, settings, expected):
   with pytest.raises(ValueError, match='do not fit'):
     aggregation(LENGTHS[None], **settings)
 

@@ -1,4 +1,4 @@
-"""How far the engine's log-probabilities lie from the trainer's."""
+"""Differences of the engine's and the trainer's log-probabilities."""
 
 import dataclasses
 import math
@@ -12,7 +12,7 @@ from test_update import RECIPE, SAMPLES, before, pack, plain_logp, step
 from siri_jax.algorithm import update
 
 
-def test_agreement_with_the_sampler_is_over_what_it_has_told_of():
+def test_agreement_is_over_tokens_with_a_sampler_log_probability():
   off = [0.0, 1.0, None, None, -0.5, None]  # Nats, sample by sample.
   samples = [
     dataclasses.replace(s, sampler_logp=None if o is None else x[m] - o)

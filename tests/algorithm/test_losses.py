@@ -1,4 +1,4 @@
-"""Losses by hand: one token at a time, value, slope and what was clipped."""
+"""Losses of one token by hand: value, gradient and clip counts."""
 
 import functools
 import math
@@ -35,11 +35,11 @@ CLIPPED = [
   (1.0, 2.0, -2.0, -2.0),
   (1.27, 2.0, -2.54, -2.54),
   (1.5, 2.0, -2.56, 0.0),  # Clipped at 1.28.
-  (0.5, 2.0, -1.0, -1.0),  # Free to come back up.
+  (0.5, 2.0, -1.0, -1.0),  # Not clipped: it may rise again.
   (1.0, -2.0, 2.0, 2.0),
   (0.81, -2.0, 1.62, 1.62),
   (0.5, -2.0, 1.6, 0.0),  # Clipped at 0.8.
-  (5.0, -2.0, 10.0, 10.0),  # Free to come back down.
+  (5.0, -2.0, 10.0, 10.0),  # Not clipped: it may fall again.
 ]
 
 
@@ -98,7 +98,7 @@ def test_an_infinity_that_is_not_masked_is_not_hidden():
   assert np.isnan(value)
 
 
-# ratio, advantage -> loss, slope: beyond 3 a negative advantage pushes no more.
+# ratio, advantage -> loss, slope: above 3 a negative advantage has slope 0.
 DUAL = [
   *[case for case in CLIPPED if case[0] < 3],
   (2.9, -2.0, 5.8, 5.8),
@@ -122,8 +122,8 @@ def test_dual_clip_refuses_a_bound_that_would_bind_at_ratio_1(bound):
 
 @pytest.mark.parametrize('apart', [-1.0, 0.0, 0.5])
 def test_grpo_kl_adds_the_k3_estimate(apart):
-  # At ratio 1 and advantage 0 the KL term is all there is: k3 of d =
-  # ref_logp - logp, whose slope in logp is 1 - exp(d).
+  # At ratio 1 and advantage 0 only the KL term is left: k3 of d = ref_logp -
+  # logp, whose slope in logp is 1 - exp(d).
   ref = np.float32([apart])
   value, slope, metrics = token(with_kl, 1.0, 0.0, ref_logp=ref)
   k3 = math.exp(apart) - apart - 1
@@ -132,7 +132,7 @@ def test_grpo_kl_adds_the_k3_estimate(apart):
   assert metrics['kl_sum'] == pytest.approx(k3, abs=1e-7)
 
 
-def test_the_k3_estimate_is_right_in_the_mean():
+def test_the_k3_estimate_is_unbiased():
   p, q = np.float32([0.5, 0.3, 0.2]), np.float32([0.2, 0.2, 0.6])
   loss = functools.partial(losses.grpo_kl, **CLIP, beta=1.0)
   logp, zeros = np.log(p), np.zeros(3, np.float32)

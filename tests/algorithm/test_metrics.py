@@ -1,4 +1,4 @@
-"""A step's numbers, on cases worked out by hand."""
+"""A step's metrics, on cases computed by hand."""
 
 import math
 
@@ -67,7 +67,7 @@ def test_sums_over_tokens_become_shares_and_means():
   }
 
 
-def test_what_the_sampler_told_is_a_mean_over_the_tokens_it_told_of():
+def test_sampler_metrics_are_means_over_tokens_with_a_log_probability():
   totals = {
     'tokens_sum': 50.0,
     'sampler_told_sum': 4.0,
@@ -92,7 +92,7 @@ def test_what_the_sampler_told_is_a_mean_over_the_tokens_it_told_of():
   )
 
 
-def test_a_steps_gradings_are_what_was_counted_since_its_start():
+def test_a_steps_counters_are_differences_since_its_start():
   before = {'grader_answers': 10, 'grader_timeouts': 1}
   after = {'grader_answers': 18, 'grader_timeouts': 1}
   assert metrics.counted(before, after) == {
@@ -101,12 +101,12 @@ def test_a_steps_gradings_are_what_was_counted_since_its_start():
   }
 
 
-def test_no_tokens_divide_nothing():
+def test_no_tokens_cause_no_division_by_zero():
   found = metrics.of_update({'tokens_sum': 0.0, 'entropy_sum': 0.0})
   assert found == {'entropy': 0.0}
 
 
-def test_a_record_begins_with_what_every_run_has_in_one_order():
+def test_a_record_starts_with_the_common_keys_in_order():
   record = {'kl': 1, 'tokens': 2, 'cap': 3, 'skipped': 4, 'step': 5}
   assert list(metrics.ordered(record)) == [
     'step',

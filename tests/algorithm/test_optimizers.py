@@ -45,7 +45,7 @@ def test_a_gradient_is_clipped_by_its_global_norm():
   params = {'a': jnp.zeros(2), 'b': jnp.zeros(1)}
   long = {'a': jnp.float32([3, 4]), 'b': jnp.float32([12])}
   unit = jax.tree.map(lambda g: g / 13, long)
-  # A large eps, for otherwise Adam forgets the gradient's size.
+  # A large eps, because otherwise Adam's step ignores the gradient's size.
   found = steps(params, [long], eps=1.0)
   expected = steps(params, [unit], eps=1.0)
   assert jax.tree.all(jax.tree.map(jnp.allclose, found, expected))
@@ -74,7 +74,7 @@ def test_five_steps_are_those_of_pytorch():
 
 @pytest.mark.parametrize('warmup', [1, 4])
 def test_the_rate_rises_evenly_over_the_warm_up(warmup):
-  # Adam's steps on an unchanging gradient are as long as the rate.
+  # With a constant gradient, Adam's steps have the length of the rate.
   gradients = [jnp.float32([0.5])] * 6
   path = steps(
     jnp.float32([0]), gradients, warmup_steps=warmup, weight_decay=0.0
@@ -103,13 +103,13 @@ def test_muon_turns_a_matrix_gradient_into_even_steps_and_adam_the_rest():
   for name in list(by_muon):
     if name.endswith(('norm', 'bias')):
       by_adam[name] = by_muon.pop(name)
-  # Adam's first step is against the gradient, as long everywhere; Nesterov's
-  # look ahead makes it half as long again as the rate.
+  # Adam's first step has the sign of the gradient; Nesterov's look-ahead makes
+  # it 1.5 times the rate.
   for name, delta in by_adam.items():
     gradient = gradients['layers'].get(name, gradients.get(name))
     even = -0.003 * (1 + 0.09 / 0.19) * np.sign(gradient)
     np.testing.assert_allclose(delta, even, rtol=1e-3)
-  # Muon's is the gradient with its singular values made nearly one.
+  # Muon's step is the gradient with singular values near 1.
   rows = {'o': shape.heads * shape.head_dim, 'down': shape.mlp}
   for name, delta in by_muon.items():
     for layer, step in enumerate(np.asarray(delta)):

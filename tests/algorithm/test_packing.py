@@ -1,4 +1,4 @@
-"""Packing: where each token, target and weight comes to lie."""
+"""Packing: the places of tokens, targets and weights."""
 
 import itertools
 
@@ -45,7 +45,7 @@ def test_every_sequence_lies_in_one_row_and_no_row_overflows(
   loads = [sum(lengths[i] for i in row) for row in rows]
   assert all(load <= room for load in loads)
   assert all(len(row) <= most for row in rows)
-  # Two rows that are half empty, in both senses, would have been one.
+  # Two rows, each at most half full, would have been one.
   half = [
     2 * load <= room and 2 * len(row) <= most
     for row, load in zip(rows, loads, strict=True)
@@ -53,14 +53,14 @@ def test_every_sequence_lies_in_one_row_and_no_row_overflows(
   assert sum(half) <= 1
 
 
-def test_what_does_not_fit_is_named():
+def test_a_sequence_that_does_not_fit_is_named():
   with pytest.raises(ValueError, match=r'sequences \[1, 2\] of \[9, 11\] tok'):
     packing.first_fit_decreasing([3, 9, 11], 8, 9)
 
 
-def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
-  # Micro-batches of four rows, two a device: the costliest first, each to
-  # whoever had least so far.
+def test_rows_of_similar_cost_share_a_micro_batch_by_hand():
+  # Micro-batches of four rows, two per device: the costliest rows first, each
+  # to the device with the least cost so far.
   costs = [1, 9, 8, 2, 7, 3, 5]
   assert packing.balance_micro_batches(
     costs, micro_batch_rows=4, devices=2
@@ -75,7 +75,7 @@ def test_rows_of_like_cost_go_together_and_devices_share_them_by_hand():
   strategies.integers(1, 4),
   strategies.integers(1, 3),
 )
-def test_every_row_is_dealt_once_and_no_device_has_much_more(
+def test_every_row_is_assigned_once_and_devices_are_balanced(
   costs, devices, share
 ):
   places = packing.balance_micro_batches(costs, devices * share, devices)
@@ -87,7 +87,7 @@ def test_every_row_is_dealt_once_and_no_device_has_much_more(
   assert np.ptp(loads) <= max(costs, default=0) * share + 1e-9
 
 
-def test_lengths_of_the_papers_kind_are_dealt_within_three_per_cent():
+def test_the_papers_lengths_are_balanced_within_three_per_cent():
   rng = np.random.default_rng(0)
   lengths = np.minimum(rng.lognormal(8.9, 0.7, 512) + 150, 16_534).astype(int)
   rows = packing.first_fit_decreasing(lengths, 17_408, 32)
@@ -98,7 +98,7 @@ def test_lengths_of_the_papers_kind_are_dealt_within_three_per_cent():
   given = np.where(places >= 0, np.append(costs, 0)[places], 0).reshape(-1, 8)
   loads = given.sum(axis=0)
   assert loads.max() < 1.03 * loads.mean()
-  # Where they go in step, all wait for the costliest row of a micro-batch.
+  # With zero3, all devices wait for the costliest row of a micro-batch.
   assert given.max(axis=1).sum() < 1.05 * loads.mean()
 
 
@@ -113,8 +113,8 @@ def test_two_sequences_in_a_row_by_hand():
     targets=[6, 7, 8, 9, 0, 3, 0, 0],
     positions=[0, 1, 2, 3, 4, 0, 1, 0],
     segments=[1, 1, 1, 1, 1, 2, 2, 0],
-    # What predicts a response token weighs: the prompt's last token is the
-    # first of them, the response's last is none.
+    # The positions that predict response tokens have weights: from the prompt's
+    # last token to the response's last but one.
     mask=[0, 1, 1, 1, 0, 2, 0, 0],
     adv=[-1, -1, -1, -1, -1, -2, -2, 0],
     old_logp=[0] * 8,
@@ -143,7 +143,7 @@ def test_only_the_number_of_samples_decides_the_arrays_shape():
     assert rows.tokens.shape == rows.mask.shape == (2, 2, 12)
 
 
-def test_a_capacity_makes_room_for_samples_that_are_not_there():
+def test_unused_capacity_is_padding():
   few = builders.random_samples([1, 5], vocab=9)
   for samples in few, few[:1], []:
     rows, in_use = pack(samples, 8, micro_batch_rows=2, capacity=5)
@@ -161,7 +161,7 @@ def test_only_filled_micro_batches_are_in_use():
   assert not rows.mask[in_use:].any()
 
 
-def test_the_samplers_log_probabilities_lie_where_they_predict():
+def test_the_samplers_log_probabilities_are_at_the_predicting_positions():
   sample = builders.make_sample(
     [1, 2], [3, 4, 5], sampler_logp=np.float32([-0.1, -0.2, -0.3])
   )

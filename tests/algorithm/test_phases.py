@@ -1,4 +1,4 @@
-"""Turns and phases of every schedule, on cases worked out by hand."""
+"""Extrema and phases of every schedule, on cases computed by hand."""
 
 import functools
 
@@ -16,7 +16,7 @@ def caps_of(name, steps, **settings):
 
 
 def words_of(name, steps, **settings):
-  """The phases of the first `steps`, with turns seen from twice as far."""
+  """The phases of the first `steps`, with extrema of twice as many."""
   caps = caps_of(name, 2 * steps + 1, **settings)
   return phases.phases(caps[:steps], phases.cap_extrema(caps))
 
@@ -77,7 +77,7 @@ def test_a_stair_turns_at_its_jumps(first):
   assert len(found) == 4
 
 
-def test_a_step_of_a_stair_works_towards_the_cap_that_it_has():
+def test_a_step_of_a_stair_has_the_phase_of_its_cap():
   stair = dict(low_share=0.5, first='low', **PAPER, period=8, phase=0)
   words = words_of('stair', 16, **stair)
   assert words == 2 * (4 * ['compress'] + 4 * ['expand'])
@@ -133,7 +133,7 @@ def test_a_run_that_ends_on_its_way_down_compresses_to_its_end():
 
 
 def test_after_the_last_turn_it_goes_the_other_way():
-  # Nothing beyond the run is seen here, as where a run's end is its turn.
+  # No step after the run is known here.
   caps = np.array([8, 6, 4, 6, 7])
   assert phases.phases(caps, {2: 'compressed'}) == [
     *2 * ['compress'],

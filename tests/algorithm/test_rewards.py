@@ -20,7 +20,7 @@ def test_the_overlong_buffer_is_a_ramp_that_ends_at_the_cap():
   assert found.tolist() == [1, 1, 0.875, 0.75, 0.5, 0.5, 0.5]
 
 
-def test_the_overlong_penalty_does_not_ask_for_correctness():
+def test_the_overlong_penalty_does_not_depend_on_correctness():
   batch = builders.make_batch([10, 10], [True, False], cap=10)
   found = rewards.overlong_buffer(batch, buffer=4, factor=1.0)
   assert found.tolist() == [0, -1]
@@ -43,7 +43,7 @@ def test_a_buffer_is_a_token_or_more():
 
 
 @pytest.mark.parametrize('reward', [rewards.length_capped])
-def test_arrays_that_are_not_one_a_sample_are_refused(reward):
+def test_arrays_without_one_value_per_sample_are_refused(reward):
   batch = builders.make_batch([3, 4], [True, True], cap=10)
   for wrong in np.ones((2, 1), bool), np.ones(3, bool):
     with pytest.raises(ValueError, match='do not fit'):

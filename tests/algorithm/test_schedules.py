@@ -1,4 +1,4 @@
-"""The schedules against the formulas that the paper prints, step by step."""
+"""The schedules against the paper's formulas, step by step."""
 
 import functools
 import math
@@ -47,7 +47,7 @@ def printed_stair_cosine(t, period):
 
 
 def floor(tokens):
-  """Floored, but for the dust that cos(pi / 2) = 6e-17 leaves."""
+  """Floored, after correcting rounding such as cos(pi / 2) = 6e-17."""
   return math.floor(round(tokens, 6))
 
 
@@ -78,7 +78,7 @@ def test_the_stair_cosine_is_the_printed_formula_at_every_step(period):
 def test_cosine_640_takes_318_values_and_moves_by_40_tokens_at_most():
   values = cycle(schedules.cosine)
   assert len(set(values)) == 318
-  # 40.2 tokens before both ends of a move are floored, so 41 now and then.
+  # A move has at most 40.2 tokens; with both ends floored, at most 41.
   assert (HIGH - LOW) * math.sin(math.pi / 640) < 40.3
   moves = np.abs(np.diff([*values, values[0]]))
   assert moves.max() == 41
@@ -89,7 +89,7 @@ def test_cosine_640_takes_318_values_and_moves_by_40_tokens_at_most():
 def test_the_three_shapes_have_mean_12288(period):
   assert np.mean(cycle(schedules.stair, period, **HALVES)) == 12288
   for schedule in schedules.cosine, schedules.stair_cosine:
-    # Floored, two steps half a cycle apart fall short by a token at most.
+    # Flooring loses at most a token for two steps half a cycle apart.
     values = np.asarray(cycle(schedule, period))
     pairs = values + np.roll(values, period // 2)
     assert set(pairs) <= {LOW + HIGH, LOW + HIGH - 1}
@@ -100,7 +100,7 @@ def test_the_stair_cosine_is_continuous_at_every_joint(period):
   values = cycle(schedules.stair_cosine, period)
   steepest = (HIGH - LOW) / 2 * 2 * 2 * math.pi / period
   assert np.abs(np.diff([*values, values[0]])).max() <= steepest + 1
-  # The slope is 0 on both sides of a joint: what is left is its curvature.
+  # The slope is 0 on both sides of a joint; only the curvature is left.
   flat = (HIGH - LOW) / 2 * (1 - math.cos(4 * math.pi / period))
   for eighths in 1, 3, 5, 7:
     joint = eighths * period // 8
@@ -108,7 +108,7 @@ def test_the_stair_cosine_is_continuous_at_every_joint(period):
     assert np.abs(np.diff(around)).max() <= 4 * flat + 1
 
 
-def test_the_stair_is_low_for_its_share_and_starts_as_asked():
+def test_the_stair_is_low_for_its_share_and_starts_with_first():
   four = dict(low=1, high=2, period=4, phase=0)
   for share, first, expected in (
     (0.5, 'low', [1, 1, 2, 2]),

@@ -1,4 +1,4 @@
-"""One optimiser step: nothing about its layout may change its result."""
+"""One optimiser step: its result does not depend on its layout."""
 
 import dataclasses
 import functools
@@ -29,7 +29,7 @@ def compiled(function, recipe):
 
 
 def pack(advantages=ADVANTAGES, row_tokens=10, micro_batch_rows=1, **changes):
-  """Packed rows, and how many micro-batches are in use."""
+  """Packed rows, and the number of micro-batches in use."""
   given = dict(samples=SAMPLES, weights=WEIGHTS, advantages=advantages)
   given |= dict(fit=builders.fit(row_tokens, micro_batch_rows))
   rows, count = packing.pack(**{**given, **changes})
@@ -49,7 +49,7 @@ def pack_off_policy(**layout):
 
 @functools.cache
 def before():
-  """The parameters that are updated, and those that sampled."""
+  """The parameters to update, and those that sampled."""
   return builders.lively(SHAPE), jax.tree.map(
     lambda x, y: 0.8 * x + 0.2 * y,
     builders.lively(SHAPE),
@@ -65,7 +65,7 @@ def step(rows, count, *, recipe=RECIPE, state=None, own=False, last=True):
 
 
 def gradient(state):
-  """What the bare optimiser subtracted."""
+  """The gradient that the optimiser subtracted."""
   return apart(before()[0], state.params)
 
 
@@ -83,7 +83,7 @@ def assert_trees_close(found, expected, rtol=1e-4, atol=2e-6):
 
 @jax.jit
 def plain_logp(params):
-  """Log-probability of every response token, a sequence a row, unpacked."""
+  """Log-probability of every response token, without packing."""
   width = 3 + max(LENGTHS)
   ids = np.zeros((len(SAMPLES), width), np.int32)
   mask = np.zeros(ids.shape, bool)
@@ -107,7 +107,7 @@ def plain_logp(params):
 
 @functools.cache
 def expected():
-  """The printed formula, and its gradient, with neither packing nor parts."""
+  """The paper's loss and its gradient, without packing or micro-batches."""
   old, _ = plain_logp(before()[1])
 
   def loss(params):
@@ -158,7 +158,7 @@ def test_micro_batches_packing_and_padding_change_neither_loss_nor_gradient(
   ],
   ids=lambda changes: '-'.join(changes),
 )
-def test_how_it_is_worked_out_changes_neither_loss_nor_gradient(changes):
+def test_execution_options_change_neither_loss_nor_gradient(changes):
   check(builders.tiny_recipe(SHAPE, **changes))
 
 
@@ -179,7 +179,7 @@ def test_in_bfloat16_the_master_parameters_stay_float32():
   assert cosine > 0.99
 
 
-def test_how_many_micro_batches_are_in_use_compiles_nothing():
+def test_the_number_of_micro_batches_in_use_compiles_nothing():
   rows, count = pack()
   program = compiled(update.update, RECIPE)
   step(rows, count)
@@ -211,7 +211,7 @@ def test_log_probabilities_are_those_of_the_plain_forward():
   np.testing.assert_allclose(found, sorted(plain[mask]), atol=1e-5)
 
 
-def test_its_own_log_probabilities_make_every_ratio_1():
+def test_old_log_probabilities_of_the_same_pass_make_every_ratio_1():
   rows, count = pack()
   rows = rows.replace(old_logp=np.full_like(rows.old_logp, np.nan))
   state, metrics = step(rows, count, own=True)
@@ -233,7 +233,7 @@ def assert_untouched(after, state):
 
 @functools.cache
 def started():
-  """A state one step into a run, so that every part of it says something."""
+  """A state after one step, so that no part of it is zero."""
   return step(*pack(), own=True)[0]
 
 
@@ -245,7 +245,7 @@ def test_a_loss_that_is_not_finite_leaves_the_state_bit_for_bit(bad):
   assert not np.isfinite(metrics['loss'])
   assert_untouched(after, state)
   assert (after.skipped, after.skipped_in_row) == (1, 1)
-  # The GRPO step is over all the same.
+  # The GRPO step is counted nevertheless.
   assert after.step == state.step + 1
 
 
@@ -287,9 +287,9 @@ def test_a_grpo_step_of_several_optimiser_steps():
   assert middle.step == 0
   end, metrics = step(second, count, state=middle)
   assert end.step == 1
-  # The policy has moved between them, so ratios are no longer 1.
+  # The policy changed in between, so ratios are not 1 any more.
   assert metrics['ratio_max'] > 1
-  # The second's momentum is 0.9 of the first's gradient and its own.
+  # The second momentum is 0.9 of the first gradient plus its own.
   moved = apart(middle.params, end.params)
   without = middle.replace(opt_state=start.opt_state)
   alone, _ = step(second, count, state=without)
@@ -352,7 +352,7 @@ def test_a_loss_gets_the_entropy_that_it_names():
   bonus = functools.partial(losses.entropy_bonus, low=0.2, high=0.28, bonus=1.0)
   recipe = builders.tiny_recipe(SHAPE, bonus, extra=('entropy',))
   rows, count = pack(np.zeros(6, np.float32), extra=('entropy',))
-  # What the rows carry under that name is not taken for it.
+  # An array of the rows with that name is not used.
   rows.extra['entropy'][:] = 99
   rows = rows.replace(mask=(rows.mask > 0).astype(np.float32))
   _, metrics = step(rows, count, recipe=recipe, own=True)
@@ -377,7 +377,7 @@ def test_a_loss_gets_the_reference_log_probabilities_that_it_names():
   assert found[1]['kl_sum'] > 1e-3
 
 
-def test_the_denominator_is_one_number():
+def test_the_denominator_is_a_scalar():
   rows, count = pack()
   with pytest.raises(ValueError, match='do not fit'):
     compiled(update.update, RECIPE)(
