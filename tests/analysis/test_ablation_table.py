@@ -1,4 +1,4 @@
-"""Arms beside one another: means, errors and paired intervals by hand."""
+"""The table of arms: means, errors and paired intervals by hand."""
 
 import json
 
@@ -23,7 +23,7 @@ def arm(folder, seed, right, lengths):
     {'problem_id': f'p{i}', 'correct': bool(r), 'length': n}
     for i, (r, n) in enumerate(zip(right, lengths, strict=True))
   ]
-  # In another order than the other run's: they are joined by their ids.
+  # In another order than in the other run: problems are joined by id.
   with run_folder.RunFolder(
     folder,
     json.loads((folder / 'config.json').read_text()),

@@ -1,4 +1,4 @@
-"""What is read from a run's folder, drawn of it and told about it."""
+"""A run's folder as arrays, picture and table."""
 
 import math
 import subprocess
@@ -29,13 +29,13 @@ def test_a_run_is_read_as_it_was_written(tmp_path):
   assert list(run.metrics['phase'][:5]) == [*4 * ['compress'], 'expand']
 
 
-def test_what_a_step_lacks_is_nan(tmp_path):
+def test_a_missing_value_of_a_step_is_nan(tmp_path):
   run = runs.read(make(tmp_path, steps=3))
   np.testing.assert_array_equal(run.metrics['length_wrong'], [38, np.nan, 38])
   np.testing.assert_array_equal(run.column('unheard_of'), 3 * [np.nan])
 
 
-def test_a_run_that_is_writing_just_now_is_read_up_to_its_last_whole_step(
+def test_a_run_that_is_writing_is_read_up_to_its_last_complete_step(
   tmp_path,
 ):
   path = make(tmp_path, steps=3)
@@ -127,7 +127,7 @@ def test_the_mean_of_sets_is_taken_of_their_ratios(tmp_path):
   means = run_table.mean_over_sets(
     [run_table.evaluations(run, name) for name in run.sets]
   )
-  # Half more in half of the length, and nothing gained.
+  # Accuracy 1.5 times at half of the length; and equal accuracy.
   assert means[8]['efficiency'] == pytest.approx((0.5 / 0.5 + 0) / 2)
   assert means[8]['accuracy'] == pytest.approx(0.5)
   assert means[8]['accuracy_se'] == pytest.approx(0.01 / math.sqrt(2))
@@ -145,21 +145,21 @@ def rows(text):
   return [' '.join(line.split()) for line in text.splitlines()]
 
 
-def test_the_table_tells_each_point_with_its_errors(tmp_path):
+def test_the_table_has_each_point_with_its_errors(tmp_path):
   found = rows(run_table.text([make(tmp_path)]))
   assert '0 start cosine 50.0 ± 1.0 50.0 ± 0.5 0' in found
   assert '4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33' in found
   assert '8 expanded cosine 75.0 ± 1.0 40.0 ± 0.5 80k 0.62' in found
 
 
-def test_points_of_the_cadence_stay_out_of_the_table(tmp_path):
+def test_evaluations_between_extrema_are_not_in_the_table(tmp_path):
   between = evaluation(6, 'cadence', 0.66, 33.3)
   text = run_table.text([make(tmp_path, evals=[*POINTS, between])])
   assert '33.3' not in text
 
 
 def other_run(folder, name, accuracy, **changes):
-  """A run of constant cap whose points are its cadence's."""
+  """A run with a constant cap, evaluated at its cadence."""
   evals = [
     evaluation(0, 'start', 0.50, 50.0),
     evaluation(4, 'cadence', 0.61, 55.0),
@@ -173,7 +173,7 @@ def other_run(folder, name, accuracy, **changes):
   return make(folder / f'a-{name}', evals=evals, **changes)
 
 
-def test_other_runs_stand_at_the_first_ones_steps(tmp_path):
+def test_other_runs_are_shown_at_the_first_runs_steps(tmp_path):
   other = other_run(tmp_path, 'long', 0.80)
   found = rows(run_table.text([make(tmp_path / 'a'), other]))
   at = found.index('4 compressed cosine 60.0 ± 1.0 30.0 ± 0.5 40k 0.33')
@@ -193,7 +193,7 @@ def test_a_difference_within_two_standard_errors_is_marked(tmp_path):
   assert 'better -3.0 ± 1.4 -12.0 ± 0.7' in found
 
 
-def test_what_was_set_otherwise_is_told(tmp_path):
+def test_differing_settings_are_listed(tmp_path):
   folders = [
     make(tmp_path / 'a'),
     other_run(tmp_path, 'long', 0.8, seed=1, schedule_kw={'cap': 92}),
@@ -241,7 +241,7 @@ def test_markdown_is_a_style(tmp_path):
   assert '| compressed | cosine' in run_table.text([make(tmp_path)], 'github')
 
 
-def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
+def test_runs_with_equal_names_show_their_folders(tmp_path):
   folders = [
     make(tmp_path / 'one'),
     make(tmp_path / 'two', seed=1),
@@ -251,7 +251,7 @@ def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path):
   assert found == ['one', 'two', 'long']
 
 
-def test_beside_a_run_stand_the_evaluated_ones_of_its_config(tmp_path):
+def test_a_runs_table_includes_evaluated_runs_of_its_config(tmp_path):
   own = make(tmp_path / 'a')
   other = other_run(tmp_path, 'constant', 0.8)
   make(tmp_path / 'b', source='configs/b.py')

@@ -1,4 +1,4 @@
-"""The report: one page that needs nothing but itself, and trusts no text."""
+"""The report: one page without external files, with escaped text."""
 
 import html.parser
 import json
@@ -20,7 +20,7 @@ NASTY = (
 
 
 class Reader(html.parser.HTMLParser):
-  """Collects a page's tags, attributes that fetch or run, and marked words."""
+  """Collects a page's tags, attributes that load or run, and marked words."""
 
   def __init__(self, page):
     super().__init__()
@@ -74,7 +74,7 @@ def test_the_page_fetches_nothing_and_runs_nothing(tmp_path, few):
   assert "default-src 'none'" in page
 
 
-def test_model_text_stands_as_it_was_written(tmp_path, few):
+def test_model_text_is_escaped(tmp_path, few):
   page = report.page([runs.read(nasty_run(tmp_path))])
   assert '&lt;script&gt;alert(1)&lt;/script&gt;' in page
   assert '{{ 7 * 7 }} ?&lt;202E&gt;&lt;0000&gt;' in page
@@ -83,7 +83,7 @@ def test_model_text_stands_as_it_was_written(tmp_path, few):
 
 def test_words_of_interest_are_marked_and_counted(tmp_path, few):
   page = report.page([runs.read(nasty_run(tmp_path))])
-  # Problem p0, judged alike, comes first; 'await' is no 'wait'.
+  # Problem p0 with equal verdicts is first; 'await' is not 'wait'.
   assert Reader(page).marked == ['wait'] * (3 + 4) + ['Wait'] * 2
   assert '4 marked' in page
   assert 'compressed, 4 updates' in page
@@ -100,7 +100,7 @@ def test_settings_that_differ_are_columns_and_the_rest_is_shared(tmp_path, few):
   assert 'words is not drawn: no run kept samples' in page
 
 
-def test_a_run_that_goes_on_has_a_page_that_loads_anew(tmp_path, few):
+def test_an_unfinished_run_has_a_page_that_reloads(tmp_path, few):
   going = runs.read(make(tmp_path, steps=5))
   assert '<meta http-equiv="refresh" content="9">' in report.page(
     [going], None, 9
@@ -109,7 +109,7 @@ def test_a_run_that_goes_on_has_a_page_that_loads_anew(tmp_path, few):
   assert 'http-equiv="refresh"' not in report.page([done], None, 9)
 
 
-def test_following_ends_with_the_run_and_leaves_a_still_page(
+def test_following_ends_with_the_run_and_a_page_without_reload(
   tmp_path, few, monkeypatch
 ):
   path, page = (
@@ -144,7 +144,7 @@ def test_ctrl_c_ends_following_and_leaves_the_page(
   assert page.exists()
 
 
-def test_what_is_no_run_is_refused_by_name(tmp_path, capsys):
+def test_a_folder_without_a_run_is_refused_by_name(tmp_path, capsys):
   assert report.main([f'{tmp_path}/none', f'--out={tmp_path}/page.html']) == 2
   assert f'{tmp_path}/none' in capsys.readouterr().err
   assert not (tmp_path / 'page.html').exists()

@@ -1,4 +1,4 @@
-"""Differences in a run's table: paired by problem, where samples are there."""
+"""Differences in a run's table, paired by problem if samples exist."""
 
 import gzip
 import math
@@ -38,7 +38,7 @@ def test_the_error_of_a_difference_is_that_over_paired_problems(tmp_path):
   assert found == pytest.approx({'accuracy': 25.0, 'length': 1.0})
 
 
-def test_of_two_sets_it_is_that_of_their_mean(tmp_path):
+def test_the_error_of_two_sets_is_that_of_their_mean(tmp_path):
   path = make(tmp_path / 'run')
   for name in ('easy', 'hard'):
     measured(path, 0, name, BEFORE)
@@ -49,7 +49,7 @@ def test_of_two_sets_it_is_that_of_their_mean(tmp_path):
   assert found['accuracy'] == pytest.approx(25 * math.sqrt(2) / 2)
 
 
-def test_without_samples_or_with_other_problems_there_is_none(tmp_path):
+def test_without_samples_or_with_other_problems_there_is_no_error(tmp_path):
   path = make(tmp_path / 'run')
   run = runs.read(path)
   source = [(run, 0, 'easy')], [(run, 8, 'easy')]
@@ -60,7 +60,7 @@ def test_without_samples_or_with_other_problems_there_is_none(tmp_path):
 
 
 def test_the_table_marks_a_difference_by_its_paired_error(tmp_path):
-  # 30 problems far apart, each a little better after: no noise in the gain.
+  # 30 different problems, each a little better: the gain has little noise.
   name = evaluation(0, 'start', 0.5, 50.0)['set']
   points = [
     {**evaluation(0, 'start', 0.5, 50.0), 'accuracy_se': 0.08},

@@ -1,4 +1,4 @@
-"""Run folders read: branched ones with their past, damaged ones with names."""
+"""Reading of run folders: branches with their past, damaged files."""
 
 import json
 import shutil
@@ -12,7 +12,7 @@ from siri_jax.runtime import files
 
 
 def branched(path, parent, step, **changes):
-  """A run that goes on from another one's checkpoint after `step` updates."""
+  """A branch of a run's checkpoint after `step` updates."""
   make(path, steps=0, evals=[], **changes)
   info = json.loads((path / 'RUN.json').read_text())
   info['branched_from'] = {'folder': str(parent), 'step': step}
@@ -50,7 +50,7 @@ def test_a_branch_of_a_branch_has_both_pasts(tmp_path):
   ]
 
 
-def test_a_branch_whose_parent_is_gone_is_read_by_itself_and_says_so(tmp_path):
+def test_a_branch_without_its_parent_is_read_alone_with_a_note(tmp_path):
   run = runs.read(branched(tmp_path / 'child', '../gone', 8))
   np.testing.assert_array_equal(run.column('step'), np.arange(8, 12))
   (note,) = run.notes
@@ -122,7 +122,7 @@ def test_a_record_that_cannot_be_drawn_is_named_by_its_line(
     ([1], r'2 is not a JSON object: \[1\]'),
   ],
 )
-def test_a_row_that_is_no_sample_is_named_by_its_line(tmp_path, row, what):
+def test_an_invalid_sample_is_named_by_its_line(tmp_path, row, what):
   lines = [files.to_json(r) for r in (sample(), row)]
   path = tmp_path / 'held_out.jsonl.gz'
   path.write_bytes(runs.gzip.compress('\n'.join(lines).encode()))
@@ -183,7 +183,7 @@ def test_settings_that_change_nothing_learned_make_no_other_group(tmp_path):
   assert len(seeds.of(runs.read_all(made))) == 1
 
 
-def test_groups_of_one_schedule_are_told_apart_by_what_differs(tmp_path):
+def test_labels_of_one_schedule_name_the_settings_that_differ(tmp_path):
   kw = {'low': 46, 'high': 92, 'phase': 0}
   made = [
     make(tmp_path / f'p{period}', schedule_kw={**kw, 'period': period})
@@ -207,7 +207,7 @@ def test_a_branch_is_another_setting_than_the_run_from_the_start(tmp_path):
   assert labels == ['cosine', 'cosine from 8']
 
 
-def test_a_band_is_the_mean_and_reach_of_the_seeds_that_got_there(tmp_path):
+def test_a_band_is_the_mean_and_range_of_the_seeds_with_that_step(tmp_path):
   made = [make(tmp_path / 'a', steps=3), make(tmp_path / 'b', steps=2, seed=1)]
   path = made[1] / 'metrics.jsonl'
   path.write_text(path.read_text().replace('"entropy": 0.4', '"entropy": 0.6'))
@@ -221,7 +221,7 @@ def test_a_band_is_the_mean_and_reach_of_the_seeds_that_got_there(tmp_path):
   np.testing.assert_array_equal(mean, [38, np.nan, 38])
 
 
-def test_a_point_is_of_the_seeds_that_have_got_there(tmp_path):
+def test_a_point_is_over_the_seeds_that_have_it(tmp_path):
   higher = [{**POINTS[0], 'accuracy': 0.7}]
   made = [make(tmp_path / 'a'), make(tmp_path / 'b', seed=1, evals=higher)]
   (group,) = seeds.of(runs.read_all(made))
@@ -234,7 +234,7 @@ def test_a_point_is_of_the_seeds_that_have_got_there(tmp_path):
 # Tables.
 
 
-def test_tables_have_a_row_a_step_and_an_evaluation(tmp_path):
+def test_tables_have_a_row_per_step_and_per_evaluation(tmp_path):
   made = [make(tmp_path / f's{seed}', steps=3, seed=seed) for seed in (0, 1)]
   read = runs.read_all(made)
   steps = dataframes.steps(read)
@@ -265,7 +265,7 @@ def test_a_cut_samples_length_is_the_cap_where_any_was_cut(tmp_path):
   np.testing.assert_array_equal(found, [np.nan, 85, 69])
 
 
-def test_runs_that_differ_in_a_nested_setting_that_changes_nothing_are_seeds(
+def test_a_nested_setting_that_does_not_change_the_result_makes_no_other_group(
   tmp_path,
 ):
   made = [
