@@ -1,4 +1,4 @@
-"""The command line is read part by part, so that all faults come at once."""
+"""Parsing of command lines, with all faults at once."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_the_argument_of_a_config_is_in_the_folders_name():
 
 
 @pytest.mark.parametrize('joined', [True, False])
-def test_values_may_stand_behind_a_space_or_an_equals_sign(joined):
+def test_values_may_follow_a_space_or_an_equals_sign(joined):
   words = {
     '--config': TINY,
     '--workdir': 'here',
@@ -63,7 +63,7 @@ def test_values_may_stand_behind_a_space_or_an_equals_sign(joined):
   }
 
 
-def test_a_negative_value_may_stand_behind_a_space():
+def test_a_negative_value_may_follow_a_space():
   asked = parse('--config', TINY, '--config.seed', '-1', '--dry_run')
   assert asked.faults == []
   assert asked.config.seed == -1
@@ -78,7 +78,7 @@ def test_the_settings_of_another_plug_in_replace_those_of_the_configs():
   )
   assert asked.faults == []
   assert asked.config.schedule_kw.to_dict() == {'cap': 8}
-  # Plain values, for they are written into RUN.json.
+  # Plain values, because they are written to RUN.json.
   assert asked.overrides['schedule_kw'] == {'cap': 8}
   assert type(asked.overrides['schedule_kw']) is dict
 
@@ -112,7 +112,7 @@ def test_an_unknown_setting_is_left_for_the_plan_to_refuse():
 
 
 @pytest.mark.parametrize('word', ['-h', '--help'])
-def test_who_asks_for_help_gets_the_programs_own_words_and_flags(word, capsys):
+def test_help_prints_the_programs_description_and_flags(word, capsys):
   with pytest.raises(SystemExit, match='0'):
     parse(f'--config={TINY}', word)
   said = capsys.readouterr().out
@@ -137,7 +137,7 @@ def test_without_a_config_it_says_which_to_give():
     ('def get_config():\n  return {}["key"]', 'KeyError'),
   ],
 )
-def test_a_config_that_does_not_load_is_a_fault_and_no_crash(
+def test_a_config_that_does_not_load_is_a_fault_and_not_a_crash(
   tmp_path, text, named
 ):
   path = tmp_path / 'config.py'

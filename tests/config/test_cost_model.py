@@ -1,4 +1,4 @@
-"""What a cap costs: by hand, by identities, and beside a simulation."""
+"""The cost of a cap: by hand, by identities, against a simulation."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ THREE = cost_model.kaplan_meier([2, 4, 9], [False, False, False])
 SETTING = dict(samples=5, prompt=3, forward=(7.0, 2.0), epochs=1)
 
 
-def test_tokens_under_a_cap_are_the_sum_of_what_it_leaves_by_hand():
+def test_tokens_under_a_cap_are_the_sum_of_capped_lengths_by_hand():
   found = 3 * cost_model.capped(THREE, [1, 2, 3, 4, 8, 9, 100])
   np.testing.assert_allclose(found, [3, 6, 8, 10, 14, 15, 15])
   squares = 3 * cost_model.capped(THREE, [3, 100], power=2)
@@ -22,7 +22,7 @@ def test_tokens_under_a_cap_are_the_sum_of_what_it_leaves_by_hand():
 
 
 def test_the_longest_of_two_by_hand():
-  # Of nine pairs one has 2 as its longest, three 4, five 9.
+  # The longest of nine pairs is 2 for one, 4 for three, 9 for five.
   both = cost_model.longest(THREE, 2)
   np.testing.assert_allclose(both.share * 9, [1, 3, 5, 0], atol=1e-12)
   assert cost_model.capped(both, 100) == pytest.approx((2 + 12 + 45) / 9)
@@ -30,7 +30,7 @@ def test_the_longest_of_two_by_hand():
   np.testing.assert_allclose(cost_model.longest(THREE, 1).share, THREE.share)
 
 
-def test_a_stretch_of_steps_costs_the_sum_of_its_steps():
+def test_the_cost_of_steps_is_the_sum_of_their_costs():
   caps = [3, 9, 5, 3, 1]
   parts = [cost_model.estimate_cost(THREE, [cap], **SETTING) for cap in caps]
   whole = cost_model.estimate_cost(THREE, caps, **SETTING)
@@ -50,7 +50,7 @@ def test_a_step_by_hand():
   ).operations == (pytest.approx(7 * 5 * a_sample))
 
 
-def test_a_cap_above_all_lengths_costs_what_no_cap_would():
+def test_a_cap_above_all_lengths_costs_as_much_as_no_cap():
   free = cost_model.estimate_cost(THREE, [9], **SETTING)
   assert cost_model.estimate_cost(THREE, [10**9], **SETTING) == pytest.approx(
     free
@@ -73,7 +73,7 @@ def test_the_operations_are_those_of_an_update_and_a_third():
 
 
 @pytest.mark.parametrize('cap', [20, 60, 500])
-def test_a_simulation_comes_to_the_same(cap):
+def test_a_simulation_has_the_same_cost(cap):
   rng = np.random.default_rng(0)
   drawn = rng.integers(1, 200, (20_000, 12))
   lengths = cost_model.kaplan_meier(np.arange(1, 200), np.zeros(199, bool))
@@ -88,21 +88,21 @@ def test_a_simulation_comes_to_the_same(cap):
   )
 
 
-def test_a_cut_response_counts_as_longer_than_what_is_seen_by_hand():
-  # Of six, one ends at 2; a cap of 3 cuts two. Of the three beyond, one ends
-  # at 5, and one of the other two at 7; 8 is cut again.
+def test_a_cut_response_counts_as_censored_by_hand():
+  # Of six, one ends at 2; a cap of 3 cuts two. Of the other three, one ends at
+  # 5 and one at 7; the last is cut at 8.
   found = cost_model.kaplan_meier([2, 3, 3, 5, 7, 8], [0, 1, 1, 0, 0, 1])
   np.testing.assert_array_equal(found.tokens, [2, 5, 7, np.inf])
   left = np.cumprod([5 / 6, 2 / 3, 1 / 2])
   np.testing.assert_allclose(found.share[:3], -np.diff(left, prepend=1))
   assert found.share[3] == pytest.approx(left[-1])
-  # What was never seen to end is as long as any cap.
+  # A response without a known end is longer than any cap.
   assert cost_model.capped(found, 1000) == pytest.approx(
     found.share[:3] @ [2, 5, 7] + 1000 * left[-1]
   )
 
 
-def test_what_caps_hide_is_recovered_from_samples_under_many_caps():
+def test_natural_lengths_are_recovered_from_samples_under_many_caps():
   rng = np.random.default_rng(1)
   natural = np.ceil(rng.lognormal(4, 0.6, 60_000))
   caps = rng.integers(40, 160, natural.size)
@@ -110,7 +110,7 @@ def test_what_caps_hide_is_recovered_from_samples_under_many_caps():
   for cap in (30, 60, 120):
     known = np.minimum(natural, cap).mean()
     assert cost_model.capped(seen, cap) == pytest.approx(known, rel=0.01)
-  # Cut samples as if they had ended there would not do.
+  # Counting cut samples as complete would be wrong.
   naive = cost_model.kaplan_meier(
     np.minimum(natural, caps), np.zeros(natural.size)
   )
@@ -150,9 +150,7 @@ def test_a_lognormal_with_a_mean_that_is_not_above_its_median_is_refused(mean):
     (0.9, 10_000, (0.29, 0.59), (0.15, 0.19, 0.25)),
   ],
 )
-def test_a_cosine_saves_what_a_page_of_arithmetic_says(
-  sigma, median, cut, saved
-):
+def test_a_cosine_saves_as_much_as_computed_by_hand(sigma, median, cut, saved):
   mean = median * np.exp(sigma**2 / 2)
   lengths = cost_model.lognormal(mean=mean, median=median)
   found = cost_model.share_cut(lengths, [16_384, 8192])

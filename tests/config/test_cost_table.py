@@ -1,4 +1,4 @@
-"""What a run would cost under each schedule: the table, and its source."""
+"""The cost table of --dry_run, and the source of its lengths."""
 
 import gzip
 import json
@@ -52,7 +52,7 @@ def test_every_schedule_of_the_family_is_in_the_table():
     assert [name for name in table if '*' in name] == ['cosine*']
 
 
-def test_a_schedule_appears_by_its_function_and_its_line(monkeypatch):
+def test_a_schedule_needs_only_its_function_and_its_line(monkeypatch):
   before = schedule_presets.presets
 
   def more(low, high, period):
@@ -66,7 +66,7 @@ def test_a_schedule_appears_by_its_function_and_its_line(monkeypatch):
     assert table['builtins:lowest'][0] == '4'
 
 
-def test_the_highest_cap_throughout_is_what_all_is_measured_by():
+def test_costs_are_relative_to_a_constant_highest_cap():
   for table in rows_of(text_of(planned())):
     assert table['constant'][2::2] == ['100.0'] * 3
     shares = np.float64([cells[2::2] for cells in table.values()])
@@ -78,20 +78,20 @@ def test_a_table_is_no_wider_than_a_terminal():
   assert max(map(len, text_of(planned()).splitlines())) <= 80
 
 
-def test_the_runs_own_settings_have_a_row_where_no_line_has_them():
+def test_settings_without_a_preset_have_a_row():
   kw = dict(low=4, high=8, period=4, phase=1)
   first, _ = rows_of(text_of(planned(schedule_kw=kw)))
   assert next(iter(first)) == 'cosine*'
   assert 'cosine' in first
 
 
-def test_a_cap_that_never_moves_has_nothing_beside_it():
+def test_a_constant_cap_has_no_other_schedules():
   made = planned(schedule='constant', schedule_kw={'cap': 8})
   for table in rows_of(text_of(made)):
     assert list(table) == ['constant*']
 
 
-def test_where_the_reward_cuts_no_schedule_saves_anything():
+def test_with_cap_at_reward_no_schedule_saves_anything():
   text = text_of(planned(cap_at='reward'))
   assert 'samples all responses to the highest cap' in text
   for table in rows_of(text):
@@ -118,7 +118,7 @@ def test_the_cells_are_the_costs_by_hand():
   ]
 
 
-def test_numbers_are_told_to_three_digits():
+def test_numbers_have_three_digits():
   told = [terminal.short(x) for x in (0, 7, 999.4, 999.6, 1_756_000, 8.95e19)]
   assert told == ['0', '7', '999', '1k', '1.76M', '89.5E']
 
@@ -145,7 +145,7 @@ def folder_of(path, rows):
   return folder
 
 
-def test_a_runs_samples_are_read_with_what_cut_them(tmp_path):
+def test_a_runs_sample_lengths_say_which_were_cut(tmp_path):
   run = folder_of(tmp_path, [(3, 'stop'), (8, 'length'), (5, 'stop')])
   lengths, words = cost_table.natural(None, runs.sampled_lengths(run))
   np.testing.assert_array_equal(lengths.tokens, [3, 5, np.inf])
@@ -176,13 +176,13 @@ def test_samples_that_cannot_be_read_are_named(tmp_path, damage, says):
     runs.sampled_lengths(run)
 
 
-def test_the_plan_from_a_runs_samples_comes_to_what_the_run_took(whole):
+def test_the_estimate_from_a_runs_samples_matches_the_run(whole):
   lengths = cost_model.kaplan_meier(*runs.sampled_lengths(whole)[:2])
   records = files.read_records(whole / 'metrics.jsonl')
   caps = [record['cap'] for record in records]
   taken = sum(record['tokens'] for record in records)
   found = cost_model.estimate_cost(lengths, caps, **SETTING)
   assert found.tokens == pytest.approx(taken, rel=0.1)
-  # Its caps alone would have been more.
+  # Its caps alone would give more tokens.
   assert 16 * sum(caps) > 1.1 * taken
   assert runs.read(whole).config['uncapped_length_kw']['median'] == 7434

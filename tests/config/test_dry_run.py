@@ -1,4 +1,4 @@
-"""What --dry_run prints of a run."""
+"""The report of --dry_run."""
 
 import builders
 import pytest
@@ -11,7 +11,7 @@ from tools.benchmarks import full_size
 
 
 def task_of(problems, **evals):
-  """A task of so many problems and held-out sets of such sizes."""
+  """A task with these numbers of training and held-out problems."""
 
   def some(count):
     return [types.Problem(f'p{i}', 'text', '1', 'made') for i in range(count)]
@@ -50,7 +50,7 @@ def test_every_setting_is_shown_with_its_value():
   }
 
 
-def test_what_follows_is_worked_out():
+def test_the_plan_is_derived():
   made = planned(total_steps=7, eval_kw={'every': 3}, minibatches=2)
   facts = dry_run.derived(made, task_of(64, easy=10, hard=1000), 3)
   assert facts == {
@@ -145,7 +145,7 @@ def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
   assert lines[-1] == f'With remat={verdict!r} it fits.'
 
 
-def test_what_does_not_fit_is_told():
+def test_a_policy_that_does_not_fit_is_reported():
   made = planned(device_gb=1e-4, remat='nothing')
   text = dry_run.needed(made, builders.tiny_shape())
   assert text.endswith("With remat='nothing' it does NOT fit.")

@@ -1,4 +1,4 @@
-"""The memory estimate: by hand, and against what XLA assigns at full size."""
+"""The memory estimate: by hand, and against XLA's at full size."""
 
 import os
 import pathlib
@@ -20,7 +20,7 @@ SHAPE = builders.tiny_shape()
 
 
 def estimate(shape=None, mesh=(1, 1, 1), rows=1, **changes):
-  """Of an update of rows of 16 tokens, three micro-batches at most."""
+  """The estimate for rows of 16 tokens and at most three micro-batches."""
   shape = shape or builders.tiny_shape(vocab=20)
   recipe = builders.tiny_recipe(shape, **changes)
   axes = dict(zip(sharding.MESH_AXES, mesh, strict=True))
@@ -40,9 +40,9 @@ def test_a_device_holds_its_share_of_the_state():
     )
   )
   assert whole['parameters'] == 4 * params
-  # Biases are not cut over fsdp, and norms not over tensor.
+  # Biases are not sharded over fsdp, and norms not over tensor.
   assert params / 2 < cut['parameters'] < params
-  # A micro-batch's gradient, and their sum.
+  # A micro-batch's gradient, and the sum.
   assert cut['gradients'] == 2 * cut['parameters']
 
 
@@ -56,10 +56,10 @@ def test_gathered_once_an_update_weights_and_gradients_are_whole():
 def test_what_is_kept_grows_with_the_policy_and_the_rows():
   kept = [estimate(remat=name)['kept'] for name in qwen2.REMAT]
   assert kept == sorted(set(kept))
-  # Of every token its stream at each block: 16 tokens, 2 layers, 16 wide.
+  # The residual stream at each block: 16 tokens, 2 layers, width 16.
   assert kept[0] == 4 * 16 * 2 * 16
   assert estimate(remat='full', rows=3)['kept'] == 3 * kept[0]
-  # Of what is kept beside it a number takes half in bfloat16.
+  # Other kept values take half in bfloat16.
   narrow = [
     estimate(remat=name, dtype=jax.numpy.dtype('bfloat16'))['kept']
     for name in ('full', 'attention')
@@ -67,20 +67,20 @@ def test_what_is_kept_grows_with_the_policy_and_the_rows():
   assert narrow == [kept[0], (kept[0] + kept[1]) / 2]
 
 
-def test_scores_of_all_pairs_count_where_attention_writes_them():
+def test_scores_count_if_attention_stores_them():
   plain = estimate(attend=attention.reference)['block']
   fused = estimate(attend=attention.cudnn)['block']
   assert plain - fused == 3 * 4 * 4 * 16 * 16  # Four heads.
 
 
-def test_block_and_head_do_not_meet_and_a_tenth_is_spared():
+def test_block_and_head_are_not_added_and_a_tenth_is_reserved():
   parts = {'parameters': 4.0e9, 'block': 3.0e9, 'head': 5.0e9}
   assert memory.total(parts) == 9.0e9
   assert memory.fits(parts, 10.0)
   assert not memory.fits(parts, 9.9)
 
 
-def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
+def test_the_least_recomputation_that_fits_is_chosen_unless_set():
   shape = builders.tiny_shape()
 
   def taken(**changes):
@@ -89,7 +89,7 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
     made = plan.make(c)
     return memory.choose_remat(c, memory.of_plan(made, shape)), made
 
-  # 'nothing' would fit as well, but has to be asked for.
+  # 'nothing' would also fit, but must be set by name.
   remat, made = taken(remat='')
   assert remat == 'products'
   needs = {
@@ -104,7 +104,7 @@ def test_the_least_is_worked_out_again_that_fits_and_what_is_set_is_kept():
   assert taken(remat='qkv')[0] == 'qkv'
 
 
-def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
+def test_a_run_that_may_not_fit_warns_and_starts(tmp_path, cache):
   with tiny.opened(tmp_path, cache, device_gb=1e-4) as (ctx, _, _):
     said = ctx.screen._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
@@ -115,7 +115,7 @@ def test_a_run_that_is_not_expected_to_fit_says_so_and_starts(tmp_path, cache):
 
 
 def told(*words):
-  """What tools/benchmarks/memory.py says of a program: its last line."""
+  """The last line of tools/benchmarks/memory.py."""
   unset = ('JAX_NUM_CPU_DEVICES', 'XLA_FLAGS')
   return subprocess.run(
     [sys.executable, '-m', 'tools.benchmarks.memory', *words],
@@ -145,7 +145,7 @@ def test_the_estimate_is_what_xla_assigns_for_virtual_cpu_devices(
   not gpu_compiler.installed(), reason='needs bash tools/test_gpu_programs.sh'
 )
 class TestProgramsForH100s:
-  """Compiled for them, with none there."""
+  """Programs compiled for H100s on a machine without GPUs."""
 
   @pytest.mark.parametrize(
     ('model', 'remat'),
@@ -168,7 +168,7 @@ class TestProgramsForH100s:
     assert float(gradients) > 0.5
     assert 0.6 < float(beside) < 2 - float(gradients)
 
-  def test_an_update_is_made_of_what_makes_it_fast(self, tmp_path):
+  def test_an_update_uses_the_fast_kernels(self, tmp_path):
     program = tmp_path / 'program'
     told('--remat=attention', '--mesh=fsdp=4,tensor=2', f'--program={program}')
     text = program.read_text()
@@ -177,11 +177,11 @@ class TestProgramsForH100s:
       text,
     )
     attention = [where for _, target, where in calls if 'fmha' in target]
-    # The backward pass works none of attention out again.
+    # The backward pass does not recompute attention.
     again = [where for where in attention if 'rematted' in where]
     assert attention
     assert not [where for where in again if 'attention_fwd' in where]
-    # Products are bfloat16's but for those of the head, which end in float32.
+    # Products are in bfloat16, except those of the head, which end in float32.
     products = [call for call in calls if 'matmul' in call[1]]
     assert len(products) > 20
     in_head = ('td,dv->tv', 'tv,dv->td', 'td,tv->dv')
@@ -189,6 +189,6 @@ class TestProgramsForH100s:
       kind == 'bf16' or any(name in where for name in in_head)
       for kind, _, where in products
     )
-    # Neither all scores of a row nor all its logits are ever there.
+    # Neither all scores of a row nor all its logits exist at one time.
     assert '17408,17408' not in text
     assert '17408,75968' not in text

@@ -1,4 +1,4 @@
-"""Bad configs are refused, all faults at once; good ones are worked out."""
+"""Plans: bad configs are refused with all faults, good ones derived."""
 
 import numpy as np
 import pytest
@@ -30,8 +30,7 @@ def faults_of(**changes):
   return refusal.value.faults
 
 
-# What is changed, and what its one message has to hold: the setting, and what
-# would be right.
+# Changed settings, and parts of the message: the setting and allowed values.
 BAD = [
   ({'seed': -1}, 'seed=-1', '0 or more'),
   ({'seed': 1.5}, 'seed=1.5', 'whole number'),
@@ -142,7 +141,7 @@ BAD = [
 @pytest.mark.parametrize(
   ('changes', 'setting', 'right'), BAD, ids=[str(b[0]) for b in BAD]
 )
-def test_a_bad_config_is_refused_with_what_would_be_right(
+def test_a_bad_config_is_refused_with_the_allowed_values(
   changes, setting, right
 ):
   (fault,) = faults_of(**changes)
@@ -214,24 +213,24 @@ def test_samples_and_rows_follow_from_the_settings():
   assert plan.make(changed(row_tokens=31)).row_tokens == 31
 
 
-def test_measurements_stand_at_the_start_the_turns_the_cadence_and_the_end():
+def test_evaluations_are_at_start_extrema_cadence_and_end():
   made = plan.make(changed(total_steps=7, **{'eval_kw.every': 3}))
   assert list(made.evals.items()) == [
     (0, 'start'),
     (2, 'compressed'),
     (3, 'cadence'),
     (4, 'expanded'),
-    (6, 'compressed'),  # A turn says more than the cadence.
+    (6, 'compressed'),  # An extremum has priority over the cadence.
     (7, 'end'),
   ]
 
 
-def test_a_run_that_ends_at_a_turn_is_measured_as_one():
+def test_a_run_that_ends_at_an_extremum_is_evaluated_as_one():
   made = plan.make(changed(total_steps=4))
   assert made.evals[4] == 'expanded'
 
 
-def test_checkpoints_stand_at_the_turns_the_cadence_and_the_end():
+def test_checkpoints_are_at_extrema_cadence_and_end():
   made = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 3}))
   assert made.checkpoints == {2, 3, 4, 6, 7}
   never = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 0}))
@@ -252,7 +251,7 @@ def test_plug_ins_come_with_their_settings_bound():
   assert set(made.find) == set(plan.PLUGINS)
 
 
-def test_the_papers_run_is_planned_as_the_paper_has_it():
+def test_the_papers_run_has_the_papers_plan():
   c = cosine640.get_config()
   c.model_path = 'somewhere'
   made = plan.make(c)

@@ -1,4 +1,4 @@
-"""The rules of single settings and of those that contradict each other."""
+"""The rules of single settings, and contradictions."""
 
 import pytest
 
@@ -12,14 +12,14 @@ def c():
   return tiny.get_config()
 
 
-def test_every_setting_of_base_has_a_rule_and_no_other_has():
+def test_exactly_the_settings_of_base_have_rules():
   c = base.get_config()
   assert set(schema.RULES) == set(c)
   for key, rules in schema.INNER.items():
     assert set(rules) == set(c[key])
 
 
-def test_the_values_of_base_will_do_but_for_the_path_that_only_a_user_knows():
+def test_the_values_of_base_are_valid_except_model_path():
   (fault,) = schema.faults(base.get_config())
   assert 'model_path' in fault
 
@@ -28,7 +28,7 @@ def test_a_sound_config_has_no_faults(c):
   assert schema.faults(c) == []
 
 
-def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
+def test_a_misspelt_setting_suggests_the_right_one(c):
   c.learning_rat = 1e-3
   c.model_kw.head = 4
   assert schema.faults(c) == [
@@ -37,7 +37,7 @@ def test_a_typing_slip_is_answered_with_the_setting_that_was_meant(c):
   ]
 
 
-def test_what_is_missing_is_named_with_what_it_should_be(c):
+def test_a_missing_setting_is_named_with_the_allowed_values(c):
   del c.group_size, c.model_kw.mlp
   assert schema.faults(c) == [
     'group_size is missing; set it to a whole number of 2 or more',
@@ -72,7 +72,7 @@ def test_a_temperature_is_a_finite_number_above_zero(c, value):
   assert fault == f'temperature={value!r} is not a number above 0'
 
 
-def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
+def test_a_plug_ins_number_must_be_finite(c):
   c.advantage_kw.eps = float('nan')
   assert schema.faults(c) == ['advantage_kw.eps=nan is not finite']
 
@@ -89,9 +89,7 @@ def test_a_setting_of_a_plug_in_is_finite_whatever_it_is(c):
     (dict(count=2), 2, ''),
   ],
 )
-def test_processes_are_told_apart_by_all_of_an_address_or_none(
-  c, hosts, devices, told
-):
+def test_coordinator_and_index_are_set_together(c, hosts, devices, told):
   c.hosts_kw.update(hosts)
   c.mesh_kw.fsdp = c.micro_batch_rows = devices
   found = schema.faults(c)
@@ -99,8 +97,8 @@ def test_processes_are_told_apart_by_all_of_an_address_or_none(
   assert told in ''.join(found)
 
 
-def test_contradictions_are_looked_for_among_sound_settings_only(c):
-  c.prompts_per_step = 0  # Else 0 samples would contradict minibatches.
+def test_only_valid_settings_are_checked_for_contradictions(c):
+  c.prompts_per_step = 0  # 0 samples must not contradict minibatches.
   c.model_kw.heads = 3  # Odd, but a multiple of 1.
   c.model_kw.head_dim = 7
   assert schema.faults(c) == [
