@@ -1,4 +1,4 @@
-"""Answers, unwrapped: the wrapping goes, what it says stays."""
+"""Unwrapping of answers."""
 
 import json
 
@@ -41,7 +41,7 @@ from siri_jax.data.prepare import answers
     (r'-\frac{5}{3}.', r'-\frac{5}{3}'),
   ],
 )
-def test_wrapping_goes(written, bare):
+def test_wrapping_is_removed(written, bare):
   assert answers.unwrap(written) == bare
 
 
@@ -66,7 +66,7 @@ def test_wrapping_goes(written, bare):
     '',
   ],
 )
-def test_what_is_no_wrapping_stays(answer):
+def test_other_text_is_kept(answer):
   assert answers.unwrap(answer) == answer
 
 

@@ -1,4 +1,4 @@
-"""The built-in task: its problems, its traces, and the way to tokens."""
+"""The built-in task: problems, traces and tokens."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from siri_jax.data.arithmetic import CARRY, ID, TOKENS
 from siri_jax.grading import rules
 
 CAP = 92  # Tokens; the quickstart's highest.
-COUNT = 4096  # A share of half then has a standard error of 0.008.
+COUNT = 4096  # A share of 0.5 has a standard error of 0.008.
 
 
 @pytest.fixture(scope='module')
@@ -34,7 +34,7 @@ def seen(task, traces):
 
 
 def worked_out(text):
-  """A problem's answer by following its words one after another."""
+  """A problem's answer, computed word by word."""
   first, *words = text.split()
   state, steps = int(first), list(zip(*[iter(words)] * 3, strict=True))
   for place, (index, x, y) in enumerate(steps, 1):
@@ -89,7 +89,7 @@ def test_decoding_leaves_out_the_end_and_ids_beyond_the_vocabulary(task):
   assert task.vocab == len(TOKENS) == len(set(TOKENS)) == 22
 
 
-def test_training_problems_are_found_by_their_number_alone(task, training):
+def test_a_training_problem_depends_only_on_its_number(task, training):
   assert len(training) == len(task.train) == 10_000
   for number in (0, 4095, 4096, 9999, -1):
     assert task.train[number] == training[number]
@@ -104,7 +104,7 @@ def test_ids_are_unique(task, training):
   assert len(ids) == 10_000 + COUNT
 
 
-def test_no_problem_that_is_learned_from_is_held_out(task, training, traces):
+def test_no_training_problem_is_held_out(task, training, traces):
   held_out = {problem.text for problem in task.evals['held_out']}
   learned = {p.text for p in training} | {p.text for p, _ in traces}
   assert len(held_out) > 0.9 * COUNT
@@ -149,7 +149,7 @@ def test_more_held_out_problems_do_not_change_the_first_ones(task):
   assert differing(task, fewer) == {'held_out'}
 
 
-def test_traces_are_found_by_their_number_alone(task, traces):
+def test_a_trace_depends_only_on_its_number(task, traces):
   for first, count in ((0, 1), (1000, 3), (4095, 1)):
     for (problem, ids), (other, same) in zip(
       task.traces(first, count), traces[first : first + count], strict=True

@@ -1,4 +1,4 @@
-"""The reader of responses to the built-in task, on cases by hand."""
+"""Audits of responses to the built-in task, by hand."""
 
 import math
 
@@ -55,7 +55,7 @@ def test_checks_of_hard_steps_put_two_of_five_guesses_right():
   )
 
 
-def test_a_missed_slip_carries_over_and_the_rest_is_judged_from_there():
+def test_an_unnoticed_error_carries_over_to_later_steps():
   assert read(FULL_PROMPT, NEEDLESS) == Audit(
     well_formed=True,
     steps=(
@@ -109,7 +109,7 @@ def test_a_check_with_one_wrong_digit_is_wrong():
     'the first step left out',
   ],
 )
-def test_what_is_out_of_place_ends_the_reading(before, after, steps):
+def test_a_wrong_token_ends_the_audit(before, after, steps):
   seen = read(PROMPT, CAREFUL.replace(before, after))
   assert not seen.well_formed
   assert seen.steps == read(PROMPT, CAREFUL).steps[:steps]
@@ -139,7 +139,7 @@ def test_shares_by_hand():
   assert seen['checks_right'] == 1.0
 
 
-def test_shares_of_what_was_not_seen_are_not_numbers():
+def test_shares_without_data_are_nan():
   seen = shares([read(PROMPT, '#1 2 0 6')])
   assert seen['copied_1'] == 1.0
   for name in ('copied_2', 'first_right_hard', 'checks_hard', 'checks_right'):

@@ -116,7 +116,7 @@ def test_decoding_keeps_the_end_of_the_thought_and_drops_that_of_text(folder):
   assert talk.decode([*talk.ids(said), *talk.eos_ids]) == said
 
 
-def test_ids_that_no_token_has_decode_to_nothing(folder):
+def test_unknown_ids_decode_to_nothing(folder):
   talk = _load(folder)
   assert talk.decode([*talk.ids('a'), talk.vocab + 5]) == 'a'
 
@@ -143,7 +143,9 @@ def test_generation_config_names_further_ends(folder):
   assert both.fingerprint != plain.fingerprint
 
 
-def test_the_fingerprint_tells_tokenizer_template_and_instruction(tmp_path):
+def test_the_fingerprint_depends_on_tokenizer_template_and_instruction(
+  tmp_path,
+):
   plain = tiny_tokenizer.write(tmp_path / 'plain')
   again = tiny_tokenizer.write(tmp_path / 'again')
   template = 'Hello.' + tiny_tokenizer.TEMPLATE
@@ -193,7 +195,7 @@ def test_a_broken_folder_is_named_with_its_fault(folder, spoil, told):
   assert str(folder) in str(error.value)
 
 
-def test_instruction_and_folder_are_faulted_at_once(tmp_path):
+def test_faults_of_instruction_and_folder_are_listed_at_once(tmp_path):
   with pytest.raises(
     ValueError, match='must be in the instruction once'
   ) as error:
@@ -201,7 +203,7 @@ def test_instruction_and_folder_are_faulted_at_once(tmp_path):
   assert 'no tokenizer.json' in str(error.value)
 
 
-def test_loading_says_nothing(folder):
+def test_loading_prints_nothing(folder):
   program = (
     'from siri_jax.data import chat;'
     f'talk = chat.load({str(folder)!r}, instruction="{{problem}}");'

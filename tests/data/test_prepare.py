@@ -1,4 +1,4 @@
-"""Other people's problem sets to one clean file: by hand, and the real set."""
+"""Conversion of problem sets to a problem file: by hand, and a real set."""
 
 import hashlib
 import json
@@ -74,7 +74,7 @@ def _outcome(out):
     },
   ],
 )
-def test_every_usual_schema_says_the_same(tmp_path, row):
+def test_every_usual_schema_gives_the_same_problem(tmp_path, row):
   (found,) = _read(_jsonl(tmp_path / 'set.jsonl', row))
   assert (found.problem.text, found.problem.answer) == ('1+1=?', '2')
   assert found.problem.id == ('set-7' if 'extra_info' in row else 'set-1')
@@ -317,7 +317,7 @@ def test_bad_rows_stop_a_strict_run_and_nothing_is_written(tmp_path, capsys):
   assert list(tmp_path.iterdir()) == [raw]
 
 
-def test_a_run_that_leaves_nothing_says_so(tmp_path, capsys):
+def test_without_a_remaining_problem_nothing_is_written(tmp_path, capsys):
   raw = _jsonl(tmp_path / 'raw.jsonl', _row(answer='1'), _row(answer='3'))
   assert _run(raw, f'--out={tmp_path / "out.jsonl"}') == 1
   assert 'no problem is left' in capsys.readouterr().err
@@ -337,7 +337,7 @@ def test_all_bad_arguments_come_at_once(tmp_path, capsys):
   assert "--tokenizer: 'no' is not a tokenizer folder" in told
 
 
-def test_what_is_read_is_not_overwritten_and_sets_have_names_of_their_own(
+def test_inputs_are_not_overwritten_and_sets_have_unique_names(
   tmp_path, capsys
 ):
   raw = _jsonl(tmp_path / 'raw.jsonl', _row())

@@ -1,4 +1,4 @@
-"""Problem files: what is accepted, and what each bad line is told."""
+"""Problem files: valid files, and the messages about bad lines."""
 
 import dataclasses
 import json
@@ -25,7 +25,7 @@ def test_rows_become_problems_in_their_order(tmp_path):
   assert second.id == 'b'
 
 
-def test_how_a_file_is_spelled_changes_nothing(tmp_path):
+def test_the_format_of_a_file_changes_nothing(tmp_path):
   rows = [GOOD, {**GOOD, 'id': 'é'}]
   plain = problems.read(_write(tmp_path / 'plain.jsonl', rows))
   other = tmp_path / 'other.jsonl'
@@ -53,7 +53,7 @@ def test_how_a_file_is_spelled_changes_nothing(tmp_path):
     (GOOD, '"id" \'a\' is already in line 1'),
   ],
 )
-def test_a_bad_line_is_named_and_told_what_is_wrong(tmp_path, line, told):
+def test_a_bad_line_is_named_with_its_fault(tmp_path, line, told):
   path = _write(tmp_path / 'p.jsonl', [GOOD, line])
   with pytest.raises(ValueError, match=r'p.jsonl: bad lines \(1\)') as error:
     problems.read(path)
@@ -68,7 +68,7 @@ def test_a_line_that_is_not_utf_8_is_named(tmp_path):
     problems.read(path)
 
 
-def test_a_cut_last_line_is_called_that(tmp_path):
+def test_an_incomplete_last_line_is_reported(tmp_path):
   path = tmp_path / 'p.jsonl'
   path.write_text(json.dumps(GOOD) + '\n' + json.dumps(GOOD)[:20])
   with pytest.raises(ValueError, match=r'p.jsonl:2: .*is it cut\?'):
@@ -103,7 +103,7 @@ def test_a_folder_or_nothing_is_not_a_file(tmp_path):
       problems.read(path)
 
 
-def test_the_fingerprint_tells_every_field_and_the_order():
+def test_the_fingerprint_depends_on_every_field_and_the_order():
   one = types.Problem(id='a', text='b', answer='c', source='d')
   two = dataclasses.replace(one, id='e')
   sets = [[one, two], [two, one], [one]]
@@ -142,7 +142,7 @@ def test_a_task_whose_prompts_all_fit_stays_as_it_is():
   assert problems.drop_long(task, 4) == (task, 0)
 
 
-def test_a_task_that_knows_its_longest_prompt_is_not_searched():
+def test_a_task_with_a_known_longest_prompt_is_not_encoded():
   task = _task(['four'], longest=4)
   searched = dataclasses.replace(task, train=None)
   assert problems.drop_long(searched, 4) == (searched, 0)
@@ -165,7 +165,7 @@ def test_a_limit_that_cuts_a_held_out_set_or_leaves_nothing_is_refused():
   assert "test: 1 of 2 prompts do not fit, such as 'short'" in str(error.value)
 
 
-def test_the_public_sets_are_read_whole(shared_data):
+def test_the_public_sets_are_read_completely(shared_data):
   sizes = {'aime24': 30, 'aime25': 30, 'amc23': 40, 'amc22_23': 83}
   sizes |= {'math500': 500, 'deepscaler_train': 40308}
   for name, size in sizes.items():
@@ -174,7 +174,7 @@ def test_the_public_sets_are_read_whole(shared_data):
 
 
 @pytest.mark.parametrize('name', ['', '..', '.hidden', 'a/b', 'a b', 'é', '-x'])
-def test_a_set_whose_name_is_no_file_name_is_refused(name):
+def test_a_set_whose_name_is_not_a_file_name_is_refused(name):
   with pytest.raises(ValueError, match='bad names of held-out sets'):
     problems.check_names({'aime24': [], name: []})
   problems.check_names({'aime24': [], 'amc22_23': [], 'v1.5-b+': []})

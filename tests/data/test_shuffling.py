@@ -1,4 +1,4 @@
-"""The order of the problems: a function of (seed, step) and of nothing else."""
+"""The order of problems: a function of (seed, step)."""
 
 import itertools
 
@@ -22,13 +22,13 @@ def _extra(made, step, number):
   return [int(p.id) for p in shuffling.extra_problems(made, step, number)]
 
 
-def test_a_step_is_the_same_however_it_is_reached():
+def test_a_step_does_not_depend_on_earlier_calls():
   in_turn = [_step(_order(), step) for step in range(7)]
   assert _step(_order(), 5) == in_turn[5]
   assert _step(_order(), 0) == in_turn[0]
 
 
-def test_an_epoch_has_no_problem_twice_and_the_next_is_shuffled_anew():
+def test_an_epoch_has_no_problem_twice_and_the_next_is_reshuffled():
   made = _order()
   epochs = [_step(made, 2 * e) + _step(made, 2 * e + 1) for e in range(20)]
   assert all(len(set(epoch)) == 8 for epoch in epochs)
@@ -40,14 +40,14 @@ def test_another_seed_is_another_order():
   assert _step(_order(100, seed=3), 0) != _step(_order(100, seed=4), 0)
 
 
-def test_the_order_is_what_it_was():
-  # Another Grain that shuffles otherwise would change every run's data.
+def test_the_order_does_not_change_between_versions():
+  # A version of Grain with another shuffle would change every run's data.
   assert _step(_order(), 0) == [4, 6, 9, 7]
   assert _step(_order(), 1) == [5, 3, 1, 8]
 
 
 @pytest.mark.slow
-def test_another_process_takes_the_same_problems():
+def test_another_process_has_the_same_problems():
   program = (
     'from siri_jax.data import shuffling as order;'
     'made = order.shuffled(range(50), seed=5, prompts=4);'
@@ -58,14 +58,14 @@ def test_another_process_takes_the_same_problems():
   assert done.stdout.strip() == f'{_step(made, 100)} {_extra(made, 7, 2)}'
 
 
-def test_extra_problems_are_none_the_step_has_had_and_run_out():
+def test_extra_problems_are_new_to_the_step_until_they_run_out():
   made = _order(10, prompts=4)
   had = [_step(made, 1), *(_extra(made, 1, number) for number in (1, 2, 3))]
   assert [len(part) for part in had] == [4, 4, 2, 0]
   assert sorted(itertools.chain(*had)) == list(range(10))
 
 
-def test_extra_problems_differ_by_step_and_seed_and_come_again():
+def test_extra_problems_are_a_function_of_step_and_seed():
   made, other = _order(100, seed=3), _order(100, seed=4)
   assert _extra(made, 1, 1) == _extra(made, 1, 1)
   assert _extra(made, 1, 1) != _extra(made, 2, 1)

@@ -1,4 +1,4 @@
-"""Tasks: what a config's settings become, and how they are refused."""
+"""Tasks: their settings, and the messages about invalid ones."""
 
 import json
 
@@ -77,7 +77,7 @@ def test_all_faults_come_at_once_under_the_names_of_their_settings(tmp_path):
   assert 'no tokenizer.json' in told
 
 
-def test_the_fingerprints_tell_what_a_change_was_made_to(settings):
+def test_the_fingerprints_show_which_part_changed(settings):
   def changed():
     now = tasks.jsonl(**settings).fingerprints
     return {name for name in now if now[name] != first[name]}
@@ -110,7 +110,7 @@ def test_held_out_sets_are_read_without_training_problems(settings):
   assert (len(task.train), len(task.evals['test']), dropped) == (0, 1, 0)
 
 
-def test_a_run_without_training_problems_is_refused_with_all_else(settings):
+def test_missing_training_problems_are_listed_with_other_faults(settings):
   settings.update(train='', tokenizer='nowhere')
   c = config_dict.create(task='jsonl', task_kw=settings, max_prompt_tokens=64)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
