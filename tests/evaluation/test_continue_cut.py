@@ -1,4 +1,4 @@
-"""The command continue_cut: cut samples go on from their own tokens."""
+"""The command continue_cut: cut samples continue from their tokens."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 
 
 class Engine:
-  """Ends every response with as many 9s as the cap leaves, and a 0."""
+  """Ends every response with 9s up to the cap, and a 0."""
 
   def sample(self, prompts, sampling, progress):
     for prompt in prompts:
@@ -30,7 +30,7 @@ class Engine:
       ]
 
 
-def test_a_response_goes_on_from_its_own_tokens_up_to_the_cap():
+def test_a_response_continues_from_its_tokens_up_to_the_cap():
   engine = Engine()
   begun = {'p': np.array([5, 6], np.int32)}
   prompts = [types.Prompt('p', np.array([1, 2, 3], np.int32))]
@@ -50,7 +50,7 @@ def run(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
+def test_some_cut_samples_of_each_step_continue_with_the_nearest_weights(
   run, cache, capsys
 ):
   words = ['x', *launch.arguments(run, cache, '--samples=6')]
@@ -73,7 +73,7 @@ def test_some_of_each_steps_cut_samples_go_on_under_the_nearest_weights(
       assert row['response_ids'][: row['cut_at']] == begun
       assert row['cut_at'] < row['length'] <= 8
   first = (run / 'continued/results.json').read_bytes()
-  assert continue_cut.main(words) == exit_status.DONE  # All of it is there.
+  assert continue_cut.main(words) == exit_status.DONE  # Nothing left to do.
   assert (run / 'continued/results.json').read_bytes() == first
 
 

@@ -1,4 +1,4 @@
-"""Evaluation: known answers give known numbers, and nothing is lost."""
+"""Evaluation: known results of known answers, and resuming."""
 
 import itertools
 import json
@@ -26,7 +26,7 @@ def forget():
 
 
 def run(folder, cache, *more, config='tests/helpers/scripted.py'):
-  """The exit status of a command that measures what a policy starts from."""
+  """The exit status of a command that evaluates a run's start."""
   return evaluate_command.main(
     [
       'evaluate',
@@ -113,7 +113,7 @@ def test_known_answers_give_the_known_pass_and_majority_of_k(measured, k):
 
 
 @pytest.mark.parametrize('name', scripted.SIZES)
-def test_prefixes_tell_what_each_lower_cap_would_have_given(measured, name):
+def test_prefixes_give_the_accuracy_under_each_lower_cap(measured, name):
   found = results(measured, name)
   assert found['caps'] == list(range(1, scripted.CAP + 1))
   right_under = [
@@ -142,7 +142,7 @@ def test_every_sample_is_kept_with_its_tokens(measured):
   assert rows[0]['response_ids'] == [2, 2, 2, 2, 1, 5, 0]
 
 
-def test_the_tables_are_there_in_three_forms_with_the_figure(measured):
+def test_the_tables_are_written_in_three_formats_with_the_figure(measured):
   there = {p.name for p in (measured / 'evaluations').iterdir() if p.is_file()}
   assert there == {'table.txt', 'table.md', 'table.tex', 'caps.png'}
   assert '\\toprule' in (measured / 'evaluations/table.tex').read_text()
@@ -152,11 +152,11 @@ def test_the_tables_are_there_in_three_forms_with_the_figure(measured):
 
 
 class KilledError(BaseException):
-  """Stands for a kill: nothing in the program catches it."""
+  """Simulates a kill: no code of the program catches it."""
 
 
 def contents(folder):
-  """What an evaluation came to, byte for byte."""
+  """The results of an evaluation as bytes."""
   kept = ('results.json', 'samples')
   return {
     str(path.relative_to(folder)): path.read_bytes()
@@ -166,7 +166,7 @@ def contents(folder):
 
 
 @pytest.mark.parametrize('call', [1, 4, 8])
-def test_a_killed_evaluation_goes_on_and_comes_out_the_same(
+def test_a_killed_evaluation_continues_with_the_same_result(
   measured, tmp_path, cache, monkeypatch, call
 ):
   write, calls = run_folder.RunFolder.write_rows, []
@@ -187,7 +187,7 @@ def test_a_killed_evaluation_goes_on_and_comes_out_the_same(
   assert contents(tmp_path / 'run') == contents(measured)
 
 
-def test_what_is_finished_is_shown_and_not_asked_again(measured, cache, capsys):
+def test_finished_problems_are_not_sampled_again(measured, cache, capsys):
   before = contents(measured)
   assert run(measured, cache) == exit_status.DONE
   assert scripted.asked == []
@@ -195,7 +195,7 @@ def test_what_is_finished_is_shown_and_not_asked_again(measured, cache, capsys):
   assert 'dAcc/CR' in capsys.readouterr().out
 
 
-def test_a_signal_ends_it_after_a_problem_and_the_command_goes_on(
+def test_a_signal_ends_it_after_a_problem_and_the_command_continues(
   measured, tmp_path, cache, monkeypatch
 ):
   write = run_folder.RunFolder.write_rows
@@ -223,7 +223,9 @@ def test_sets_may_be_chosen_and_added_later(tmp_path, cache):
   assert {name.partition('-')[0] for name in scripted.asked} == {'easy'}
 
 
-def test_a_folder_is_bound_to_what_decides_its_numbers(measured, cache, capsys):
+def test_a_folder_is_refused_if_settings_that_affect_results_differ(
+  measured, cache, capsys
+):
   assert run(measured, cache, '--samples=2') == exit_status.REFUSED
   assert 'samples: 4 -> 2' in capsys.readouterr().err
   assert (
@@ -273,7 +275,7 @@ def test_a_password_in_an_address_is_refused_and_not_shown(
 
 
 @pytest.mark.slow
-def test_the_command_measures_what_training_measured(whole, tmp_path, cache):
+def test_the_command_equals_the_evaluation_in_training(whole, tmp_path, cache):
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
   words = launch.arguments(folder, cache, '--weights=0,4,newest', '--samples=1')
@@ -290,11 +292,11 @@ def test_the_command_measures_what_training_measured(whole, tmp_path, cache):
     assert {k: found[k] for k in shared} == {k: record[k] for k in shared}
 
 
-def test_a_run_that_is_measured_is_left_as_it_was(whole, tmp_path, cache):
+def test_evaluation_does_not_change_the_run(whole, tmp_path, cache):
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
   torn = folder / 'checkpoints' / '000099.orbax-checkpoint-tmp'
-  torn.mkdir()  # As another process, which trains, may have just now.
+  torn.mkdir()  # As left by a process that is saving.
 
   def files():
     return {
