@@ -1,4 +1,4 @@
-"""An ablation from its command line: ended, gone on with, told in a table."""
+"""An ablation by its command: interrupted, continued, and its table."""
 
 import contextlib
 import fcntl
@@ -54,15 +54,15 @@ def command(out, cache):
 
 
 def said(out):
-  """What each of its runs has said."""
+  """The output of each run."""
   return {path.stem: path.read_text() for path in (out / 'logs').iterdir()}
 
 
 def processes_of(out):
-  """Numbers of the processes whose command line names a folder."""
+  """Ids of the processes whose command line has a folder."""
   found = []
   for path in pathlib.Path('/proc').glob('[0-9]*/cmdline'):
-    with contextlib.suppress(OSError):  # It has just ended.
+    with contextlib.suppress(OSError):  # It has ended.
       words = path.read_bytes().decode(errors='replace')
       if str(out) in words:
         found.append(int(path.parent.name))
@@ -76,7 +76,7 @@ COSINE, CONSTANT, STAIR = (
 
 @pytest.fixture(scope='module')
 def out(tmp_path_factory):
-  """The folder of an ablation that the tests below share, in their order."""
+  """The folder of an ablation that the tests below share in order."""
   return tmp_path_factory.mktemp('ablation') / 'out'
 
 
@@ -93,7 +93,7 @@ def test_a_signal_ends_it_and_its_run_which_saves_first(out, cache):
   assert runs.steps_done(out / COSINE) < STEPS
 
 
-def test_the_same_command_goes_on_and_never_runs_a_finished_one_twice(
+def test_the_same_command_continues_and_never_repeats_a_finished_run(
   out, cache
 ):
   subprocess.run(command(out, cache), cwd=launch.ROOT, check=True)
@@ -116,7 +116,7 @@ def of_three(out, cache, **place):
   return ablate.ablate(CONFIG, axes, out, overrides=changes, **place)
 
 
-def test_a_failed_run_is_a_row_that_says_why_and_stops_nothing(out, cache):
+def test_a_failed_run_is_a_row_with_the_reason_and_stops_no_other(out, cache):
   (out / STAIR).mkdir()
   with open(out / STAIR / '.lock', 'w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
@@ -129,7 +129,7 @@ def test_a_failed_run_is_a_row_that_says_why_and_stops_nothing(out, cache):
   assert frame['runs'].tolist() == [1, 1, 0]
 
 
-def test_a_job_whose_time_is_over_saves_and_is_queued_again(out, cache):
+def test_a_job_at_its_time_limit_saves_and_is_queued_again(out, cache):
   changes = {**overrides(cache), 'schedule': 'stair'}
   run = grid.single(CONFIG, {**changes, 'seed': 0}, out / STAIR)
   attempt = executors.Attempt(run, out / 'logs' / f'{STAIR}.txt').start()
@@ -176,7 +176,7 @@ def test_the_runs_of_a_grid_may_share_their_past(whole, tmp_path, cache):
 
 @pytest.mark.filterwarnings('ignore::ResourceWarning')  # submitit's logs.
 @pytest.mark.filterwarnings('ignore::pytest.PytestUnraisableExceptionWarning')
-def test_a_failed_job_says_why_as_a_failed_process_does(tmp_path):
+def test_a_failed_job_gives_the_reason_as_a_failed_process_does(tmp_path):
   (run,) = grid.runs(CONFIG, {'seed': [0]}, tmp_path, {})
   run.arguments.append('--config.seed=-1')
   attempt = executors.Attempt(run, tmp_path / 'said.txt')
@@ -202,7 +202,7 @@ def test_runs_share_the_machine_without_sharing_cores(monkeypatch):
   ]
 
 
-def test_a_table_is_not_asked_of_what_is_no_ablation(tmp_path, capsys):
+def test_a_table_of_another_folder_is_refused(tmp_path, capsys):
   with pytest.raises(ValueError, match='is not an ablation'):
     ablation_table.read(tmp_path)
   (tmp_path / 'damaged').mkdir()

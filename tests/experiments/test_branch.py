@@ -1,4 +1,4 @@
-"""A run from another run's checkpoint: what it takes along, what it says."""
+"""Branches: runs from another run's checkpoint."""
 
 import json
 
@@ -38,7 +38,7 @@ def made(whole, tmp_path_factory):
   return folder, words
 
 
-def test_a_branch_has_the_checkpoint_and_says_where_it_came_from(whole, made):
+def test_a_branch_has_the_checkpoint_and_names_its_origin(whole, made):
   folder, words = made
   for ours, theirs in zip(
     arrays(folder, STEP), arrays(whole, STEP), strict=True
@@ -47,14 +47,14 @@ def test_a_branch_has_the_checkpoint_and_says_where_it_came_from(whole, made):
   came = json.loads((folder / 'RUN.json').read_text())['branched_from']
   assert came['step'] == STEP
   assert (folder / came['folder']).resolve() == whole.resolve()
-  # The schedule that was only named has its line, with the run's own caps.
+  # The schedule without settings got its preset, with the run's caps.
   config = json.loads((folder / 'config.json').read_text())
   assert config['schedule_kw'] == {'cap': 8}
   assert f'--config.total_steps={launch.STEPS}' in words
   assert words[-1] == f'--workdir={folder}'
 
 
-def test_its_command_goes_on_from_there_under_its_own_cap(whole, made):
+def test_its_command_resumes_there_under_its_own_cap(whole, made):
   folder, words = made
   assert launch.main.main(['siri_jax', *words]) == 0
   found, before = (
@@ -63,14 +63,14 @@ def test_its_command_goes_on_from_there_under_its_own_cap(whole, made):
   )
   assert [r['step'] for r in found] == list(range(STEP, launch.STEPS))
   assert {r['cap'] for r in found} == {8}
-  # The parent had the cap of 8 at this step too: so it is the same step.
+  # The parent also had the cap of 8 at this step, so the step is equal.
   assert before[STEP]['cap'] == 8
   assert found[0]['reward_mean'] == before[STEP]['reward_mean']
   assert found[0]['tokens_so_far'] == before[STEP]['tokens_so_far']
   assert runs.read(folder).info['branched_from']['step'] == STEP
 
 
-def test_what_cannot_be_branched_off_from_is_refused_and_leaves_nothing(
+def test_an_impossible_branch_is_refused_and_leaves_nothing(
   whole, made, tmp_path, capsys
 ):
   out = tmp_path / 'new'

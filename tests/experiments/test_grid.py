@@ -1,4 +1,4 @@
-"""The runs of a grid: names, settings, and all that is wrong at once."""
+"""The runs of a grid: names, settings, and all faults at once."""
 
 import json
 
@@ -29,11 +29,11 @@ def test_the_runs_are_the_product_of_the_axes_the_last_one_fastest():
     (8, 1),
   ]
   assert str(found[0].folder) == 'out/group_size=4,seed=0'
-  # Repeats of one arm differ in their seed alone.
+  # Repeats of an arm differ only in their seed.
   assert [run.arm for run in found] == ['4', '4', '8', '8']
 
 
-def test_a_run_is_a_command_line_that_anybody_can_give():
+def test_a_run_is_a_command_line():
   (run,) = grid.runs(BASE, {'seed': [7]}, 'out', {'total_steps': 12})
   assert run.arguments == [
     '--config=configs/quickstart.py',
@@ -43,7 +43,7 @@ def test_a_run_is_a_command_line_that_anybody_can_give():
   ]
 
 
-def test_a_schedule_that_is_only_named_gets_its_line_with_the_bases_caps():
+def test_a_schedule_without_settings_gets_its_preset_with_the_bases_caps():
   found = configs({'schedule': ['cosine', 'stair', 'constant', 'piecewise']})
   cosine, stair, constant, piecewise = found.values()
   cycle = {'low': 46, 'high': 92, 'period': 54, 'phase': 0}
@@ -61,7 +61,7 @@ def test_a_schedule_that_is_only_named_gets_its_line_with_the_bases_caps():
   }
 
 
-def test_a_line_follows_the_period_and_takes_settings_of_its_own():
+def test_a_preset_follows_the_period_and_can_be_changed():
   axes = {
     'arm': {
       'a': {'schedule': 'stair', 'schedule_kw.low_share': 0.25},
@@ -73,14 +73,14 @@ def test_a_line_follows_the_period_and_takes_settings_of_its_own():
   assert constant.schedule_kw.to_dict() == {'cap': 92}
 
 
-def test_settings_in_full_are_taken_as_they_are():
+def test_complete_settings_are_kept():
   kw = {'low': 40, 'high': 80, 'period': 10, 'phase': 5}
   axes = {'arm': {'a': {'schedule': 'stair_cosine', 'schedule_kw': kw}}}
   (config,) = configs(axes).values()
   assert config.schedule_kw.to_dict() == kw
 
 
-def test_every_fault_of_every_run_is_told_before_anything_runs():
+def test_every_fault_of_every_run_is_listed_before_anything_runs():
   axes = {
     'schedule': ['cosine', 'cosin'],
     'group_size': [8, 1],
@@ -108,7 +108,7 @@ def test_every_fault_of_every_run_is_told_before_anything_runs():
     ({'seed': [0], 'arm': {'a b': {}, 'a_b': {}}}, 'two runs have this name'),
   ],
 )
-def test_a_grid_that_is_none_is_refused(axes, words):
+def test_an_invalid_grid_is_refused(axes, words):
   with pytest.raises(ValueError, match=words):
     grid.runs(BASE, axes, 'out', {})
 
@@ -135,7 +135,7 @@ def test_a_grid_is_read_from_a_file_whose_faults_name_it(tmp_path):
     grid.read(tmp_path / 'nowhere.json')
 
 
-def test_words_that_are_no_settings_are_all_named():
+def test_words_that_are_not_settings_are_all_named():
   words = ['--config.group_size=16', '--confg.seed=1', 'stray']
   with pytest.raises(ValueError, match='stray') as error:
     grid.overrides(words)
