@@ -1,6 +1,6 @@
-"""The program in a process of its own that is asked time and again.
+"""The program as a process that runs many command lines.
 
-Its memory is bounded, and so is the time of an answer.
+Its memory and the time of each command are limited.
 """
 
 import contextlib
@@ -16,11 +16,11 @@ import traceback
 
 ROOT = pathlib.Path(__file__).parents[2]
 MEMORY_GB, SECS = 6, 300.0
-CRASHED = -1  # The status of a traceback.
+CRASHED = -1  # Status after a traceback.
 
 
 class Program:
-  """`with Program(folder) as program`: it runs in that folder."""
+  """`with Program(folder) as program`: runs in that folder."""
 
   def __init__(self, folder):
     self._folder = folder
@@ -40,10 +40,10 @@ class Program:
     self._process.communicate()
 
   def ask(self, *arguments):
-    """(exit status, all that it says) of one command line.
+    """(exit status, output) of one command line.
 
     Raises:
-      TimeoutError: no answer in time.
+      TimeoutError: it took too long.
       EOFError: the process died.
     """
     self._process.stdin.write(json.dumps(arguments).encode() + b'\n')
@@ -56,10 +56,10 @@ class Program:
 
 
 def answer():
-  """Answers the command lines that come in, one JSON list a line."""
+  """Runs the command lines of stdin, one JSON list a line."""
   size = MEMORY_GB * 2**30
   resource.setrlimit(resource.RLIMIT_AS, (size, size))
-  # Of its own: the tokenizer's Rust prints without asking Python where to.
+  # A copy of stdout, because Rust prints to the original.
   answers = os.fdopen(os.dup(sys.stdout.fileno()), 'w')
   os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
   from siri_jax import main
@@ -69,7 +69,7 @@ def answer():
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
       try:
         status = main.main(['siri_jax', *json.loads(line)])
-      except BaseException:  # Rust's panics are no Exception.
+      except BaseException:  # Rust's panics are not Exceptions.
         status = CRASHED
         traceback.print_exc()
     print(json.dumps([status, said.getvalue()]), file=answers, flush=True)

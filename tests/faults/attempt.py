@@ -1,8 +1,8 @@
-"""An attempt at a run, in a process of its own that comes to harm on its way.
+"""An attempt at a run as a process with an injected fault.
 
-The harm is real, only its moment is chosen: at a call of a function, or while
+The fault is real; only its moment is chosen. At a call of a function, or while
 a checkpoint is half written, the process kills itself, sends itself signals or
-finds its disk full.
+fills its disk.
 """
 
 import functools
@@ -24,13 +24,13 @@ ROOM = 500  # Bytes that a file may have once the disk is full.
 
 
 class Harm(NamedTuple):
-  """What befalls an attempt, and where.
+  """The fault of an attempt, and its place.
 
   Attributes:
     deed: one of DEEDS.
     place: 'module:function', before whose call it happens, or a pattern of
-      files in the run's folder, the first of which it follows.
-    call: the number of that call.
+      files in the run's folder, after the first of which it happens.
+    call: number of that call.
   """
 
   deed: str
@@ -39,14 +39,14 @@ class Harm(NamedTuple):
 
 
 class Attempt(NamedTuple):
-  """How an attempt went.
+  """The outcome of an attempt.
 
   Attributes:
     status: the process's exit status, -n where signal n killed it.
-    said: all that it wrote to its terminal.
-    step: updates done where it started; -1: it never started.
+    said: all of its output.
+    step: updates done at its start; -1: it never started.
     steps: records in metrics.jsonl at its end.
-    secs: until its first new record, 0.0 where it wrote none.
+    secs: seconds until its first new record, 0.0 without one.
   """
 
   status: int
@@ -60,20 +60,20 @@ def make(folder, cache, *more, harm=None, hours=0, devices=8):
   """Runs one attempt to its end.
 
   Args:
-    folder: the run's.
+    folder: the run's folder.
     cache: folder of compiled programs.
-    *more: arguments of the command line beyond those of launch.arguments.
+    *more: further arguments of the command line.
     harm: Harm, or None.
-    hours: what the clock of the process is wrong by.
-    devices: how many of the CPU the process sees.
+    hours: error of the process's clock.
+    devices: number of CPU devices.
   Returns:
     Attempt.
   """
-  # Imported once and forked from there, an attempt starts in half the time.
+  # Imported once and forked, an attempt starts in half the time.
   FORKS.set_forkserver_preload(['siri_jax.main'])
   arguments = launch.arguments(folder, cache, *more)
   before, secs, began = len(_starts(folder)), 0.0, time.monotonic()
-  # A pipe: a file would be on the disk that is full.
+  # A pipe, because a file would be on the full disk.
   heard, terminal = FORKS.Pipe(duplex=False)
   os.set_blocking(heard.fileno(), False)
   process = FORKS.Process(
@@ -99,7 +99,7 @@ def make(folder, cache, *more, harm=None, hours=0, devices=8):
 
 
 def _read(pipe):
-  """All that is in a pipe."""
+  """The content of a pipe."""
   try:
     return os.read(pipe.fileno(), 2**20)
   except BlockingIOError:
@@ -107,7 +107,7 @@ def _read(pipe):
 
 
 def _starts(folder):
-  """Updates done where each attempt up to now has started."""
+  """Updates done at the start of each attempt."""
   path = folder / 'RUN.json'
   info = json.loads(path.read_text()) if path.exists() else {'attempts': []}
   return [attempt['step'] for attempt in info['attempts']]
@@ -127,14 +127,14 @@ def _run(folder, terminal, arguments, harm, hours, devices):
   from siri_jax.analysis.figures import overview
 
   jax.config.update('jax_num_cpu_devices', devices)
-  overview.save = lambda path: None  # A view that takes half of the time.
+  overview.save = lambda path: None  # The picture takes half of the time.
   if harm:
     _prepare(harm, folder)
   sys.exit(main.main(['siri_jax', *arguments]))
 
 
 def _mistake_the_time(hours):
-  """A clock that is wrong, in another time zone."""
+  """Sets a wrong clock and another time zone."""
   real = time.time
   time.time = lambda: real() + 3600 * hours
   os.environ['TZ'] = f'XXX{hours:+d}'

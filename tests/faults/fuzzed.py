@@ -1,6 +1,6 @@
 """The tiny config with changes: --config=tests/faults/fuzzed.py:'{"seed": 7}'.
 
-A value may be whatever JSON can say, of a type that no command line lets by.
+A value may be any JSON, also of a type that a command line does not accept.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""A run goes on with other devices than it was started with."""
+"""Resuming a run on other devices."""
 
 import attempt
 import launch
@@ -13,9 +13,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.faults]
 MESHES = {8: (4, 2, 'zero3'), 4: (2, 2, 'zero1'), 1: (1, 1, 'zero3')}
 
 
-def test_a_run_goes_from_eight_devices_to_four_to_one(
-  whole, tmp_path, cache, tell
-):
+def test_a_run_resumes_on_four_devices_and_on_one(whole, tmp_path, cache, tell):
   run = tmp_path / 'run'
   for steps, (devices, layout) in enumerate(MESHES.items(), 2):
     data, fsdp, param_sharding = layout

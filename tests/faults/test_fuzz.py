@@ -1,8 +1,8 @@
-"""Configs, command lines, files and replies that nobody wrote with care.
+"""Fuzzed configs, command lines, files and server responses.
 
-Each is accepted and planned, or refused by the name of a setting or of a file;
-no traceback, no hang, and 6 GB at most. What a server replies is not used or
-is right. For a thousand of each:
+Each is accepted, or refused with the name of a setting or file: no traceback,
+no hang, and 6 GB at most. A server's response is valid or not used. For a
+thousand of each:
 
   python -m pytest tests/faults/test_fuzz.py --hypothesis-profile=thousand
 """
@@ -27,7 +27,7 @@ from tests.helpers import tiny
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 NAMES = sorted(run_folder.flatten(tiny.get_config().to_dict()))
-# A setting that there is, or one with a letter too many or too few.
+# A setting, or one with a letter too many or too few.
 SETTINGS = st.sampled_from(NAMES) | st.builds(
   lambda name, cut: name[:-1] if cut else f'{name}x',
   st.sampled_from(NAMES),
@@ -43,7 +43,7 @@ VALUES = st.one_of(
   st.sampled_from(['cosine', 'constant', 'fresh', 'mean_std']),
   st.sampled_from(['json:loads', 'math:pi', '.a:b', 'operator:neg']),
   st.lists(st.integers(0, 9), max_size=3),
-  # ml_collections takes no dot in a name.
+  # ml_collections allows no dot in a name.
   st.dictionaries(st.text('ab_', max_size=4), st.integers(0, 9), max_size=2),
 )
 WORDS = VALUES.map(str) | st.sampled_from(
@@ -58,7 +58,7 @@ def program(tmp_path_factory):
 
 
 def judged(program, *arguments):
-  """Whether a command line is accepted, and what is said of it."""
+  """Whether a command line is accepted, and its output."""
   status, said = program.ask(*arguments, '--dry_run')
   assert status in (exit_status.DONE, exit_status.REFUSED), said
   assert ('Plan' if status == exit_status.DONE else 'refused: ') in said
@@ -103,7 +103,7 @@ LINES = st.one_of(
 
 @pytest.fixture(scope='module')
 def files(tmp_path_factory):
-  """A folder of files that are as they should be."""
+  """A folder of valid files."""
   folder = tmp_path_factory.mktemp('files')
   (folder / 'train.jsonl').write_text('\n'.join(GOOD))
   tiny_tokenizer.write(folder / 'tokenizer')
@@ -203,7 +203,7 @@ REPLIES = st.one_of(
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-  """A server, its client, and what comes of it where nothing fails."""
+  """A server, its client, and the samples without a fault."""
   with pytest.MonkeyPatch.context() as patch, fake_vllm.serving() as fake:
     for module, name in ((server_pool, 'REST_SECS'), (vllm, 'LOOK_SECS')):
       patch.setattr(module, name, 0.001)
@@ -214,11 +214,11 @@ def served(tmp_path_factory):
 @hypothesis.given(
   st.sampled_from([fake_vllm.GENERATE, '/weight_info', '/metrics']), REPLIES
 )
-def test_a_reply_is_right_or_asked_for_again(served, path, reply):
+def test_a_reply_is_valid_or_requested_again(served, path, reply):
   fake, client, expected = served
   hypothesis.assume(path == fake_vllm.GENERATE or isinstance(reply, bytes))
   fake.faults[path].append(reply)
   for host in client._fleet.hosts:
-    host.current = False  # So that it is asked what it serves.
+    host.current = False  # So that its version is requested.
   assert fake_vllm.sampled(client, count=1) == expected
   fake.faults[path].clear()

@@ -1,4 +1,4 @@
-"""What the grading processes survive, and what it costs: one answer."""
+"""Faults of grading processes, which affect only one response."""
 
 import os
 import pathlib
@@ -45,7 +45,7 @@ def graders():
     ('end its parent', Verdict(False, '', 'failed: PermissionError'), None),
   ],
 )
-def test_a_bad_answer_costs_itself_alone(graders, tell, deed, verdict, counted):
+def test_a_bad_response_affects_no_other(graders, tell, deed, verdict, counted):
   before = dict(graders.counts)
   good = Verdict(True, 'ok', 'told')
   golds = [f'ok {deed}', 'ok', deed + '?', f'after {deed}']
@@ -61,14 +61,14 @@ def test_a_bad_answer_costs_itself_alone(graders, tell, deed, verdict, counted):
   tell(25, f'a grader made to {deed}', verdict.why or 'graded')
 
 
-def test_an_overrun_is_cut_at_the_limit(graders):
+def test_grading_ends_at_the_time_limit(graders):
   graders.grade(['1'], ['a warm worker'])
   start = time.monotonic()
   assert graders.grade(['1'], ['hang in C']) == [TIMEOUT]
   assert 1.0 <= time.monotonic() - start < 2.0
 
 
-def test_answers_that_all_hang_take_their_time_and_no_more():
+def test_hanging_responses_take_only_their_time_limits():
   with hostile.graders(workers=2, secs=0.5) as graders:
     texts = [f'{i}' if i % 2 else 'hang in Python' for i in range(8)]
     golds = [f'{i}' for i in range(8)]
@@ -77,7 +77,7 @@ def test_answers_that_all_hang_take_their_time_and_no_more():
     assert graders.counts['timeouts'] == 4
 
 
-def test_a_timeout_is_tried_again_the_next_time(graders):
+def test_a_timeout_is_not_cached(graders):
   before = dict(graders.counts)
   graders.grade(['1', '1'], ['hang in Python', 'hang in Python'])
   graders.grade(['1'], ['hang in Python'])
@@ -106,8 +106,8 @@ def test_workers_that_cannot_start_are_an_error_at_the_start():
     pass
 
 
-def test_a_rule_that_fails_as_it_is_set_is_refused_at_the_start():
-  # It would fail on every answer, and every answer would count as wrong.
+def test_a_rule_that_always_fails_is_refused_at_the_start():
+  # It would fail on every response, and each would count as wrong.
   with (
     pytest.raises(ValueError, match=r"does not start.*'typo'.*rule_kw"),
     pool.GraderPool(
@@ -121,7 +121,7 @@ def test_a_rule_that_fails_as_it_is_set_is_refused_at_the_start():
     pass
 
 
-def test_workers_that_cannot_be_replaced_cost_answers_only(monkeypatch):
+def test_workers_that_cannot_be_replaced_only_make_responses_wrong(monkeypatch):
   with hostile.graders() as graders:
     monkeypatch.setattr(worker_process.sys, 'executable', '/no/such/python')
     texts = ['a', 'exit', 'b', 'c']
@@ -142,7 +142,7 @@ def is_running(pid):
   return state[0] != 'Z'
 
 
-def test_nothing_is_left_when_the_block_ends_in_the_middle():
+def test_no_worker_is_left_after_the_context():
   start = time.monotonic()
   with hostile.graders(workers=2, secs=60.0) as graders:
     graders.submit(['1'] * 64, ['hang in C', *map(str, range(63))])
@@ -165,7 +165,7 @@ with pool.GraderPool(
 
 
 def test_workers_do_not_outlive_a_parent_that_is_killed():
-  # One of the two is idle, the other in a computation that never ends.
+  # One of the two is idle, the other computes forever.
   root = pathlib.Path(pool.__file__).parents[2]
   paths = root, root / 'tests/helpers'
   parent = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Runs of several processes of which one dies."""
+"""Runs of several processes, one of which dies."""
 
 import signal
 import time
@@ -23,7 +23,7 @@ SETTINGS = (
 )
 
 
-def test_a_process_that_dies_ends_the_other_and_the_run_goes_on(
+def test_a_process_that_dies_ends_the_other_and_the_run_resumes(
   tmp_path, cache, tell
 ):
   run = tmp_path / 'run'

@@ -1,7 +1,7 @@
-"""One run that meets fault upon fault ends as the unbroken one, to the bit.
+"""A run with many faults equals an undisturbed run, bit for bit.
 
-Every attempt comes to harm, the next one goes on by the same command; clocks
-and time zones change from one to the next.
+Every attempt has a fault, and the same command resumes the run. Clocks and time
+zones change between attempts.
 """
 
 import math
@@ -17,7 +17,7 @@ from tools import soak
 pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 STEPS = ('--config.total_steps=24',)
-UNSAVED = ('--config.checkpoint_kw.every=0',)  # But at a turn, or for a signal.
+UNSAVED = ('--config.checkpoint_kw.every=0',)  # Only at extrema and signals.
 STATUSES = {
   'KILL': {-signal.SIGKILL},
   'TERM': {128 + signal.SIGTERM},
@@ -26,7 +26,7 @@ STATUSES = {
 }
 
 
-# What the next attempt finds.
+# Changes to the folder before the next attempt.
 
 
 def newest(run):
@@ -34,14 +34,14 @@ def newest(run):
 
 
 def tear(run):
-  """Leaves half a line at the end of every file of records."""
+  """Adds half a line to the end of every file of records."""
   for path in run.glob('*.jsonl'):
     with open(path, 'ab') as file:
       file.write(b'{"step": 5, "cap": 6, "pha')
 
 
 def flip(run):
-  """Turns one bit of the newest checkpoint's largest file."""
+  """Flips one bit of the newest checkpoint's largest file."""
   files = (newest(run) / 'state/d').iterdir()
   path = max(files, key=lambda p: p.stat().st_size)
   data = bytearray(path.read_bytes())
@@ -59,17 +59,17 @@ def remove(run):
 
 
 def leave(run):
-  """Nothing more has happened."""
+  """Changes nothing."""
 
 
 class Link(NamedTuple):
-  """What befalls one attempt.
+  """The fault of one attempt.
 
   Attributes:
-    row: of the table.
-    deed, place, call: of attempt.Harm; the place below siri_jax.
+    row: row of the table.
+    deed, place, call: of attempt.Harm; the place is relative to siri_jax.
     more: arguments of its command line.
-    spoil: what is done to the folder afterwards.
+    spoil: function that changes the folder afterwards.
   """
 
   row: int
@@ -145,7 +145,7 @@ LINKS = {
 
 @pytest.fixture(scope='module')
 def story(tmp_path_factory, cache):
-  """The folder of the run, and an attempt for each link and one that ends."""
+  """The folder of the run, an attempt for each link, and a last one."""
   run, attempts = tmp_path_factory.mktemp('story') / 'run', []
   for number, link in enumerate(LINKS.values()):
     place = f'siri_jax.{link.place}' if ':' in link.place else link.place
@@ -160,12 +160,12 @@ def story(tmp_path_factory, cache):
 
 
 @pytest.mark.parametrize('fault', LINKS)
-def test_a_run_goes_on_after(story, tell, fault):
+def test_a_run_resumes_after(story, tell, fault):
   number = list(LINKS).index(fault)
   link, (hurt, then) = LINKS[fault], story[1][number : number + 2]
   assert hurt.status in STATUSES[link.deed], hurt.said
   lost = hurt.steps - then.step
-  # One is being written while the next step runs.
+  # A checkpoint is being written while the next step runs.
   assert lost <= (0 if link.deed == 'TERM' and link.spoil == leave else 2)
   if link.deed == 'TERM and INT':
     assert 'a second signal ends the run at once' in hurt.said
@@ -180,7 +180,7 @@ def test_a_run_goes_on_after(story, tell, fault):
   tell(link.row, fault, happened, then.secs or math.nan, lost)
 
 
-def test_in_the_end_all_is_as_if_nothing_had_happened(
+def test_the_final_result_equals_an_undisturbed_run(
   story, tmp_path, cache, tell
 ):
   run, attempts = story

@@ -1,4 +1,4 @@
-"""A real vLLM server that is killed while a run needs it, and started again."""
+"""A real vLLM server that is killed during a run, and restarted."""
 
 import contextlib
 import gzip
@@ -25,32 +25,32 @@ FINISH = '/finish_weight_update'
 SETTINGS = (
   f'--config.total_steps={STEPS}',
   '--config.rollouts_every=1',
-  # A start takes half a minute, or ten of them on a machine that is busy.
+  # A start takes half a minute, or five minutes on a busy machine.
   '--config.server_kw.patience_secs=1200.0',
 )
 
 
 class Moments:
-  """Does something to the server right before some requests, once each.
+  """Harms the server right before some requests, once each.
 
   Attributes:
-    secs: name of what was done -> from there until the server was up to date.
+    secs: name of the harm -> seconds until the server was up to date.
   """
 
   def __init__(self, monkeypatch, *moments):
-    """Does so from here on, till the test ends.
+    """Starts now and ends with the test.
 
     Args:
       monkeypatch: pytest's.
-      *moments: in order (pushes taken so far, whether a request of that path
-        and body is the one, what to do with the Line).
+      *moments: in order (pushes so far, predicate of a request's path and
+        body, function of the Connection that harms the server).
     """
     self._left, self._pushes, self._began = list(moments), 0, {}
     self._lock, self.secs = threading.RLock(), {}
     ask = http_client.Connection.ask
 
     def asked(line, method, path, body=None, *rest):
-      with self._lock:  # Whatever else is asked waits.
+      with self._lock:  # Other requests wait.
         self._before(line, path, body)
       answer = ask(line, method, path, body, *rest)
       if path == FINISH:
@@ -81,17 +81,17 @@ def loads(path, body):
 
 
 def killed_at_work(line):
-  """The worker dies while it has the request that is sent next."""
+  """The worker dies during the next request."""
   threading.Timer(0.5, real_vllm.stop_worker(line)).start()
 
 
 def killed_in_a_push(line):
-  """The same: it has checked a push and is told to load it."""
+  """The worker dies after it checked a push, when it should load it."""
   threading.Timer(0.5, real_vllm.stop_worker(line)).start()
 
 
 def restarted_unseen(line):
-  """When it is asked next, the server is another, without any push."""
+  """At the next request the server has been restarted, without a push."""
   real_vllm.kill(line)
   while True:
     with contextlib.suppress(http_client.ServerError):
@@ -101,12 +101,12 @@ def restarted_unseen(line):
 
 
 def rollouts(run, step):
-  """What was sampled in a step, and what it was worth."""
+  """The samples and rewards of a step."""
   path = run / 'rollouts' / f'{step:06d}.jsonl.gz'
   return [json.loads(line) for line in gzip.open(path)]
 
 
-def test_a_run_whose_server_is_killed_three_times_ends_as_if_it_were_not(
+def test_a_run_whose_server_is_killed_three_times_has_the_same_result(
   tmp_path, cache, monkeypatch, tell
 ):
   supervised = ('bash', 'tools/supervise.sh')

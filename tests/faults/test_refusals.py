@@ -1,4 +1,4 @@
-"""What a run does not go on with, and does not start with: status 2, named."""
+"""Refusals at the start and at a resume: status 2, with the reason."""
 
 import json
 import shutil
@@ -50,7 +50,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(
   tell(21, 'the lock of a killed process', 'is free at once')
 
 
-# A run that is not the one that was started.
+# Resuming with something else than the run was started with.
 
 
 def on_files(folder, cache, *more):
@@ -87,7 +87,7 @@ def write_files(folder):
 
 
 @pytest.mark.slow
-def test_other_files_under_the_same_settings_are_refused_by_their_kind(
+def test_other_files_with_the_same_settings_are_refused_by_kind(
   tmp_path, cache, capsys, tell
 ):
   write_files(tmp_path)
@@ -145,7 +145,7 @@ def test_another_model_or_dtype_is_refused_and_never_cast(
   tell(10, 'another dtype than was saved', 'refused, never cast')
 
 
-# A config or a file of problems that will not do.
+# Invalid configs and problem files.
 
 TRIED = """
 import json, sys
@@ -256,7 +256,7 @@ def test_a_file_without_problems_and_prompts_that_are_too_long_are_refused(
   tell(23, 'no problems, or none that fits', 'status 2')
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(
   tmp_path, cache, capsys, tell
 ):
   write_files(tmp_path)

@@ -1,4 +1,4 @@
-"""Servers that die, hang, answer nonsense, or miss the weights."""
+"""Servers that die, hang, return garbage, or lack the weights."""
 
 import threading
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.faults
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-  """Seconds become hundredths."""
+  """Divides pauses by 100."""
   monkeypatch.setattr(server_pool, 'REST_SECS', 0.01)
   monkeypatch.setattr(server_pool, 'LONGEST_REST_SECS', 0.05)
   monkeypatch.setattr(server_pool, 'LOOK_SECS', 0.05)
@@ -32,7 +32,7 @@ def quick(monkeypatch):
 
 @pytest.fixture(scope='module')
 def expected(tmp_path_factory):
-  """What comes out where nothing fails."""
+  """The samples without a fault."""
   with (
     fake_vllm.serving() as fake,
     client(tmp_path_factory.mktemp('push'), fake) as engine,
@@ -40,7 +40,7 @@ def expected(tmp_path_factory):
     return sampled(engine)
 
 
-# What passes: the run comes out as if nothing had been.
+# Transient faults, which do not change the samples.
 
 PASSING = {
   'a reset': fake_vllm.reset,
@@ -105,7 +105,7 @@ PASSING = {
 
 
 @pytest.mark.parametrize('fault', PASSING)
-def test_a_fault_that_passes_leaves_the_samples_as_they_are(
+def test_a_transient_fault_does_not_change_the_samples(
   tmp_path, expected, tell, fault
 ):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
@@ -118,7 +118,7 @@ def test_a_fault_that_passes_leaves_the_samples_as_they_are(
 
 
 @pytest.mark.parametrize('fault', PASSING)
-def test_a_fault_that_stays_ends_the_run_and_names_the_server(
+def test_a_permanent_fault_ends_the_run_and_names_the_server(
   tmp_path, fault, monkeypatch
 ):
   with (
@@ -142,7 +142,7 @@ def test_a_server_that_is_slow_is_waited_for(tmp_path, expected, tell):
   tell(13, 'server: slow, token by token', 'waited for')
 
 
-def test_a_server_that_is_away_for_a_while_is_waited_for(
+def test_a_server_that_is_down_for_a_while_is_waited_for(
   tmp_path, expected, tell
 ):
   with fake_vllm.serving() as fake:
@@ -166,7 +166,7 @@ def test_a_server_restarted_between_steps_gets_the_weights_again(
   tell(17, 'server: restarted, serves its first weights', 'pushed again')
 
 
-def test_another_server_takes_over_what_one_cannot_do(tmp_path, expected, tell):
+def test_another_server_takes_over_from_a_failing_one(tmp_path, expected, tell):
   with (
     fake_vllm.serving() as one,
     fake_vllm.serving() as other,
@@ -183,7 +183,7 @@ def test_another_server_takes_over_what_one_cannot_do(tmp_path, expected, tell):
 
 @pytest.mark.parametrize('path', ['/pause', UPDATE, '/finish_weight_update'])
 @pytest.mark.parametrize('fault', [500, fake_vllm.reset], ids=['500', 'reset'])
-def test_a_push_that_fails_half_way_is_done_again(tmp_path, path, fault, tell):
+def test_a_push_that_fails_half_way_is_repeated(tmp_path, path, fault, tell):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     fake.faults[path].append(fault)
     before = len(fake.asked)
@@ -195,7 +195,7 @@ def test_a_push_that_fails_half_way_is_done_again(tmp_path, path, fault, tell):
   tell(18, f'a push breaks off at {path}', 'done again')
 
 
-def test_a_push_that_never_succeeds_ends_the_run_and_old_weights_serve(
+def test_a_push_that_never_succeeds_ends_the_run_and_keeps_old_weights(
   tmp_path, tell
 ):
   with (
@@ -262,16 +262,16 @@ def test_the_last_two_pushes_are_kept(tmp_path):
   ]
 
 
-def test_a_run_that_goes_on_from_before_its_last_push_is_served(tmp_path):
+def test_a_run_that_resumes_before_its_last_push_is_served(tmp_path):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     for version in (8, 9, 10):
       engine.push(PARAMS, version)
-    engine.push(PARAMS, 8)  # It was killed, and its newest checkpoint is that.
+    engine.push(PARAMS, 8)  # It was killed, and this is its newest checkpoint.
     assert fake.label.endswith(':8')
   assert [path.name for path in tmp_path.iterdir()] == ['run-000008']
 
 
-# What cannot pass.
+# Permanent faults.
 
 
 def test_a_wrong_key_ends_the_run_at_once(tmp_path):
@@ -283,14 +283,14 @@ def test_a_wrong_key_ends_the_run_at_once(tmp_path):
       sampled(engine)
 
 
-def test_an_address_that_is_none_is_named():
+def test_an_invalid_address_is_named():
   with pytest.raises(
     ValueError, match="'localhost:8000' is not a server address"
   ):
     http_client.Connection('localhost:8000')
 
 
-def test_an_end_asked_for_breaks_off_what_is_under_way(tmp_path):
+def test_a_stop_cancels_open_requests(tmp_path):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
     fake.faults[GENERATE].extend([fake_vllm.silent] * 3)
     asked = engines.SamplingParams(2, 9, 1.0, 1.0, 0, (0, 0, 7))
@@ -312,7 +312,7 @@ def test_an_end_asked_for_breaks_off_what_is_under_way(tmp_path):
 @pytest.mark.usefixtures('no_picture')
 # ml_collections loads a config in an old way.
 @pytest.mark.filterwarnings('ignore:.*load_module')
-def test_a_run_trains_on_servers_and_ends_with_a_status_where_none_is_left(
+def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   tmp_path, cache, capsys, tell
 ):
   eos = arithmetic.ID['<eos>']

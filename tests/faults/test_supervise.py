@@ -1,4 +1,4 @@
-"""A run that hangs ends by itself, and a supervisor starts it again."""
+"""The watchdog ends a run that hangs, and a supervisor restarts it."""
 
 import os
 import re
@@ -20,10 +20,10 @@ SUPERVISE = ['bash', str(launch.ROOT / 'tools/supervise.sh')]
 
 
 def hang(run, step):
-  """Has whoever writes this step's samples wait for ever, as a dead disk does.
+  """Blocks the process that writes this step's samples, as a dead disk does.
 
   Returns:
-    the pipe that nobody reads; without it the disk is well again.
+    the pipe that blocks it; delete it to repair the disk.
   """
   pipe = run / 'rollouts' / f'.{step:06d}.jsonl.gz.draft'
   pipe.parent.mkdir(parents=True)
@@ -32,12 +32,14 @@ def hang(run, step):
 
 
 def holder(run):
-  """The process that holds a run's folder."""
+  """The process that has locked a run's folder."""
   return int(re.match(r'pid (\d+)', (run / '.lock').read_text())[1])
 
 
 @pytest.mark.slow
-def test_a_supervised_run_ends_as_an_unbroken_one(whole, tmp_path, cache, tell):
+def test_a_supervised_run_equals_an_undisturbed_one(
+  whole, tmp_path, cache, tell
+):
   run = tmp_path / 'run'
   pipe = hang(run, 4)
   words = [sys.executable, '-m', 'siri_jax.main']
@@ -96,7 +98,7 @@ exit "$status"
 
 
 def supervised(folder, *statuses, times=2):
-  """(exit status, restarts) of a command that ends with these in turn."""
+  """(exit status, restarts) of a command that ends with these statuses."""
   (folder / 'statuses').write_text(''.join(f'{s}\n' for s in statuses))
   words = [*SUPERVISE, '-n', str(times), 'bash', '-c', COMMAND]
   ended = subprocess.run(words, cwd=folder, stderr=subprocess.PIPE, text=True)
@@ -104,13 +106,13 @@ def supervised(folder, *statuses, times=2):
 
 
 @pytest.mark.parametrize('status', [0, 2, 3, 130, 143])
-def test_what_another_start_would_not_help_is_not_started_again(
+def test_a_status_that_a_restart_cannot_help_ends_the_supervisor(
   tmp_path, status
 ):
   assert supervised(tmp_path, status, 0) == (status, 0)
 
 
-def test_what_was_killed_hung_or_crashed_is_started_again(tmp_path):
+def test_a_killed_hung_or_crashed_command_is_restarted(tmp_path):
   assert supervised(tmp_path, watchdog.STALLED, 0) == (0, 1)
   assert supervised(tmp_path, 137, 1, 0) == (0, 2)
 
@@ -119,7 +121,7 @@ def test_the_number_of_restarts_is_bounded(tmp_path):
   assert supervised(tmp_path, 1, 5, 0, times=1) == (5, 1)
 
 
-def test_a_signal_goes_on_to_the_command_and_ends_both(tmp_path):
+def test_a_signal_is_forwarded_to_the_command_and_ends_both(tmp_path):
   script = (
     'trap "echo heard; exit 1" TERM; echo ready; while :; do sleep .1; done'
   )

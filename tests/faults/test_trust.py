@@ -1,4 +1,4 @@
-"""No trust where none belongs: keys, model text, files, what is loaded."""
+"""Safety: API keys, text of models, and files."""
 
 import json
 import os
@@ -30,7 +30,7 @@ KEYS = [
 
 
 @pytest.mark.parametrize('key', KEYS)
-def test_what_looks_like_a_key_is_refused_and_not_shown(
+def test_a_value_that_looks_like_a_key_is_refused_and_not_shown(
   tmp_path, cache, capsys, key
 ):
   run = tmp_path / 'run'
@@ -54,7 +54,7 @@ def test_what_looks_like_a_key_is_refused_and_not_shown(
     ('tensorboard',),
   ],
 )
-def test_what_only_resembles_one_may_be_written(value):
+def test_a_value_that_only_resembles_a_key_is_accepted(value):
   assert credentials.faults({'name': value}) == []
 
 
@@ -65,7 +65,7 @@ def test_a_key_on_the_command_line_is_refused(tmp_path, monkeypatch):
   assert not (tmp_path / 'run').exists()
 
 
-def test_what_a_model_writes_cannot_move_a_terminal_or_break_a_record():
+def test_model_text_cannot_control_a_terminal_or_break_a_record():
   text = '\x1b[2J\x1b]0;owned\x07\r\n\u2028</script>\x00\ud83d'
   line = disk.to_json({'response': text})
   assert line.isascii()
@@ -78,7 +78,7 @@ def files(folder):
 
 
 @pytest.mark.slow
-def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path, cache):
+def test_a_run_writes_only_to_its_folder_and_its_cache(tmp_path, cache):
   home, elsewhere = tmp_path / 'home', tmp_path / 'elsewhere'
   for folder in (home, elsewhere):
     folder.mkdir()
@@ -94,7 +94,7 @@ def test_a_run_writes_into_its_folder_and_its_cache_alone(tmp_path, cache):
       **os.environ,
       'HOME': str(home),
       'PYTHONPATH': str(launch.ROOT),
-      'JAX_NUM_CPU_DEVICES': '8',  # The tests' own number: programs are there.
+      'JAX_NUM_CPU_DEVICES': '8',  # As in the tests, for cached programs.
     },
     check=True,
     stdout=subprocess.DEVNULL,

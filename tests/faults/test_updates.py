@@ -1,4 +1,4 @@
-"""Updates that are not finite, and batches that teach nothing."""
+"""Updates that are not finite, and batches without a gradient."""
 
 import numpy as np
 import pytest
@@ -51,7 +51,7 @@ def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
   )
 
 
-def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
+def test_a_batch_without_advantages_changes_weights_only_by_decay(
   tmp_path, cache, tell
 ):
   with tiny.opened(tmp_path, cache) as (ctx, state, _):
@@ -64,7 +64,7 @@ def test_a_batch_without_advantages_moves_nothing_but_by_weight_decay(
 
 
 def broken(rewards):
-  """An advantage that is never a number."""
+  """An advantage that is always NaN."""
   return rewards * np.nan
 
 
@@ -82,7 +82,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
     assert [r['skipped'] for r in records(ctx)] == [2, 4]
     assert [r['loss'] for r in records(ctx)] == [None, None]
     assert [e['in_row'] for e in records(ctx, 'events')] == [2, 4]
-  # The step that ended it is not saved; the one before holds good weights.
+  # The step that ended it is not saved; the one before has good weights.
   with tiny.opened(tmp_path, cache, **changes) as (_, state, _):
     assert int(state.step) == 1
     assert soak.digest(state.params) == start
