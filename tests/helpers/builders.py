@@ -1,4 +1,4 @@
-"""What several tests build: problems, samples, batches, a tiny policy."""
+"""Builders for tests: problems, samples, batches, a tiny policy."""
 
 import functools
 
@@ -97,7 +97,7 @@ def logits(params, shape, tokens):
 
 
 def fit(row_tokens, micro_batch_rows, **changes):
-  """Rows of up to 32 sequences on one device, which cost what they hold."""
+  """A PackingConfig for one device with cost equal to the tokens."""
   given = dict(
     row_tokens=row_tokens, micro_batch_rows=micro_batch_rows, sequences=32
   )
@@ -107,7 +107,7 @@ def fit(row_tokens, micro_batch_rows, **changes):
 
 
 def here(shape):
-  """Shardings that put all parameters onto the first device."""
+  """Shardings that put all parameters on the first device."""
   device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   return jax.tree.map(
     lambda _: device,
@@ -117,7 +117,7 @@ def here(shape):
 
 
 def tiny_recipe(shape, loss=None, **changes):
-  """An update whose first step subtracts the bare gradient."""
+  """An update whose optimiser subtracts the gradient."""
   bound = functools.partial(losses.clip_higher, low=0.2, high=0.28)
   given = dict(
     shape=shape,
@@ -135,7 +135,7 @@ def tiny_recipe(shape, loss=None, **changes):
 
 
 def one_device(recipe):
-  """The layout of an update on the first device alone."""
+  """The layout of an update on the first device."""
   mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=1, tensor=1)
   return sharding.layout(
     mesh,
@@ -144,7 +144,7 @@ def one_device(recipe):
 
 
 def math_graders(rule='deepscaler', **changes):
-  """Grading processes of a real rule, to be entered."""
+  """A context with grading processes of a real rule."""
   settings = dict(workers=2, secs=2.0, memory_gb=2.0) | changes
   rule_kw = config_dict.create(kind='continuation', verify_kw={})
   return pool.GraderPool(rule, rule_kw, **settings)
@@ -156,5 +156,5 @@ def boxed(answer):
 
 
 def new_counts(graders, before):
-  """Which counts have risen, and by how much."""
+  """The counters that rose, and by how much."""
   return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}

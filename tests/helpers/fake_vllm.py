@@ -1,8 +1,8 @@
-"""A server that speaks as vLLM does, draws at random, and fails on order.
+"""A fake vLLM server that draws at random and fails on request.
 
-What it draws is a function of the request's seed. `faults[path]` lists what
-is done to the next requests there: a status, bytes to answer with, or a
-function of (handler, the right answer) -> another answer, None for none.
+Its samples are a function of the request's seed. `faults[path]` lists faults of
+the next requests of that path: a status, bytes to return, or a function
+(handler, right answer) -> another answer, None for no answer.
 """
 
 import collections
@@ -21,11 +21,11 @@ from siri_jax import types
 from siri_jax.rollout import engines, vllm, weight_sync
 
 GENERATE, UPDATE = '/inference/v1/generate', '/update_weights'
-LOGP = -0.5  # Of every token that it draws, it says.
+LOGP = -0.5  # The log-probability that it returns for every token.
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
-  """One exchange."""
+  """Handles one request."""
 
   def do_GET(self):
     self._answer(urllib.parse.urlsplit(self.path).path, None)
@@ -52,7 +52,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
       self.send(json.dumps(answer).encode(), 200 if answer != 404 else 404)
 
   def send(self, data, status=200):
-    # Who asked may have gone.
+    # The client may have closed the connection.
     with contextlib.suppress(OSError):
       self.send_response(status)
       self.send_header('Content-Length', str(len(data)))
@@ -77,12 +77,12 @@ class Fake:
   """The server's state.
 
   Attributes:
-    label: what it calls its weights.
-    paused, asleep: whether it is.
-    tokens: that it has made, as it tells.
+    label: label of its weights.
+    paused, asleep: its state.
+    tokens: its counter of sampled tokens.
     asked: (path, body) of each request.
-    faults: path -> what is done to the next requests there.
-    lacks: paths that it does not have.
+    faults: path -> faults of the next requests.
+    lacks: paths without a route.
   """
 
   def __init__(self, vocab=19, eos=0):
@@ -98,7 +98,7 @@ class Fake:
     return f'http://127.0.0.1:{self._port}'
 
   def up(self):
-    """Begins to listen; again on the same port."""
+    """Starts to listen, always on the same port."""
     self._server = Server(('127.0.0.1', self._port), Handler)
     self._server.fake, self._port = self, self._server.server_port
     wait = dict(poll_interval=0.01)
@@ -110,7 +110,7 @@ class Fake:
     self._server.server_close()
 
   def restart(self):
-    """What a restart leaves: no push, no pause."""
+    """Resets the state as a restart does."""
     self.label, self.tokens = 'default', 0
     self.paused = self.asleep = False
 
@@ -118,11 +118,11 @@ class Fake:
     return [path for path, _ in self.asked]
 
   def answer(self, path, body):
-    """What a server in good health says."""
+    """The response of a healthy server."""
     if path in self.lacks:
       return 404
     if self.asleep and path in (GENERATE, '/v1/completions', UPDATE):
-      return 404  # Where a real one would not answer, or die.
+      return 404  # A real server would hang or crash.
     if path == GENERATE:
       return {'choices': self.choices(body['token_ids'], body)}
     if path == '/v1/completions':
@@ -151,7 +151,7 @@ class Fake:
       cut = size > asked['max_tokens']
       size = min(size, asked['max_tokens'])
       ids = rng.integers(0, self._vocab - 1, size)
-      ids = (ids + (ids >= self._eos)).tolist()  # Any but the end's.
+      ids = (ids + (ids >= self._eos)).tolist()  # Any except the end token.
       if not cut:
         ids[-1] = self._eos
       self.tokens += size
@@ -170,7 +170,7 @@ class Fake:
 
 @contextlib.contextmanager
 def serving(fake=None):
-  """A Fake that listens, for as long as it is wanted."""
+  """A context with a Fake that listens."""
   fake = fake or Fake()
   fake.up()
   try:
@@ -183,7 +183,7 @@ def serving(fake=None):
 
 
 def reset(handler, answer):
-  """Breaks the connection off, hard."""
+  """Resets the connection."""
   del answer
   linger = struct.pack('ii', 1, 0)
   handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -192,14 +192,14 @@ def reset(handler, answer):
 
 
 def silent(handler, answer):
-  """Never answers; ends when the other side does."""
+  """Never returns; ends when the client closes the connection."""
   del answer
   handler.connection.recv(1)
   handler.close_connection = True
 
 
 def slow(secs):
-  """Answers after some seconds, in which it makes tokens."""
+  """Returns after some seconds, in which the token counter rises."""
 
   def wait(handler, answer):
     fake = handler.server.fake
@@ -212,7 +212,7 @@ def slow(secs):
 
 
 def changed(**parts):
-  """Another first choice: parts by name, or functions of what they were."""
+  """Changes the first choice: values by name, or functions of old values."""
 
   def change(handler, answer):
     del handler
@@ -247,7 +247,7 @@ def make_prompts(count=3):
 def client(
   folder, *fakes, patience_secs=0.5, slots=4, logprob_share=0.0, sleeps=False
 ):
-  """A client of these servers that has pushed version 7; `said` is its own."""
+  """A client of these servers with version 7 pushed; `said` is its log."""
   said = []
   publisher = weight_sync.WeightPublisher(
     folder, 'run', export, push_secs=5.0, sleeps=sleeps

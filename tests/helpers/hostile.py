@@ -1,4 +1,4 @@
-"""A grading rule that does to its process what its response says."""
+"""A grading rule that harms its process as its response asks."""
 
 import json
 import os
@@ -13,7 +13,7 @@ from siri_jax.grading.verdict import Verdict
 
 
 def graders(**changes):
-  """Processes that grade by this rule, to be entered."""
+  """A context with processes of this rule."""
   settings = dict(workers=1, secs=1.0, memory_gb=1.0) | changes
   return pool.GraderPool('hostile:rule', dict(mode='told'), **settings)
 

@@ -1,4 +1,4 @@
-"""Runs the program as its users do, and tells what a run came to."""
+"""Runs the program as users do, and reads its results."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ def arguments(folder, cache, *more):
 
 
 def python(program):
-  """A program run by another Python at the repository's root; what it said."""
+  """The output of a program run by another Python in the repository."""
   return subprocess.run(
     [sys.executable, '-c', program],
     capture_output=True,
@@ -39,15 +39,15 @@ def python(program):
 
 
 def here(folder, cache, *more):
-  """The exit status of the program, run in this process."""
+  """Runs the program in this process; returns its exit status."""
   return main.main(['siri_jax', *arguments(folder, cache, *more)])
 
 
 @contextlib.contextmanager
 def process_of(folder, cache, *more, devices=8):
-  """The program as a process of its own, killed at the end.
+  """A context with the program as a process, killed at the end.
 
-  Its attribute `said` is the file of all that processes of this folder said.
+  Its attribute `said` is the output of all processes of this folder.
   """
   said = folder.with_suffix('.txt')
   words = [sys.executable, '-m', 'siri_jax.main']
@@ -57,7 +57,7 @@ def process_of(folder, cache, *more, devices=8):
       cwd=ROOT,
       stdout=file,
       stderr=subprocess.STDOUT,
-      # The tests' own number: so they find each other's compiled programs.
+      # As in the tests, so that they share compiled programs.
       env={**os.environ, 'JAX_NUM_CPU_DEVICES': str(devices)},
     )
   process.said = said
@@ -96,13 +96,13 @@ def two_processes(run, cache, *more):
 
 
 def finish(folder, cache, *more):
-  """Runs the program in a process of its own to its end."""
+  """Runs the program as a process to its end."""
   with process_of(folder, cache, *more) as process:
     assert process.wait() == exit_status.DONE, process.said.read_text()
 
 
 def wait_for(process, happens):
-  """Whether something happens before the process ends; waits for either."""
+  """Waits for an event or the end of the process; whether it happened."""
   while process.poll() is None:
     if happens():
       return True
@@ -111,7 +111,7 @@ def wait_for(process, happens):
 
 
 def lines(folder, name):
-  """Whole lines of one of a run's files of records."""
+  """Number of complete lines of one of a run's files."""
   path = folder / f'{name}.jsonl'
   return path.read_bytes().count(b'\n') if path.exists() else 0
 

@@ -1,4 +1,4 @@
-"""Run folders as tests make them: steps and evaluations of known numbers."""
+"""Run folders with steps and evaluations of known values."""
 
 import math
 
@@ -8,7 +8,7 @@ COSINE = {'low': 46, 'high': 92, 'period': 8, 'phase': 0}
 
 
 def step_record(step, cap=None):
-  """A step of a run whose cap swings with a period of 8 steps."""
+  """A step of a run with a cap of period 8."""
   swing = round(69 + 23 * math.cos(2 * math.pi * step / 8))
   return {
     'step': step,
@@ -38,7 +38,7 @@ def evaluation(step, kind, accuracy, length, name='held_out', **changes):
 
 
 def sample(**changes):
-  """A sample as it is kept in eval/ and rollouts/."""
+  """A sample as in eval/ and rollouts/."""
   return {
     **dict(problem_id='p0', index=0, length=10, finish_reason='stop'),
     **dict(correct=True, extracted='1', why='equal', answer='1'),
@@ -55,7 +55,7 @@ POINTS = [
 
 
 def make(path, steps=16, evals=POINTS, source='configs/a.py', **changes):
-  """A run's folder with so many steps of `step_record`."""
+  """A run's folder with steps of `step_record`."""
   config = {
     **dict(seed=0, task='arithmetic', cap_at='sampler'),
     'eval_kw': {'cap': 92},

@@ -1,7 +1,7 @@
-"""A real vLLM server on this machine's CPU, for tests that need one.
+"""A real vLLM server on this machine's CPU, for tests.
 
-bash tools/test_vllm.sh makes an environment for it and runs these tests. They
-are skipped where SIRI_VLLM_PYTHON does not name its Python.
+bash tools/test_vllm.sh makes its environment and runs these tests. They are
+skipped if SIRI_VLLM_PYTHON is not set to its Python.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ NEEDED = [
   pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
 POLICY = ('siri_jax.commands.serve', '--config=tests/helpers/tiny.py')
-# Narrower heads than 32 are not served on a CPU.
+# On a CPU vLLM needs heads of width 32 or more.
 CHANGES = (
   '--config.engine=vllm',
   '--config.model_kw.head_dim=32',
@@ -46,7 +46,7 @@ def free_port():
 
 
 def told(folder, port, *more):
-  """Arguments of a run, and of its server, that share a folder and a port."""
+  """Arguments of a run and its server, with a shared folder and port."""
   return (
     *CHANGES,
     *more,
@@ -57,7 +57,7 @@ def told(folder, port, *more):
 
 @contextlib.contextmanager
 def process_of(folder, *words):
-  """A process that is told to end at the end; said() is what it has said."""
+  """A context with a process, ended at its end; said() is its output."""
   with open(folder / 'log', 'w') as log:
     process = subprocess.Popen(
       words,
@@ -75,7 +75,7 @@ def process_of(folder, *words):
 
 
 def wait_until(process, happens):
-  """Returns once something happens; looks seldom, for the start takes long."""
+  """Waits until something happens; polls seldom, because starts are slow."""
   while not happens():
     assert process.poll() is None, process.said()[-3000:]
     time.sleep(0.5)
@@ -83,7 +83,7 @@ def wait_until(process, happens):
 
 @contextlib.contextmanager
 def serving(folder, *more, before=()):
-  """Arguments of a run on a server that is ready, its process and a Line."""
+  """Arguments of a run with a ready server, its process, a Connection."""
   port = free_port()
   words = told(folder, port, *more)
   with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +96,7 @@ def serving(folder, *more, before=()):
 
 @contextlib.contextmanager
 def opened(folder, model):
-  """A Line to vLLM as anyone starts it on a model's folder, with no plug-in."""
+  """A Connection to a plain vLLM of a model's folder, without our plug-in."""
   port = free_port()
   words = ('vllm.entrypoints.openai.api_server', '--model', str(model))
   more = ('--dtype', 'float32', '--enforce-eager', '--max-model-len', '128')
@@ -117,11 +117,11 @@ def healthy(line):
 
 
 def group_of(line):
-  """The group of vLLM's processes that answer on a Line, and their words."""
+  """The process group of a server, and its command line."""
   port = line.url.rpartition(':')[2].encode()
   found = {}
   for path in pathlib.Path('/proc').glob('[0-9]*'):
-    with contextlib.suppress(OSError):  # It has ended meanwhile.
+    with contextlib.suppress(OSError):  # It has ended.
       words = (path / 'cmdline').read_bytes().split(b'\0')
       found[int(path.name)] = words, os.getpgid(int(path.name))
   (server,) = [
@@ -138,7 +138,7 @@ def kill(line):
 
 
 def stop_worker(line):
-  """Stops the process that holds the weights; returns what kills it."""
+  """Stops the process with the weights; returns a function that kills it."""
   _, names = group_of(line)
   (worker,) = [pid for pid, name in names.items() if b'Worker' in name]
   os.kill(worker, signal.SIGSTOP)

@@ -1,8 +1,8 @@
-"""A config whose task and engine follow a script: every number is known.
+"""A config whose task and engine follow a script with known numbers.
 
-Sample i of problem N of a set thinks for 2 + N + 2 i tokens, then says an
-answer and ends. It is right where i < N; else it gives one of two wrong
-answers, or none where i is 3.
+Sample i of problem N of a set thinks for 2 + N + 2 i tokens, then answers and
+ends. It is right if i < N; otherwise it gives one of two wrong answers, or no
+answer if i is 3.
 """
 
 import numpy as np
@@ -14,7 +14,7 @@ WORDS = ('<eos>', '</think>', 'hm', *map(str, range(10)))
 ID = {word: number for number, word in enumerate(WORDS)}
 SIZES = {'easy': 3, 'hard': 5}
 CAP = 11
-asked = []  # Problems that the engine was asked for, over all of its calls.
+asked = []  # Problems requested from the engine, over all calls.
 
 
 def get_config():
@@ -49,14 +49,14 @@ def task(*, seed):
 
 
 def response(number, index):
-  """The words of a sample before any cap."""
+  """The words of a sample without a cap."""
   wrong = str(number + 1 + index % 2)
   said = str(number) if index < number else '' if index == 3 else wrong
   return [*['hm'] * (2 + number + 2 * index), '</think>', *said, '<eos>']
 
 
 class Engine:
-  """Plays the script, each problem's samples together, the last one first."""
+  """Follows the script; yields problems in reverse order."""
 
   def push(self, params, version):
     del params

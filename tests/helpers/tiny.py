@@ -14,7 +14,7 @@ from siri_jax.runtime import distributed, terminal, xla_flags
 
 
 def brevity(batch):
-  """A reward that a policy without any training can earn, unlike a right one.
+  """A reward for short responses, which an untrained policy can get.
 
   Args:
     batch: types.Batch.
@@ -25,7 +25,7 @@ def brevity(batch):
 
 
 def publishing(engine, *, max_concurrent, decode_steps):
-  """A sampler that samples by itself, and writes each push for servers too."""
+  """The embedded engine, which also writes each push for servers."""
   own = engines.embedded(
     engine, max_concurrent=max_concurrent, decode_steps=decode_steps
   )
@@ -45,7 +45,7 @@ def publishing(engine, *, max_concurrent, decode_steps):
 def get_config():
   c = base.get_config()
   c.total_steps = 6
-  c.writers = ()  # TensorBoard's imports torch, where there is one.
+  c.writers = ()  # TensorBoard's writer imports torch, if installed.
   c.task = 'arithmetic'
   c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
   c.max_prompt_tokens = 23
@@ -90,11 +90,11 @@ def get_config():
 
 @contextlib.contextmanager
 def opened(path, cache, **changes):
-  """A run of this config in this process, open and ready to train.
+  """A context with a run of this config, ready to train.
 
   Args:
     path: the run's folder.
-    cache: folder of compiled programs, so that they are compiled once.
+    cache: cache of compiled programs.
     **changes: settings that differ.
   Yields:
     (context.TrainContext, types.TrainState, response tokens trained on so far).

@@ -1,4 +1,4 @@
-"""Writes a small tokenizer folder with R1-Distill's traps, for tests."""
+"""A small tokenizer folder with the peculiarities of R1-Distill's."""
 
 import json
 
@@ -14,10 +14,9 @@ TEMPLATE = (
 
 
 def write(folder, *, template=TEMPLATE, eos=EOS, think=(THINK, END)):
-  """Writes a byte-level tokenizer: one token a byte, names for the rest.
+  """Writes a byte-level tokenizer: one token per byte, and special tokens.
 
-  It puts <bos> before a text of its own accord, and calls itself a Llama
-  tokenizer, as R1-Distill's does.
+  As R1-Distill's, it adds <bos> before a text, and is named a Llama tokenizer.
   """
   folder.mkdir(parents=True, exist_ok=True)
   alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
