@@ -1,4 +1,4 @@
-"""Attention over packed rows, and one token's to its cache."""
+"""Attention over packed rows, and of one token to its cache."""
 
 import dataclasses
 
@@ -54,7 +54,7 @@ def test_every_token_sees_its_own_sequence_up_to_itself(heads, kv_heads):
 
 
 def both_ways(attend, q, k, v, segments):
-  """An implementation's output and gradients at the tokens of sequences."""
+  """An implementation's output and gradients outside padding."""
   slope = jnp.where(segments[..., None, None] > 0, draw(*q.shape, seed=3), 0)
   out, back = jax.vjp(lambda *qkv: attend(*qkv, segments), q, k, v)
   return jnp.where(segments[..., None, None] > 0, out, 0), *back(slope)
@@ -62,7 +62,7 @@ def both_ways(attend, q, k, v, segments):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('tokens', [7, 128, 300])
-def test_a_block_of_queries_at_a_time_is_the_same_there_and_back(tokens):
+def test_blocked_attention_equals_the_reference_forward_and_backward(tokens):
   arrays = qkv(tokens=tokens)
   segments = np.minimum(np.arange(tokens) // 50 + 1, 5) % 5
   segments = np.broadcast_to(np.int32(segments), (2, tokens))
@@ -108,7 +108,7 @@ def hopper(monkeypatch):
   return fused
 
 
-def test_cudnn_is_asked_for_ragged_causal_sequences(monkeypatch):
+def test_cudnn_is_called_with_ragged_causal_sequences(monkeypatch):
   hopper(monkeypatch)
   given = [
     jax.ShapeDtypeStruct((2, 256, heads, 128), jnp.bfloat16)
@@ -155,13 +155,13 @@ def test_a_policy_that_keeps_attention_runs_cudnn_once_forwards(monkeypatch):
   assert [count(remat) for remat in qwen2.REMAT] == [2, 1, 1, 1, 1]
 
 
-def test_where_there_is_no_cudnn_it_says_so():
+def test_without_cudnn_it_raises():
   with pytest.raises(RuntimeError, match='cuDNN'):
     attention.cudnn(*qkv(), SEGMENTS)
 
 
 def across(q, k, v, segments):
-  """Attention as wrong as can be missed: sequences see those before them."""
+  """Wrong attention: sequences attend to those before them."""
   return attention.reference(q, k, v, jnp.ones_like(segments))
 
 
@@ -170,7 +170,7 @@ def across(q, k, v, segments):
   ('attend', 'least', 'most'),
   [(attention.reference, 0, attention.TOLERANCE), (across, 0.3, 10)],
 )
-def test_the_check_against_the_reference_tells_right_from_wrong(
+def test_the_check_against_the_reference_detects_wrong_attention(
   attend, least, most
 ):
   size = dict(heads=6, kv_heads=1, width=8, dtype=jnp.bfloat16)
@@ -194,19 +194,19 @@ def test_a_run_on_wrong_attention_is_refused(monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.parametrize(('heads', 'kv_heads'), [(12, 2), (28, 4)])
-def test_cudnn_is_the_reference_there_and_back(heads, kv_heads):
+def test_cudnn_equals_the_reference_forward_and_backward(heads, kv_heads):
   size = dict(heads=heads, kv_heads=kv_heads, width=128, dtype=jnp.bfloat16)
   assert attention.distance(attention.cudnn, **size) < attention.TOLERANCE
 
 
-def test_what_lies_beside_a_sequence_does_not_matter_to_it():
+def test_a_sequence_does_not_depend_on_its_neighbours():
   q, k, v = qkv()
   found = reference(q, k, v, SEGMENTS)[0, 3:6]
   alone = reference(*(x[:1, 3:6] for x in (q, k, v)), np.ones((1, 3), np.int32))
   np.testing.assert_allclose(found, alone[0], atol=1e-6)
 
 
-def test_padding_leaves_no_number_that_is_not_finite():
+def test_padding_gives_only_finite_numbers():
   def total(q, k, v):
     return attention.reference(q, k, v, SEGMENTS).sum()
 
@@ -226,7 +226,7 @@ def test_in_bfloat16_the_softmax_is_still_in_float32():
 def test_one_token_sees_its_cache_as_the_last_of_a_row_does():
   q, k, v = qkv(rows=2, tokens=5)
   whole = reference(q, k, v, np.ones((2, 5), np.int32))
-  # Columns that are not seen may hold anything that is finite.
+  # Columns that are not seen may have any finite value.
   cache = [
     jnp.pad(x.swapaxes(1, 2), [(0, 0)] * 2 + [(0, 4), (0, 0)], 'maximum')
     for x in (k, v)

@@ -1,4 +1,4 @@
-"""Decoding as functions: drawing a token, and slots that take turns."""
+"""Decoding: sampling of tokens, and continuous batching."""
 
 import functools
 import itertools
@@ -25,7 +25,7 @@ def choose(logits, within, temperature=1.0, top_p=1.0, top_k=0, block=None):
 
 
 def even(draws):
-  """Uniforms that lie evenly in [0, 1)."""
+  """Evenly spaced uniforms in [0, 1)."""
   return (np.arange(draws) + 0.5) / draws
 
 
@@ -35,7 +35,7 @@ def shares(probabilities, **settings):
   token, logp = choose(logits, even(1000), **settings)
   share = np.bincount(token, minlength=len(probabilities)) / 1000
   for t in np.unique(token):
-    # What is reported is the log-probability of what was drawn from.
+    # The log-probability is that of the sampling distribution.
     np.testing.assert_allclose(np.exp(logp[token == t]), share[t], atol=2e-3)
   return share
 
@@ -75,8 +75,8 @@ def test_top_k_keeps_that_many_tokens(top_k, kept):
   np.testing.assert_allclose(found, expected / expected.sum(), atol=2e-3)
 
 
-def test_top_p_is_a_share_of_what_top_k_has_left():
-  # As in vLLM. Of all, 0.2 + 0.15 + ... ; of the three, the first two suffice.
+def test_top_p_is_a_share_of_the_tokens_that_top_k_kept():
+  # As in vLLM: of the three tokens that top_k kept, the first two suffice.
   logits = np.float32([2, 1, 0.5, 0, -1, -3, 1.7, -0.2])
   three = np.exp(logits) * np.isin(range(8), [0, 6, 1])
   assert np.sort(three / three.sum())[-2:].sum() > 0.8
@@ -84,7 +84,7 @@ def test_top_p_is_a_share_of_what_top_k_has_left():
 
 
 @pytest.mark.parametrize(('top_p', 'kept'), [(0.25, 1), (0.5, 2), (0.51, 3)])
-def test_of_tied_tokens_top_p_keeps_as_many_as_it_takes(top_p, kept):
+def test_top_p_keeps_only_the_needed_number_of_tied_tokens(top_p, kept):
   assert (shares([0.25] * 4, top_p=top_p) > 0).sum() == kept
 
 
@@ -92,14 +92,14 @@ def test_top_p_never_drops_the_most_likely_token():
   assert shares(P, top_p=1e-9).tolist() == [1, 0, 0, 0]
 
 
-def test_the_narrower_of_top_p_and_top_k_holds():
+def test_the_narrower_of_top_p_and_top_k_applies():
   assert shares(P, top_p=0.81, top_k=1).tolist() == [1, 0, 0, 0]
   assert shares(P, top_p=0.4, top_k=3).tolist() == [1, 0, 0, 0]
 
 
 @pytest.mark.slow
 def test_a_token_without_probability_is_never_drawn():
-  # Sums of floats wobble: they may rise at a token that adds nothing.
+  # Rounding may raise a sum at a token of probability 0.
   rng = np.random.default_rng(0)
   live = np.sort(rng.choice(450, 30, replace=False))
   logits = np.full(500, -np.inf, np.float32)

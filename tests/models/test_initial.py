@@ -1,4 +1,4 @@
-"""Where a policy comes from, and that it goes with the task's tokenizer."""
+"""The initial policy, and whether it fits the task's tokenizer."""
 
 import builders
 import jax
@@ -66,7 +66,7 @@ def test_a_pretrained_policy_has_its_folders_shape(c, model_folder):
   c.policy, c.model_path = 'pretrained', str(model_folder)
   shape = initial.shape_of(c, vocab=22)
   assert (shape.vocab, shape.mlp, shape.head_dim) == (32, 24, 8)
-  # More rows than ids are padding; as many are none.
+  # More rows than ids are padding.
   assert initial.shape_of(c, vocab=32) == shape
 
 

@@ -90,7 +90,7 @@ def test_the_chunk_changes_neither_value_nor_gradient(chunk):
   [
     (17, 17, 1, 1),
     (18, 6, 1, 3),
-    (18, 4, 1, 6),  # Five blocks of at most four words do not divide 18.
+    (18, 4, 1, 6),  # Five blocks of at most four entries do not divide 18.
     (18, 3, 2, 3),
     (18, 2, 3, 3),
     (17, 5, 1, 1),  # No number of blocks near four divides 17.
@@ -130,11 +130,11 @@ LIVE = np.isin(np.arange(TOKENS), [1, 2, 5, 6, 8, 10])
 
 
 @pytest.mark.parametrize('chunk', [1, 4, 6, 100])
-def test_tokens_that_carry_no_loss_have_neither_value_nor_gradient(chunk):
+def test_tokens_outside_the_loss_have_neither_value_nor_gradient(chunk):
   hidden, head, targets = draw()
   some = functools.partial(chunked, chunk=chunk, live=LIVE)
   found = run(some, hidden, head, targets, 0.6)
-  # The same as if the others were multiplied by zero, were they finite.
+  # Equal to multiplying the others by zero, if they were finite.
   expected = run(
     lambda *args: [LIVE * x for x in plain(*args)], hidden, head, targets, 0.6
   )
@@ -153,7 +153,7 @@ def test_where_float64_is_on_values_and_gradients_are_the_same():
     assert_close(ours, theirs)
 
 
-def test_where_no_token_carries_loss_nothing_is_worked_out():
+def test_without_a_token_in_the_loss_nothing_is_computed():
   none = functools.partial(chunked, live=np.zeros(TOKENS, bool))
   values, gradients = run(none, *draw(), 1.0)
   assert not any(x.any() for x in (*values, *gradients))
@@ -192,6 +192,6 @@ def test_shapes_that_differ_are_refused():
 @pytest.mark.parametrize('model', ['1.5b', '7b'])
 def test_the_head_of_a_full_row_fits_two_gigabytes(model):
   shape, chunk = full_size.SHAPES[model], base.get_config().logprob_chunk_tokens
-  # What there is beside the gradients themselves.
+  # The memory without the gradients themselves.
   beside, _ = memory.head(shape, 'cpu')
   assert 4 * chunk * shape.vocab < beside < 2e9

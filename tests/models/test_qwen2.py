@@ -19,7 +19,7 @@ from siri_jax.models.hf import load
 
 
 def their_model(heads, kv_heads, tied, mlp=40):
-  """A random model of theirs: every bias and norm away from its start."""
+  """A random model of transformers, with random biases and norms."""
   config = transformers.Qwen2Config(
     vocab_size=53,
     hidden_size=4 * heads,
@@ -81,7 +81,7 @@ def random_tokens(rows, tokens, vocab=53):
     (12, 2, False, 40),  # The 1.5B model's heads.
     (28, 4, False, 40),  # The 7B model's.
     (14, 2, True, 40),  # Tied, as the 0.5B model.
-    (4, 4, True, 16),  # As many columns as rows: which way round shows.
+    (4, 4, True, 16),  # Square matrices: a missing transpose shows.
   ],
 )
 def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
@@ -92,7 +92,7 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   params = load.read_parameters(tmp_path, shape, builders.here(shape))
   ids = random_tokens(2, 13)
   positions, segments = plain_row(ids)
-  positions = positions + np.int32([[0], [16000]])  # And far into a response.
+  positions = positions + np.int32([[0], [16000]])  # Also late positions.
   found = our_logits(params, shape, ids, positions, segments)
   expected = their_logits(model, ids, positions)
   atol = 1e-5 * np.abs(expected).max()
@@ -186,7 +186,7 @@ def filled_cache():
 def test_prefill_and_decode_step_by_step_equal_the_forward():
   cache, ids = filled_cache()
   expected = np.asarray(our_logits(PARAMS, SHAPE, ids, *plain_row(ids)))
-  # Each slot at a place of its own, as in continuous batching.
+  # Each slot at a different position, as in continuous batching.
   position, slots = np.int32([PROMPT, PROMPT - 1, PROMPT - 2]), np.arange(SLOTS)
   for _ in range(WIDTH - PROMPT):
     logits, cache = decode(

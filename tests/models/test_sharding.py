@@ -1,4 +1,4 @@
-"""Where arrays lie on a mesh of eight fake devices, and that it is all one."""
+"""Shardings on eight fake devices, and equal results on all meshes."""
 
 import functools
 import re
@@ -41,7 +41,7 @@ def test_more_devices_than_there_are_is_refused_with_both_numbers():
     mesh_of(data=2, fsdp=4, tensor=2)
 
 
-def test_of_several_processes_no_device_may_be_left_out():
+def test_several_processes_must_use_all_devices():
   devices = [types.SimpleNamespace(process_index=i // 4) for i in range(8)]
   with pytest.raises(
     ValueError, match='the 2 processes have 8 and must use all'
@@ -60,7 +60,7 @@ def test_the_table_places_every_array_of_a_policy():
   assert placed['layers']['down'].spec == P(None, 'tensor', 'fsdp')
 
 
-def test_moments_lie_as_their_parameters_and_scalars_everywhere():
+def test_moments_are_sharded_like_parameters_and_scalars_replicated():
   recipe = builders.tiny_recipe(builders.tiny_shape())
   state = jax.eval_shape(
     lambda p: compiled.new_state(p, recipe.tx), {'layers': abstract()['layers']}
@@ -73,7 +73,7 @@ def test_moments_lie_as_their_parameters_and_scalars_everywhere():
   assert placed['mu'][0] == placed['mu'][1]['nu']
 
 
-def test_rows_are_cut_over_data_and_fsdp():
+def test_rows_are_sharded_over_data_and_fsdp():
   layout = sharding.layout(mesh_of(2, 2, 2), abstract())
   rows = jax.device_put(np.zeros((3, 8, 16)), layout.rows)
   assert {s.data.shape for s in rows.addressable_shards} == {(3, 2, 16)}
@@ -145,7 +145,7 @@ def test_an_update_on_several_devices_equals_the_one_on_one(
 ):
   one, several = updated(), updated(param_sharding, **axes)
   assert one[1]['grad_norm'] > 0.1
-  # Parameters that differ by one part in ten million give as much.
+  # Parameters that differ by 1e-7 give such a difference.
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4),
     one,
@@ -154,7 +154,7 @@ def test_an_update_on_several_devices_equals_the_one_on_one(
 
 
 def traced(shape, param_sharding, remat='full', **axes):
-  """The update of rows for eight devices, from shapes alone."""
+  """The update of rows for eight devices, traced from shapes."""
   recipe = builders.tiny_recipe(
     shape, param_sharding=param_sharding, remat=remat
   )
@@ -169,7 +169,7 @@ def traced(shape, param_sharding, remat='full', **axes):
 
 
 def collectives(param_sharding):
-  """What crosses between devices in a micro-batch, and once an update."""
+  """The collectives in a micro-batch, and once an update."""
   shape = builders.tiny_shape(vocab=20, layers=5)
   program = traced(shape, param_sharding, data=2, fsdp=4)
   found = {'in': set(), 'out': set()}
@@ -187,12 +187,12 @@ def collectives(param_sharding):
   return found
 
 
-def test_gathered_once_an_update_nothing_crosses_between_micro_batches():
+def test_zero1_has_no_collectives_between_micro_batches():
   assert collectives('zero1')['in'] == set()
   assert ('reduce_scatter', 'fsdp') in collectives('zero1')['out']
 
 
-def test_gathered_by_layers_nothing_crosses_between_copies_of_the_model():
+def test_zero3_has_no_collectives_between_copies_of_the_model():
   found = collectives('zero3')
   assert ('all_gather', 'fsdp') in found['in']
   assert not any('data' in axes for _, *axes in found['in'])
@@ -201,8 +201,8 @@ def test_gathered_by_layers_nothing_crosses_between_copies_of_the_model():
 
 @pytest.mark.slow
 @pytest.mark.parametrize('param_sharding', ['zero3', 'zero1'])
-def test_no_weight_crosses_whole_that_is_cut_along_tensor(param_sharding):
-  # No other dimension has 44 or 68: the MLP's width, and the words.
+def test_no_weight_sharded_over_tensor_is_gathered_whole(param_sharding):
+  # Only the MLP's width and the vocabulary have sizes 44 and 68.
   shape = builders.tiny_shape(vocab=68, mlp=44)
   program = traced(shape, param_sharding, data=2, fsdp=2, tensor=2)
   text = program.lower().compile().as_text()
@@ -215,7 +215,7 @@ def test_no_weight_crosses_whole_that_is_cut_along_tensor(param_sharding):
 
 
 @pytest.mark.parametrize('remat', qwen2.REMAT)
-def test_no_weight_made_whole_is_kept_for_the_backward_pass(remat):
+def test_no_gathered_weight_is_kept_for_the_backward_pass(remat):
   shape = builders.tiny_shape(layers=5, mlp=44)
   program = traced(shape, 'zero3', remat, fsdp=2)
   kept = []
@@ -231,6 +231,6 @@ def test_no_weight_made_whole_is_kept_for_the_backward_pass(remat):
   tokens = 8 * 16 // 2
   assert (5, tokens, shape.dim) in kept
   assert ((5, tokens, shape.mlp) in kept) == (remat in ('products', 'nothing'))
-  # The parts that gradients come in are half as wide.
+  # The shards of gradients have half of the width.
   assert (5, shape.dim // 2, shape.mlp) in kept
   assert (5, shape.dim, shape.mlp) not in kept
