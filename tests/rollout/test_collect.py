@@ -1,4 +1,4 @@
-"""How a step's groups are collected, with rounds that a list hands out."""
+"""Collection of a step's groups, from a list of rounds."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def group(name, *verdicts):
 
 
 def rounds(*given):
-  """A gather that hands out these rounds, and what it was asked for."""
+  """A gather that returns these rounds, and the list of its calls."""
   asked = []
 
   def gather(number):
@@ -27,7 +27,7 @@ def names(groups):
   return [g.problem.id for g in groups]
 
 
-def test_once_takes_the_steps_own_problems_as_they_are():
+def test_once_takes_the_steps_own_problems():
   own = [group('a', 1, 1), group('b', 0, 0)]
   gather, asked = rounds(own)
   assert collect.once(gather) == own
@@ -61,7 +61,7 @@ def test_dynamic_fills_up_with_uniform_groups_after_its_last_round():
   assert asked == [0, 1]
 
 
-def test_dynamic_bears_it_when_the_problems_run_out():
+def test_dynamic_ends_when_the_problems_run_out():
   gather, _ = rounds([group('a', 1, 1), group('b', 0, 1)], [], [])
   assert names(collect.dynamic(gather, max_rounds=3)) == ['b', 'a']
 

@@ -1,4 +1,4 @@
-"""The embedded engine: what decides a sample, and what does not."""
+"""The embedded engine: what samples depend on."""
 
 import dataclasses
 import functools
@@ -47,7 +47,7 @@ def make_engine(
     advance=compiled.advance,
     requests=requests,
     prompt_tokens=PROMPT,
-    # What only servers need.
+    # Arguments for servers.
     **dict.fromkeys(
       ('publish', 'task', 'server', 'logprob_share', 'run', 'say')
     ),
@@ -58,7 +58,7 @@ def make_engine(
 
 
 def make_prompts(numbers=range(6)):
-  """Prompt `i` is the same wherever it is asked for."""
+  """Prompt `i` is always the same."""
   return [
     types.Prompt(
       f'p{i}',
@@ -126,7 +126,7 @@ def test_a_sample_does_not_depend_on_slots_and_stretches():
   assert_same(sample(make_prompts(), other), sample(make_prompts()))
 
 
-def test_a_sample_depends_on_run_purpose_step_problem_and_index():
+def test_a_sample_depends_on_seed_purpose_step_problem_and_index():
   whole = sample(make_prompts())
   for seeds in (1, 0, 7), (0, 1, 7), (0, 0, 8):
     other = sample(make_prompts(), seeds=seeds)
@@ -135,7 +135,7 @@ def test_a_sample_depends_on_run_purpose_step_problem_and_index():
       for k in whole
     ]
     assert sum(same) < len(same) / 2
-  # Two problems with one prompt are two problems.
+  # Two problems may have the same prompt.
   (prompt,) = make_prompts([2])
   twin = types.Prompt('twin', prompt.ids)
   pair = sample([prompt, twin])
@@ -174,7 +174,7 @@ def test_an_end_on_the_very_last_token_is_a_stop():
   assert sample(make_prompts(), cap=size - 1)[key].finish_reason == 'length'
 
 
-def test_the_cap_of_a_whole_cycle_compiles_nothing_anew():
+def test_a_whole_cycle_of_the_cap_compiles_nothing_new():
   compiled = programs()
   sample(make_prompts())
   compiled.cap(np.int32(0))
@@ -259,7 +259,7 @@ def test_top_k_1_is_temperature_0():
     np.testing.assert_allclose(one.sampler_logp, 0, atol=1e-6)
 
 
-def test_a_sample_names_the_weights_that_wrote_it():
+def test_a_sample_names_the_version_of_its_weights():
   engine = make_engine(version=3)
   for version in 3, 4:
     engine.push(builders.lively(SHAPE, seed=version), version)
@@ -267,7 +267,7 @@ def test_a_sample_names_the_weights_that_wrote_it():
       assert one.spans == ((version, 0, one.response_ids.size),)
 
 
-def test_the_engine_keeps_a_copy_of_what_is_pushed():
+def test_the_engine_keeps_a_copy_of_pushed_weights():
   engine, params = make_engine(), jax.device_put(builders.lively(SHAPE))
   engine.push(params, 0)
   jax.tree.map(lambda x: x.delete(), params)  # As an update does.
@@ -288,7 +288,7 @@ def test_groups_come_as_they_are_complete():
   assert heard[-1] == (24, 24)
 
 
-def test_more_than_the_engine_holds_is_sampled_in_turns():
+def test_more_prompts_than_the_engines_capacity_are_sampled_in_turns():
   heard = []
   groups = make_engine().sample(
     make_prompts(), sampling(n=12), lambda *counts: heard.append(counts)
@@ -301,6 +301,6 @@ def test_more_than_the_engine_holds_is_sampled_in_turns():
   assert heard[-1] == (72, 72)
 
 
-def test_a_group_that_the_engine_cannot_hold_is_refused():
+def test_a_group_above_the_engines_capacity_is_refused():
   with pytest.raises(ValueError, match=r'25 samples a prompt are more than'):
     sample(make_prompts(), n=25)

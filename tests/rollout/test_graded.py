@@ -1,4 +1,4 @@
-"""Sampling and grading of problem sets, with an engine that reads a script."""
+"""Sampling and grading of problem sets, with a scripted engine."""
 
 import math
 import types as std
@@ -17,7 +17,7 @@ from tests.helpers import tiny
 
 
 class Engine:
-  """Answers problem pN with samples of N + 1, N + 2, ... tokens, last first."""
+  """Problem pN gets samples of N + 1, N + 2, ... tokens; the last is first."""
 
   def __init__(self):
     self.asked = []
@@ -40,14 +40,14 @@ class Engine:
 
 
 class Ticket(list):
-  """Answers with their texts; those of odd problems take their time."""
+  """Answers with their texts; those of odd problems are slow."""
 
   def is_done(self):
     return self[0][0] != '1'
 
 
 class Graders:
-  """Finds a text right whose last word is the answer."""
+  """A text is right if its last word is the answer."""
 
   def submit(self, answers, texts):
     return Ticket(zip(answers, texts, strict=True))
@@ -99,7 +99,7 @@ def gather(ctx, cap=5):
   )
 
 
-def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(ctx):
+def test_a_group_is_yielded_when_graded_or_when_all_are_sampled(ctx):
   asked = engines.SamplingParams(2, 5, 1.0, 1.0, 0, (0, 0, 0))
   problems = ctx.task.evals['first']
   groups = graded.sample_and_grade(
@@ -108,7 +108,7 @@ def test_a_group_is_given_away_once_it_is_graded_or_all_are_sampled(ctx):
   sampled_when_given = [
     (g.problem.id, sum(word == '' for word, *_ in ctx.said)) for g in groups
   ]
-  # p1 is still with the graders when p0, the last one, has been sampled.
+  # p1 is still being graded when p0, the last one, is sampled.
   assert sampled_when_given == [('p2', 1), ('p1', 3), ('p0', 3)]
 
 
@@ -120,7 +120,7 @@ def test_groups_come_back_in_the_order_of_the_problems(ctx):
     assert [s.index for s in group.samples] == [0, 1]
 
 
-def test_the_engine_is_asked_with_the_tasks_tokens(ctx):
+def test_the_engine_gets_the_tasks_tokens(ctx):
   gather(ctx)
   ((prompts, _),) = ctx.engine.asked
   assert [p.problem_id for p in prompts] == ['p0', 'p1', 'p2']
@@ -143,7 +143,7 @@ def test_the_grader_reads_no_further_than_the_cap(ctx):
   assert read == [['0', '1'], ['1', '1'], ['1', '1']]
 
 
-def test_every_set_is_measured_by_its_own_settings(ctx):
+def test_every_set_is_evaluated_with_its_settings(ctx):
   found = {name: record for name, record, _ in held_out.evaluate(ctx, 4)}
   assert list(found) == ['first', 'second']
   _, sampling = ctx.engine.asked[0]
@@ -165,7 +165,7 @@ def found(ctx):
 
 
 def test_a_summary_is_over_problems_with_errors_of_their_means(ctx):
-  # One of two samples right everywhere; mean lengths 1.5, 2.5, 3.5.
+  # One of two samples is right; mean lengths are 1.5, 2.5, 3.5.
   assert held_out.summary(found(ctx)) == {
     'accuracy': 0.5,
     'accuracy_se': 0.0,
@@ -193,7 +193,7 @@ def test_one_wrong_answer_in_two_spellings_outvotes_the_right_one():
   apart = verdict_rows('7', '7', '8', '9', '')
   one = verdict_rows('7', '7', '\\frac12', '\\dfrac{1}{2}', '1/2')
   assert held_out.powers(5) == [2, 4]
-  # Without a 7: three ways to tie, or three against one. Else: 2 to 1, or 2:2.
+  # Without a 7: three ties, or three against one. With a 7: 2 to 1, or 2:2.
   assert held_out.summary([apart])['maj@4'] == pytest.approx((2 / 3 + 3) / 5)
   assert held_out.summary([one])['maj@4'] == pytest.approx((0 + 3 / 2) / 5)
 

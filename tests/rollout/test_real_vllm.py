@@ -1,4 +1,4 @@
-"""A real vLLM server: pushed to, sampled from, trained on, opened with exports.
+"""A real vLLM server: pushes, samples, training and exports.
 
 bash tools/test_vllm.sh runs these tests; see real_vllm.py.
 """
@@ -31,7 +31,7 @@ pytestmark = real_vllm.NEEDED
 
 @pytest.fixture(scope='module')
 def served(tmp_path_factory):
-  """Arguments of a run on a server that is ready, and its process."""
+  """Arguments of a run with a ready server, and its process."""
   with real_vllm.serving(tmp_path_factory.mktemp('vllm')) as found:
     yield found
 
@@ -54,7 +54,7 @@ def both_engines(served, cache, **changes):
     made, task, recipe, longest=made.longest
   )
   params = initial.parameters(c, shape, layout.state.params)
-  params = jax.tree.map(lambda x: 8 * x, params)  # Far from all alike.
+  params = jax.tree.map(lambda x: 8 * x, params)  # So that tokens differ.
   both = []
   with contextlib.ExitStack() as stack:
     for name in ('vllm', 'embedded'):
@@ -88,7 +88,7 @@ def greedy(engine, task):
   return {s.problem_id: s for group in groups for s in group}
 
 
-def test_after_a_push_greedy_answers_are_the_trainers_own(served, cache):
+def test_after_a_push_greedy_answers_equal_the_trainers(served, cache):
   with both_engines(served, cache) as (task, params, real, own):
     for version in range(2):
       for engine in (real, own):
@@ -174,7 +174,7 @@ def test_a_push_that_is_refused_leaves_the_old_weights_serving(served, cache):
       assert after[name].response_ids.tolist() == sample.response_ids.tolist()
 
 
-def test_no_route_but_health_answers_without_the_key(served, monkeypatch):
+def test_only_health_is_open_without_the_key(served, monkeypatch):
   line = served[2]
   monkeypatch.delenv(http_client.KEY)
   line.ask('GET', '/health')
@@ -195,7 +195,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
     '--config.schedule_kw.period=4',
     '--config.total_steps=4',
     '--config.server_kw.logprob_share=1.0',
-    '--config.server_kw.sleep=1',  # On a CPU it has nothing to give up.
+    '--config.server_kw.sleep=1',  # On a CPU it frees no memory.
   )
   assert launch.here(run, cache, *told) == exit_status.DONE
   records = launch.records(run, 'metrics')
@@ -237,7 +237,7 @@ def questions(tmp_path_factory):
     '--config.grading_rule=deepscaler',
     "--config.grading_rule_kw={'kind': 'continuation', 'verify_kw': {}}",
     '--config.row_tokens=64',
-    '--config.learning_rate=1e-4',  # Else it learns to say nothing.
+    '--config.learning_rate=1e-4',  # At higher rates responses become empty.
     '--config.eval_kw.temperature=0.0',
     '--config.eval_kw.cap=24',
   )
@@ -278,4 +278,4 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
       eos_token_id=list(words.eos_ids),
     )
   assert given[0, len(asked) :].tolist() == own[1]
-  assert len({*own[1]}) > 4  # Something is said.
+  assert len({*own[1]}) > 4  # The response is not trivial.

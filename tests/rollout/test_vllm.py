@@ -1,4 +1,4 @@
-"""The client of vLLM servers: what it sends, and what it makes of answers."""
+"""The vLLM engine: its requests, and the checks of responses."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def test_every_sampling_parameter_is_sent_and_ids_come_back(tmp_path):
   assert set(told['p1'].tolist()) == {fake_vllm.LOGP}
 
 
-def test_a_route_without_versions_serves_where_the_other_is_lacking(tmp_path):
+def test_the_route_without_versions_is_the_fallback(tmp_path):
   with fake_vllm.serving() as fake:
     fake.lacks.add(GENERATE)
     with client(tmp_path, fake) as engine:
@@ -61,7 +61,7 @@ def test_work_goes_to_all_servers(tmp_path):
     assert one.paths().count(GENERATE) == other.paths().count(GENERATE) == 4
 
 
-def test_servers_that_share_devices_are_awake_only_while_they_are_needed(
+def test_servers_that_share_devices_are_awake_only_while_sampling(
   tmp_path,
 ):
   with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
@@ -74,14 +74,14 @@ def test_servers_that_share_devices_are_awake_only_while_they_are_needed(
     for version in (8, 9):
       assert sampled(engine) == expected
       assert fake.asleep
-      assert sampled(engine) == expected  # With the same weights once more.
+      assert sampled(engine) == expected  # With the same weights.
       assert fake.asleep
       engine.push(PARAMS, version)
       assert not fake.asleep
 
 
 class Scripted(fake_vllm.Fake):
-  """Says what the script has a policy say, by the prompt's ids."""
+  """Returns the scripted response for a prompt's ids."""
 
   def choices(self, prompt, body):
     asked, number = body['sampling_params'], int(scripted.WORDS[prompt[0]])
@@ -103,7 +103,7 @@ class Scripted(fake_vllm.Fake):
 
 # ml_collections loads a config in an old way.
 @pytest.mark.filterwarnings('ignore:.*load_module')
-def test_a_server_is_measured_as_an_engine_is(tmp_path, cache):
+def test_a_server_is_evaluated_like_an_engine(tmp_path, cache):
   with fake_vllm.serving(Scripted()) as fake:
     words = ['evaluate', '--config=tests/helpers/scripted.py']
     words += [f'--weights={fake.url},start', f'--config.cache_dir={cache}']

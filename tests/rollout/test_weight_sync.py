@@ -1,4 +1,4 @@
-"""A push as it is written and as a server reads it, or refuses to."""
+"""Pushes: writing, reading, and refusals."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ DTYPE = 'bfloat16'
 
 
 def wanted_by(rank, ranks):
-  """What a rank of so many takes."""
+  """The Wanted of a rank."""
   return {
     name: weight_reader.Wanted(
       source.size, DTYPE, tensor_parallel.part_of(source, SHAPE, rank, ranks)
@@ -64,7 +64,7 @@ def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
 
 
 def taken(name, whole, rank, ranks):
-  """What vLLM's loaders narrow a tensor to, as it cuts a Qwen2."""
+  """The slice of a tensor that vLLM's loaders use for Qwen2."""
   layer = name.rpartition('.layers.')[2]
   if 'norm' in layer:
     return whole
@@ -81,7 +81,7 @@ def taken(name, whole, rank, ranks):
 
 
 def scattered(params):
-  """An export whose arrays lie on four devices, where an axis divides."""
+  """An export with arrays sharded over four devices, if they divide."""
   mesh = jax.make_mesh((4,), ('x',), devices=jax.devices()[:4])
 
   def place(array):
@@ -97,9 +97,7 @@ def scattered(params):
 
 @pytest.mark.parametrize('export', [export, scattered])
 @pytest.mark.parametrize('ranks', [2, 4])
-def test_a_rank_reads_what_its_loaders_take_and_no_more(
-  tmp_path, ranks, export
-):
+def test_a_rank_reads_only_the_slices_of_its_loaders(tmp_path, ranks, export):
   pushed = written(tmp_path, export=export)
   whole = read(tmp_path, pushed)
   for rank in range(ranks):
@@ -113,7 +111,7 @@ def test_a_rank_reads_what_its_loaders_take_and_no_more(
       assert part.tobytes() == expected.tobytes(), name
 
 
-def test_each_file_is_looked_at_by_one_rank(tmp_path):
+def test_each_file_is_checked_by_one_rank(tmp_path):
   pushed = written(tmp_path)
   spoilt('a bit')(tmp_path / pushed.name)
   refused = 0
@@ -133,7 +131,7 @@ def test_nothing_in_a_push_is_pickled(tmp_path):
         list(pickletools.genops(path.read_bytes()))
 
 
-# Where a push may lie.
+# Allowed paths of a push.
 
 
 @pytest.mark.faults
@@ -174,11 +172,11 @@ def test_a_symlink_within_a_push_is_refused(tmp_path):
     read(tmp_path, pushed)
 
 
-# What a push may be.
+# Allowed contents of a push.
 
 
 def spoilt(kind):
-  """Does harm to a push's folder."""
+  """A function that damages a push's folder."""
 
   def spoil(folder):
     arrays = folder / 'arrays'
@@ -206,7 +204,7 @@ def spoilt(kind):
   'kind',
   ['a bit', 'a file too few', 'a file too many', 'the manifest', 'no manifest'],
 )
-def test_files_that_are_not_those_that_were_written_are_refused(tmp_path, kind):
+def test_files_that_differ_from_the_manifest_are_refused(tmp_path, kind):
   pushed = written(tmp_path)
   spoilt(kind)(tmp_path / pushed.name)
   with pytest.raises(weight_reader.PushError, match=str(tmp_path)):
@@ -230,7 +228,7 @@ def test_arrays_of_another_model_are_refused_and_named(tmp_path):
 
 @pytest.mark.faults
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(tmp_path, bad):
+def test_values_that_are_not_finite_are_refused(tmp_path, bad):
   def poisoned(params):
     arrays = export(params)
     norm = arrays['model.norm.weight'].at[3].set(bad)
@@ -243,11 +241,11 @@ def test_what_is_not_finite_is_refused(tmp_path, bad):
     read(tmp_path, pushed)
 
 
-# The door.
+# The API key.
 
 
 def answered(path, headers=(), kind='http'):
-  """What the guard sends, or 'inside' where it lets a request in."""
+  """The guard's response, or 'inside' if it passes a request."""
   sent = []
 
   async def inside(scope, receive, send):
@@ -262,7 +260,7 @@ def answered(path, headers=(), kind='http'):
 
 
 @pytest.mark.faults
-def test_no_route_but_health_answers_without_the_key(monkeypatch):
+def test_only_health_is_open_without_the_key(monkeypatch):
   monkeypatch.setenv(auth.KEY, 'secret')
   key = (b'authorization', b'Bearer secret')
   assert answered('/health') == 'inside'
