@@ -1,4 +1,4 @@
-"""Alarms on records by hand: what raises each, and what raises none."""
+"""Alarms on records by hand: values with and without an alarm."""
 
 import math
 
@@ -39,7 +39,7 @@ def raised(*changes):
   return alarms.raised([CALM | change for change in changes], **KW)
 
 
-def test_a_calm_run_raises_nothing():
+def test_a_healthy_run_raises_no_alarm():
   assert raised({}, {}, {}, {}) == {}
   assert raised({}) == {}
   assert raised() == {}
@@ -56,19 +56,19 @@ def test_a_calm_run_raises_nothing():
     ('ratio', dict(ratio_max=50.0), '50 times'),
   ],
 )
-def test_each_alarm_tells_what_was_seen_and_what_to_do(name, change, told):
+def test_each_alarm_has_its_value_and_advice(name, change, told):
   found = raised(change, change)
   assert set(found) == {name}
   assert told in found[name]
   assert ':' in found[name]
 
 
-def test_one_odd_step_of_a_window_raises_nothing():
+def test_a_single_bad_step_raises_no_alarm():
   assert raised({}, dict(truncated_frac=0.8)) == {}
   assert raised({}, dict(entropy=0.0)) == {}
 
 
-def test_a_ratio_is_judged_by_its_step():
+def test_a_ratio_is_judged_by_one_step():
   assert set(raised({}, dict(ratio_max=11.0))) == {'ratio'}
   assert raised(dict(ratio_max=11.0), {}) == {}
   assert raised(dict(ratio_max=11.0)) == {}  # The first step of a run.
@@ -80,29 +80,29 @@ def test_a_step_far_above_all_of_the_window_before_is_a_spike():
     assert set(found) == {'spike'}
     assert next(iter(change)) in found['spike']
     assert raised(change, {}) == {}
-  # Neither the first step nor the first that teaches anything is one.
+  # Neither the first step nor the first with a gradient is a spike.
   assert raised(dict(grad_norm=3.0)) == {}
   assert raised(dict(grad_norm=0.0), dict(grad_norm=3.0)) == {}
 
 
-def test_a_healthy_first_step_raises_nothing():
-  # On policy, the first loss is rounding, and few of its tokens are right.
+def test_a_healthy_first_step_raises_no_alarm():
+  # On policy, the first loss is only rounding.
   first = dict(loss=1e-9, truncated_frac=0.9, zero_variance_frac=1.0)
   assert raised(first) == {}
   assert raised(dict(loss=1e-9), dict(loss=0.02)) == {}
   assert set(raised(dict(loss=1e-9), dict(loss=0.2))) == {'spike'}
 
 
-def test_a_difference_that_grows_is_told_before_it_is_large():
+def test_a_growing_difference_is_reported_before_it_is_large():
   small, large = dict(sampler_gap=0.01), dict(sampler_gap=0.05)
   assert set(raised(small, small, large, large)) == {'gap_grows'}
-  # One step is no history to compare with.
+  # One step is not enough to compare with.
   assert raised(small, large, large) == {}
   tiny = dict(sampler_gap=1e-6), dict(sampler_gap=1e-3)
   assert raised(tiny[0], tiny[0], tiny[1], tiny[1]) == {}
 
 
-def test_what_is_not_a_number_raises_nothing():
+def test_nan_raises_no_alarm():
   for name in ('entropy', 'sampler_gap', 'ratio_max', 'loss', 'grad_norm'):
     assert raised({name: None}, {name: None}) == {}
     assert raised({name: math.nan}, {name: math.nan}) == {}

@@ -1,4 +1,4 @@
-"""Checkpoints come back bit for bit, or the one before them does."""
+"""Checkpoints: bit-exact restore, and fallback to the one before."""
 
 import shutil
 
@@ -37,7 +37,7 @@ def recipes(**shape):
 
 
 def state_at(step, **shape):
-  """A state in which every array, moments too, is of random numbers."""
+  """A state in which all arrays, including moments, are random."""
   rng = np.random.default_rng(step)
   state = jax.tree.map(
     lambda x: jnp.asarray(rng.normal(size=x.shape) * 9, x.dtype),
@@ -47,7 +47,7 @@ def state_at(step, **shape):
 
 
 def like(state):
-  """What `restore` is given: shapes, dtypes and places."""
+  """The argument of `restore`: shapes, dtypes and shardings."""
   mesh = sharding.make_mesh(jax.devices(), data=1, fsdp=1, tensor=1)
   layout = sharding.layout(mesh, state)
   return checkpoint.abstract(state, layout.state)
@@ -64,7 +64,7 @@ def assert_same(restored, state):
 
 
 class Opened:
-  """A run's checkpoints, opened anew for every use as after a kill."""
+  """A run's checkpoints, opened for every use as after a kill."""
 
   def __init__(self, folder, keep=3, **options):
     self.folder, self.told = folder, []
@@ -84,7 +84,7 @@ class Opened:
       found.close()
 
   def steps(self):
-    """Those of the checkpoints and of the manifests, which must agree."""
+    """Steps of the checkpoints; they must equal those of the manifests."""
     folders = {p.name for p in self.folder.iterdir() if p.is_dir()}
     manifests = {p.name[:6] for p in self.folder.glob('*.manifest.json')}
     assert folders == manifests
@@ -98,7 +98,7 @@ def states():
 
 @pytest.fixture(scope='module')
 def saved(tmp_path_factory, states):
-  """The folder of checkpoints 1 and 2, for a test to take a copy of."""
+  """The folder of checkpoints 1 and 2, to be copied by tests."""
   folder = tmp_path_factory.mktemp('saved') / 'checkpoints'
   Opened(folder).save(states[1], states[2])
   return folder
@@ -118,7 +118,7 @@ def test_a_state_comes_back_typed_and_bit_for_bit(run, states):
   assert run.told == []
 
 
-def test_a_state_comes_back_to_where_it_is_to_lie(run, states):
+def test_a_state_is_restored_with_its_sharding(run, states):
   mesh = sharding.make_mesh(jax.devices(), data=2, fsdp=2, tensor=2)
   wanted = checkpoint.abstract(
     states[2], sharding.layout(mesh, states[2]).state
@@ -131,7 +131,7 @@ def test_a_state_comes_back_to_where_it_is_to_lie(run, states):
     assert array.sharding.is_equivalent_to(meant.sharding, array.ndim)
 
 
-def test_no_checkpoint_is_none(tmp_path, states):
+def test_without_a_checkpoint_restore_returns_none(tmp_path, states):
   run = Opened(tmp_path / 'checkpoints')
   assert run.restore(like(states[1])) is None
   assert run.told == []
@@ -144,13 +144,13 @@ def test_saving_a_step_again_leaves_it_as_it_is(run, states):
   assert_same(restored, states[2])
 
 
-def test_the_newest_stay_and_the_turns(tmp_path, states):
+def test_the_newest_checkpoints_and_those_at_extrema_are_kept(tmp_path, states):
   run = Opened(tmp_path / 'checkpoints', keep=2, always=(1, 3))
   run.save(*states.values())
   assert run.steps() == [1, 3, 5, 6]
 
 
-def test_every_so_manyth_stays(tmp_path, states):
+def test_multiples_of_keep_every_are_kept(tmp_path, states):
   run = Opened(tmp_path / 'checkpoints', keep=1, every=2)
   run.save(*states.values())
   assert run.steps() == [2, 4, 6]
@@ -158,7 +158,7 @@ def test_every_so_manyth_stays(tmp_path, states):
   assert run.steps() == [2, 4, 6, 7]
 
 
-def test_a_state_may_be_given_away_while_it_is_written(tmp_path):
+def test_a_state_may_be_donated_while_it_is_written(tmp_path):
   large = jnp.arange(2.0**22).reshape(2048, 2048)
   state = state_at(1).replace(params={'large': large})
   here = jax.sharding.SingleDeviceSharding(jax.devices()[0])
@@ -202,7 +202,7 @@ def flip(path):
 
 
 def truncate(path):
-  path.write_bytes(path.read_bytes()[:-2])  # The last may be a line's end.
+  path.write_bytes(path.read_bytes()[:-2])  # The last may be a line break.
 
 
 def files_of(folder):
@@ -210,7 +210,7 @@ def files_of(folder):
 
 
 @pytest.mark.parametrize('harm', [flip, truncate, lambda path: path.unlink()])
-def test_harm_to_any_file_is_named_and_the_checkpoint_before_is_taken(
+def test_damage_to_any_file_is_named_and_the_checkpoint_before_is_restored(
   run, states, harm
 ):
   pristine = {p: p.read_bytes() for p in files_of(run.folder / '000002')}
@@ -234,9 +234,7 @@ def test_harm_to_any_file_is_named_and_the_checkpoint_before_is_taken(
     assert run.steps() == [1]
 
 
-def test_a_checkpoint_whose_manifest_was_never_written_is_passed_over(
-  run, states
-):
+def test_a_checkpoint_without_a_manifest_is_skipped(run, states):
   (run.folder / '000002.manifest.json').unlink()
   restored, _ = run.restore(like(states[1]))
   assert_same(restored, states[1])
@@ -244,7 +242,7 @@ def test_a_checkpoint_whose_manifest_was_never_written_is_passed_over(
   assert run.steps() == [1]
 
 
-def test_a_manifest_that_is_cut_short_is_damage(run, states):
+def test_an_incomplete_manifest_is_damage(run, states):
   truncate(run.folder / '000002.manifest.json')
   restored, _ = run.restore(like(states[1]))
   assert_same(restored, states[1])
@@ -261,10 +259,10 @@ def test_the_step_of_a_damaged_checkpoint_can_be_saved_again(run, states):
   assert run.told == []
 
 
-def test_where_none_is_whole_it_says_so_and_deletes_nothing(run, states):
+def test_without_a_valid_checkpoint_it_raises_and_deletes_nothing(run, states):
   for step in ('000001', '000002'):
     flip(max(files_of(run.folder / step), key=lambda p: p.stat().st_size))
-  for _ in range(2):  # The second call must not start anew in silence.
+  for _ in range(2):  # The second call must not silently return None.
     with pytest.raises(
       checkpoint.CorruptCheckpointError, match=r'\[2, 1\] is valid'
     ):
@@ -272,7 +270,7 @@ def test_where_none_is_whole_it_says_so_and_deletes_nothing(run, states):
   assert run.steps() == [1, 2]
 
 
-def test_a_save_that_was_killed_half_way_is_swept_away(run, states):
+def test_the_files_of_a_killed_save_are_deleted(run, states):
   half = run.folder / '000003.orbax-checkpoint-tmp'
   half.mkdir()
   (half / 'some').write_bytes(b'half')
@@ -282,7 +280,7 @@ def test_a_save_that_was_killed_half_way_is_swept_away(run, states):
   assert run.steps() == [1, 2, 3]
 
 
-def test_a_run_killed_in_its_very_first_save_starts_anew(tmp_path, states):
+def test_a_run_killed_in_its_first_save_starts_from_step_0(tmp_path, states):
   run = Opened(tmp_path / 'checkpoints')
   run.save(states[1])
   (run.folder / '000001.manifest.json').unlink()

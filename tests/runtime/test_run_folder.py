@@ -1,4 +1,4 @@
-"""A run's folder: one holder, one set of settings, whole records."""
+"""A run's folder: lock, settings and records."""
 
 import datetime
 import gzip
@@ -33,7 +33,7 @@ def opened(path, config=CONFIG, **options):
 
 
 def begun(path, config=CONFIG, **options):
-  """Makes one attempt, which does nothing."""
+  """Starts an attempt that does nothing."""
   with opened(path, config, **options) as folder:
     folder.start(0)
 
@@ -48,10 +48,10 @@ def folder(tmp_path):
     yield folder
 
 
-# One holder.
+# The lock.
 
 
-def test_a_folder_is_held_once_even_within_a_process(folder):
+def test_a_folder_is_locked_even_within_a_process(folder):
   with pytest.raises(run_folder.RunFolderError, match=f'pid {os.getpid()}'):
     opened(folder.path)
 
@@ -64,7 +64,7 @@ def test_a_refused_config_leaves_the_folder_free(tmp_path):
   begun(tmp_path)
 
 
-# One set of settings.
+# Settings.
 
 
 def test_other_settings_are_refused_with_every_difference(tmp_path):
@@ -82,7 +82,7 @@ def test_other_settings_are_refused_with_every_difference(tmp_path):
   assert (tmp_path / 'config.json').read_bytes() == before
 
 
-def test_an_attempt_that_never_starts_binds_the_folder_to_nothing(tmp_path):
+def test_an_attempt_that_never_starts_leaves_no_settings(tmp_path):
   opened(tmp_path, changed(seed=4)).close()
   begun(tmp_path)
 
@@ -93,7 +93,7 @@ def test_a_free_setting_may_differ(tmp_path):
   assert json.loads((tmp_path / 'config.json').read_text())['writers'] == []
 
 
-def test_a_name_lets_everything_below_it_change_and_nothing_else(tmp_path):
+def test_a_name_allows_changes_below_it_and_no_others(tmp_path):
   begun(tmp_path)
   other = changed(schedule_kw={'low': 40, 'high': 80})
   begun(tmp_path, other, allow_change=('schedule_kw',))
@@ -101,7 +101,7 @@ def test_a_name_lets_everything_below_it_change_and_nothing_else(tmp_path):
     opened(tmp_path, {**other, 'task_kw': {'n': 1}}, allow_change=('task',))
 
 
-def test_settings_of_a_checkpoint_are_held_to_like_those_of_the_folder(
+def test_settings_of_a_checkpoint_are_compared_like_the_folders(
   tmp_path,
 ):
   with opened(tmp_path, changed(seed=4)) as folder:
@@ -131,7 +131,7 @@ def test_an_allowed_change_is_an_event(tmp_path):
 # RUN.json.
 
 
-def test_run_json_tells_what_was_started_and_where(tmp_path):
+def test_run_json_describes_the_run_and_the_machine(tmp_path):
   with opened(tmp_path, overrides={'seed': 3}) as folder:
     folder.start(0)
   info = json.loads((tmp_path / 'RUN.json').read_text())
@@ -166,7 +166,7 @@ def git(folder, *words):
 
 
 @pytest.mark.skipif(not shutil.which('git'), reason='git is not installed')
-def test_a_checkout_is_known_by_its_commit_and_whether_it_was_changed(tmp_path):
+def test_run_json_has_the_commit_and_whether_it_was_changed(tmp_path):
   assert run_folder._git(tmp_path) == {}
   git(tmp_path, 'init')
   (tmp_path / 'a').write_text('a')
@@ -181,7 +181,7 @@ def test_a_checkout_is_known_by_its_commit_and_whether_it_was_changed(tmp_path):
   assert run_folder._git(inside) == {}, 'an installed copy has no commit'
 
 
-# Whole records.
+# Records.
 
 
 def test_a_record_is_a_line_of_strict_json_in_the_given_order(folder):
@@ -207,12 +207,12 @@ def with_steps(folder, steps, torn=''):
   return path
 
 
-def test_a_reader_skips_a_torn_last_line(folder):
+def test_a_reader_skips_an_incomplete_last_line(folder):
   path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
   assert [r['step'] for r in files.read_records(path)] == [0, 1]
 
 
-def test_opening_cuts_a_torn_line_so_that_the_next_stands_alone(tmp_path):
+def test_opening_removes_an_incomplete_last_line(tmp_path):
   with opened(tmp_path) as folder:
     path = with_steps(folder, (0, 1), torn='{"step": 2, "lo')
   with opened(tmp_path) as folder:
@@ -221,7 +221,7 @@ def test_opening_cuts_a_torn_line_so_that_the_next_stands_alone(tmp_path):
 
 
 @pytest.mark.parametrize('torn', ['', '{"step": 4}', '{"st', '\0\0', 'x\n'])
-def test_rewinding_gives_the_bytes_that_stood_there_at_that_step(folder, torn):
+def test_rewinding_restores_the_bytes_of_that_step(folder, torn):
   then = with_steps(folder, range(3)).read_bytes()
   path = with_steps(folder, (3,), torn)
   folder.rewind('metrics', 2)
@@ -230,12 +230,12 @@ def test_rewinding_gives_the_bytes_that_stood_there_at_that_step(folder, torn):
   assert path.read_bytes() == b''
 
 
-def test_rewinding_what_was_never_written_does_nothing(folder):
+def test_rewinding_a_missing_file_does_nothing(folder):
   folder.rewind('eval', 0)
   assert not (folder.path / 'eval.jsonl').exists()
 
 
-def test_a_rewind_that_is_cut_short_leaves_the_records(folder, monkeypatch):
+def test_an_interrupted_rewind_leaves_the_records(folder, monkeypatch):
   path = with_steps(folder, range(4))
   before = path.read_bytes()
 
@@ -276,7 +276,7 @@ def test_rollouts_are_the_same_bytes_at_any_hour(folder, monkeypatch):
   assert written[0] == written[1] == written[2]
 
 
-def test_events_stand_in_the_order_in_which_they_happened(folder):
+def test_events_are_in_order(folder):
   folder.event('resumed', step=5)
   folder.event('skipped', step=6, why='loss is nan')
   events = files.read_records(folder.path / 'events.jsonl')
@@ -284,7 +284,7 @@ def test_events_stand_in_the_order_in_which_they_happened(folder):
   assert events[1]['why'] == 'loss is nan'
 
 
-def test_an_evaluations_samples_stand_under_its_step_and_set(folder):
+def test_an_evaluations_samples_are_under_its_step_and_set(folder):
   folder.write_evaluation(27, 'held_out', [{'text': 'a', 'correct': True}])
   path = folder.path / 'eval/000027/held_out.jsonl.gz'
   with gzip.open(path, 'rt') as file:

@@ -1,4 +1,4 @@
-"""The terminal: what stands on a screen, and what goes into a log."""
+"""Progress on a TTY and in a log."""
 
 import fcntl
 import io
@@ -32,7 +32,7 @@ class Clock:
 
 
 class Screen(io.StringIO):
-  """A TTY that cannot be asked its width; `shown` is what stands on it."""
+  """A TTY of unknown width; `shown` is its content."""
 
   def isatty(self):
     return True
@@ -42,7 +42,7 @@ class Screen(io.StringIO):
 
 
 def shown(text):
-  """The lines that a screen shows after these characters, colours aside."""
+  """The lines that a screen shows after these characters, without colours."""
   lines = ['']
   for part in re.split(r'(\r|\n|\033\[K)', plain(text)):
     if part == '\n':
@@ -81,7 +81,7 @@ def steps(screen, clock, count, secs, first=0):
 # A TTY.
 
 
-def test_one_line_lives_and_shows_the_newest_step(tty, clock):
+def test_one_updated_line_shows_the_newest_step(tty, clock):
   screen = terminal.Terminal(162, tty, clock)
   steps(screen, clock, count=12, secs=0.5)
   assert tty.shown() == [
@@ -89,7 +89,7 @@ def test_one_line_lives_and_shows_the_newest_step(tty, clock):
   ]
 
 
-def test_a_text_stands_above_the_line(tty, clock):
+def test_a_text_is_printed_above_the_line(tty, clock):
   screen = terminal.Terminal(162, tty, clock)
   screen.step(RECORD)
   screen.say('after 12 updates: held out 80.1 %')
@@ -99,10 +99,10 @@ def test_a_text_stands_above_the_line(tty, clock):
 
 
 @pytest.mark.parametrize('own', [False, True], ids=['bare', 'with a handler'])
-def test_log_records_and_warnings_stand_above_the_line(
+def test_log_records_and_warnings_are_printed_above_the_line(
   tty, clock, monkeypatch, own
 ):
-  # In the place of pytest's handlers; without one, Python's last resort.
+  # Replaces pytest's handlers.
   handler = logging.StreamHandler(tty)
   monkeypatch.setattr(logging.getLogger(), 'handlers', [handler] * own)
   monkeypatch.setattr('sys.stderr', tty)
@@ -147,12 +147,12 @@ def test_work_between_steps_is_named_once_it_takes_long(tty, clock):
     screen.working('sampling', done, 16)
     assert ('sampling' in tty.shown()[0]) == (done == 2)
     clock.now += 0.75
-  # The step's number gave way on a terminal of 80 columns.
+  # The step's number is dropped on a terminal of 80 columns.
   assert tty.shown()[0].startswith('compress  cap 58')
   assert tty.shown()[0].endswith('4,812 tok/s  sampling 2/16 (2 s)')
 
 
-def test_the_line_goes_on_while_nothing_is_reported(tty, monkeypatch):
+def test_the_line_is_redrawn_while_nothing_is_reported(tty, monkeypatch):
   monkeypatch.setattr(terminal, 'TICK_SECS', 0.01)
   monkeypatch.setattr(terminal, 'WORK_SECS', 0.0)
   with terminal.Terminal(162, tty) as screen:
@@ -164,9 +164,7 @@ def test_the_line_goes_on_while_nothing_is_reported(tty, monkeypatch):
 
 
 @pytest.mark.parametrize('value', [None, '', '1'])
-def test_colour_tells_the_phase_unless_it_is_not_wanted(
-  tty, clock, monkeypatch, value
-):
+def test_the_phase_has_a_colour_unless_disabled(tty, clock, monkeypatch, value):
   if value is not None:
     monkeypatch.setenv('NO_COLOR', value)
   terminal.Terminal(162, tty, clock).step(RECORD)
@@ -208,7 +206,7 @@ def test_the_line_never_overflows_a_real_terminal(clock, monkeypatch, columns):
     (4, 'exp'),
   ],
 )
-def test_what_is_least_wanted_is_left_out_first(width, line):
+def test_the_least_important_part_is_left_out_first(width, line):
   work = {'speed': '', 'work': 'sampling'}
   parts = {'phase': 'expand', 'step': '1/9', 'cap': 'cap 92', **work}
   assert terminal.fit(parts, width) == line
@@ -217,7 +215,7 @@ def test_what_is_least_wanted_is_left_out_first(width, line):
 # Anything else: a file, a pipe.
 
 
-def test_elsewhere_a_step_is_a_plain_line(clock):
+def test_without_a_tty_a_step_is_a_plain_line(clock):
   stream = io.StringIO()
   screen = terminal.Terminal(162, stream, clock)
   steps(screen, clock, count=3, secs=60)
@@ -242,7 +240,7 @@ def test_fast_steps_are_thinned_but_for_turns_and_the_last(clock):
   ]
 
 
-def test_it_is_not_silent_while_a_step_takes_long(clock):
+def test_a_long_step_prints_progress(clock):
   stream = io.StringIO()
   screen = terminal.Terminal(162, stream, clock)
   screen.step(RECORD)
@@ -254,14 +252,14 @@ def test_it_is_not_silent_while_a_step_takes_long(clock):
   assert len(lines) == 100 * 0.25 / terminal.QUIET_SECS
 
 
-def test_a_text_goes_out_as_it_is(clock):
+def test_a_text_is_printed_unchanged(clock):
   stream = io.StringIO()
   with terminal.Terminal(162, stream, clock) as screen:
     screen.say('a table\nof two lines')
   assert stream.getvalue() == 'a table\nof two lines\n'
 
 
-def test_a_log_that_lacks_a_letter_gets_another_and_the_run_goes_on(clock):
+def test_a_character_outside_the_logs_encoding_is_replaced(clock):
   stream = io.TextIOWrapper(io.BytesIO(), encoding='ascii')
   terminal.Terminal(162, stream, clock).say('80.1 ± 1.2 %')
   assert stream.buffer.getvalue() == b'80.1 ? 1.2 %\n'
@@ -277,5 +275,5 @@ def test_a_log_that_lacks_a_letter_gets_another_and_the_run_goes_on(clock):
     (5.2 * 86400, '5.2 days'),
   ],
 )
-def test_a_duration_is_for_people(secs, text):
+def test_a_duration_is_readable(secs, text):
   assert terminal.duration(secs) == text

@@ -1,4 +1,4 @@
-"""The views of metrics.jsonl: what they show, and what a resume hides."""
+"""TensorBoard and Weights & Biases: values, and steps after a resume."""
 
 import struct
 import sys
@@ -51,8 +51,8 @@ def test_tensorboard_gets_every_finite_number_at_its_step(folder):
   assert points(events) == [(0, 'cap', 92), (0, 'loss', 0.5), (1, 'cap', 91)]
 
 
-def test_a_resume_hides_the_steps_that_it_does_again(folder, monkeypatch):
-  # Both attempts in one second: the second must not write over the first.
+def test_a_resume_hides_the_steps_that_it_repeats(folder, monkeypatch):
+  # Both attempts in one second: the second must not overwrite the first.
   now = time.time()
   monkeypatch.setattr(time, 'time', lambda: now)
   for info, first in ((INFO, 0), (RESUMED, 2)):
@@ -67,13 +67,13 @@ def test_a_resume_hides_the_steps_that_it_does_again(folder, monkeypatch):
   assert restarts == [2]
 
 
-def test_no_views_take_everything_and_do_nothing(folder):
+def test_without_writers_nothing_is_written(folder):
   views = writers.open_writers((), folder, INFO, 0)
   views.write(0, {'cap': 92})
   views.close()
 
 
-def test_every_wrong_name_is_told_at_once(monkeypatch):
+def test_every_unknown_writer_is_listed_at_once(monkeypatch):
   monkeypatch.setitem(sys.modules, 'wandb', None)
   first, second = writers.faults(('tensorbord', 'tensorboard', 'wandb'))
   assert "unknown writer 'tensorbord'; choose from tensorboard, wandb" in first
@@ -90,7 +90,7 @@ def test_a_missing_package_is_named_before_a_file_is_written(
   assert not (folder / 'tensorboard').exists()
 
 
-def test_a_view_that_cannot_be_written_ends_nothing():
+def test_a_writer_that_fails_does_not_end_the_run():
   class View:
     def __init__(self):
       self.asked = []
@@ -111,7 +111,7 @@ def test_a_view_that_cannot_be_written_ends_nothing():
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings('default')  # The library's own affair.
+@pytest.mark.filterwarnings('default')  # Warnings of the library.
 def test_wandb_keeps_an_offline_run_of_the_folders_id(folder, monkeypatch):
   pytest.importorskip('wandb')
   monkeypatch.setenv('WANDB_MODE', 'offline')
@@ -120,7 +120,7 @@ def test_wandb_keeps_an_offline_run_of_the_folders_id(folder, monkeypatch):
   views.write(0, {'cap': 92})
   views.close()
   (data,) = folder.glob(f'wandb/offline-run-*/*{INFO["id"]}.wandb')
-  deadline = time.monotonic() + 20  # Its own process writes the file.
+  deadline = time.monotonic() + 20  # Another process writes the file.
   while b'seed' not in data.read_bytes():
     assert time.monotonic() < deadline, 'the settings go with it'
     time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Flags of XLA: only those that the installed version knows are set."""
+"""XLA's flags: only those of the installed version are set."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ def test_flags_that_xla_does_not_know_are_left_out_and_remembered(
 
 @pytest.fixture
 def surroundings(monkeypatch):
-  """Environment and cache as they were, afterwards."""
+  """Restores environment and cache afterwards."""
   monkeypatch.setattr(os, 'environ', dict(os.environ))
   names = ('jax_compilation_cache_dir', 'jax_platforms')
   before = {name: getattr(jax.config, name) for name in names}
