@@ -27,7 +27,7 @@ def trained(tmp_path_factory, cache):
   return siri_jax.train(config, folder)
 
 
-def test_a_schedule_that_is_only_named_gets_its_settings():
+def test_a_schedule_without_settings_gets_them():
   config = siri_jax.load_config(TINY, schedule='stair', seed=1)
   assert (config.schedule, config.seed) == ('stair', 1)
   assert config.schedule_kw.first == 'low'

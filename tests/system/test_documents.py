@@ -1,4 +1,4 @@
-"""What the documents promise: links, paths and commands that exist."""
+"""Links, paths and commands in the documents."""
 
 import pathlib
 import re
@@ -56,7 +56,7 @@ def source_of(module):
 
 
 @pytest.mark.parametrize('name', DOCUMENTS)
-def test_every_command_is_there_and_takes_what_it_is_given(name):
+def test_every_command_exists_and_accepts_its_flags(name):
   config = base.get_config().to_dict()
   settings = {*config, *run_folder.flatten(config)}
   shared = pathlib.Path(command_line.__file__).read_text()

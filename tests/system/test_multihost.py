@@ -1,4 +1,4 @@
-"""Several processes as one run: the same numbers, and one end for all."""
+"""Runs of several processes: equal results, and a common end."""
 
 import functools
 import hashlib
@@ -30,14 +30,14 @@ STEPS = 5
 SETTINGS = (
   f'--config.total_steps={STEPS}',
   '--config.checkpoint_kw.keep=99',
-  # Some gradients are rounding and nothing else; Adam would make it large.
+  # Some gradients are only rounding, which Adam would enlarge.
   '--config.optimizer_kw.eps=1e-4',
   '--config.micro_batch_rows=8',
 )
 EIGHT = ('--config.mesh_kw.data=2', '--config.mesh_kw.fsdp=4')
 
 
-def test_what_an_update_reads_of_samples_arrives_as_it_was():
+def test_a_batch_is_decoded_as_it_was_encoded():
   samples = builders.random_samples([5, 1, 3], vocab=20)
   samples[1] = builders.make_sample([1, 2], [3], sampler_logp=None)
   advantages = np.float32([1, -1, 0.5])
@@ -53,7 +53,7 @@ def test_what_an_update_reads_of_samples_arrives_as_it_was():
 
 
 class Store(dict):
-  """What JAX's key-value store does, in this process."""
+  """A replacement of JAX's key-value store in this process."""
 
   def key_value_set(self, key, value, allow_overwrite=False):
     assert allow_overwrite or key not in self
@@ -66,7 +66,7 @@ class Store(dict):
     return self[key]
 
 
-def test_processes_that_were_started_otherwise_than_the_first_are_refused(
+def test_processes_with_other_settings_than_process_0_are_refused(
   monkeypatch,
 ):
   store = Store()
@@ -107,7 +107,7 @@ distributed.join(config_dict.create(count=2, **where))
 
 @pytest.mark.slow
 @pytest.mark.parametrize('index', [0, 1])
-def test_a_process_whose_others_do_not_come_says_so_and_ends(index):
+def test_a_process_that_waits_in_vain_exits_with_a_message(index):
   went = subprocess.run(
     [sys.executable, '-c', WAITING.format(launch.free_port(), index)],
     capture_output=True,
@@ -126,7 +126,7 @@ def parameters(run, step):
 
 @pytest.mark.slow
 @pytest.mark.faults
-def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
+def test_two_processes_are_one_run_and_one_process_resumes_it(
   tmp_path, cache, tell
 ):
   both, one, eight = (tmp_path / name for name in ('both', 'one', 'eight'))
@@ -138,7 +138,7 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
   with pair as (first, other):
     seen = functools.partial(launch.lines, both, 'metrics')
     assert launch.wait_for(first, lambda: seen() >= 3), first.said.read_text()
-    other.send_signal(signal.SIGTERM)  # To the one that decides nothing.
+    other.send_signal(signal.SIGTERM)  # To a process other than 0.
     began = time.monotonic()
     statuses = first.wait(), other.wait()
     secs = time.monotonic() - began
@@ -169,7 +169,7 @@ def test_two_processes_are_one_run_and_one_process_goes_on_from_it(
 
 
 def refuse_push(folder, version, params):
-  """Raises where a push is not whole, or not of these parameters."""
+  """Raises if a push is incomplete, or not of these parameters."""
   name = f'tiny-{version:06d}'
   digest = hashlib.sha256((folder / name / weight_sync.MANIFEST).read_bytes())
   wanted = {
@@ -200,7 +200,7 @@ exit "$status"
 
 
 @pytest.mark.slow
-def test_by_slurm_a_refusal_in_the_first_process_ends_all(tmp_path, cache):
+def test_with_slurm_a_refusal_in_process_0_ends_all(tmp_path, cache):
   run = tmp_path / 'run'
   run.mkdir()
   (run / 'config.json').write_text('{"seed": 5}')  # Another run's.

@@ -1,4 +1,4 @@
-"""The notebooks: they are of their scripts, and run from top to bottom."""
+"""The notebooks: equal to their scripts, and run without errors."""
 
 import functools
 import re
@@ -9,7 +9,7 @@ import pytest
 from tools import make_notebooks
 
 pytestmark = pytest.mark.parametrize('name', make_notebooks.names())
-# Where files lie on some machine is nothing to show.
+# Absolute paths of a machine, which must not be shown.
 PLACES = re.compile(r'(?<![\w.:/-])/(home|root|tmp|work|Users|var|mnt)/')
 
 
@@ -26,7 +26,7 @@ def outputs(notebook):
 
 
 def texts(notebook):
-  """What is to be read in the outputs: (cell's id, kind, text)."""
+  """The text of the outputs: (cell's id, kind, text)."""
   for cell, output in outputs(notebook):
     if output.output_type == 'stream':
       yield cell, output.name, output.text
@@ -35,7 +35,7 @@ def texts(notebook):
         yield cell, kind, text
 
 
-def test_the_file_in_the_repository_is_of_its_script(name):
+def test_the_notebook_has_the_cells_of_its_script(name):
   written, script = committed(name), make_notebooks.source(name)
   pairs = zip(written.cells, script.cells, strict=True)
   for there, here in pairs:
@@ -44,7 +44,7 @@ def test_the_file_in_the_repository_is_of_its_script(name):
   assert written.metadata == script.metadata
 
 
-def test_it_carries_its_outputs_and_no_error(name):
+def test_it_has_outputs_and_no_error(name):
   kinds = [output.output_type for _, output in outputs(committed(name))]
   assert kinds, f'run: python -m tools.make_notebooks {name}'
   assert 'error' not in kinds
@@ -57,20 +57,20 @@ def test_it_carries_its_outputs_and_no_error(name):
   ] == []
 
 
-def test_it_tells_of_no_place_on_the_machine_that_ran_it(name):
+def test_it_has_no_path_of_the_machine_that_ran_it(name):
   found = [t for t in texts(committed(name)) if PLACES.search(t[2])]
   assert found == []
 
 
-def test_it_says_nothing_of_when_or_how_often_it_ran(name):
+def test_it_has_no_times_and_no_execution_counts(name):
   for cell in committed(name).cells:
     assert 'execution' not in cell.metadata
     assert cell.get('execution_count') is None
 
 
 @pytest.mark.slow
-def test_it_runs_from_top_to_bottom_and_shows_as_much(name, tmp_path):
-  # What a table says may differ: a schedule more is a row more.
+def test_it_runs_and_has_the_same_kinds_of_outputs(name, tmp_path):
+  # The content of a table may differ, for example by a new schedule.
   fresh = make_notebooks.executed(make_notebooks.source(name))
   shown, before = (
     [

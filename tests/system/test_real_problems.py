@@ -1,4 +1,4 @@
-"""The paper's config on the real tokenizer and problems, as users run it."""
+"""The documented command with the real tokenizer and problems."""
 
 import gzip
 import json
@@ -21,7 +21,7 @@ DOCUMENT = pathlib.Path(__file__).parents[2] / 'docs/data.md'
 
 
 def documented(data):
-  """The arguments of the one command of docs/data.md for the paper's config."""
+  """The arguments of the command of docs/data.md for the paper's config."""
   blocks = re.findall(r'^```\n(.*?)^```', DOCUMENT.read_text(), re.M | re.S)
   (block,) = [b for b in blocks if 'siri_jax.main --config=configs/cos' in b]
   command = block[block.index('--config=') :].replace('$DATA', str(data))
@@ -29,7 +29,7 @@ def documented(data):
 
 
 def run(data, cache, folder):
-  """Runs it, shorter, in a folder of its own; returns what it said."""
+  """Runs it with fewer problems; returns its output."""
   few = folder.with_name('few.jsonl')  # The whole set takes a minute to read.
   text = (data / 'problems/deepscaler_train.jsonl').read_text()
   lines = text.splitlines(keepends=True)
@@ -65,7 +65,7 @@ def test_the_documented_command_trains_on_real_problems(
   for record in first:
     assert record['length_mean'] <= record['cap'] <= 32
     assert record['tokens'] == 8 * record['length_mean']
-    assert 11 < record['entropy'] < 12  # A fresh policy: log(151665) = 11.93.
+    assert 11 < record['entropy'] < 12  # Random policy: log(151665) = 11.93.
   (start, end) = launch.records(folder, 'eval')
   assert (start['set'], start['problems'], start['kind']) == (
     'aime24',
@@ -76,6 +76,6 @@ def test_the_documented_command_trains_on_real_problems(
   rows = rows_of(folder / 'rollouts' / '000000.jsonl.gz')
   assert len(rows) == 8
   for row in rows:
-    # It never ends its thought: no answer is read out of it.
+    # It never ends its thought, so no answer is found.
     assert extract.after_thought(row['response'], 'continuation') is None
     assert (row['correct'], row['why']) == (False, 'unfinished thought')

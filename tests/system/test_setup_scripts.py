@@ -1,8 +1,8 @@
-"""The two commands, end to end, on a checkout whose programs are stand-ins.
+"""The two commands, end to end, on a checkout with fake programs.
 
-The checkout lies at a path with spaces. Its siri_jax.main, ruff and pytest
-are small modules that tell how they were called; its requirements are empty,
-so that nothing is downloaded.
+The path of the checkout has spaces. Its siri_jax.main, ruff and pytest are
+small modules that print their arguments; its requirements are empty, so that
+nothing is downloaded.
 """
 
 import os
@@ -18,8 +18,8 @@ import pytest
 from tools import environment
 
 ROOT = pathlib.Path(__file__).parents[2]
-# It tells how it was called, stays for SECS, and ends with the status that
-# its variable names.
+# It prints its arguments, waits for SECS, and exits with the status in its
+# variable.
 STAND_IN = """
 import os, sys, time
 print('called', sys.argv[1:], os.getcwd(), flush=True)
@@ -34,7 +34,7 @@ def write(path, text):
 
 
 def make_checkout(folder):
-  """A checkout of the real commands and stand-ins for what they run."""
+  """A checkout of the real commands and fake programs."""
   shutil.copytree(ROOT / 'tools', folder / 'tools')
   write(folder / 'requirements-cpu.txt', '# none\n')
   write(folder / 'requirements-test.txt', '-r requirements-cpu.txt\n')
@@ -45,7 +45,7 @@ def make_checkout(folder):
 
 
 def start(checkout, command, *flags, cwd='/', **env):
-  """A started command, without stdin, its output merged."""
+  """Starts a command without stdin, with merged output."""
   return subprocess.Popen(
     ['bash', str(checkout / 'tools' / command), *flags],
     cwd=cwd,
@@ -58,7 +58,7 @@ def start(checkout, command, *flags, cwd='/', **env):
 
 
 def call(*args, **kwargs):
-  """A finished command's status and output."""
+  """The status and output of a command."""
   process = start(*args, **kwargs)
   output, _ = process.communicate(timeout=300)
   return process.returncode, output
@@ -66,7 +66,7 @@ def call(*args, **kwargs):
 
 @pytest.fixture
 def bare(tmp_path):
-  """A checkout that nothing was run in."""
+  """A checkout without environments."""
   return make_checkout(tmp_path / 'a path with spaces')
 
 
@@ -96,7 +96,7 @@ def program(path, command):
 
 
 def failing(folder, *names):
-  """A folder of programs that exist and fail when run, as a shim does."""
+  """A folder of programs that fail, as a broken shim does."""
   for name in names:
     write(
       folder / name, '#!/bin/sh\necho "shim: $0: no such version"\nexit 127'
@@ -105,7 +105,7 @@ def failing(folder, *names):
   return f'{folder}:{os.environ["PATH"]}'
 
 
-def test_without_a_python_that_runs_it_says_what_to_install(bare, tmp_path):
+def test_without_a_working_python_it_prints_how_to_install_one(bare, tmp_path):
   names = ['python3.12', 'python3.11', 'python3', 'python']
   path = failing(tmp_path / 'bin', *names)
   status, output = call(bare, 'quickstart.sh', PATH=path, PYTHON='')
@@ -117,7 +117,7 @@ def test_without_a_python_that_runs_it_says_what_to_install(bare, tmp_path):
   assert not (bare / '.venv').exists()
 
 
-def test_a_folder_that_it_did_not_make_is_left_alone(bare):
+def test_a_folder_that_it_did_not_make_is_not_changed(bare):
   write(bare / '.venv/mine', 'precious')
   status, output = call(bare, 'quickstart.sh')
   assert status == 1
@@ -126,7 +126,7 @@ def test_a_folder_that_it_did_not_make_is_left_alone(bare):
 
 
 @pytest.mark.slow
-def test_a_shim_that_fails_is_passed_over(quick, tmp_path):
+def test_a_broken_shim_is_skipped(quick, tmp_path):
   path = failing(tmp_path / 'bin', 'python3.12', 'python3.11')
   program(tmp_path / 'bin/python3', f'exec "{sys.executable}" "$@"')
   status, output = call(quick, 'quickstart.sh', PATH=path, PYTHON='')
@@ -153,7 +153,7 @@ def test_flags_and_exit_status_pass_through_from_any_folder(quick, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_named_config_takes_the_place_of_the_quickstarts(quick):
+def test_a_named_config_replaces_the_quickstarts(quick):
   flag = '--config=configs/quickstart.py:constant'
   _, output = call(quick, 'quickstart.sh', flag)
   assert f'called {[flag]} {quick}' in output
@@ -170,7 +170,7 @@ def test_signals_reach_the_trainer(quick):
 
 
 @pytest.mark.slow
-def test_an_unfinished_environment_is_made_anew(bare):
+def test_an_unfinished_environment_is_made_again(bare):
   write(bare / 'requirements-cpu.txt', './no-such-package\n')
   status, output = call(bare, 'quickstart.sh')
   assert status == 1
@@ -184,9 +184,9 @@ def test_an_unfinished_environment_is_made_anew(bare):
 
 
 @pytest.mark.slow
-def test_changed_requirements_make_the_environment_anew(tested):
+def test_changed_requirements_make_the_environment_again(tested):
   assert '.venv-test is up to date' in call(tested, 'test.sh')[1]
-  # The tests' set includes the laptop's: a change there counts as well.
+  # The tests' requirements include the laptop's.
   write(tested / 'requirements-cpu.txt', '# other\n')
   assert 'Making .venv-test' in call(tested, 'test.sh')[1]
   assert '.venv-test is up to date' in call(tested, 'test.sh')[1]
@@ -225,7 +225,7 @@ def test_failing_lint_does_not_hide_the_tests(tested, ruff, tests, expected):
   assert calls == [f'called {args} {tested}' for args in shown]
 
 
-def test_the_tests_environment_holds_the_laptops():
+def test_the_tests_requirements_include_the_laptops():
   held = environment.files_of(ROOT / 'requirements-test.txt')
   names = ['test', 'notebooks', 'cpu']
   assert held == [ROOT / f'requirements-{name}.txt' for name in names]
@@ -240,9 +240,9 @@ def test_every_package_is_pinned(name):
 
 
 def integrated(checkout, environment, **env):
-  """Status and output of .ci/run where vLLM's environment is made like this.
+  """Status and output of .ci/run with this script for vLLM's environment.
 
-  The plug-in that compiles for GPUs is there, for a jaxlib 9.
+  The plug-in that compiles for GPUs is installed, for jaxlib 9.
   """
   shutil.copytree(ROOT / '.ci', checkout / '.ci', dirs_exist_ok=True)
   (packages,) = (checkout / '.venv-test/lib').glob('python*/site-packages')
@@ -255,7 +255,7 @@ def integrated(checkout, environment, **env):
 
 
 @pytest.mark.slow
-def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
+def test_ci_runs_the_tests_and_those_with_a_server(tested):
   ready = 'cd "$(dirname "${BASH_SOURCE[0]}")/.."\npython=.venv-vllm/bin/python'
   status, output = integrated(tested, ready)
   assert status == 0, output
@@ -266,7 +266,7 @@ def test_continuous_integration_runs_the_tests_and_those_of_a_server(tested):
 
 
 @pytest.mark.slow
-def test_without_a_server_to_be_had_continuous_integration_ends_saying_so(
+def test_without_a_server_environment_ci_prints_skipped(
   tested,
 ):
   status, output = integrated(tested, 'echo no such package; false; true')
@@ -285,7 +285,7 @@ def test_a_failed_installation_names_its_log_and_shows_its_end(bare):
   assert 'absent' in (bare / '.venv.log').read_text()
 
 
-def test_what_follows_the_living_line_has_a_line_of_its_own(
+def test_output_after_the_updated_line_starts_a_new_line(
   tmp_path, monkeypatch, capsys
 ):
   monkeypatch.setattr('sys.stdout.isatty', lambda: True)

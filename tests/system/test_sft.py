@@ -1,4 +1,4 @@
-"""SFT: gated, cached, and the same bits however it is interrupted."""
+"""SFT: the gate, the cache, and bit-exact resuming."""
 
 import jax
 import numpy as np
@@ -12,7 +12,7 @@ from siri_jax.runtime import stopwatch
 
 
 class Screen:
-  """Keeps what it is told."""
+  """Records its calls."""
 
   def __init__(self):
     self.said = []
@@ -25,7 +25,7 @@ class Screen:
 
 
 class Asked:
-  """A signal that comes while step `at` + 1 is about to be done."""
+  """A signal that comes before step `at` + 1."""
 
   def __init__(self, at=-1):
     self._left = at
@@ -60,7 +60,7 @@ def config(folder, **sft_kw):
 
 
 def warmed(c, signals=None):
-  """(parameters, what was said)."""
+  """(parameters, messages)."""
   task = arithmetic.task(seed=0, problems=8, held_out=8)
   shape = qwen2.ModelConfig(vocab=task.vocab, **c.model_kw)
   fresh = qwen2.init(jax.random.key(c.seed), shape)
@@ -71,7 +71,7 @@ def warmed(c, signals=None):
 
 @pytest.fixture(scope='module')
 def compiled_once():
-  """One compilation for all SFT here: they differ in data alone."""
+  """One compilation for all tests here: they differ only in data."""
 
   def once(make):
     made = []
@@ -91,7 +91,7 @@ def compiled_once():
 
 @pytest.fixture(scope='module')
 def unbroken(tmp_path_factory, compiled_once):
-  """A whole SFT: its config, its parameters, what was said."""
+  """An uninterrupted SFT: its config, parameters and messages."""
   c = config(tmp_path_factory.mktemp('cache'))
   return c, *warmed(c)
 
@@ -101,7 +101,7 @@ def assert_same_bits(one, other):
 
 
 @pytest.mark.slow
-def test_the_gate_is_asked_after_a_round_and_tells_what_it_measured(unbroken):
+def test_the_gate_runs_after_a_round_and_prints_its_values(unbroken):
   _, _, said = unbroken
   assert len(said) == 1
   assert said[0].startswith('SFT after 12 steps: copied 0.')
@@ -117,9 +117,7 @@ def test_the_next_run_finds_the_parameters_in_the_cache(unbroken):
 
 
 @pytest.mark.slow
-def test_broken_off_and_begun_again_it_ends_with_the_same_bits(
-  unbroken, tmp_path
-):
+def test_an_interrupted_sft_ends_with_the_same_bits(unbroken, tmp_path):
   c = config(tmp_path)
   with pytest.raises(stopwatch.StopRequested):
     warmed(c, Asked(7))
@@ -128,7 +126,7 @@ def test_broken_off_and_begun_again_it_ends_with_the_same_bits(
 
 
 @pytest.mark.slow
-def test_other_settings_have_a_place_of_their_own(unbroken):
+def test_other_settings_have_another_cache_entry(unbroken):
   c, params, _ = unbroken
   other, said = warmed(config(c.cache_dir, skill_weight=1.0))
   assert len(said) == 1
@@ -136,7 +134,7 @@ def test_other_settings_have_a_place_of_their_own(unbroken):
 
 
 @pytest.mark.slow
-def test_a_policy_that_cannot_pass_is_refused_after_the_last_round(
+def test_a_policy_that_does_not_pass_is_refused_after_the_last_round(
   unbroken, tmp_path
 ):
   c = config(tmp_path, gate=dict(copied=0.0, looked_up=1.1))
@@ -147,9 +145,7 @@ def test_a_policy_that_cannot_pass_is_refused_after_the_last_round(
 
 
 @pytest.mark.parametrize('row_tokens', [138, 512])
-def test_a_window_fills_the_rows_of_its_steps_whatever_their_size(
-  tmp_path, row_tokens
-):
+def test_a_window_fills_the_rows_of_its_steps(tmp_path, row_tokens):
   c = config(tmp_path, row_tokens=row_tokens)
   task = arithmetic.task(seed=0, problems=8, held_out=8)
   rows = sft._window(c, task, 3)

@@ -1,4 +1,4 @@
-"""The loop and its guards, on a run that takes seconds."""
+"""The loop and its checks, on a run that takes seconds."""
 
 import dataclasses
 import types as std
@@ -29,7 +29,7 @@ def make_sample(length, **changes):
   return builders.make_sample(response=range(length), **changes)
 
 
-# What reward functions see.
+# The input of reward functions.
 
 
 def test_a_batch_lists_all_samples_group_by_group():
@@ -61,7 +61,7 @@ def test_a_verdict_without_an_answer_is_unanswered():
   assert not trainer.make_batch([nothing], cap=8).answered[0]
 
 
-# Samples that were not asked for.
+# Invalid samples.
 
 
 def refused(*samples, n=2, cap=8, version=5):
@@ -105,7 +105,7 @@ def test_an_index_twice_and_groups_of_another_size_are_refused():
   )
 
 
-def test_every_kind_of_stranger_is_named_at_once():
+def test_every_kind_of_invalid_sample_is_named_at_once():
   message = refused(fresh(0, 9), fresh(0, version=1))
   assert message.count(';') == 2
 
@@ -114,7 +114,7 @@ def test_every_kind_of_stranger_is_named_at_once():
 
 
 def diverging(in_row, most=3):
-  """A context and a state after so many skipped updates; what was noted."""
+  """A context and a state after skipped updates, and the events."""
   noted = []
   ctx = std.SimpleNamespace(
     plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
@@ -124,13 +124,13 @@ def diverging(in_row, most=3):
   return ctx, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
 
 
-def test_a_finite_update_is_not_noted():
+def test_a_finite_update_is_not_recorded():
   ctx, state, noted = diverging(in_row=0)
   trainer.check_divergence(ctx, state)
   assert noted == []
 
 
-def test_a_skipped_update_is_noted_and_the_run_goes_on():
+def test_a_skipped_update_is_recorded_and_the_run_continues():
   ctx, state, noted = diverging(in_row=2)
   trainer.check_divergence(ctx, state)
   assert noted[0] == {'step': 6, 'in_row': 2}
@@ -160,7 +160,7 @@ def untimed(found):
 
 @pytest.fixture(scope='module')
 def plain(tmp_path_factory, cache):
-  """The records of the config as it stands, and the digest at the end."""
+  """The records of the unchanged config, and the digest at the end."""
   with tiny.opened(tmp_path_factory.mktemp('run'), cache) as parts:
     ctx, state, _ = parts
     start = soak.digest(state.params)
@@ -171,7 +171,7 @@ def plain(tmp_path_factory, cache):
 
 
 @pytest.mark.slow
-def test_every_step_trains_on_what_its_own_weights_wrote(plain):
+def test_every_step_trains_on_samples_of_its_own_weights(plain):
   found, _ = plain
   assert [r['step'] for r in found] == list(range(6))
   assert [r['weight_version'] for r in found] == list(range(6))
@@ -184,15 +184,13 @@ def test_every_step_trains_on_what_its_own_weights_wrote(plain):
 
 
 @pytest.mark.slow
-def test_sampling_ahead_trains_on_samples_that_are_one_update_old(
-  plain, tmp_path, cache
-):
+def test_off_policy_trains_on_samples_one_update_old(plain, tmp_path, cache):
   with tiny.opened(tmp_path, cache, off_policy_steps=1) as parts:
     trainer.train(*parts)
     found = records(parts[0])
   assert [r['weight_version'] for r in found] == [0, 0, 1, 2, 3, 4]
   assert [r['cap'] for r in found] == [r['cap'] for r in plain[0]]
-  # The first step is the same; then old weights sample, and ratios tell.
+  # The first step is equal; then old weights sample, so ratios differ.
   same = ('length_mean', 'reward_mean', 'tokens')
   assert [found[0][name] for name in same] == [
     plain[0][0][name] for name in same
@@ -251,7 +249,7 @@ def test_a_kl_term_is_to_the_policy_that_the_run_started_from(tmp_path, cache):
   found, params = run('unbroken', steps=4)
   assert found[0]['kl'] == pytest.approx(0.0, abs=1e-6)  # It is the start.
   assert 1e-3 < found[1]['kl'] < found[3]['kl']
-  # Begun again in the middle, it is held to the start still.
+  # A resumed run still has the KL to the start.
   run('broken', steps=2)
   _, resumed = run('broken', steps=4)
   assert soak.digest(resumed) == soak.digest(params)
@@ -268,7 +266,7 @@ def test_an_entropy_bonus_keeps_the_policy_uncertain(plain, tmp_path, cache):
 
 
 @pytest.mark.slow
-def test_later_passes_over_a_batch_see_the_ratio_move(tmp_path, cache):
+def test_the_ratio_changes_in_later_passes_over_a_batch(tmp_path, cache):
   changes = dict(epochs=3, total_steps=1)
   with tiny.opened(tmp_path, cache, **changes) as parts:
     state = trainer.train(*parts)
@@ -320,7 +318,7 @@ def test_a_cap_at_the_reward_samples_to_the_highest_cap(plain, tmp_path, cache):
     found = records(parts[0])
   assert [r['cap'] for r in found] == [8, 6, 4, 6, 8, 6]
   assert found[2]['length_mean'] > 4
-  # The first cap is the highest: there the two are one.
+  # The first cap is the highest, so the first step is equal.
   assert untimed(found)[0] == untimed(plain[0])[0]
 
 
@@ -341,7 +339,7 @@ def test_dynamic_collection_keeps_the_size_of_a_step(tmp_path, cache):
     ctx.engine.sample = counted
     trainer.train(*parts)
     found = records(ctx)
-  # No answer is ever right: all rounds are used, none meets a problem again.
+  # No answer is ever right: all rounds are used, without repeated problems.
   rounds = [names for names in asked if len(names) == 4]
   assert len(rounds) == 6
   first = [name for names in rounds[:3] for name in names]
