@@ -1,4 +1,4 @@
-"""The update's benchmark at a size that takes seconds."""
+"""The benchmark of an update, at a small size."""
 
 import pytest
 
@@ -6,17 +6,17 @@ from siri_jax.models import flops
 from tools.benchmarks import full_size, update
 
 
-def test_lengths_are_those_of_a_policy_under_its_cap():
+def test_lengths_have_half_of_the_cap_as_their_mean():
   flags = update.parse(['--model=1.5b', '--sequences=2000'])
   drawn = [s.response_ids.size for s in update.draw(flags, 100)]
   assert max(drawn) == 16_384
   assert min(drawn) >= 1
-  # The cap takes a little of the mean.
+  # The cap lowers the mean a little.
   assert 7200 < sum(drawn) / len(drawn) < 8192
 
 
 @pytest.mark.slow
-def test_an_update_is_timed_with_its_parts_and_told():
+def test_an_update_and_its_parts_are_timed_and_reported():
   words = ['--layers=1', '--sequences=3', '--updates=1', '--remat=full']
   flags = update.parse(words)
   found = update.ours(flags)

@@ -1,9 +1,9 @@
-"""The soak: when it ends a run, and what it takes for a difference."""
+"""The soak test: moments of interruption, and differences."""
 
 from tools import soak
 
 
-def test_the_ends_are_spread_over_the_run_and_drawn_by_the_seed():
+def test_interruptions_are_spread_over_the_run_and_drawn_by_the_seed():
   ends = soak.plan(20, 162, 324.0, seed=0)
   assert len(ends) == 20
   steps = [step for step, _, _ in ends]
