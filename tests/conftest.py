@@ -1,4 +1,4 @@
-"""What all tests share: fake devices, quiet, public data, a table of faults."""
+"""Shared fixtures: fake devices, public data, a tiny run, a table of faults."""
 
 import fcntl
 import math
@@ -6,8 +6,8 @@ import os
 import pathlib
 from typing import NamedTuple
 
-# Before anything imports jax or a library that talks. The processes that
-# tests start inherit them. For the tests marked gpu: JAX_PLATFORMS=cuda,cpu.
+# Set before JAX is imported; child processes inherit them. For the tests
+# marked gpu: JAX_PLATFORMS=cuda,cpu.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('WANDB_MODE', 'offline')
@@ -19,19 +19,18 @@ import pytest
 import tabulate
 
 jax.config.update('jax_num_cpu_devices', 8)
-# Programs that run for milliseconds are compiled in half the time. Eight
-# devices on two busy cores may keep each other waiting; after 40 s XLA would
-# end the whole process.
+# These flags halve the compile time. They also raise the time (40 s) after
+# which XLA ends a process whose devices wait for each other on two busy cores.
 XLA_FLAGS = (
   '--xla_backend_optimization_level=0 '
   '--xla_cpu_collective_call_terminate_timeout_seconds=600'
 )
-# And in a sixth by XLA's older emitters, which are in jax 0.10 and not in 0.12:
-# at a flag that it does not know it ends the process.
+# XLA's older emitters compile in a sixth of the time. jax 0.10 has them, 0.12
+# does not, and XLA ends a process with an unknown flag.
 if jax.__version_info__ < (0, 11):
   XLA_FLAGS += ' --xla_cpu_use_fusion_emitters=false'
 os.environ.setdefault('XLA_FLAGS', XLA_FLAGS)
-# The same examples each time, however slow the machine.
+# The same examples each time, without a deadline.
 hypothesis.settings.register_profile(
   'repeatable', derandomize=True, deadline=None, database=None
 )
@@ -83,7 +82,7 @@ def whole(shared, cache):
 
 @pytest.fixture
 def no_picture(monkeypatch):
-  """A run's picture is a view of its records, and takes half of the time."""
+  """Draws no picture, which would take half of a run's time."""
   monkeypatch.setattr(
     'siri_jax.analysis.figures.overview.save', lambda path: None
   )
@@ -91,7 +90,7 @@ def no_picture(monkeypatch):
 
 def pytest_collection_modifyitems(items):
   for item in items:
-    # The run takes half a minute, in each process that shares the tests.
+    # The run takes half a minute in each test process.
     if 'whole' in getattr(item, 'fixturenames', ()):
       item.add_marker('slow')
 
@@ -102,7 +101,7 @@ def pytest_runtest_setup(item):
 
 
 class Told(NamedTuple):
-  """A line of the table; `row` is only for its order."""
+  """A line of the table; `row` gives its order."""
 
   row: int
   fault: str
@@ -119,7 +118,7 @@ def tell(request):
   """Adds a line to the table: tell(row, fault, happened, secs, lost)."""
 
   def add(*parts, **named):
-    # With the test's report, for tests run in several processes.
+    # In the test's report, because tests run in several processes.
     line = tuple(Told(*parts, **named))
     request.node.user_properties.append(('fault', line))
 
@@ -127,7 +126,7 @@ def tell(request):
 
 
 def pytest_terminal_summary(terminalreporter):
-  """Prints the table, where there was a fault."""
+  """Prints the table, if a test injected a fault."""
   told = [
     Told(*line)
     for report in terminalreporter.stats.get('passed', ())

@@ -1,4 +1,4 @@
-"""Plug-ins are found by name, and a config's faults come all at once."""
+"""The lookup of plug-ins, and the faults in their settings."""
 
 import importlib
 
@@ -28,12 +28,12 @@ def test_a_plugin_is_found_by_its_name():
   assert plugins.function('loss', 'clip_higher') is losses.clip_higher
 
 
-def test_a_misspelt_name_is_answered_with_the_nearest():
+def test_a_misspelt_name_suggests_the_nearest():
   with pytest.raises(ValueError, match=r"did you mean 'cosine'\?"):
     plugins.function('schedule', 'cosin')
 
 
-def test_a_private_function_is_no_plugin():
+def test_a_private_function_is_not_a_plugin():
   with pytest.raises(ValueError, match=r"unknown schedule '_between'"):
     plugins.function('schedule', '_between')
 
@@ -60,7 +60,7 @@ def test_find_binds_the_settings():
   assert [int(cap(t)) for t in range(4)] == [8, 6, 4, 6]
 
 
-def test_missing_and_unknown_settings_are_told_at_once():
+def test_missing_and_unknown_settings_are_listed_at_once():
   settings = dict(low=4, hihg=8)
   found = plugins.faults('schedule', 'constant', settings)
   assert found == [
@@ -77,7 +77,7 @@ def test_an_unknown_name_is_a_fault_like_the_others():
   assert fault.startswith("unknown advantage 'mean'; ")
 
 
-def test_what_the_caller_supplies_is_no_setting():
+def test_an_argument_of_the_caller_is_not_a_setting():
   settings = dict(low=0.2, high=0.28, beta=0.1)
   assert not plugins.faults('loss', 'grpo_kl', settings, ('ref_logp',))
   (fault,) = plugins.faults('loss', 'grpo_kl', settings)

@@ -1,7 +1,7 @@
-"""The twin of every plug-in: its family's contract, run on all of them.
+"""The contract of each family, tested with every plug-in.
 
-Here stands one settings line for each plug-in, but for the schedules, whose
-lines are those of schedule_presets.py; one that is not listed fails.
+Each plug-in has a line of settings here; schedules have theirs in
+schedule_presets.py. A plug-in without a line fails.
 """
 
 import functools
@@ -93,7 +93,7 @@ def test_a_reward_scores_every_sample(name):
   assert (scores.dtype, scores.shape) == (jnp.float32, (3,))
   assert np.isfinite(scores).all()
   np.testing.assert_array_equal(reward(batch), scores)
-  # The right answer, well under the cap, is worth the most.
+  # A right answer well under the cap has the highest reward.
   assert scores[0] == max(scores) == 1
 
 
@@ -107,7 +107,7 @@ def test_an_advantage_compares_the_samples_of_a_group(name):
   np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-6)
   assert (found[1] == 0).all()
   assert ((found > 0) == (rewards > rewards.mean(1, keepdims=True))).all()
-  # Neither its place in a group nor the groups beside it matter to a sample.
+  # An advantage does not depend on the order of samples or on other groups.
   alone = advantage(rewards[2:, ::-1])[:, ::-1]
   np.testing.assert_allclose(found[2:], alone, rtol=1e-6)
 
@@ -120,7 +120,7 @@ def test_an_aggregation_gives_token_weights_and_one_denominator(name):
   assert (weights.dtype, weights.shape) == (jnp.float32, (3,))
   assert (denom.dtype, denom.shape) == (jnp.float32, ())
   assert weights.min() > 0
-  # Losses of 1 at every token are worth at most 1 in all.
+  # Losses of 1 at every token give at most 1.
   assert 0 < float((weights * lengths).sum() / denom) <= 1
   again, same = aggregation(lengths[::-1])
   np.testing.assert_allclose(again[::-1], weights, rtol=1e-6)
@@ -128,7 +128,7 @@ def test_an_aggregation_gives_token_weights_and_one_denominator(name):
 
 
 def loss_arguments(name, tokens=12, seed=0):
-  """Random arrays [2, tokens], weights at about half of the places."""
+  """Random arrays [2, tokens]; about half of the weights are 0."""
   rng = np.random.default_rng(seed)
   logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
   mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
@@ -192,7 +192,7 @@ def test_padding_changes_neither_value_nor_gradient_of_a_loss(name):
 
 @twins('loss')
 @pytest.mark.parametrize('bad', [np.nan, np.inf, -np.inf])
-def test_what_is_masked_cannot_spoil_a_loss(name, bad):
+def test_masked_values_do_not_change_a_loss(name, bad):
   arrays, extra = loss_arguments(name)
   expected = value_and_gradient(name, arrays, extra)
   masked = arrays[3] == 0

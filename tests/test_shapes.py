@@ -1,4 +1,4 @@
-"""The shape check: what fits, what does not, and that it costs nothing."""
+"""The shape check: valid and invalid shapes, and no cost under jit."""
 
 import jax
 import numpy as np
@@ -47,7 +47,7 @@ def test_dots_are_any_leading_dimensions():
 
 
 def test_leading_dimensions_are_the_same_everywhere():
-  # A broadcast from (1, 5) to (3, 5) would go unseen.
+  # A broadcast from (1, 5) to (3, 5) would not be noticed.
   with pytest.raises(ValueError, match='do not fit'):
     shapes.check('... R, ... R', array(3, 5), array(1, 5))
 
