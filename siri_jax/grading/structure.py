@@ -1,0 +1,179 @@
+r"""The parts of an answer: items of a list, sides of an equation, rows, cells.
+
+Text only, in the spelling of siri_jax/grading/latex.py. Parts are what stands
+between separators outside all brackets and environments.
+"""
+
+import functools
+import itertools
+import re
+from typing import NamedTuple
+
+_TOKEN = re.compile(
+  r'\\begin\s*\{[^{}]*\}(?:\{[^{}]*\})?|\\end\s*\{[^{}]*\}|\\\\|\\[{}|]|\\[a-zA-Z]+'
+  r'|[()\[\]{}]| or | and |[,;=&]|(?<![<>!:])=|.',
+  re.DOTALL,
+)
+_OPEN = {'(', '[', '{', '\\{', '\\lfloor', '\\lceil'}
+_CLOSE = {')', ']', '}', '\\}', '\\rfloor', '\\rceil'}
+_STRONG = {
+  ';',
+  ' or ',
+  ' and ',
+  '\\\\',
+}  # They part solutions of several unknowns.
+_THOUSANDS = re.compile(r'[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?')
+_ENVIRONMENT = re.compile(
+  r'\s*(?P<open>[(\[]|\\\{)?\s*\\begin\s*\{(?P<name>[a-zA-Z]+)\*?\}'
+  r'(?:\s*\[[a-z]\])?(?:\s*\{[lcr|@{}\s.]*\})?(?P<body>.*)'
+  r'\\end\s*\{(?P=name)\*?\}\s*(?:[)\]]|\\\})?\s*',
+  re.DOTALL,
+)
+_MATRICES = {
+  *('matrix', 'pmatrix', 'bmatrix', 'Bmatrix', 'smallmatrix', 'psmallmatrix'),
+  *('array', 'tabular'),
+}
+_TUPLES = re.compile(r'\)\s*(?=\()')
+_PLUS_MINUS = re.compile(r'\\(pm|mp)(?![a-z])\s*')
+
+
+class Bracketed(NamedTuple):
+  """What stands in brackets around a whole answer: '[)' and its items."""
+
+  brackets: str
+  items: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+  """A matrix or the cases of a function: rows of cells."""
+
+  name: str  # 'matrix' or 'cases'.
+  rows: tuple[tuple[str, ...], ...]
+
+
+def split(text, separators):
+  """The parts of a text between separators outside all brackets."""
+  parts, depth, start = [], 0, 0
+  for token in _TOKEN.finditer(text):
+    word = token[0]
+    if word in _OPEN or word.startswith('\\begin'):
+      depth += 1
+    elif word in _CLOSE or word.startswith('\\end'):
+      depth -= 1
+    elif not depth and word in separators:
+      parts.append(text[start : token.start()])
+      start = token.end()
+  parts.append(text[start:])
+  return parts
+
+
+@functools.lru_cache(4096)
+def items(text):
+  r"""The items of a list, each without white space around; [text] for no list.
+
+  'x = \pm 2' has two, as have '(1, 2)(3, 4)' and '(x, y) = (1, 2)'.
+  """
+  if _THOUSANDS.fullmatch(text):
+    return (text.replace(',', ''),)
+  return _items(text)
+
+
+def _items(text):
+  solutions = split(text, _STRONG)
+  found = [split(each, {','}) for each in solutions]
+  if len(found) > 1 and all(_is_solution(each) for each in found):
+    found = [[each] for each in solutions]
+  found = [each.strip() for each in itertools.chain(*found)]
+  found = [each for each in found if each not in ('', '\\')]
+  if len(found) == 1:
+    return tuple(_parts(found[0]))
+  return tuple(part for each in found for part in _several(each))
+
+
+def is_alternative(text):
+  """Whether a list's items are alternatives, joined by 'or'."""
+  return len(split(text, {' or '})) > 1
+
+
+def sides(text):
+  """What stands between the signs of equality of a chain of equations."""
+  return tuple(each.strip() for each in split(text, {'='}))
+
+
+def bracketed(text):
+  """What stands in the brackets around all of a text, or None."""
+  opening = re.match(r'\(|\[|\\\{', text)
+  closing = re.search(r'(?:\)|\]|\\\})$', text)
+  if not (opening and closing) or closing.start() < opening.end():
+    return None
+  depth = 0
+  for token in _TOKEN.finditer(text):
+    depth += (token[0] in _OPEN) - (token[0] in _CLOSE)
+    if depth <= 0 and token.end() < len(text):
+      return None
+  inner = text[opening.end() : closing.start()]
+  brackets = (opening[0] + closing[0]).replace('\\', '')
+  return Bracketed(brackets, _items(inner.strip()))
+
+
+def rows(text):
+  """The rows of a matrix or of cases that a text is, or None."""
+  found = _ENVIRONMENT.fullmatch(text)
+  if not found or found['body'].count('\\begin'):
+    return None
+  name = found['name']
+  cases = name in ('cases', 'dcases', 'rcases') or (
+    name == 'array' and found['open'] == '\\{'
+  )
+  if not cases and name not in _MATRICES:
+    return None
+  lines = [line for line in split(found['body'], {'\\\\'}) if line.strip()]
+  cells = [tuple(map(_cell, split(line, {'&'}))) for line in lines]
+  if cases:
+    cells = [tuple(filter(None, line)) for line in cells]
+  return Rows('cases' if cases else 'matrix', tuple(cells))
+
+
+def _cell(text):
+  text = re.sub(r'\\hline', '', text)
+  text = re.sub(
+    r'^\s*(?:\\text\s*\{)?\s*(?:if|for|when|where)\s*(?:\}|(?=[^a-z]))|[,;.]\s*$',
+    '',
+    text.strip(),
+  )
+  return text.strip()
+
+
+def _is_solution(parts):
+  """Whether parts between commas are values of several unknowns."""
+  return len(parts) > 1 and all(len(sides(part)) > 1 for part in parts)
+
+
+def _several(item):
+  """One item, or the several that stand in one without a separator."""
+  if _TUPLES.search(item):
+    found = [one.strip() for one in _TUPLES.sub(')\0', item).split('\0')]
+    if all((b := bracketed(one)) and len(b.items) > 1 for one in found):
+      return found
+  if len(_PLUS_MINUS.findall(item)) == 1 or '\\mp' in item:
+    return [
+      _PLUS_MINUS.sub(lambda m, s=signs: s[m[1]], item)
+      for signs in ({'pm': '+', 'mp': '-'}, {'pm': '-', 'mp': '+'})
+    ]
+  return [item]
+
+
+def _parts(item):
+  """The same of an item alone, which may name a tuple's members."""
+  both = sides(item)
+  if len(both) == 2 and 'ldots' not in item:
+    names, values = map(bracketed, both)
+    if (
+      names
+      and values
+      and len(names.items) == len(values.items) > 1
+      and names.brackets == values.brackets == '()'
+    ):
+      pairs = zip(names.items, values.items, strict=True)
+      return [f'{name} = {value}' for name, value in pairs]
+  return _several(item)
