@@ -1,53 +1,193 @@
-"""Equality of answers in value, by math-verify. Imports sympy when first used.
+"""Equality in value, by math-verify and sympy. Imports them when first used.
 
-Its own time limits are off: they need the main thread, count whole seconds
-and do not stop a computation in C. Whoever calls this holds the clock.
+math-verify's own time limits are off: they need the main thread, count whole
+seconds and do not stop a computation in C. Whoever calls this holds the clock.
 """
 
 import functools
+import re
+
+DIGITS = 30  # To which exact numbers are evaluated before they are subtracted.
+MOST_DIGITS = 400  # What is smaller than so many decimals is nothing.
+# What the parser would drop or misread: it is compared as text.
+_UNREADABLE = re.compile(
+  r"\\ldots|'|\"|!!|\\p?mod|\\approx|\\sim|\\text\s*\{[^{}]*[ \d]|\\%"
+  r'|(?<=\d)\s+(?=\d)|\\pm.*\\pm|\\overline\{\d|\\(?:dot|bar)\s*\{?\d'
+  r'|\\(?:forall|exists|neg|angle|triangle|parallel|perp|Rightarrow|to)(?![a-z])'
+)
+_APPROXIMATION = re.compile(r'(?<=\S)\s*\\approx\s*[-+]?[\d.]+\s*$')
+# Points, digits or a name: their order counts, and they are no product.
+_CAPITALS = re.compile(
+  r'(?<![A-Za-z\\{])(?:\\text\s*\{\s*)?([A-Z]{2,})\s*\}?(?![A-Za-z}])'
+)
+_WORD = re.compile(
+  r'\s*(?:\\text\s*\{[^{}]*\}|no|[A-Za-z]{3,}(?:[\s,]+[A-Za-z]+)*)\s*'
+)
+_INDEXED = re.compile(r'\\(?:sum|prod|mathbf)|_')
+_JOINED = {' or ': 'Union', ' and ': 'Intersection'}
+_LETTER = re.compile(r'\\[a-zA-Z]+|[a-zA-Z]')
 
 
-def equal(gold, answer, *, prose, verify_kw):
-  """Whether math-verify finds the two equal.
+def searched(gold, text, *, verify_kw):
+  """Whether math-verify finds equal answers in two texts.
 
   Args:
-    gold: the reference answer.
-    answer: the answer to grade.
-    prose: both are text to be searched for an answer, not bare answers.
+    gold: a text with the reference answer.
+    text: a text to be searched for an answer.
     verify_kw: options of math-verify that differ from its defaults, see
       `options`.
   """
   import math_verify
 
   types, settings = options(**verify_kw)
-  gold, answer = (list(parse(t, prose, types)[0]) for t in (gold, answer))
-  if _are_apart(gold, answer, settings['float_rounding']):
+  gold, text = (list(search(each, types)[0]) for each in (gold, text))
+  if len(gold) == len(text) == 2 and _is_number(gold[0], text[0]):
+    return numbers_equal(gold[0], text[0], settings['float_rounding'])
+  return math_verify.verify(gold, text, timeout_seconds=None, **settings)
+
+
+def equal(gold, answer, *, verify_kw):
+  """Whether two answers that can both be read to their ends are equal.
+
+  Args:
+    gold: the reference answer, in the spelling of siri_jax/grading/latex.py.
+    answer: the answer to grade, spelt alike.
+    verify_kw: options of math-verify that differ from its defaults.
+  """
+  import math_verify
+  import sympy
+
+  _, settings = options(**verify_kw)
+  # A letter in both cases is two variables; else case does not matter.
+  cased = _has_both_cases(gold) or _has_both_cases(answer)
+  real = not any(
+    map(math_verify.grader.should_treat_as_complex, (gold, answer))
+  )
+  gold, answer = read(gold, real, cased), read(answer, real, cased)
+  if gold is None or answer is None:
     return False
-  return math_verify.verify(gold, answer, timeout_seconds=None, **settings)
+  if _is_number(gold, answer):
+    return numbers_equal(gold, answer, settings['float_rounding'])
+  gold, answer = exact(gold), exact(answer)
+  if settings['strict'] and _is_formula(gold) and _is_formula(answer):
+    return _formulas_equal(gold, answer)
+  if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq):
+    if _is_multiple(gold, answer):
+      return True
+    if not _has_solution(gold):
+      return False  # Nor might the other, and nothing is equal to nothing.
+  return math_verify.verify(
+    gold,
+    answer,
+    timeout_seconds=None,
+    numeric_precision=MOST_DIGITS,
+    **settings,
+  )
 
 
-def _are_apart(gold, answer, decimals):
-  """Whether both are one number each, which differ in a decimal that counts.
+def read(text, real, cased):
+  """The value of all of a text, or None where any of it cannot be read.
 
-  It spares most wrong answers sympy's simplification, which takes four times
-  as long as all the rest.
+  Args:
+    text: an answer in the spelling of siri_jax/grading/latex.py.
+    real: its letters are real numbers; else i is the imaginary unit.
+    cased: letters that differ in case are two variables.
+  """
+  for word, of_sets in _JOINED.items():
+    parts = text.split(word)
+    if len(parts) > 1:
+      return _joined([_read(part, real, cased) for part in parts], of_sets)
+  return _read(text, real, cased)
+
+
+def _joined(relations, of_sets):
+  """The set that relations of one variable describe together, or None."""
+  import sympy
+
+  try:
+    return getattr(sympy, of_sets)(*(each.as_set() for each in relations))
+  except Exception:  # Those that are none, and what sympy cannot solve.
+    return None
+
+
+@functools.lru_cache(2048)
+def _read(text, real, cased):
+  from latex2sympy2_extended import latex2sympy2, math_normalization
+
+  text = _APPROXIMATION.sub('', text)
+  if _UNREADABLE.search(text) or _WORD.fullmatch(text):
+    return None
+  text = _CAPITALS.sub(r'\\mathrm{\1}', text)
+  normal = math_normalization.NormalizationConfig(
+    malformed_operators=True, nits=True, boxed='none'
+  )
+  try:
+    value = latex2sympy2.latex2sympy(
+      math_normalization.normalize_latex(text, normal),
+      is_real=real,
+      convert_degrees=False,
+      normalization_config=None,
+      conversion_config=latex2sympy2.ConversionConfig(
+        lowercase_symbols=not cased
+      ),
+    )
+    return value if real or _INDEXED.search(text) else _complex(value)
+  except Exception:  # Whatever the parser raises at what it does not know.
+    return None
+
+
+def _complex(value):
+  """A value with i for the imaginary unit."""
+  import sympy
+
+  units = {each: sympy.I for each in value.free_symbols if each.name == 'i'}
+  return value.xreplace(units).doit() if units else value
+
+
+def numbers_equal(one, other, decimals):
+  """Whether two numbers are equal: exactly, or as far as a decimal tells.
+
+  Two exact numbers have to be equal, however small or large; so have two
+  decimals that end, and an exact number that is such a decimal. Where one is
+  a rounded value of the other, they may differ by one in the last of
+  `decimals`, and below 1/5 by as much in proportion.
   """
   import sympy
 
-  # As math-verify leaves them: a value and its text. A percentage, which is
-  # unevaluated, may be equal to its hundredfold.
-  odd = sympy.UnevaluatedExpr, sympy.Integral, sympy.Sum, sympy.Product
-  for found in (gold, answer):
-    value = found[0] if len(found) == 2 else None
-    if not (isinstance(value, sympy.Expr) and value.is_number):
-      return False
-    if value.has(*odd):
-      return False
-  try:
-    a, b = complex(gold[0].evalf()), complex(answer[0].evalf())
-    return abs(a - b) > 10.0 ** (1 - decimals) * max(1.0, abs(a))
-  except (TypeError, OverflowError):  # Infinite, undefined or beyond a float.
+  if one == other:
+    return one not in (sympy.zoo, sympy.nan)
+  rounded = one.has(sympy.Float) or other.has(sympy.Float)
+  one, other = exact(one), exact(other)
+  are_exact = not rounded or all(
+    each.is_Rational and _ends(each) for each in (one, other)
+  )
+  if one.is_Rational and other.is_Rational and are_exact:
+    return one == other
+  a, b = (each.evalf(DIGITS) for each in (one, other))
+  if not (a.is_finite and b.is_finite):
+    return one == other
+  apart, size = abs(a - b), max(abs(a), abs(b))
+  if rounded:
+    step = sympy.Float(10) ** -decimals
+    far = max(step * min(1, 5 * size), step**2 * size)
+    return bool(apart <= far * (1 + step))
+  if apart > size * sympy.Float(10) ** (8 - DIGITS):
     return False
+  left = (one - other).evalf(5).as_real_imag()  # By as many digits as it takes.
+  return all(part == 0 or part._prec == 1 for part in left)
+
+
+def exact(value):
+  """A value with its decimals as the fractions that they are."""
+  import sympy
+
+  if isinstance(value, sympy.Basic) and value.has(sympy.Float):
+    value = value.xreplace(
+      {each: sympy.Rational(str(each)) for each in value.atoms(sympy.Float)}
+    )
+  if isinstance(value, sympy.Expr) and value.is_number:
+    value = sympy.sympify(value.doit())
+  return value
 
 
 def options(
@@ -59,9 +199,9 @@ def options(
   """math-verify's options by the names that its own tests give them.
 
   Args:
-    match_types: what may be an answer: 'latex', 'expr' (a plain number or
-      expression) or both.
-    precision: decimals at which two floats are equal.
+    match_types: what may be an answer in prose: 'latex', 'expr' (a plain
+      number or expression) or both.
+    precision: decimals at which a rounded number is equal to its value.
     strict: variables must have the same names, and a set is no tuple.
     allow_set_relation_comp: 1 < x < 2 may answer (1, 2).
   Returns:
@@ -75,8 +215,8 @@ def options(
 
 
 @functools.lru_cache(1024)
-def parse(text, prose, match_types):
-  """The values that an answer may stand for, and its text, '' if none."""
+def search(text, match_types):
+  """The values that a text's answer may have, and that answer, '' if none."""
   import math_verify
 
   configs = {
@@ -84,9 +224,109 @@ def parse(text, prose, match_types):
     'expr': math_verify.ExprExtractionConfig(),
   }
   found = math_verify.parse(
-    text if prose else f'\\boxed{{{text}}}',
-    [configs[each] for each in match_types],
-    parsing_timeout=None,
+    text, [configs[each] for each in match_types], parsing_timeout=None
   )
   text = next((each for each in found if isinstance(each, str)), '')
   return tuple(found), text
+
+
+def _is_formula(value):
+  import sympy
+
+  return isinstance(value, sympy.Expr) and not isinstance(
+    value, (sympy.Symbol, sympy.MatrixExpr)
+  )
+
+
+def _formulas_equal(gold, answer):
+  """Whether two formulas are equal for all values of their letters."""
+  import sympy
+
+  if gold == answer:
+    return True
+  try:
+    return _are_near(gold, answer) and bool(
+      sympy.simplify(gold - answer).is_zero
+    )
+  except Exception:  # Of sympy's, on formulas without sense.
+    return False
+
+
+def _are_near(gold, answer):
+  """Whether two formulas have one value at a point, as equal ones have.
+
+  It spares most wrong answers sympy's simplification.
+  """
+  import sympy
+
+  letters = sorted(gold.free_symbols | answer.free_symbols, key=str)
+  odd = sympy.Sum, sympy.Product, sympy.Integral, sympy.Limit, sympy.Derivative
+  if gold.has(*odd) or answer.has(*odd):
+    return True
+  a, b = (each.subs(_point(letters)).evalf(DIGITS) for each in (gold, answer))
+  if not (a.is_number and b.is_number and a.is_finite and b.is_finite):
+    return True
+  size = max(abs(a), abs(b))
+  return bool(abs(a - b) <= size * sympy.Float(10) ** (8 - DIGITS))
+
+
+def _is_number(*values):
+  """Whether all are numbers that can be evaluated at once."""
+  import sympy
+
+  odd = sympy.UnevaluatedExpr, sympy.Integral, sympy.Sum, sympy.Product
+  return all(
+    isinstance(value, sympy.Expr) and value.is_number and not value.has(*odd)
+    for value in values
+  )
+
+
+def _ends(number):
+  """Whether a fraction is a decimal that ends."""
+  bottom = number.q
+  for prime in (2, 5):
+    while bottom % prime == 0:
+      bottom //= prime
+  return bottom == 1
+
+
+def _has_both_cases(text):
+  letters = {each for each in _LETTER.findall(text) if len(each) == 1}
+  return any(each.upper() in letters for each in letters if each.islower())
+
+
+def _is_multiple(gold, answer):
+  """Whether an equation is the other, multiplied by a number but 0."""
+  import sympy
+
+  try:
+    one, other = gold.lhs - gold.rhs, answer.lhs - answer.rhs
+    letters = sorted(one.free_symbols | other.free_symbols, key=str)
+    factors = [
+      (one / other).subs(_point(letters, n)).evalf(DIGITS) for n in range(2)
+    ]
+    if abs(factors[0] - factors[1]) > 1e-20 * abs(factors[0]):
+      return False
+    factor = sympy.simplify(one / other)
+    return bool(factor.is_number and factor.is_finite and factor != 0)
+  except (TypeError, AttributeError):  # Of sets, or without a value there.
+    return False
+
+
+def _has_solution(equation):
+  import sympy
+
+  try:
+    return bool(sympy.solve(equation, equation.free_symbols))
+  except Exception:  # Not to be solved: then math-verify solves it neither.
+    return True
+
+
+def _point(letters, n=0):
+  """A value for each letter, all different and none of them special."""
+  import sympy
+
+  return {
+    each: sympy.Rational(7 * i + 11 + n, 5 * i + 7)
+    for i, each in enumerate(letters)
+  }

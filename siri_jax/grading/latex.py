@@ -1,131 +1,224 @@
-r"""Answers respelt where math-verify would read something else, or nothing.
+r"""One LaTeX for answers: \dfrac12, 1 \over 2 and ½ are all \frac{1}{2}.
 
-It takes last letters for units ('a + b c' for 'a + b', '\log t' for '\log'),
-7 3/4 for 10/4 and \langle 1, 2 \rangle for 1.2, and does not know some
-commands. Text only: nothing here computes a value but a recurring decimal's.
+Text only: nothing here computes a value. What it leaves is read by kind
+(siri_jax/grading/kinds.py), by parts (structure.py) or by a parser of LaTeX
+(equivalence.py), which fails at what it does not know.
 """
 
-import fractions
 import functools
-import math
 import re
 
-_LARGE = {'thousand': 3, 'million': 6, 'billion': 9, 'trillion': 12}
+from siri_jax.grading import limits, signs, wrapping
+
+_FONT = (
+  r'\\(?:text(?:bf|it|rm|sf|sc|tt|normal|up)?|math(?:bf|it|rm|sf|tt|normal|cal|scr)'
+  r'|bm|boldsymbol|mbox|hbox|operatorname|pmb)\*?'
+)
+_FUNCTIONS = (
+  'arcsin|arccos|arctan|arccot|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|exp'
+  '|sqrt|gcd|lcm|max|min'
+)
+_OTHER_NAMES = {
+  **{
+    'tg': 'tan',
+    'ctg': 'cot',
+    'cotg': 'cot',
+    'cosec': 'csc',
+    'lg': 'log_{10}',
+  },
+  **{'arctg': 'arctan', 'arcctg': 'arccot', 'sh': 'sinh', 'ch': 'cosh'},
+  **{'th': 'tanh', 'asin': 'arcsin', 'acos': 'arccos', 'atan': 'arctan'},
+}
+_SAME = {
+  **dict.fromkeys(['leq', 'leqslant', 'leqq', 'lt='], r'\le '),
+  **dict.fromkeys(['geq', 'geqslant', 'geqq'], r'\ge '),
+  **{'neq': r'\ne ', 'lt': '<', 'gt': '>', 'colon': ':', 'vert': '|'},
+  **dict.fromkeys(['lvert', 'rvert', 'mid'], '|'),
+  **dict.fromkeys(['lbrace'], r'\{'),
+  **dict.fromkeys(['rbrace'], r'\}'),
+  **dict.fromkeys(['lbrack'], '['),
+  **dict.fromkeys(['rbrack'], ']'),
+  **dict.fromkeys(['langle', 'lgroup'], '('),
+  **dict.fromkeys(['rangle', 'rgroup'], ')'),
+  **dict.fromkeys(
+    ['dots', 'cdots', 'dotsc', 'dotsb', 'dotsm', 'vdots'], r'\ldots '
+  ),
+  **dict.fromkeys(['varnothing', 'empty'], r'\emptyset '),
+  **{'backslash': r'\setminus ', 'smallsetminus': r'\setminus '},
+  **{'varphi': r'\phi ', 'vartheta': r'\theta ', 'varepsilon': r'\epsilon '},
+  **{'R': r'\mathbb{R}', 'Z': r'\mathbb{Z}', 'Q': r'\mathbb{Q}'},
+  **{'N': r'\mathbb{N}', 'C': r'\mathbb{C}', 'Reals': r'\mathbb{R}'},
+  **{'degree': r'^\circ ', 'permil': r'\permil ', 'ast': '*'},
+  **{'imath': 'i', 'jmath': 'j', 'cdotp': r'\cdot ', 'wedge': r'\land '},
+  **{'vee': r'\lor ', 'rightarrow': r'\to ', 'longrightarrow': r'\to '},
+  **{'land': r'\land ', 'lor': r'\lor ', 'lnot': r'\neg ', 'qty': ''},
+}
+_NAMED = re.compile(rf'\\({"|".join(_SAME)})(?![a-zA-Z])\s?')
+_GROUP = r'\{[^{}]*\}'
+for _ in range(5):  # Braces within braces.
+  _GROUP = rf'\{{[^{{}}]*(?:{_GROUP}[^{{}}]*)*\}}'
+# What TeX takes for one argument, and \sqrt with its own.
+_TOKEN = (
+  rf'(?:\\sqrt\s*(?:\[[^\]]*\])?\s*(?:{_GROUP}|\w)|\\[a-zA-Z]+|[a-zA-Z0-9])'
+)
+_SPACE = (
+  r'(?<!\\)(?:\\[,;:! ]'
+  r'|\\(?:q?quad|thinspace|enspace|neg(?:med|thick)space)(?![a-z]))'
+)
+_TWO_PLACED = r'\\(?:frac|binom)'
 # In order: each rewrites what those before it left.
 _REWRITES = [
   (re.compile(pattern), spelt)
   for pattern, spelt in (
-    (r'\\[Bb]igg?[lrm]?(?![a-z])', ''),
-    (r'(?:\\left\s*)?\\langle(?![a-z])', '('),
-    (r'(?:\\right\s*)?\\rangle(?![a-z])', ')'),
-    (r'~', ' '),
-    (r'(?<!\\)\\\s*$|(?<!\.)\.\s*$', ''),
-    (r'\\colon(?![a-z])', ':'),
-    (r'°|\\degree(?![a-z])', r'^\\circ'),
-    (r'(\\circ\s*\}?)\s*(?:\\text\s*\{\s*[CF]\s*\}|[CF])\s*$', r'\1'),
-    (r'\\varnothing(?![a-z])', r'\\emptyset'),
-    (r'\\mathbb\s*([A-Z])', r'\\mathbb{\1}'),
-    (r'\\sqrt\[(\w)\]\s*(\w)', r'\\sqrt[\1]{\2}'),
-    (r'\\[dt]?binom\s*(\d)\s*(\d)', r'\\binom{\1}{\2}'),
-    (r'\\p?mod(?![a-z])', r'\\mod '),
-    (r'(?<=\d)\\[,!]\s*(?=\d{3}(?!\d))', ''),
-    (r'\\frac\s+([a-zA-Z])([a-zA-Z])(?![a-zA-Z])', r'\\frac{\1}{\2}'),
-    (r',?\s*\\text\s*\{\s*(?:,\s*(?:and|or)?|and|or)\s*\}', ','),
-    (r'^\s*\(?\s*([A-Za-z])\s*\)\s*$', r'\1'),
-    # A sentence in the box, up to what it says.
-    (r'^\s*\\text\s*\{[^{}]*(?:\b(?:is|are)|[:=])\s*\}', ''),
-    # Numbers with their parts, in powers of ten, in groups and in words.
-    (r'^(\s*[-+]?\d+)\s+(\d+)\s*/\s*(\d+)\s*$', r'\1\\frac{\2}{\3}'),
-    (r'^\s*([-+]?\d+(?:\.\d+)?)[eE]([-+]?\d+)\s*$', r'\1\\times 10^{\2}'),
-    (r'^\s*[-+]?\d{1,3}(?: \d{3})+\s*$', lambda m: m[0].replace(' ', '')),
-    *(
-      (rf'(?<=\d)\s*(?:\\text\{{\s*{word}\s*\}}|{word})', rf'\\cdot 10^{{{n}}}')
-      for word, n in _LARGE.items()
+    # Numbers in groups, before white space goes.
+    (r'\\(?:num|qty)\s*\{([^{}]*)\}', r'\1'),
+    (r'\\SI\s*\{([^{}]*)\}\s*\{([^{}]*)\}', r'\1\\text{ \2}'),
+    (r'(?<=\d)(?:\{,\}|\\[,!]|,\\!)\s*(?=\d{3}(?!\d))', ''),
+    (
+      r'(?<![\d.,^_{])(\d{1,3})((?:[ ~]\d{3})+)(?![\d.])',
+      lambda m: m[1] + re.sub(r'[ ~]', '', m[2]),
     ),
+    (
+      r'(?<!\\)\{\s*(-?\d{1,3}(?:,\d{3})+)\s*\}',
+      lambda m: '{' + m[1].replace(',', '') + '}',
+    ),
+    (r'\\text\s*\{\s*:\s*\}|\{:\}', ':'),
+    (rf'{_SPACE}|~', ' '),
+    # Brackets and signs.
+    (r'\\(?:left|right|middle)(?=\\[a-z|{}]|[|()\[\]<>/])', ''),
+    (r'\\(?:left|right|middle)\s+(?=[|()\[\]\\])', ''),
+    (r'\\[Bb]igg?[lrm]?(?![a-z])\s*', ''),
+    (_NAMED, lambda m: _SAME[m[1]]),
+    (r'(?<!\d)\.{3,}|(?<!\.)\.{3}(?!\.)', r'\\ldots '),
+    (r'\s*<=\s*', r'\\le '),
+    (r'\s*>=\s*', r'\\ge '),
+    (r'\s*(?:!=|<>|\\not\s*=)\s*', r'\\ne '),
+    (r'\*\*', '^'),
+    # Fonts of letters and digits; what is a vector's unit is its letter.
+    (rf'{_FONT}\s*\{{\s*([a-fi-kn-ruw-zB-HIK-MO-UX-Z]|-?\d+)\s*\}}', r'\1'),
+    (
+      r'\\(?:math(?:bf|it|sf|cal|scr)|bm|boldsymbol|pmb)\s*\{\s*([a-zA-Z])\s*\}',
+      r'\1',
+    ),
+    # Upright letters behind a number are units: 5 \mathrm{m}.
+    (rf'(?<![\d)}}])(?<![\d)}}] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
+    (r'\\(?:math|text)(?:bf|rm|it)\s+([a-zA-Z])(?![a-zA-Z])', r'\1'),
+    (r'\{\\(?:rm|bf|it)\s+([^{}]*)\}', r'\1'),
+    (r'\\(?:hat|vec|overrightarrow)\s*\{?\s*([ijk])\s*\}?(?![a-zA-Z])', r'\1'),
+    (r'\\overrightarrow\s*\{\s*([a-z])\s*\}', r'\\vec{\1}'),
+    (r'\\vec\s*([a-zA-Z])(?![a-zA-Z])', r'\\vec{\1}'),
+    (r'\\mathbb\s*([A-Z])', r'\\mathbb{\1}'),
+    (
+      rf'\\(?:operatorname|mathrm|text)\*?\s*\{{\s*'
+      rf'({"|".join([*_OTHER_NAMES, *_FUNCTIONS.split("|")])})\s*\}}',
+      r'\\\1 ',
+    ),
+    (rf'(?<![a-zA-Z\\])({_FUNCTIONS}|a?r?c?c?o?tg|lg)(?![a-zA-Z])', r'\\\1'),
+    (r'(?<=[a-z])\s+in\s+(?=[\[({\\])', r' \\in '),
+    (
+      rf'\\({"|".join(_OTHER_NAMES)})(?![a-zA-Z])',
+      lambda m: '\\' + _OTHER_NAMES[m[1]],
+    ),
+    (r'(?<![a-zA-Z\\])pi(?![a-zA-Z])', r'\\pi '),
+    (r'(?<![a-zA-Z\\])(?:infinity|infty|inf)(?![a-zA-Z])', r'\\infty '),
+    # Fractions and roots with all their braces.
+    (r'\\(?:[dtcs]|nice|x)frac(?![a-z])', r'\\frac'),
+    (r'\\[dt]binom(?![a-z])', r'\\binom'),
+    (
+      r'\{([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\\over(?![a-z])\s*([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\}',
+      r'\\frac{\1}{\2}',
+    ),
+    (
+      r'^([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\\over(?![a-z])\s*([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)$',
+      r'\\frac{\1}{\2}',
+    ),
+    (
+      r'(?:\{|^)([^{}]*)\\choose(?![a-z])\s*([^{}]*)(?:\}|$)',
+      r'\\binom{\1}{\2}',
+    ),
+    (r'\\sqrt\s*\(', r'\\sqrt('),
+    (r'\\sqrt\s*(\[[^\]]*\])?\s*(\\[a-z]+|\w)', r'\\sqrt\1{\2}'),
+    (rf'({_TWO_PLACED})\s*({_TOKEN})', r'\1{\2}'),
+    (rf'({_TWO_PLACED}\s*{_GROUP})\s*({_TOKEN})', r'\1{\2}'),
+    (r'([_^])\s*(\w)(?=\s)', r'\1{\2}'),
+    # Moduli: of a congruence in brackets, however they are written.
+    (
+      rf'(?:{_FONT}\s*\{{)\s*\(\s*mod(?:ulo)?\s*\}}?\s*([^(){{}}]+)\s*(?:\)\s*\}}?)',
+      r'\\pmod{\1}',
+    ),
+    (
+      rf'\(\s*(?:\\[bp]?mod|(?:{_FONT}\s*\{{)?\s*mod(?:ulo)?\.?\s*\}}?)\s*([^()]+)\)',
+      r'\\pmod{\1}',
+    ),
+    (
+      rf'\\[bp]?mod\s*({_GROUP}|\\[a-z]+|\d+|[a-zA-Z])',
+      lambda m: rf'\pmod{{{_bare(m[1])}}}',
+    ),
+    (
+      rf'(?:{_FONT}\s*\{{|(?<![a-zA-Z\\]))\s*mod(?:ulo)?\s*\}}?\s*(\d+|[a-zA-Z](?![a-zA-Z]))',
+      r'\\pmod{\1}',
+    ),
+    (r'\\equiv(?![a-z])(?!.*\\pmod)', '='),
+    # Words between values.
+    (r'\\text\s*\{\s*,?\s*(where|for|with|if|when)\s*\}', r' \1 '),
+    (
+      r',?\s*\\text\s*\{\s*,?\s*or\s*\}|(?<![a-zA-Z\\])(?:or|OR|Or)(?![a-zA-Z])|\\lor(?![a-z])',
+      ' or ',
+    ),
+    (
+      r',?\s*\\text\s*\{\s*(?:,\s*(?:and)?|and|&)\s*\}'
+      r'|,?\s*(?<![a-zA-Z\\])(?:and|AND)(?![a-zA-Z])|\\land(?![a-z])',
+      ' and ',
+    ),
+    (r'\s*,\s*(or|and) ', r' \1 '),
+    (r'(?:for\s+all|for\s+every|for\s+any)(?![a-z])', r'\\forall '),
+    (r'\\text\s*\{\s*\\forall\s*\}', r'\\forall '),
+    # Numbers in powers of ten.
+    (r'^\s*([-+]?\d+(?:\.\d+)?)[eE]([-+]?\d+)\s*$', r'\1\\times 10^{\2}'),
+    (r'(?<![\d.])(\d+) (\d+) ?/ ?(\d+)(?![\d.])', r'\1\\frac{\2}{\3}'),
+    (
+      r'(?<=\d)\s*(?:\\text\{\s*)?(thousand|million|billion|trillion)\s*\}?',
+      lambda m: rf'\cdot 10^{{{_LARGE[m[1]]}}}',
+    ),
+    (r'^\s*\(?\s*([A-Za-z])\s*\)\s*$', r'\1'),
+    (r'(?<![\d.)}\]])\.(?=\d)', '0.'),
+    (r'\\text\s*\{\s*\}', ' '),
+    (r'\s+', ' '),
+    (r'^ | $', ''),
   )
 ]
-_RECURRING = re.compile(
-  r'\s*(-?)(\d*)\.(\d*)\\(?:overline|bar|dot)\s*\{?(\d+)\}?\s*'
-)
-_RATIO = re.compile(r'\s*\d+(?:\s*:\s*\d+){2,}\s*')
-_TIME = re.compile(r'\s*(?:\\text\s*\{)?\s*(\d\d?):([0-5]\d)\s*\}?\s*')
-_CHOICE = re.compile(
-  r'\s*\\text(?:bf|rm)?\s*\{\s*\(?([A-H])\)?[.:]?\s*\}'
-  r'(?:\s|~|\\[ ,;:!]|\\q?quad(?![a-z]))*(\S.*)',
-  re.DOTALL,
-)
-_COMMAND = re.compile(r'\\[a-zA-Z]+')
-_LAST_LETTERS = re.compile(r'(?<![a-zA-Z\\])([a-zA-Z]{1,2})\s*$')
-# Of the units that it takes off, those that are variables at least as often.
-_MISREAD = frozenset(
-  [*'cdghlmost', *('ab', 'bc', 'cc', 'th', 'st', 'rd', 'lt', 'mt', 'mp', 'rs')]
-  + [letter + 's' for letter in 'cdghlot']
-)
-_PAIR = re.compile(r'(?<![a-zA-Z\\])[a-hqs]\s$')  # And then any letter.
-# What goes before a variable, and not before the unit of a number.
-_OPERATOR = re.compile(
-  r'(?:[-+*/^=<>|,;([{]|\\(?:cdot|times|sqrt|exp|log|ln|sin|cos|tan|cot|sec|csc'
-  r'|arc\w+|le|ge|leq|geq|ne|neq|in))\s*$'
-)
-_RELATION = re.compile(r'[=<>,;]')
-_BASE = re.compile(r'\s*\(?[0-9A-Za-z.]+\)?_\s*\{?\s*(\d+)\s*\}?\s*')
+_LARGE = {'thousand': 3, 'million': 6, 'billion': 9, 'trillion': 12}
+_PLAIN = re.compile(r'-?\d+')
+_BRACKET = re.compile(r'\\sqrt(\[[^\]]*\])?\(|\^\(')
 
 
 @functools.lru_cache(4096)
-def fix_latex(answer):
-  """An answer as it is to be handed to math-verify."""
+def spell(answer):
+  """The one spelling of an answer that is not too long to be read."""
+  if _PLAIN.fullmatch(answer) or len(answer) > limits.LONGEST:
+    return answer
+  answer = wrapping.unwrap(signs.plain(answer))
   for pattern, spelt in _REWRITES:
     answer = pattern.sub(spelt, answer)
-  if found := _RECURRING.fullmatch(answer):
-    return _fraction(*found.groups())
-  if found := _RATIO.fullmatch(answer):
-    return _tuple(found[0])
-  last = _LAST_LETTERS.search(answer)
-  if last and _is_variable(answer[: last.start()], last[1]):
-    letters = ''.join(f'{{{letter}}}' for letter in last[1])
-    return answer[: last.start()] + letters
+  return wrapping.unwrap(_brace(answer))
+
+
+def _bare(argument):
+  """An argument of a command, without its braces."""
+  return argument[1:-1].strip() if argument[0] == '{' else argument
+
+
+def _brace(answer):
+  r"""\sqrt(2) and x^(2) with braces for their brackets."""
+  while found := _BRACKET.search(answer):
+    depth = 1
+    for place in range(found.end(), len(answer)):
+      depth += (answer[place] == '(') - (answer[place] == ')')
+      if not depth:
+        break
+    else:
+      return answer
+    inner = answer[found.end() : place]
+    start = answer[found.start() : found.end() - 1]
+    answer = f'{answer[: found.start()]}{start}{{{inner}}}{answer[place + 1 :]}'
   return answer
-
-
-def base(answer):
-  """The base in which a number is written, as '2' in 1011_2, or ''."""
-  found = _BASE.fullmatch(answer)
-  return found[1] if found else ''
-
-
-def time(answer):
-  """A time of day as (hours, minutes), such as 6:00, or None."""
-  found = _TIME.fullmatch(answer)
-  return (int(found[1]), int(found[2])) if found else None
-
-
-def choice(answer):
-  r"""(letter, value) of a choice with both, as in \textbf{(B)}\ 12, or ()."""
-  found = _CHOICE.fullmatch(answer)
-  return found.groups() if found else ()
-
-
-def _is_variable(before, letters):
-  """Whether last letters are variables and no unit, by what is before them."""
-  misread = letters in _MISREAD or _PAIR.search(before)
-  if not misread or not before.strip():
-    return False
-  if _OPERATOR.search(before) or not before[-1].isspace():
-    return True
-  side = _RELATION.split(before)[-1]
-  return bool(re.search('[a-zA-Z]', _COMMAND.sub('', side)))
-
-
-def _tuple(ratio):
-  """A ratio of three and more, which would be read as a division, reduced."""
-  parts = [int(part) for part in ratio.split(':')]
-  shared = math.gcd(*parts) or 1
-  return f'({", ".join(str(part // shared) for part in parts)})'
-
-
-def _fraction(sign, whole, once, again):
-  """The fraction of a recurring decimal."""
-  nines = (10 ** len(again) - 1) * 10 ** len(once)
-  top = int(f'{whole}{once}{again}') - int(f'0{whole}{once}')
-  value = fractions.Fraction(top, nines)
-  return rf'{sign}\frac{{{value.numerator}}}{{{value.denominator}}}'

@@ -80,6 +80,28 @@ def number(answer):
   return fractions.Fraction(-top if sign else top, bottom) if bottom else None
 
 
+def same_decimal(one, other, places):
+  """Whether two plain numbers are equal, or one is the other but rounded.
+
+  Rounded numbers have at least so many decimals: 0.3333333 is 0.33333333, and
+  0.999999 is not 1.
+  """
+  if fractions.Fraction(one) == fractions.Fraction(other):
+    return True
+  one, other = sorted((one, other), key=_decimals)
+  kept = _decimals(one)
+  if kept < places or len(one.partition('.')[2].lstrip('0')) < places - 1:
+    return False
+  step = fractions.Fraction(1, 10**kept)
+  return (
+    fractions.Fraction(one) == round(fractions.Fraction(other) / step) * step
+  )
+
+
+def _decimals(number):
+  return len(number.partition('.')[2])
+
+
 def is_unreduced(answer):
   """Whether an answer is a plain fraction whose terms share a factor."""
   match = _NUMBER.fullmatch(normalize(answer))

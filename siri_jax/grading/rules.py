@@ -14,7 +14,15 @@ differ from its defaults (see siri_jax/grading/equivalence.py).
 import dataclasses
 import re
 
-from siri_jax.grading import equivalence, extract, latex, normalize
+from siri_jax.grading import (
+  compare,
+  equivalence,
+  extract,
+  kinds,
+  latex,
+  normalize,
+  units,
+)
 from siri_jax.grading.limits import LONGEST, too_costly
 from siri_jax.grading.verdict import (
   DEEPSCALER_ONLY,
@@ -88,7 +96,7 @@ def _grade(gold, response, kind, verify_kw, compare):
     if kind != 'text':
       each = extract.bare(each)
     # A choice that is both named and spelt out may answer either.
-    either = () if latex.choice(each) else latex.choice(answer)
+    either = () if _choice(each) else _choice(answer)
     for part in (answer, *either) if each.strip() else ():
       verdict = compare(each.strip(), part, verify_kw)
       if part in either:
@@ -98,40 +106,38 @@ def _grade(gold, response, kind, verify_kw, compare):
   return verdict
 
 
+def _choice(answer):
+  return kinds.choice(answer) or kinds.choice(latex.spell(answer))
+
+
 def _strict(gold, answer, verify_kw):
-  if max(len(gold), len(answer)) > LONGEST:
+  if max(len(gold), len(answer)) > LONGEST or gold == answer:
     return _lenient(gold, answer, verify_kw)
+  given, (gold, answer) = answer, map(latex.spell, (gold, answer))
+  if units.differ(units.split(gold)[1], units.split(answer)[1]):
+    return _verdict(given, False, 'another unit')
   if normalize.normalize(gold) == normalize.normalize(answer):
-    return _verdict(answer, True)
+    return _verdict(given, True)
   wanted, found = normalize.number(gold), normalize.number(answer)
   if wanted is not None:
     if wanted.denominator == 1 and normalize.is_unfinished(answer):
-      return _verdict(answer, False, 'to be worked out')
+      return _verdict(given, False, 'to be worked out')
     if wanted.denominator > 1 and normalize.is_unreduced(answer):
-      return _verdict(answer, False, 'not in lowest terms')
+      return _verdict(given, False, 'not in lowest terms')
     if found is not None:
-      return _verdict(answer, wanted == found)
+      return _verdict(given, wanted == found)
   # x > 5 is (5, \\infty), which math-verify sees when it is told to look.
-  return _lenient(gold, answer, {'allow_set_relation_comp': True} | verify_kw)
+  return _lenient(gold, given, {'allow_set_relation_comp': True} | verify_kw)
 
 
 def _lenient(gold, answer, verify_kw):
   if normalize.without_spaces(gold) == normalize.without_spaces(answer):
     return _verdict(answer, True)
+  given, (gold, answer) = answer, map(latex.spell, (gold, answer))
   costly = too_costly(gold) or too_costly(answer)
   if costly:
-    return _verdict(answer, False, costly)
-  for what in (latex.base, latex.time):
-    wanted, found = what(gold), what(answer)
-    if wanted and found and wanted != found:
-      return _verdict(answer, False, f'another {what.__name__}')
-  same = equivalence.equal(
-    latex.fix_latex(gold),
-    latex.fix_latex(answer),
-    prose=False,
-    verify_kw=verify_kw,
-  )
-  return _verdict(answer, same)
+    return _verdict(given, False, costly)
+  return _verdict(given, compare.same(gold, answer, verify_kw))
 
 
 def _prose(gold, text, verify_kw):
@@ -139,12 +145,12 @@ def _prose(gold, text, verify_kw):
     return _verdict(text.strip(), True)
   gold, text = (_MONEY.sub('', each[-LONGEST_PROSE:]) for each in (gold, text))
   types, _ = equivalence.options(**verify_kw)
-  _, wanted = equivalence.parse(gold, True, types)
-  _, found = equivalence.parse(text, True, types)
+  _, wanted = equivalence.search(gold, types)
+  _, found = equivalence.search(text, types)
   costly = too_costly(wanted) or too_costly(found)
   if costly:
     return _verdict(found, False, costly)
-  same = equivalence.equal(gold, text, prose=True, verify_kw=verify_kw)
+  same = equivalence.searched(gold, text, verify_kw=verify_kw)
   return _verdict(found, same)
 
 

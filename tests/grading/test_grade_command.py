@@ -66,7 +66,8 @@ def test_it_tells_how_often_the_rule_did_as_expected(run):
 @pytest.mark.faults
 def test_an_answer_that_hangs_is_wrong_and_the_rest_is_graded(run, tmp_path):
   good = {'gold': '7', 'pred': '7', 'kind': 'answer'}
-  slow = {'gold': '(a+b+c+d+e)^{20}', 'pred': '(a+b+c+d+f)^{20}'}
+  half = '(a+b+c+d)^2 + 2e(a+b+c+d) + e^2'
+  slow = {'gold': '(a+b+c+d+e)^{20}', 'pred': f'({half})^{{10}}'}
   rows = [good, slow | {'kind': 'answer'}, good]
   verdicts, _ = run(rows, '--rule=math_verify', '--secs=0.3')
   assert [verdict['correct'] for verdict in verdicts] == [True, False, True]

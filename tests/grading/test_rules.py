@@ -20,6 +20,7 @@ RULES = {
 #   suite: (rows, deepscaler, math_verify, either)
 SUITES = {
   'math_verify': (269, 269, 269, 269),
+  'reported': (202, 202, 202, 202),
   'maxtext': (6, 6, 6, 6),
   'rllm': (14, 14, 14, 14),
   # One asks for DAPO's habit of reading the last 300 characters only; one
@@ -189,9 +190,9 @@ def test_deepscaler_refuses_what_is_not_worked_out(gold, answer, why):
   assert grade('either', gold, answer).why == 'math_verify only'
 
 
-def test_either_tells_when_spelling_alone_made_it_right():
-  assert not right('math_verify', '49.5\\%', '49.5')
-  assert grade('either', '49.5\\%', '49.5').why == 'deepscaler only'
+def test_either_tells_when_one_rule_alone_found_it_right():
+  assert not right('math_verify', '(5, \\infty)', 'x > 5')
+  assert grade('either', '(5, \\infty)', 'x > 5').why == 'deepscaler only'
 
 
 def test_a_golds_own_power_is_worked_out_or_left_as_one_likes():
