@@ -78,15 +78,13 @@ def _rows(gold, answer, alike, precision):
       return False
     in_order = all_alike if one.name == 'matrix' else matched
     return in_order(one.rows, other.rows, same_cells)
-  given = one or other
-  if not given:
-    return None
-  if any(len(line) > 1 for line in given.rows):
+  given, rest = (one, answer) if one else (other, gold)
+  if not given or '\\begin' in rest or any(line[1:] for line in given.rows):
     return None
   # A system is a list of equations, a column a point.
   items = ', '.join(line[0] for line in given.rows)
   listed = items if given.name == 'cases' else f'({items})'
-  return alike(listed, answer) if one else alike(gold, listed)
+  return alike(listed, rest) if one else alike(rest, listed)
 
 
 def _sets_by_condition(gold, answer, alike, precision):
