@@ -42,11 +42,17 @@ def last_box(text):
   if not found:
     bare = _BARE_BOX.match(text, start)
     return bare[1].strip() if bare else None
+  close = closing_brace(text, found.end())
+  return None if close is None else text[found.end() : close].strip()
+
+
+def closing_brace(text, start):
+  """Where the brace is closed that opens before `start`; None: nowhere."""
   depth = 1
-  for token in _ESCAPED_OR_BRACE.finditer(text, found.end()):
+  for token in _ESCAPED_OR_BRACE.finditer(text, start):
     depth += {'{': 1, '}': -1}.get(token[0], 0)
     if not depth:
-      return text[found.end() : token.start()].strip()
+      return token.start()
   return None
 
 

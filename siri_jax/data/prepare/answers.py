@@ -9,6 +9,8 @@ import json
 import math
 import re
 
+from siri_jax.grading import extract
+
 _DELIMITED = re.compile(
   r'\$\$([^$]+)\$\$|\$([^$]+)\$'
   r'|\\\(((?:(?!\\\)).)+)\\\)|\\\[((?:(?!\\\]).)+)\\\]',
@@ -68,21 +70,12 @@ def unwrap(text):
   return text
 
 
-def last_box(text):
-  r"""The content of the last \boxed{} with balanced braces, or None."""
-  *_, last = [None, *_boxes(text)]
-  return last and text[last[1] : last[2]]
-
-
 def _boxes(text):
   r"""(start, start of its content, end of that) of each closed \boxed{}."""
   for match in _BOX.finditer(text):
-    depth = 1
-    for place in range(match.end(), len(text)):
-      depth += {'{': 1, '}': -1}.get(text[place], 0)
-      if not depth:
-        yield match.start(), match.end(), place
-        break
+    close = extract.closing_brace(text, match.end())
+    if close is not None:
+      yield match.start(), match.end(), close
 
 
 def _without_boxes(text):
@@ -110,8 +103,9 @@ def _peel(text):
     return text.rpartition('####')[2]
   if text.startswith('[') and '"' in text:
     return _alternatives(text)
-  if last_box(text) is not None:
-    return _without_boxes(text)
+  box = extract.last_box(text)
+  if box is not None:
+    return _without_boxes(text) if any(_boxes(text)) else box
   delimited = _DELIMITED.fullmatch(text)
   if delimited:
     return delimited[delimited.lastindex]

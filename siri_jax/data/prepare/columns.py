@@ -13,6 +13,7 @@ from typing import NamedTuple
 from siri_jax import types
 from siri_jax.data import problems as problem_files
 from siri_jax.data.prepare import answers
+from siri_jax.grading import extract
 
 # Columns by priority: the first that exists and is not null is used.
 TEXT = ('problem', 'question', 'prompt', 'query')
@@ -179,7 +180,7 @@ def _answer(fields):
   except ValueError as error:
     solutions = (fields.get(name) for name in SOLUTION)
     for solution in solutions:
-      box = isinstance(solution, str) and answers.last_box(solution)
+      box = isinstance(solution, str) and extract.last_box(solution)
       if box:
         return box
     raise ValueError(f'{error}, and no solution with a \\boxed{{}}') from error
