@@ -1,6 +1,7 @@
 """The table of arms: means, errors and paired intervals by hand."""
 
 import json
+import re
 
 import numpy as np
 import pytest
