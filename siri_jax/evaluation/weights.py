@@ -14,7 +14,7 @@ from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, vllm
-from siri_jax.runtime import checkpoint
+from siri_jax.runtime import checkpoint, credentials
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def find(c, word, workdir):
   folder = pathlib.Path(word).resolve()
   if not folder.is_dir():
     raise ValueError(
-      f'unknown --weights={word}; write newest, start, the updates done of a '
+      f'unknown --weights={credentials.masked(word)}; write newest, start, the updates done of a '
       'checkpoint, the path of a Hugging Face folder, or the URL of a server'
     )
   c = c.copy_and_resolve_references()

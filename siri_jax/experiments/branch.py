@@ -65,7 +65,7 @@ def settings_at(run, step):
     ValueError: there is no such checkpoint, or its facts are damaged.
   """
   facts = checkpoint.read_facts(pathlib.Path(run, 'checkpoints'), step)
-  if 'config' in facts:
+  if isinstance(facts.get('config'), dict):
     return facts['config']
   # A checkpoint of an earlier version has none.
   return validate.json_object(pathlib.Path(run) / 'config.json')
@@ -76,7 +76,7 @@ def _changes(base, settings):
   start = files.plain(grid.parsed(base, {}, '').config.to_dict())
   changes = {k: v for k, v in settings.items() if start.get(k) != v}
   if 'schedule' in changes:  # By itself it would get a line of presets.
-    changes['schedule_kw'] = settings['schedule_kw']
+    changes['schedule_kw'] = settings.get('schedule_kw', {})
   return changes
 
 

@@ -140,7 +140,7 @@ def read(path):
   """
   try:
     grid = json.loads(pathlib.Path(path).read_text())
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise ValueError(f'{path}: {error}') from error
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(f'{path}: {w}' for w in wrong))

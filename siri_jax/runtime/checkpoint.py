@@ -9,7 +9,6 @@ import concurrent.futures
 import contextlib
 import errno
 import hashlib
-import json
 import logging
 import pathlib
 import shutil
@@ -335,7 +334,7 @@ def _damage(folder, step):
   """What differs from the manifest, '' where nothing does."""
   written, found = manifest(folder, step), file_digests(folder / _name(step))
   try:
-    digests = json.loads(written.read_text())
+    digests = files.read_object(written)
   except ValueError:
     return written.name
   names = sorted({*digests, *found})

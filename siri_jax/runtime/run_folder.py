@@ -192,7 +192,7 @@ class RunFolder:
       self.info.setdefault(key, value)
     differs = {k: v for k, v in about.items() if v != self.info[k]}
     attempt = {'started': _time_of_day(), 'step': step, **differs}
-    self.info['attempts'].append(attempt)
+    self.info.setdefault('attempts', []).append(attempt)
     files.write_json(self.path / 'RUN.json', self.info)
 
   def append(self, name, record):
@@ -297,14 +297,15 @@ def _run_info(folder):
   """
   path = folder / 'RUN.json'
   name = re.sub('[^A-Za-z0-9_]+', '-', folder.resolve().name).strip('-')
-  new = {'id': f'{name or "run"}-{secrets.token_hex(4)}', 'attempts': []}
+  new = {'id': f'{name or "run"}-{secrets.token_hex(4)}'}
   info = new | (_object_of(path) if path.exists() else {})
-  kinds = {'id': str, 'attempts': list}
-  for key, kind in kinds.items():
-    if type(info[key]) is not kind:
+  rules = {
+    'id': lambda v: isinstance(v, str) and re.fullmatch('[A-Za-z0-9_-]+', v),
+    'attempts': lambda v: isinstance(v, list),
+  }
+  for key, holds in rules.items():
+    if key in info and not holds(info[key]):
       raise RunFolderError(f'{path} is damaged: {key} is {info[key]!r:.60}')
-  if not re.fullmatch('[A-Za-z0-9_-]+', info['id']):
-    raise RunFolderError(f'{path} is damaged: id is {info["id"]!r:.60}')
   return info
 
 

@@ -109,3 +109,13 @@ def test_chosen_arms_are_compared_with_the_first_of_them(tmp_path):
 def test_the_change_between_a_point_and_itself_is_nothing(tmp_path):
   changes = two_arms(tmp_path).change('length', 4, 4)
   assert changes == {'one': (0, 0, 0), 'two': (0, 0, 0)}
+
+
+@pytest.mark.parametrize(
+  'text', ['', '[1]', '{}', '{"runs": [1]}', '{"runs": [{"arm": "a"}]}']
+)
+def test_a_damaged_list_of_runs_is_named(tmp_path, text):
+  listed = tmp_path / 'ablation.json'
+  listed.write_text(text)
+  with pytest.raises(ValueError, match=re.escape(str(listed))):
+    ablation_table.read(tmp_path)

@@ -249,6 +249,13 @@ def test_an_incomplete_manifest_is_damage(run, states):
   assert '000002.manifest.json' in run.told[0]
 
 
+def test_a_manifest_that_is_no_object_is_damage(run):
+  for text in ('', '[1]', '"x"', '[' * 100_000):
+    checkpoint.manifest(run.folder, 2).write_text(text)
+    with pytest.raises(checkpoint.CorruptCheckpointError, match='manifest'):
+      checkpoint.read_parameters(run.folder, 2)
+
+
 def test_the_step_of_a_damaged_checkpoint_can_be_saved_again(run, states):
   flip(max(files_of(run.folder / '000002'), key=lambda p: p.stat().st_size))
   run.restore(like(states[1]))
