@@ -77,29 +77,28 @@ def evaluate(request, screen):
 
 def find(request):
   """([(weights.Weights, types.Task)], faults) of a request."""
-  c, faults, named, found = request.config, [], [], []
+  c, faults, found = request.config, [], []
   if request.samples:
     c.eval_kw.table_samples = request.samples
-
-  @contextlib.contextmanager
-  def collecting():
-    try:
-      yield
-    except plans.ConfigError as error:
-      faults.extend(error.faults)
-    except (ValueError, OSError) as error:
-      faults.extend(str(error).splitlines())
-
-  for word in request.weights:
-    with collecting():
-      named.append(weights.find(c, word, request.workdir))
-  with collecting():
-    named = weights.apart(named)
-  for each in named:
-    with collecting():
-      plans.make(each.c)
-      found.append((each, held_out_task(each.c, request.sets)))
+  named = [
+    _tried(faults, weights.find, c, word, request.workdir)
+    for word in request.weights
+  ]
+  for each in _tried(faults, weights.apart, [w for w in named if w]) or ():
+    if _tried(faults, plans.make, each.c):
+      task = _tried(faults, held_out_task, each.c, request.sets)
+      found += [(each, task)] if task else []
   return found, list(dict.fromkeys(faults))
+
+
+def _tried(faults, call, *given):
+  """What a call returns; None where it fails, for which faults has why."""
+  try:
+    return call(*given)
+  except plans.ConfigError as error:
+    faults += error.faults
+  except (ValueError, OSError) as error:
+    faults += str(error).splitlines()
 
 
 def open_jobs(request, found, stack):
