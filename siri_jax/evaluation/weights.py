@@ -61,8 +61,9 @@ def find(c, word, workdir):
   folder = pathlib.Path(word).resolve()
   if not folder.is_dir():
     raise ValueError(
-      f'unknown --weights={credentials.masked(word)}; write newest, start, the updates done of a '
-      'checkpoint, the path of a Hugging Face folder, or the URL of a server'
+      f'unknown --weights={credentials.masked(word)}; write newest, start, the '
+      'updates done of a checkpoint, the path of a Hugging Face folder, or the '
+      'URL of a server'
     )
   c = c.copy_and_resolve_references()
   c.policy, c.model_path = 'pretrained', str(folder)
