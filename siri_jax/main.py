@@ -53,7 +53,7 @@ def main(argv):
   if asked.flags.dry_run:
     return show(asked)
   if asked.flags.natural_lengths:
-    return refuse(['--natural_lengths is for --dry_run'], asked.source)
+    return refuse(['--natural_lengths needs --dry_run; add it'], asked.source)
   try:
     team = distributed.join(c.hosts_kw)
   except ValueError as error:

@@ -44,12 +44,12 @@ def stair(step, *, low, high, period, low_share, first, phase):
   Returns:
     int32 [], tokens.
   Raises:
-    ValueError: naming every setting that does not fit.
+    ValueError: settings are invalid; names each.
   """
   _refuse(
     {
       **_cycle_faults(low, high, period, phase),
-      f'low_share={low_share} gives no step to low or to high': not 0.5
+      f'low_share={low_share} gives no step to low or high': not 0.5
       < low_share * period
       < period - 0.5,
       f"first={first!r} is neither 'low' nor 'high'": first
@@ -74,12 +74,12 @@ def cosine(step, *, low, high, period, phase):
   Returns:
     int32 [], tokens.
   Raises:
-    ValueError: naming every setting that does not fit.
+    ValueError: settings are invalid; names each.
   """
   _refuse(
     {
       **_cycle_faults(low, high, period, phase),
-      f'period={period} is odd: low falls between steps': period % 2,
+      f'period={period} is odd; use an even one': period % 2,
     }
   )
   angle = 2 * np.pi * np.arange(period) / period
@@ -102,12 +102,12 @@ def stair_cosine(step, *, low, high, period, phase):
   Returns:
     int32 [], tokens.
   Raises:
-    ValueError: naming every setting that does not fit.
+    ValueError: settings are invalid; names each.
   """
   _refuse(
     {
       **_cycle_faults(low, high, period, phase),
-      f'period={period} is odd: the plateaus would differ': period % 2,
+      f'period={period} is odd; use an even one': period % 2,
     }
   )
   t = np.arange(period)
@@ -132,7 +132,7 @@ def piecewise(step, *, caps, starts, phase):
   Returns:
     int32 [], tokens.
   Raises:
-    ValueError: naming every setting that does not fit.
+    ValueError: settings are invalid; names each.
   """
   caps, starts = tuple(caps), tuple(starts)
   rising = (
@@ -171,7 +171,7 @@ def asymmetric_cosine(step, *, low, high, period, fall, phase):
   Returns:
     int32 [], tokens.
   Raises:
-    ValueError: naming every setting that does not fit.
+    ValueError: settings are invalid; names each.
   """
   _refuse(
     {

@@ -190,7 +190,7 @@ def _minibatches(*, minibatches, prompts_per_step, group_size):
   samples = prompts_per_step * group_size
   return samples % minibatches and (
     f'minibatches={minibatches} does not divide the {samples} samples of a '
-    'step (prompts_per_step * group_size)'
+    'step (prompts_per_step * group_size); use a divisor'
   )
 
 
@@ -198,7 +198,7 @@ def _micro_rows(*, micro_batch_rows, mesh_kw):
   devices = mesh_kw.data * mesh_kw.fsdp
   return micro_batch_rows % devices and (
     f'micro_batch_rows={micro_batch_rows} does not divide over the {devices} '
-    'devices of mesh_kw (data * fsdp)'
+    f'devices of mesh_kw (data * fsdp); use a multiple of {devices}'
   )
 
 
@@ -217,7 +217,7 @@ def _hosts(*, hosts_kw, mesh_kw):
   devices = mesh_kw.data * mesh_kw.fsdp * mesh_kw.tensor
   return devices % count and (
     f'the {devices} devices of mesh_kw do not divide over the '
-    f'hosts_kw.count={count} processes'
+    f'hosts_kw.count={count} processes; use a multiple of {count}'
   )
 
 
@@ -252,7 +252,7 @@ def _heads(*, model_kw):
 
 def _head_dim(*, model_kw):
   return model_kw.head_dim % 2 and (
-    f'model_kw.head_dim={model_kw.head_dim} is odd'
+    f'model_kw.head_dim={model_kw.head_dim} is odd; use an even one'
   )
 
 
@@ -260,7 +260,7 @@ def _natural(*, uncapped_length_kw):
   mean, median = uncapped_length_kw.mean, uncapped_length_kw.median
   return mean <= median and (
     f'uncapped_length_kw.mean={mean} is not above '
-    f"uncapped_length_kw.median={median}; a lognormal's mean is"
+    f'uncapped_length_kw.median={median}; raise the mean'
   )
 
 
@@ -268,7 +268,7 @@ def _eval_samples(*, eval_kw, prompts_per_step, group_size):
   samples = prompts_per_step * group_size
   return eval_kw.samples > samples and (
     f'eval_kw.samples={eval_kw.samples} is above the {samples} samples of a '
-    'step (prompts_per_step * group_size), the capacity of the engine'
+    'step (prompts_per_step * group_size), the capacity of the engine; lower it'
   )
 
 

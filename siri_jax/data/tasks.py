@@ -78,7 +78,7 @@ def _refuse_other_than_text(evals, **settings):
     if not isinstance(value, str)
   ]
   if not by_name:
-    bad.append(f'task_kw.evals={evals!r} is not a path for each set by name')
+    bad.append(f'task_kw.evals={evals!r} is not a dict; write dict(NAME=PATH)')
   if bad:
     raise ValueError('\n'.join(bad))
 

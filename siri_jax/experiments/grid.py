@@ -235,7 +235,9 @@ def _faults(found):
     seen.add(task)
   names = [run.name for run in found]
   twice = {name for name in names if names.count(name) > 1}
-  return wrong + [f'{name}: two runs have this name' for name in sorted(twice)]
+  return wrong + [
+    f'{name}: two runs have this name; change a label' for name in sorted(twice)
+  ]
 
 
 def _read(word):

@@ -75,7 +75,7 @@ def make_mesh(devices, *, data, fsdp, tensor):
   if count > len(devices):
     raise ValueError(
       f'mesh_kw asks for {data} * {fsdp} * {tensor} = {count} devices; there '
-      f'are {len(devices)} ({devices[0].platform})'
+      f'are {len(devices)} ({devices[0].platform}); change mesh_kw'
     )
   processes = len({device.process_index for device in devices})
   if processes > 1 and count < len(devices):

@@ -5,7 +5,7 @@ import pytest
 from siri_jax import main
 from siri_jax.config import command_line
 
-# ml_collections loads a config in an old way.
+# ml_collections loads configs by a deprecated function.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 
 TINY = 'tests/helpers/tiny.py'

@@ -103,7 +103,7 @@ def test_only_valid_settings_are_checked_for_contradictions(c):
   c.model_kw.head_dim = 7
   assert schema.faults(c) == [
     'prompts_per_step=0 is not a whole number of 1 or more',
-    'model_kw.head_dim=7 is odd',
+    'model_kw.head_dim=7 is odd; use an even one',
   ]
 
 

@@ -13,7 +13,7 @@ from siri_jax.algorithm import metrics
 from siri_jax.runtime import exit_status
 from tools import soak
 
-# ml_collections loads a config in an old way.
+# ml_collections loads configs by a deprecated function.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 
 
@@ -177,7 +177,7 @@ def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
   )
   assert "eval is not a run's folder" in capsys.readouterr().err
   assert launch.here('none', cache, run) == exit_status.REFUSED
-  assert '--natural_lengths is for --dry_run' in capsys.readouterr().err
+  assert '--natural_lengths needs --dry_run' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('dry', [(), ('--dry_run',)])
