@@ -1,4 +1,4 @@
-"""The figures: what is counted, found and marked in them, by hand."""
+"""The figures: counts, lags and marks, by hand."""
 
 import json
 import math
@@ -26,7 +26,7 @@ from siri_jax.runtime import files
 
 
 def keep(path, step, rows, kind='eval'):
-  """Writes samples into a run's folder, as a run does."""
+  """Writes samples to a run's folder, as a run does."""
   name = f'eval/{step:06d}/held_out' if kind == 'eval' else f'{kind}/{step:06d}'
   target = path / f'{name}.jsonl.gz'
   target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def trained(tmp_path):
 # All of them.
 
 
-# Two cycles are too short for a lag, which has tests of its own below.
+# Two cycles are too short for a lag, which is tested below.
 @pytest.mark.parametrize('name', sorted({*catalog.every()} - {'lag'}))
 def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
   fig = catalog.every()[name](trained)
@@ -101,7 +101,7 @@ def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):
   assert box.y1 <= fig.get_figheight() + 0.01
 
 
-def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
+def test_the_command_draws_all_figures_and_prints_reasons_for_missing_ones(
   tmp_path, monkeypatch, capsys
 ):
   some = {k: catalog.every()[k] for k in ('training', 'pareto', 'words', 'lag')}
@@ -117,21 +117,21 @@ def test_the_command_draws_all_as_png_and_pdf_and_tells_what_it_cannot(
   assert not (tmp_path / 'out/pareto.png').exists()
 
 
-def test_the_command_refuses_folders_that_are_no_runs(tmp_path, capsys):
+def test_the_command_refuses_folders_without_runs(tmp_path, capsys):
   assert figures.main([f'{tmp_path}/a', f'{tmp_path}/b']) == 2
   told = capsys.readouterr().err
   assert f'{tmp_path}/a is not' in told
   assert f'{tmp_path}/b is not' in told
 
 
-def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+def test_a_dollar_in_a_name_is_not_mathematics(tmp_path):
   evals = [evaluation(0, 'start', 0.5, 50.0, name='$_5$^')]
   fig = pareto.draw([runs.read(make(tmp_path, evals=evals))])
   fig.draw_without_rendering()
   assert fig.axes[0].get_title() == '$_5$^'
 
 
-def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
+def test_damaged_samples_affect_only_their_figures(tmp_path, monkeypatch):
   path = make(tmp_path)
   keep(path, 0, [sample()])
   keep(path, 4, [sample()])
@@ -146,14 +146,14 @@ def test_damaged_samples_cost_their_figures_alone(tmp_path, monkeypatch):
 # Schedules.
 
 
-def test_every_schedule_that_there_is_is_drawn():
+def test_every_schedule_is_drawn():
   lines = shapes.presets(46, 92, 8)
   fig = schedule.draw(cost_table.every(lines, 8))
   titles = [ax.get_title() for ax in fig.axes if ax.axison]
   assert titles == plugins.names('schedule')
 
 
-def test_a_schedule_without_a_settings_line_is_named():
+def test_a_schedule_without_a_preset_is_named():
   lines = shapes.presets(46, 92, 8)
   del lines['stair']
   lines['cosine'] = {'low': 46}
@@ -168,19 +168,19 @@ def test_a_schedule_without_a_settings_line_is_named():
 
 
 def test_the_front_by_hand():
-  #         beaten by 1; front; front; beaten by 2 (longer, as accurate)
+  #         dominated by 1; front; front; dominated by 2 (longer, as accurate)
   tokens = np.array([30, 20, 40, 50])
   accuracy = np.array([0.5, 0.6, 0.9, 0.9])
   np.testing.assert_array_equal(pareto.front(tokens, accuracy), [1, 2])
 
 
-def test_of_equal_points_one_is_on_the_front_and_of_none_none():
+def test_one_of_equal_points_is_on_the_front():
   np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.5]), [0])
   np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.6]), [1])
   assert pareto.front([], []).size == 0
 
 
-def test_a_trace_goes_through_the_points_in_order_of_their_steps(trained):
+def test_a_trace_has_the_points_in_order_of_steps(trained):
   ax = pareto.draw(trained[:1]).axes[0]
   trace = next(line for line in ax.lines if line.get_label() == 'cosine')
   np.testing.assert_allclose(trace.get_xdata(), [50, 30, 40])
@@ -220,7 +220,7 @@ def test_words_before_and_after_by_hand(tmp_path):
   assert (1, 'after', 'wrong') not in found.index
 
 
-def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
+def test_training_samples_are_used_if_evaluations_have_none(tmp_path):
   path = make(tmp_path)
   keep(path, 0, [sample(response='wait wait')], 'rollouts')
   keep(path, 3, [sample(response='wait')], 'rollouts')
@@ -228,7 +228,7 @@ def test_samples_of_training_do_where_evaluations_kept_none(tmp_path):
   assert list(found.a_response) == [2, 1]
 
 
-def test_samples_without_texts_are_no_samples_to_count_words_in(tmp_path):
+def test_samples_without_text_are_not_counted(tmp_path):
   path = make(tmp_path)
   bare = {k: v for k, v in sample().items() if k not in validate.TEXTS}
   keep(path, 0, [bare])
@@ -238,7 +238,7 @@ def test_samples_without_texts_are_no_samples_to_count_words_in(tmp_path):
   assert len(accuracy_by_cap.of_runs([runs.read(path)]).axes) == 1
 
 
-def test_a_compression_that_goes_on_has_no_after(tmp_path):
+def test_an_unfinished_compression_is_not_counted(tmp_path):
   run = runs.read(make(tmp_path, steps=10))
   assert words.compressions(run) == [(0, 4)]
   run = runs.read(make(tmp_path / 'b', steps=12))
@@ -247,7 +247,7 @@ def test_a_compression_that_goes_on_has_no_after(tmp_path):
   assert words.compressions(done) == [(0, 4), (8, 12)]
 
 
-def test_the_usual_words_are_the_tasks(tmp_path):
+def test_the_default_words_depend_on_the_task(tmp_path):
   built_in = runs.read(make(tmp_path / 'a'))
   real = runs.read(make(tmp_path / 'b', task='math'))
   assert words.usual([built_in]) == ('wait',)
@@ -272,12 +272,12 @@ def test_the_lag_of_a_shifted_series_is_found(shift):
   assert found.correlation == pytest.approx(1, abs=0.02)
 
 
-def test_the_interval_holds_the_lag_as_often_as_it_says():
+def test_the_interval_covers_the_lag_with_its_probability():
   rng = np.random.default_rng(0)
   held = 0
   for seed in range(40):
     noise = rng.normal(0, 6, 200)
-    for t in range(1, 200):  # What a step adds lasts for a few more.
+    for t in range(1, 200):  # The noise of a step lasts for a few steps.
       noise[t] += 0.6 * noise[t - 1]
     cap = swing(200, 40)
     length = 0.4 * np.roll(cap, 6) + noise
@@ -286,13 +286,13 @@ def test_the_interval_holds_the_lag_as_often_as_it_says():
   assert held >= 33  # Of 40; 38 are expected of 95 %.
 
 
-def test_noise_without_any_answer_has_an_interval_as_wide_as_the_cycle():
+def test_noise_has_an_interval_as_wide_as_the_cycle():
   noise = np.random.default_rng(1).normal(size=160)
   found = lag.estimate([(swing(160, 40), noise)], 20, 10)
   assert found.high - found.low > 15
 
 
-def test_seeds_make_the_lag_surer():
+def test_more_seeds_narrow_the_interval_of_the_lag():
   rng = np.random.default_rng(2)
   cap = swing(160, 40)
   seeds = [
@@ -302,7 +302,7 @@ def test_seeds_make_the_lag_surer():
   assert six.high - six.low < one.high - one.low
 
 
-def test_where_there_is_no_lag_the_reason_is_told(tmp_path, trained):
+def test_a_missing_lag_has_a_reason(tmp_path, trained):
   found = lag.table(trained).set_index('setting')
   assert found.loc['constant'].told == 'the cap never moves'
   assert math.isnan(found.loc['constant'].lag)

@@ -71,7 +71,7 @@ def test_an_unnoticed_error_carries_over_to_later_steps():
 
 
 def test_operands_that_differ_from_the_prompt_are_not_copied():
-  # 4 + 3 = 7 with y = 0: it follows from what was written.
+  # 4 + 3 = 7 with y = 0 follows from the response's own operands.
   (first, *_) = read(PROMPT, CAREFUL.replace('#1 2 0 6', '#1 3 0 7')).steps
   assert first == step(hard=False, first_right=True, copied=False)
 

@@ -14,7 +14,7 @@ from siri_jax.commands import continue_cut
 from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, exit_status
 
-# ml_collections loads a config in an old way.
+# ml_collections loads configs by a deprecated function.
 pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 
 

@@ -20,7 +20,7 @@ from siri_jax.experiments import ablate, executors, grid
 from siri_jax.runtime import exit_status
 
 pytestmark = [
-  # ml_collections loads a config in an old way.
+  # ml_collections loads configs by a deprecated function.
   pytest.mark.filterwarnings('ignore:.*load_module'),
   pytest.mark.slow,
 ]

@@ -41,5 +41,5 @@ def test_a_process_that_dies_ends_the_other_and_the_run_resumes(
   tell(
     30,
     'one of two processes killed',
-    f'the other ends with status 134 after {secs:.0f} s; the run goes on',
+    f'the other ends with status 134 after {secs:.0f} s; the run resumes',
   )

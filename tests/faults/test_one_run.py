@@ -84,10 +84,10 @@ RECORDS = 'runtime.run_folder:RunFolder'
 SAVES = 'runtime.checkpoint:CheckpointManager'
 DIGESTS = 'runtime.checkpoint:file_digests'
 LINKS = {
-  'killed while it is measured for the first time': Link(
+  'killed in the first evaluation': Link(
     1, 'KILL', 'evaluation.held_out:summary'
   ),
-  'killed between a measurement and its samples': Link(
+  'killed between a result and its samples': Link(
     1, 'KILL', f'{RECORDS}.write_evaluation'
   ),
   'killed while sampling': Link(1, 'KILL', 'rollout.graded:sample_groups', 3),
@@ -101,7 +101,7 @@ LINKS = {
   'TERM while learning': Link(3, 'TERM', 'trainer:train_on_batch', 1, UNSAVED),
   'killed while a checkpoint is written': Link(2, 'KILL', 'checkpoints/*tmp*'),
   'killed before a manifest': Link(2, 'KILL', DIGESTS, 2),
-  'killed before an old checkpoint goes': Link(
+  'killed before an old checkpoint is deleted': Link(
     2, 'KILL', f'{SAVES}._delete', 3
   ),
   'killed before a record': Link(
@@ -110,10 +110,10 @@ LINKS = {
   'killed after a record': Link(
     1, 'KILL', 'context:TrainContext.writes_rollouts', 2
   ),
-  'killed while measuring at a turn': Link(
+  'killed in the evaluation at an extremum': Link(
     1, 'KILL', 'evaluation.held_out:summary'
   ),
-  'TERM while measuring at a turn': Link(
+  'TERM in the evaluation at an extremum': Link(
     3, 'TERM', 'evaluation.held_out:evaluate', 1, UNSAVED
   ),
   'TERM while saving': Link(3, 'TERM', DIGESTS),
@@ -190,4 +190,4 @@ def test_the_final_result_equals_an_undisturbed_run(
   )
   assert soak.outcome(run) == soak.outcome(tmp_path / 'run')
   hours = f'clocks up to {len(LINKS)} h wrong, another time zone each'
-  tell(28, f'{len(attempts)} attempts, {hours}', 'the same bits as unbroken')
+  tell(28, f'{len(attempts)} attempts, {hours}', 'the same bits as undisturbed')

@@ -16,7 +16,7 @@ from siri_jax.runtime import checkpoint, exit_status, run_folder
 pytestmark = [
   pytest.mark.faults,
   pytest.mark.usefixtures('no_picture'),
-  # ml_collections loads a config in an old way.
+  # ml_collections loads configs by a deprecated function.
   pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
 

@@ -114,7 +114,7 @@ def test_a_transient_fault_does_not_change_the_samples(
     assert any(fake.url in text for text in engine.said)
   rows = {'silence': 12, 'a reset': 14, 'an abort': 16, 'an error': 16}
   row = 14 if fault.startswith('status') else rows.get(fault, 15)
-  tell(row, f'server: {fault}', 'asked again, same samples')
+  tell(row, f'server: {fault}', 'request repeated, same samples')
 
 
 @pytest.mark.parametrize('fault', PASSING)
@@ -152,7 +152,7 @@ def test_a_server_that_is_down_for_a_while_is_waited_for(
       threading.Timer(0.2, fake.up).start()
       assert sampled(engine) == expected
     assert fake.paths().count('/finish_weight_update') == 2
-  tell(11, 'server: dies and is started again', 'weights pushed again')
+  tell(11, 'server: dies and is restarted', 'weights pushed again')
 
 
 def test_a_server_restarted_between_steps_gets_the_weights_again(
@@ -175,7 +175,7 @@ def test_another_server_takes_over_from_a_failing_one(tmp_path, expected, tell):
     one.faults[GENERATE].extend([503] * 1000)
     assert sampled(engine) == expected
     assert GENERATE in other.paths()
-  tell(14, 'server: one of two is busy for good', 'the other samples')
+  tell(14, 'server: one of two is always busy', 'the other samples')
 
 
 # The push.
@@ -192,7 +192,7 @@ def test_a_push_that_fails_half_way_is_repeated(tmp_path, path, fault, tell):
     assert paths.index('/pause') < paths.index('/resume')
     assert fake.label.endswith(':8')
     assert not fake.paused
-  tell(18, f'a push breaks off at {path}', 'done again')
+  tell(18, f'a push fails at {path}', 'repeated')
 
 
 def test_a_push_that_never_succeeds_ends_the_run_and_keeps_old_weights(
@@ -209,7 +209,7 @@ def test_a_push_that_never_succeeds_ends_the_run_and_keeps_old_weights(
       engine.push(PARAMS, 8)
     assert fake.label.endswith(':7')
     assert not fake.paused
-  tell(18, 'a push that never succeeds', 'ends, old weights serve')
+  tell(18, 'a push that never succeeds', 'ends, old weights are served')
   tell(24, 'a server with another model', 'it refuses the push; ends, named')
 
 
@@ -227,7 +227,7 @@ def test_a_server_that_another_run_pushes_to_ends_the_run(tmp_path, tell):
     told = f'{fake.url} serves weights other-run:3 after a push of run-'
     with pytest.raises(http_client.ServerError, match=told):
       engine.push(PARAMS, 8)
-  tell(20, "another run's server", 'ends, told apart by its weights')
+  tell(20, "another run's server", 'ends, named')
 
 
 def test_a_server_that_was_left_paused_is_resumed(tmp_path, tell):
@@ -310,7 +310,7 @@ def test_a_stop_cancels_open_requests(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures('no_picture')
-# ml_collections loads a config in an old way.
+# ml_collections loads configs by a deprecated function.
 @pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   tmp_path, cache, capsys, tell
@@ -335,4 +335,4 @@ def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   said = capsys.readouterr().out
   assert f'{fake.url}/weight_info cannot be reached' in said
   assert 'Restart that server' in said
-  tell(11, 'no server is left', 'status 6, named; the command goes on')
+  tell(11, 'no server is left', 'status 6, named; resumes')

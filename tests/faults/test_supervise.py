@@ -87,7 +87,7 @@ def test_a_term_ends_a_run_that_cannot_save(tmp_path, cache, tell):
   ended = attempt.make(run, cache, '--config.stop_secs=3', harm=harm)
   assert ended.status == 128 + signal.SIGTERM
   assert 'not saved within 3 s' in ended.said
-  tell(3, 'TERM on a disk that does not answer', 'status 143 within stop_secs')
+  tell(3, 'TERM while the disk hangs', 'status 143 within stop_secs')
 
 
 COMMAND = """

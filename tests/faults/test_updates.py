@@ -87,7 +87,7 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
     assert int(state.step) == 1
     assert soak.digest(state.params) == start
   tell(
-    26, 'every update not finite', 'status 3, the last good checkpoint stands'
+    26, 'every update not finite', 'status 3, the last good checkpoint stays'
   )
 
 

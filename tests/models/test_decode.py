@@ -208,7 +208,7 @@ def engine(slots, columns, stretch):
 
 
 def run(ask, *, slots=2, columns=6, stretch=3):
-  """Decodes to the end; all the states between."""
+  """Decodes to the end; returns all states."""
   start, advance = engine(slots, columns, stretch)
   states = [start(LAYERS, ask)]
   while not np.all(states[-1].lengths[: ask.count] > 0):
@@ -226,8 +226,8 @@ def test_a_finished_slot_takes_the_next_request():
   lengths = np.asarray(end.lengths)
   assert (lengths > 0).all()
   assert len(set(lengths.tolist())) > 1
-  # Two slots, never idle while there are requests: they end at most one
-  # response apart, and the clock has run as long as the busier one.
+  # Two slots are never idle while requests wait: they end at most one response
+  # apart, and the clock has the steps of the busier one.
   assert lengths.sum() / 2 <= end.clock < lengths.sum() / 2 + lengths.max()
   assert end.begun == 8
   assert (end.request == -1).all()
@@ -241,11 +241,11 @@ def test_requests_beyond_the_count_are_not_begun():
   assert (end.responses[4:] == 0).all()
 
 
-def test_after_a_stretch_the_host_gets_a_look():
+def test_decoding_returns_after_a_stretch():
   states = run(make_ask(PROMPTS, group=2))
   clocks = [int(s.clock) for s in states]
   assert clocks[:-1] == list(range(0, 3 * len(clocks) - 3, 3))
-  # What is finished stays as it is.
+  # Finished responses do not change.
   for early, late in itertools.pairwise(states):
     done = np.asarray(early.lengths) > 0
     for name in 'responses', 'logp', 'lengths', 'stopped':
@@ -300,14 +300,14 @@ def test_the_first_tokens_are_drawn_as_often_as_they_are_likely():
   token, logp = np.asarray(end.responses)[:, 0], np.asarray(end.logp)[:, 0]
   likely = np.zeros(SHAPE.vocab)
   likely[token] = np.exp(logp)
-  # Tokens that never came are unlikely.
+  # Tokens that were never drawn are unlikely.
   assert likely.sum() > 0.97
   share = np.bincount(token, minlength=SHAPE.vocab) / draws
   deviation = np.sqrt(likely * (1 - likely) / draws)
   assert np.all(np.abs(share - likely) < 4 * deviation + 1e-3)
 
 
-def test_an_ask_whose_arrays_differ_is_refused():
+def test_requests_whose_shapes_differ_are_refused():
   ask = make_ask(PROMPTS)
   with pytest.raises(ValueError, match='do not fit'):
     engine(2, 6, 3)[0](LAYERS, ask.replace(identity=ask.identity[:2]))

@@ -1,4 +1,4 @@
-"""What a sequence costs: counted by hand, and the figures of the two models."""
+"""FLOPs of a sequence: by hand, and for the two models."""
 
 import numpy as np
 import pytest
@@ -18,8 +18,8 @@ def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
   shape = qwen2.ModelConfig(11, 2, 4, 2, 1, 3, 5, **ROPE)
   # q, k, v, o: 4*6 + 4*3 + 4*3 + 6*4; gate, up, down: 3*4*5; the head: 4*11.
   assert flops.weights(shape) == 2 * (72 + 60) + 44
-  # A product and a sum each; the embedding is only looked up. Scores and
-  # their use are two products of 6 numbers for half of T^2 pairs, a layer.
+  # A multiplication and an addition each; the embedding is only a look-up.
+  # Attention has two products of 6 numbers for half of T^2 pairs in a layer.
   assert flops.forward(shape) == (2 * 308, 2 * 6 * 2)
   assert flops.update(shape, [3, 5]) == 3 * (616 * 8 + 24 * (9 + 25))
 
@@ -29,9 +29,7 @@ def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
   [(SMALL, 1.5436, 11.38, 13.49), (LARGE, 7.0703, 47.35, 52.29)],
   ids=['1.5B', '7B'],
 )
-def test_the_two_models_have_their_known_figures(
-  shape, billions, at_8k, at_16k
-):
+def test_the_two_models_have_their_known_flops(shape, billions, at_8k, at_16k):
   assert flops.weights(shape) / 1e9 == pytest.approx(billions, abs=1e-4)
   lengths = np.int32([8192, 16_384])
   found = [flops.update(shape, [n]) / n / 1e9 for n in lengths]

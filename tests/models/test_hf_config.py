@@ -1,4 +1,4 @@
-"""What a config.json may ask for, and what is refused by name."""
+"""Reading of config.json, and refusal of other features."""
 
 import json
 
@@ -11,7 +11,7 @@ SHAPE = builders.tiny_shape()
 
 
 def written(folder, drop=(), **changes):
-  """A folder with the config of SHAPE, but for changes."""
+  """A folder with the config of SHAPE and changes."""
   config = {**hf_config.config_of(SHAPE), **changes}
   kept = {k: v for k, v in config.items() if k not in drop}
   (folder / 'config.json').write_text(json.dumps(kept))
@@ -64,7 +64,9 @@ def test_a_shape_is_read_as_it_was_written(tmp_path):
     ({'num_hidden_layers': 10**9}, 'num_hidden_layers=1000000000 is over'),
   ],
 )
-def test_what_is_not_implemented_is_refused_by_name(tmp_path, changes, named):
+def test_a_feature_that_is_not_implemented_is_refused_by_name(
+  tmp_path, changes, named
+):
   folder = written(tmp_path, **changes)
   with pytest.raises(hf_config.FolderError) as refusal:
     hf_config.read_shape(folder)
@@ -72,7 +74,7 @@ def test_what_is_not_implemented_is_refused_by_name(tmp_path, changes, named):
   assert str(folder / 'config.json') in str(refusal.value)
 
 
-def test_all_that_is_not_implemented_is_named_at_once(tmp_path):
+def test_all_missing_features_are_named_at_once(tmp_path):
   written(tmp_path, model_type='llama', hidden_act='gelu', auto_map={})
   with pytest.raises(hf_config.FolderError, match=r'llama.*gelu.*auto_map'):
     hf_config.read_shape(tmp_path)

@@ -1,4 +1,4 @@
-"""What is exported is what was read, to the bit, and opens in transformers."""
+"""Exports: bit-exact, and readable by transformers."""
 
 import json
 
@@ -37,7 +37,7 @@ def base(request, tmp_path_factory):
   torch.manual_seed(0)
   model = transformers.Qwen2ForCausalLM(config).to(torch.bfloat16)
   model.save_pretrained(folder, max_shard_size='20KB')
-  # Spelled as nobody would write it again.
+  # In a format that no library would write again.
   text = (folder / 'config.json').read_text()
   (folder / 'config.json').write_text(text.replace('  ', '\t'))
   for name in (
@@ -75,7 +75,7 @@ def exported(base, folder, change=lambda params: params):
   return folder
 
 
-def test_what_was_read_comes_back_bit_for_bit(base, tmp_path):
+def test_an_unchanged_model_is_exported_bit_for_bit(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
   written, read = tensors_of(folder), tensors_of(base)
   assert written.keys() == read.keys()
@@ -84,9 +84,7 @@ def test_what_was_read_comes_back_bit_for_bit(base, tmp_path):
     assert written[name].tobytes() == tensor.tobytes()
 
 
-def test_the_bases_own_files_come_along_byte_for_byte_and_no_others(
-  base, tmp_path
-):
+def test_only_the_bases_config_and_tokenizer_files_are_copied(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
   own = ['config.json', 'generation_config.json', *OWN]
   for name in own:
@@ -96,7 +94,7 @@ def test_the_bases_own_files_come_along_byte_for_byte_and_no_others(
   assert json.loads((folder / 'siri_jax.json').read_text()) == {'updates': 7}
 
 
-def test_no_file_is_larger_than_it_may_be_unless_one_tensor_is(base, tmp_path):
+def test_no_file_exceeds_the_limit_unless_one_tensor_does(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
   index = json.loads((folder / load.INDEX).read_text())
   files = sorted(folder.glob('*.safetensors'))
@@ -137,7 +135,7 @@ def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
   np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
 
 
-def test_a_folder_that_exists_is_left_alone(base, tmp_path):
+def test_a_folder_that_exists_is_not_changed(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
   before = {p.name: p.stat().st_mtime_ns for p in folder.iterdir()}
   with pytest.raises(FileExistsError, match='delete it'):
@@ -155,7 +153,7 @@ def test_a_broken_export_leaves_no_folder(base, tmp_path):
   assert not any(tmp_path.iterdir())
 
 
-def test_a_full_disk_is_named_and_has_its_room_back(
+def test_after_a_full_disk_the_partial_folder_is_deleted(
   base, tmp_path, monkeypatch
 ):
   def full(held, path, metadata):
@@ -169,7 +167,7 @@ def test_a_full_disk_is_named_and_has_its_room_back(
   assert not any(tmp_path.iterdir())
 
 
-def test_whoever_may_read_the_config_may_read_the_tensors(base, tmp_path):
+def test_tensors_have_the_permissions_of_the_config(base, tmp_path):
   folder = exported(base, tmp_path / 'out')
   assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
 
@@ -200,9 +198,7 @@ def test_a_runs_newest_checkpoint_opens_in_transformers(
     (['--run={tmp}'], 'is not the folder of a run'),
   ],
 )
-def test_what_cannot_be_exported_is_refused(
-  whole, tmp_path, capsys, words, told
-):
+def test_an_impossible_export_is_refused(whole, tmp_path, capsys, words, told):
   words = [w.format(whole=whole, tmp=tmp_path) for w in words]
   assert command.main([f'--run={whole}', *words]) == command.REFUSED
   said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""Folders that transformers writes load and give transformers' logits."""
+"""Loading of transformers' folders, with transformers' logits."""
 
 import json
 
@@ -23,13 +23,13 @@ SIZES = dict(
   num_key_value_heads=2,
   intermediate_size=56,
   rms_norm_eps=1e-5,
-  # transformers reads it here before version 5, and writes the one after.
+  # The key of transformers before version 5; `make` writes the new one.
   rope_parameters={'rope_type': 'default', 'rope_theta': 500.0},
 )
 
 
 def make(folder, *, shard=None, **changes):
-  """Saves a random model in which no bias or norm is trivial; returns it."""
+  """Saves and returns a random model with random biases and norms."""
   torch.manual_seed(0)
   config = transformers.Qwen2Config(**{**SIZES, **changes})
   model = transformers.Qwen2ForCausalLM(config).eval()
@@ -102,7 +102,7 @@ def rewrite(folder, drop=(), **changes):
   )
 
 
-def test_both_spellings_of_a_config_are_the_same_shape(folder):
+def test_both_formats_of_a_config_give_the_same_shape(folder):
   shape = hf_config.read_shape(folder)
   assert shape.rope_theta == 500.0
   rewrite(folder, drop=['rope_parameters'], rope_theta=500.0)
@@ -114,7 +114,7 @@ def test_both_spellings_of_a_config_are_the_same_shape(folder):
     hf_config.read_shape(folder)
 
 
-def test_every_device_gets_its_part_and_no_more_is_read(folder, monkeypatch):
+def test_every_device_gets_its_shard_and_no_more_is_read(folder, monkeypatch):
   shape = hf_config.read_shape(folder)
   whole = parameters_of(folder)
   cuts, cut = [], load._cut
@@ -151,7 +151,7 @@ def test_missing_tensors_are_named(folder):
   assert 'model.norm.weight, lm_head.weight' in str(refusal.value)
 
 
-def test_a_folder_without_safetensors_says_what_makes_them(folder):
+def test_a_folder_without_safetensors_names_the_conversion(folder):
   (folder / 'model.safetensors').unlink()
   (folder / 'pytorch_model.bin').write_text('old')
   with pytest.raises(
@@ -171,7 +171,7 @@ def test_tensors_of_another_shape_are_named_with_both_shapes(folder):
   assert f'{down} is (56, 48), not (48, 56)' in str(refusal.value)
 
 
-def test_a_file_that_was_not_downloaded_whole_is_named(folder):
+def test_an_incomplete_download_is_named(folder):
   path = folder / 'model.safetensors'
   path.write_bytes(path.read_bytes()[:-100])
   with pytest.raises(
@@ -180,13 +180,13 @@ def test_a_file_that_was_not_downloaded_whole_is_named(folder):
     parameters_of(folder)
 
 
-def test_all_that_is_wrong_with_the_tensors_is_named_at_once(folder):
+def test_all_faults_of_the_tensors_are_named_at_once(folder):
   path, tensors = tensors_of(folder)
   del tensors['model.norm.weight']
   tensors['lm_head.weight'] = tensors['lm_head.weight'].astype(np.int8)
   embed = 'model.embed_tokens.weight'
   tensors[embed] = np.ascontiguousarray(tensors[embed].T)
-  tensors['model.layers.2.mlp.up_proj.weight'] = np.ones(3)  # Of a third one.
+  tensors['model.layers.2.mlp.up_proj.weight'] = np.ones(3)  # Of a third layer.
   safetensors.numpy.save_file(tensors, path)
   with pytest.raises(hf_config.FolderError) as refusal:
     parameters_of(folder)
@@ -201,9 +201,7 @@ def test_all_that_is_wrong_with_the_tensors_is_named_at_once(folder):
 
 
 @pytest.mark.parametrize('factor', [1, 2])
-def test_a_tied_head_may_be_written_too_if_it_is_the_embedding(
-  tmp_path, factor
-):
+def test_a_tied_head_is_accepted_if_it_equals_the_embedding(tmp_path, factor):
   make(tmp_path, tie_word_embeddings=True)
   path, tensors = tensors_of(tmp_path)
   tensors['lm_head.weight'] = factor * tensors['model.embed_tokens.weight']
@@ -215,7 +213,7 @@ def test_a_tied_head_may_be_written_too_if_it_is_the_embedding(
       parameters_of(tmp_path)
 
 
-def test_the_files_of_an_index_count_and_every_one_that_lacks_is_named(
+def test_only_the_files_of_an_index_are_read_and_missing_ones_named(
   tmp_path,
 ):
   make(tmp_path, shard='20KB')

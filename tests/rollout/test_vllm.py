@@ -101,7 +101,7 @@ class Scripted(fake_vllm.Fake):
     return answer
 
 
-# ml_collections loads a config in an old way.
+# ml_collections loads configs by a deprecated function.
 @pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_server_is_evaluated_like_an_engine(tmp_path, cache):
   with fake_vllm.serving(Scripted()) as fake:
