@@ -65,19 +65,19 @@ def train(ctx, state, tokens):
       watch.lap('rollout')
       ctx.push(state.params, step + 1)
       watch.lap('push')
-      told = metrics.of_samples(batch, rewards)
-      tokens += told['tokens']
+      sampled = metrics.of_samples(batch, rewards)
+      tokens += sampled['tokens']
       ctx.write_step(
         {
           'step': step,
           'cap': cap,
-          **told,
+          **sampled,
           **metrics.of_update(totals),
           **metrics.counted(before, ctx.counts()),
           'tokens_so_far': tokens,
           'weight_version': samples[0].spans[0][0],
           'skipped': int(state.skipped),
-          **watch.seconds(told['tokens']),
+          **watch.seconds(sampled['tokens']),
         }
       )
       write_rollouts(ctx, step, groups, rewards, advantages)
@@ -90,7 +90,7 @@ def train(ctx, state, tokens):
 
 
 def follow(ctx, state):
-  """The loop of every process but process 0.
+  """The loop of the processes other than 0.
 
   Args:
     ctx: context.TrainContext of a process other than 0.
@@ -343,11 +343,11 @@ def raise_alarms(ctx):
   path = ctx.folder.path / 'metrics.jsonl'
   records = files.read_records(path)[-2 * limits.window - 1 :]
   before = alarms.raised(records[:-1], **limits)
-  for name, told in alarms.raised(records, **limits).items():
+  for name, message in alarms.raised(records, **limits).items():
     if name not in before:
       step = records[-1]['step']
-      ctx.folder.event('alarm', name=name, step=step, told=told)
-      ctx.screen.say(f'ALARM at step {step}: {told}')
+      ctx.folder.event('alarm', name=name, step=step, told=message)
+      ctx.screen.say(f'ALARM at step {step}: {message}')
 
 
 def check_divergence(ctx, state):

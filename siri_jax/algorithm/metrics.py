@@ -94,10 +94,10 @@ def _agreement(name, value, totals):
   if name.startswith('sampler_told') or name.endswith('_max'):
     return {} if name.startswith('sampler_told_') else {name: value}
   _, _, stretch = name.partition('_from_')
-  told = totals[
+  tokens = totals[
     f'sampler_told_from_{stretch}_sum' if stretch else 'sampler_told_sum'
   ]
-  return {name: value / told if told else float('nan')}
+  return {name: value / tokens if tokens else float('nan')}
 
 
 def counted(before, after):

@@ -153,7 +153,7 @@ def _lay(rows, place, segment, sample, weight, advantage):
   rows.mask[place][predicts] = weight
   rows.adv[place] = advantage
   if 'sampler_logp' in rows.extra:
-    told = sample.sampler_logp
+    logp = sample.sampler_logp
     rows.extra['sampler_logp'][place][predicts] = (
-      np.nan if told is None else told
+      np.nan if logp is None else logp
     )

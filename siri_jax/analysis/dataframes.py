@@ -1,4 +1,4 @@
-"""Run folders as tidy tables: one row a step, an evaluation or a sample."""
+"""Run folders as tables: one row per step, evaluation or sample."""
 
 import functools
 

@@ -205,8 +205,8 @@ class Vllm:
 
   def _body(self, prompt, sampling, tells):
     """The request body of one prompt, in the format of GENERATE."""
-    said = json.dumps([prompt.problem_id, *sampling.seeds])
-    digest = hashlib.sha256(said.encode()).digest()
+    words = json.dumps([prompt.problem_id, *sampling.seeds])
+    digest = hashlib.sha256(words.encode()).digest()
     return {
       'token_ids': prompt.ids.tolist(),
       'stream': False,
@@ -366,11 +366,11 @@ def _plain(line, body):
 
 def _logp(choice):
   """float32 log-probabilities of the sampled tokens, None if absent."""
-  told = choice.get('logprobs')
-  if not told:
+  found = choice.get('logprobs')
+  if not found:
     return None
-  if 'content' in told:
-    values = [token.get('logprob') for token in told['content']]
+  if 'content' in found:
+    values = [token.get('logprob') for token in found['content']]
   else:
     values = told.get('token_logprobs', [])
   numbers = (v if type(v) in (int, float) else math.nan for v in values)

@@ -146,8 +146,8 @@ class WeightPublisher:
         with contextlib.suppress(http_client.TransientError):
           line.post('/start_weight_update', {}, secs=self._secs)
         for load in (False, True):  # All ranks check it, then all load it.
-          told = {'name': pushed.name, 'digest': pushed.digest, 'load': load}
-          line.post('/update_weights', {'update_info': told}, secs=self._secs)
+          update = {'name': pushed.name, 'digest': pushed.digest, 'load': load}
+          line.post('/update_weights', {'update_info': update}, secs=self._secs)
         label = {'weight_version': pushed.label}
         line.post('/finish_weight_update', label, secs=self._secs)
       finally:
