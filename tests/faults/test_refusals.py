@@ -50,7 +50,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(
   tell(21, 'the lock of a killed process', 'is free at once')
 
 
-# Resuming with something else than the run was started with.
+# Resuming with other files or settings.
 
 
 def on_files(folder, cache, *more):
