@@ -81,4 +81,4 @@ def test_a_run_without_cut_samples_is_refused(run, cache, capsys):
   shutil.rmtree(run / 'rollouts')
   words = ['x', *launch.arguments(run, cache)]
   assert continue_cut.main(words) == exit_status.REFUSED
-  assert 'no sample that a cap below 8 tokens cut' in capsys.readouterr().err
+  assert 'no sample cut by a cap below 8 tokens' in capsys.readouterr().err

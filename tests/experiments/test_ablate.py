@@ -103,7 +103,7 @@ def test_the_same_command_continues_and_never_repeats_a_finished_run(
   again = subprocess.run(
     command(out, cache), cwd=launch.ROOT, check=True, capture_output=True
   )
-  assert b'2 runs, 2 of them finished before' in again.stdout
+  assert b'2 runs, 2 of them already finished' in again.stdout
   assert said(out) == before
   frame = pd.read_csv(out / 'table.csv')
   assert frame['arm'].tolist() == ['cosine', 'constant']
