@@ -42,7 +42,7 @@ class Continuing:
   """An engine that continues responses of one length."""
 
   def __init__(self, engine, begun):
-    """Args: engine; begun, a dict problem id -> int32 response ids so far."""
+    """Wraps an engine; `begun` maps problem ids to int32 response ids."""
     self._engine, self._begun = engine, begun
 
   def sample(self, prompts, sampling, progress):
