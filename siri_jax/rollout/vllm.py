@@ -372,6 +372,6 @@ def _logp(choice):
   if 'content' in found:
     values = [token.get('logprob') for token in found['content']]
   else:
-    values = told.get('token_logprobs', [])
+    values = found.get('token_logprobs', [])
   numbers = (v if type(v) in (int, float) else math.nan for v in values)
   return np.array([*numbers], np.float32)
