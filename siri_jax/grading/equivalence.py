@@ -150,7 +150,7 @@ def numbers_equal(one, other, decimals):
   Two exact numbers have to be equal, however small or large; so have two
   decimals that end, and an exact number that is such a decimal. Where one is
   a rounded value of the other, they may differ by one in the last of
-  `decimals`, and below 1/5 by as much in proportion.
+  `decimals`, and small numbers in proportion to their size.
   """
   import sympy
 
@@ -169,7 +169,8 @@ def numbers_equal(one, other, decimals):
   apart, size = abs(a - b), max(abs(a), abs(b))
   if rounded:
     step = sympy.Float(10) ** -decimals
-    far = max(step * min(1, 5 * size), step**2 * size)
+    near = size if size < 0.01 else min(1, 5 * size)
+    far = step * max(near, step * size)
     return bool(apart <= far * (1 + step))
   if apart > size * sympy.Float(10) ** (8 - DIGITS):
     return False
@@ -302,6 +303,8 @@ def _is_multiple(gold, answer):
   try:
     one, other = gold.lhs - gold.rhs, answer.lhs - answer.rhs
     letters = sorted(one.free_symbols | other.free_symbols, key=str)
+    if not letters:
+      return False
     factors = [
       (one / other).subs(_point(letters, n)).evalf(DIGITS) for n in range(2)
     ]
@@ -316,6 +319,8 @@ def _is_multiple(gold, answer):
 def _has_solution(equation):
   import sympy
 
+  if not equation.free_symbols:
+    return False
   try:
     return bool(sympy.solve(equation, equation.free_symbols))
   except Exception:  # Not to be solved: then math-verify solves it neither.

@@ -11,15 +11,17 @@ from typing import NamedTuple
 LONGEST_TIME = 60  # Characters.
 _FILL = r'(?:\s|\\(?:text|math)(?:rm|sc|bf|it)?\s*\{|\\mbox\s*\{|[{}])*'
 _TIME = re.compile(
-  rf'{_FILL}(?:at\s)?{_FILL}(\d\d?)(?:\s*(?::|h)\s*([0-5]\d))?'
+  rf'{_FILL}(?:at\s)?{_FILL}(\d\d?)(?:\s*(?::|h|\.(?=\d\d\s*\D))\s*([0-5]\d))?'
   rf'(?:\s*:\s*([0-5]\d))?{_FILL}'
   r"(?:(a|p)\s*\.?\s*m\s*\.?|(o'?\s?clock)|(noon|midnight)|"
-  r'in the (morning|afternoon|evening))?'
+  r'(?:in the|at) (morning|afternoon|evening|night))?'
   rf'\.?{_FILL}(?:in the (?:morning|afternoon|evening))?{_FILL}',
   re.IGNORECASE,
 )
 _WORD_TIMES = {'noon': (12, 0, 0, 'p'), 'midnight': (12, 0, 0, 'a')}
-_PART_OF_DAY = {'morning': 'a', 'afternoon': 'p', 'evening': 'p'}
+_PART_OF_DAY = {
+  **{'morning': 'a', 'afternoon': 'p', 'evening': 'p', 'night': 'p'}
+}
 _SMALL = re.findall(
   r'\w+',
   'zero one two three four five six seven eight nine ten eleven twelve thirteen'
@@ -99,7 +101,8 @@ def time(answer):
   if answer.lower() in _WORD_TIMES:
     return Time(*_WORD_TIMES[answer.lower()])
   found = _TIME.fullmatch(answer) if len(answer) <= LONGEST_TIME else None
-  if not found or not (found[2] or any(found.groups()[3:])):
+  said = found and any(found.groups()[3:])
+  if not found or not (said or (found[2] and '.' not in answer)):
     return None
   half = (found[4] or '').lower() or _PART_OF_DAY.get(
     (found[7] or '').lower(), ''

@@ -104,10 +104,22 @@ _REWRITES = [
     (rf'(?<![\d)}}])(?<![\d)}}] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
     (r'\\(?:math|text)(?:bf|rm|it)\s+([a-zA-Z])(?![a-zA-Z])', r'\1'),
     (r'\{\\(?:rm|bf|it)\s+([^{}]*)\}', r'\1'),
-    (r'\\(?:hat|vec|overrightarrow)\s*\{?\s*([ijk])\s*\}?(?![a-zA-Z])', r'\1'),
+    (
+      r'\\(?:hat|vec|overrightarrow)\s*\{?\s*([ijkxyz])\s*\}?(?![a-zA-Z])',
+      r'\1',
+    ),
+    (r'\\(?:math(?:bf|it)|bm|boldsymbol)\s*\{\s*([a-zA-Z])\s*\}', r'\1'),
     (r'\\overrightarrow\s*\{\s*([a-z])\s*\}', r'\\vec{\1}'),
     (r'\\vec\s*([a-zA-Z])(?![a-zA-Z])', r'\\vec{\1}'),
     (r'\\mathbb\s*([A-Z])', r'\\mathbb{\1}'),
+    (r'(?<=\\mathbb\{[A-Z]\})\s*[-\\]\s*(?=\\\{)', r'\\setminus '),
+    (r'(?i)^\s*(?:all |the set of )*real(?: numbers)?s?\s*$', r'\\mathbb{R}'),
+    (r'(?i)^\s*(?:the )?empty set\s*$', r'\\emptyset'),
+    # A row in round brackets, transposed, is a point.
+    (
+      r'^\s*[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?\s*$',
+      r'(\1)',
+    ),
     (
       rf'\\(?:operatorname|mathrm|text)\*?\s*\{{\s*'
       rf'({"|".join([*_OTHER_NAMES, *_FUNCTIONS.split("|")])})\s*\}}',

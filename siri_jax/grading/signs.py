@@ -24,6 +24,7 @@ _SIGNS = {
   **dict.fromkeys('→⟶', r'\to '),
   **dict.fromkeys('⟨〈', '('),
   **dict.fromkeys('⟩〉', ')'),
+  **dict.fromkeys('【】「」『』', ''),
   **dict.fromkeys('“”„«»″', '"'),
   **dict.fromkeys('‘’′', "'"),
   **dict.fromkeys('\u200b\u200c\u200d\u2060\ufeff\u00ad', ''),
@@ -72,6 +73,9 @@ _REWRITES = [
   for pattern, spelt in (
     (r'((?:\d\u0305)+)', lambda m: rf'\overline{{{m[0][::2]}}}'),
     (r'(\d)\u0307', r'\\dot{\1}'),
+    (r'(\d\d?)\s*[点點時时]\s*(\d\d)\s*分?', r'\1:\2'),
+    ('(?:上午|早上|凌晨)\\s*([\\d:：]+)', r'\1 a.m.'),
+    ('(?:下午|晚上)\\s*([\\d:：]+)', r'\1 p.m.'),
     ('[¼-¾⅐-⅞]', lambda m: _fraction(m[0])),
   )
 ]

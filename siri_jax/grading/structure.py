@@ -33,6 +33,9 @@ _MATRICES = {
   *('matrix', 'pmatrix', 'bmatrix', 'Bmatrix', 'smallmatrix', 'psmallmatrix'),
   *('array', 'tabular'),
 }
+_VALUES = re.compile(
+  r'(?P<name>[a-zA-Z](?:_\{?\w+\}?)?)\s*(?:=|\\in)\s*(?P<set>\\\{[^|:{}]*\\\})'
+)
 _TUPLES = re.compile(r'\)\s*(?=\()')
 _PLUS_MINUS = re.compile(r'\\(pm|mp)(?![a-z])\s*')
 
@@ -165,6 +168,9 @@ def _several(item):
 
 def _parts(item):
   """The same of an item alone, which may name a tuple's members."""
+  if found := _VALUES.fullmatch(item):
+    first, *others = bracketed(found['set']).items or ['']
+    return [f'{found["name"]} = {first}', *others]
   both = sides(item)
   if len(both) == 2 and 'ldots' not in item:
     names, values = map(bracketed, both)

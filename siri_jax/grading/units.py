@@ -77,7 +77,8 @@ _SIGNS = {
   '₹': 'rupee',
 }
 _BEFORE = re.compile(
-  r'^\s*([-+]?)\s*(\\\$|[$€£¥₹]|(?:Rs\.?|USD|EUR|GBP|CNY|RMB|INR)(?=[\s\d]))'
+  r'^\s*([-+]?)\s*((?:US|HK|CA|AU|NZ|[CA])?\\?\$|[€£¥₹]'
+  r'|(?:Rs\.?|USD|EUR|GBP|CNY|RMB|INR)(?=[\s\d]))'
   r'\s*(?=[-+]?\s*[\d.\\(])'
 )
 _POWER = r'(?:\s*(?:\^\s*\{?\s*[23]\s*\}?))'
@@ -112,7 +113,7 @@ _SAYS_MORE = re.compile(
   r'|billions?|trillions?|mod|modulo|if|when|for|where|with|except|but|is|are'
   r'|base|power|root|score|of|to|from|between|through|a\.?m|p\.?m|am|pm|noon'
   r'|clock|by|choose|pairs?|otherwise|all|any|every|each|some|where|as|until'
-  r'|sin|cos|tan|log|ln|even|odd|prime|positive|negative|only)\b|[=<>\d,;:]',
+  r'|sin|cos|tan|log|ln|approx\w*|about|roughly|nearly|almost|around|even|odd|prime|positive|negative|only)\b|[=<>\d,;:]',
   re.IGNORECASE,
 )
 _NUMBER = re.compile(r'[-+]?[\d.,]+')
@@ -183,7 +184,7 @@ def _is_unit(value, unit):
   bare = '\\' not in unit
   # 5 m and x = 5 m are units, 5m and 2x m products of letters.
   if bare and _SHORT.fullmatch(words):
-    return bool(re.search(r'(?:^|[=\s])[-+]?[\d.,]*\d$', value)) and (
+    return bool(re.search(r'(?:^|=)\s*[-+]?[\d.,]*\d$', value)) and (
       len(words) > 1 or not unit.startswith(words)
     )
   return True

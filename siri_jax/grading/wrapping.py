@@ -13,7 +13,7 @@ _FONTS = (
 _SIZES = (
   r'(?:(?:display|text|script)style|tiny|small|normalsize|[lL]arge|LARGE|[hH]uge'
   r'|bf|rm|it|bfseries|itshape|centering|limits|nolimits|strut|mathstrut'
-  r'|noindent|newline|null|allowbreak|nobreak)'
+  r'|noindent|hfill|hfil|par|newline|null|allowbreak|nobreak)'
 )
 _FRAMES = (
   r'(?:equation|align|aligned|gather|gathered|split|center|math|displaymath)'
@@ -40,8 +40,13 @@ _WORDS = (
   r'|(?:het\s+)?(?:antwoord)\s*(?:is\b\s*:?|:)'
   r'|(?:окончательный\s+)?ответ\s*:?'
 )
+_STATEMENT = r'(?![^{}]*\b(?:not|no|never)\b)'
 _SAYS = re.compile(
-  rf'^\s*(?:\\text\s*\{{\s*(?:{_WORDS})\s*\}}|(?:{_WORDS}))\s*', re.IGNORECASE
+  rf'^\s*(?:\\text\s*\{{\s*(?:{_WORDS})\s*\}}|(?:{_WORDS})'
+  # Any sentence, up to what it says.
+  rf'|\\text\s*\{{{_STATEMENT}[^{{}}]*(?:\b(?:is|are|equals)|[:=])\s*\}}'
+  r'|[a-z][a-z ]{3,60}\s(?:is|are|equals)\b:?(?=\s*[-\d$]))\s*',
+  re.IGNORECASE,
 )
 # In order, again and again until nothing changes.
 _REWRITES = [
@@ -49,7 +54,7 @@ _REWRITES = [
   for pattern, spelt in (
     # A command that was escaped twice.
     (
-      r'\\\\(?=(?:[dt]?frac|sqrt|pi|cdot|left|right|text|infty)(?![a-z]))',
+      r'(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|pi|cdot|left|right|text|infty)(?![a-z]))',
       r'\\',
     ),
     (r'(?<!\\)\\(?:phantom|hspace|vspace|label|tag)\*?\s*\{[^{}]*\}', ''),
@@ -60,6 +65,7 @@ _REWRITES = [
     (r'\\color\s*(?:\[\w+\])?\s*\{[^{}]*\}', ''),
     (rf'\\begin\s*\{{{_FRAMES}\*?\}}(.*)\\end\s*\{{{_FRAMES}\*?\}}', r'\1'),
     (r'(?<!\\)\\[\[\]()]', ' '),
+    (r'\\\\\[\d+(?:\.\d+)?\s*[a-z]{2}\]', r'\\\\'),
     (r'(?<!\\)\$\$', ' '),
     (r'(?<!\\)\$([^$]+)(?<!\\)\$', r' \1 '),
     (r'^([^$]*[^\\$])\$\s*$', r'\1'),
