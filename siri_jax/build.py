@@ -91,7 +91,7 @@ def open_follower(plan, task, path, screen, team):
 
 def _made(stack, bench, plan, path, team, resume):
   """The parts that every process has: (TrainContext, TrainState, tokens)."""
-  c, task, screen = plan.c, bench.task, bench.screen
+  c, task, screen = plan.c, bench.task, bench.terminal
   shape = initial.shape_of(c, task.vocab)
   initial.check_fits(c, shape)
   recipe = _recipe(plan, shape, screen)
@@ -116,18 +116,18 @@ def _made(stack, bench, plan, path, team, resume):
     task,
     requests=plan.samples,
     prompt_tokens=c.max_prompt_tokens,
-    run=team.broadcast_value(lambda: bench.folder.info['id']),
+    run=team.broadcast_value(lambda: bench.run_folder.info['id']),
     say=screen.say,
   )
   stack.callback(bench.engine.close)
   ctx = TrainContext(
     **vars(bench),
     plan=plan,
-    steps=programs,
+    programs=programs,
     checkpoints=checkpoints,
-    fit=recipes.fit_of(plan, shape),
+    packing=recipes.fit_of(plan, shape),
     place=functools.partial(sharding.put, shardings=layout.rows),
-    team=team,
+    processes=team,
     fingerprints=prints,
     sources=sources,
     # The start is as large as the policy.

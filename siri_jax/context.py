@@ -15,16 +15,16 @@ class Context:
 
   Attributes:
     task: types.Task, without too long prompts.
-    folder: run_folder.RunFolder.
-    screen: terminal.Terminal.
+    run_folder: run_folder.RunFolder.
+    terminal: terminal.Terminal.
     signals: stopwatch.Signals.
     engine: engines.Engine.
     graders: pool.GraderPool.
   """
 
   task: Any
-  folder: Any
-  screen: Any
+  run_folder: Any
+  terminal: Any
   signals: Any
   engine: Any = None
   graders: Any = None
@@ -32,7 +32,9 @@ class Context:
   def note_disagreements(self):
     """Records the responses on which the two grading rules disagree."""
     while self.graders.disagreements:
-      self.folder.append('disagreements', self.graders.disagreements.popleft())
+      self.run_folder.append(
+        'disagreements', self.graders.disagreements.popleft()
+      )
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -41,11 +43,11 @@ class TrainContext(Context):
 
   Attributes:
     plan: plan.Plan.
-    steps: compiled.Programs, the compiled programs.
+    programs: compiled.Programs.
     checkpoints: checkpoint.CheckpointManager.
-    fit: packing.PackingConfig of the update's rows.
+    packing: packing.PackingConfig of the update's rows.
     place: puts packed rows of numpy on the devices.
-    team: of distributed.py; processes other than 0 have no folder, graders,
+    processes: of distributed.py; all but process 0 have no folder, graders,
       order or views.
     fingerprints: sha256 of data, held-out sets, tokenizer and model.
     sources: name and sha256 of the plug-ins from elsewhere, by family.
@@ -56,11 +58,11 @@ class TrainContext(Context):
   """
 
   plan: Any
-  steps: Any
+  programs: Any
   checkpoints: Any
-  fit: Any
+  packing: Any
   place: Callable
-  team: Any
+  processes: Any
   fingerprints: Mapping[str, str]
   sources: Mapping[str, str]
   start: Any = None
@@ -69,8 +71,8 @@ class TrainContext(Context):
 
   def push(self, params, version):
     """Pushes parameters to the engine."""
-    self.screen.working('push')
-    self.team.broadcast('push', version=version)
+    self.terminal.working('push')
+    self.processes.broadcast('push', version=version)
     self.engine.push(params, version)
 
   def counts(self):
@@ -88,11 +90,11 @@ class TrainContext(Context):
       **record,
       'phase': self.plan.phases[record['step']],
       # The cap must not raise it.
-      'compile_count': compiled.compile_count(self.steps),
+      'compile_count': compiled.compile_count(self.programs),
     }
-    self.folder.append('metrics', metrics.ordered(record))
+    self.run_folder.append('metrics', metrics.ordered(record))
     self.views.write(record['step'], record)
-    self.screen.step(record)
+    self.terminal.step(record)
 
   def tell_evaluation(self, record):
     """Prints an evaluation and passes its values to the writers."""
@@ -101,7 +103,7 @@ class TrainContext(Context):
       f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
     }
     self.views.write(done, scalars)
-    self.screen.say(
+    self.terminal.say(
       f'after {done} updates ({record["kind"]}): {name} '
       f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
       f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
@@ -109,7 +111,7 @@ class TrainContext(Context):
 
   def measured(self, done):
     """Whether all evaluations after `done` updates are finished."""
-    records = files.read_records(self.folder.path / 'eval.jsonl')
+    records = files.read_records(self.run_folder.path / 'eval.jsonl')
     seen = {r['set'] for r in records if r['step'] == done}
     return done not in self.plan.evals or seen >= set(self.task.evals)
 
@@ -120,7 +122,7 @@ class TrainContext(Context):
 
   def save(self, state, tokens):
     """Saves a checkpoint with all state that the run needs to resume."""
-    self.team.broadcast('save', tokens=tokens)
+    self.processes.broadcast('save', tokens=tokens)
     facts = {
       'tokens': tokens,
       'fingerprints': self.fingerprints,
@@ -136,4 +138,4 @@ class TrainContext(Context):
       # Here, because a dry run must not import matplotlib.
       from siri_jax.analysis.figures import overview
 
-      overview.save(self.folder.path)
+      overview.save(self.run_folder.path)

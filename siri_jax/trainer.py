@@ -32,7 +32,7 @@ def train(ctx, state, tokens):
     DivergedError: max_skipped optimiser steps in a row were not finite.
     OSError: a record or a checkpoint could not be written.
   """
-  c, plan, steps = ctx.plan.c, ctx.plan, ctx.steps
+  c, plan, steps = ctx.plan.c, ctx.plan, ctx.programs
   find = plan.find
   ctx.push(state.params, int(state.step))
   # A signal may interrupt work here: it is a function of the step, and a
@@ -56,7 +56,7 @@ def train(ctx, state, tokens):
         sampling.start(
           step + 1, int(steps.cap(np.int32(step + 1))), Stopwatch()
         )
-      ctx.team.broadcast(
+      ctx.processes.broadcast(
         distributed.BATCH, **distributed.encode_batch(samples, advantages)
       )
       state, totals = train_on_batch(ctx, state, samples, advantages)
@@ -100,7 +100,7 @@ def follow(ctx, state):
     OSError: a checkpoint could not be written.
   """
   while True:
-    word, given = ctx.team.receive()
+    word, given = ctx.processes.receive()
     match word:
       case distributed.BATCH:
         state, _ = train_on_batch(ctx, state, *distributed.decode_batch(given))
@@ -181,7 +181,7 @@ def write_rollouts(ctx, step, groups, rewards, advantages):
       response_ids=[sample.response_ids for sample in group.samples],
     )
   ]
-  ctx.folder.write_rollouts(step, rows)
+  ctx.run_folder.write_rollouts(step, rows)
 
 
 def train_on_batch(ctx, state, samples, advantages):
@@ -196,15 +196,15 @@ def train_on_batch(ctx, state, samples, advantages):
     The new state, and the metrics of update.merge_metrics as floats.
   """
   c = ctx.plan.c
-  ctx.screen.working('updating')
+  ctx.terminal.working('updating')
   minibatches, read = read_batch(ctx, state.params, samples, advantages)
   unread = 1 + len(minibatches) - len(read)
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
     own = np.bool_(number == 0 and not c.off_policy_steps)
     last = np.bool_(number == len(rounds) - 1)
-    state, found = ctx.steps.update(state, *minibatches[i], own, last)
-    ctx.screen.working('updating', number + 1, len(rounds))
+    state, found = ctx.programs.update(state, *minibatches[i], own, last)
+    ctx.terminal.working('updating', number + 1, len(rounds))
     seen.append(found)
   seen, read = jax.device_get((seen, read))
   # A mini-batch that was not read is measured by its first update.
@@ -231,7 +231,7 @@ def read_batch(ctx, params, samples, advantages):
   # A group of equal rewards has no gradient; only its entropy is computed.
   learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
   idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
-  _, found = ctx.steps.logprobs(params, *idle)
+  _, found = ctx.programs.logprobs(params, *idle)
   if not np.isfinite(found['entropy_sum']):
     # If the entropy is not finite, the update skips and counts the step.
     learned = np.ones(plan.samples, bool)
@@ -247,7 +247,7 @@ def read_batch(ctx, params, samples, advantages):
     elif i or c.epochs > 1:
       # The first update has the policy that sampled, so its forward pass gives
       # the old log-probabilities. Later updates need them from before it.
-      old, found = ctx.steps.logprobs(params, rows, count)
+      old, found = ctx.programs.logprobs(params, rows, count)
       rows = rows.replace(old_logp=old)
       read.append(found)
     minibatches.append((rows, count, denom))
@@ -260,7 +260,7 @@ def idle_rows(ctx, samples):
     samples,
     np.ones(len(samples), np.float32),
     np.zeros(len(samples), np.float32),
-    ctx.fit,
+    ctx.packing,
     capacity=ctx.plan.samples,
     extra=('sampler_logp',),
   )
@@ -285,14 +285,14 @@ def minibatch(ctx, samples, advantages, learned):
     [samples[i] for i in np.flatnonzero(learned)],
     np.asarray(weights)[learned],
     advantages[learned],
-    ctx.fit,
+    ctx.packing,
     capacity=plan.minibatch,
     extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
   )
   rows, count = ctx.place(rows), np.int32(count)
   denom = np.float32(denom)  # Of numpy: with several hosts, on no device.
   if 'ref_logp' in rows.extra:
-    ref, _ = ctx.steps.logprobs(ctx.start, rows, count)
+    ref, _ = ctx.programs.logprobs(ctx.start, rows, count)
     rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})
   return rows, count, denom
 
@@ -301,10 +301,10 @@ def evaluate_and_save(ctx, state, tokens):
   """Evaluates, saves a checkpoint and updates the picture, if due."""
   done = int(state.step)
   if done in ctx.plan.evals:
-    ctx.folder.rewind('eval', done - 1)  # Drops an interrupted evaluation.
+    ctx.run_folder.rewind('eval', done - 1)  # Drops an interrupted evaluation.
     for name, record, rows in held_out.evaluate(ctx, done):
-      ctx.folder.append('eval', {**record, 'tokens': tokens})
-      ctx.folder.write_evaluation(done, name, rows)
+      ctx.run_folder.append('eval', {**record, 'tokens': tokens})
+      ctx.run_folder.write_evaluation(done, name, rows)
       ctx.tell_evaluation(record)
   if done in ctx.plan.checkpoints:
     ctx.save(state, tokens)
@@ -340,14 +340,14 @@ def check_samples(groups, sampling, version):
 def raise_alarms(ctx):
   """Prints and records each alarm of the newest step."""
   limits = ctx.plan.c.alarms_kw
-  path = ctx.folder.path / 'metrics.jsonl'
+  path = ctx.run_folder.path / 'metrics.jsonl'
   records = files.read_records(path)[-2 * limits.window - 1 :]
   before = alarms.raised(records[:-1], **limits)
   for name, message in alarms.raised(records, **limits).items():
     if name not in before:
       step = records[-1]['step']
-      ctx.folder.event('alarm', name=name, step=step, told=message)
-      ctx.screen.say(f'ALARM at step {step}: {message}')
+      ctx.run_folder.event('alarm', name=name, step=step, told=message)
+      ctx.terminal.say(f'ALARM at step {step}: {message}')
 
 
 def check_divergence(ctx, state):
@@ -355,8 +355,10 @@ def check_divergence(ctx, state):
   in_row = int(state.skipped_in_row)
   if not in_row:
     return
-  ctx.folder.event('update_skipped', step=int(state.step) - 1, in_row=in_row)
-  ctx.screen.say(
+  ctx.run_folder.event(
+    'update_skipped', step=int(state.step) - 1, in_row=in_row
+  )
+  ctx.terminal.say(
     f'step {int(state.step) - 1}: loss or gradient not finite; parameters and '
     f'optimiser are unchanged ({in_row} optimiser steps in a row)'
   )

@@ -199,7 +199,7 @@ def go_on(ctx, plan, found, step, rows):
   with weights.engine(
     found,
     ctx.task,
-    ctx.screen,
+    ctx.terminal,
     ctx.signals,
     requests=len(problems),
     prompt_tokens=c.max_prompt_tokens + highest,
@@ -218,7 +218,7 @@ def go_on(ctx, plan, found, step, rows):
       'response_ids': [group.samples[0].response_ids],
     }
     kept += graded.rows(group, ctx.task, step, **columns)
-  ctx.folder.write_rows(f'{step:06d}', kept)
+  ctx.run_folder.write_rows(f'{step:06d}', kept)
 
 
 def nearest(c, workdir, step):

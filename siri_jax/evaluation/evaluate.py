@@ -212,10 +212,10 @@ def sample(ctx, name, sampling):
   """Samples and grades the problems of a set that have no file."""
   asked = ctx.task.evals[name]
   numbers = {problem.id: number for number, problem in enumerate(asked)}
-  left = [p for p in asked if not _file(ctx.folder, numbers[p.id]).exists()]
+  left = [p for p in asked if not _file(ctx.run_folder, numbers[p.id]).exists()]
   if len(left) < len(asked):
     done = len(asked) - len(left)
-    ctx.screen.say(f'{name}: {done:,} of {len(asked):,} problems are done')
+    ctx.terminal.say(f'{name}: {done:,} of {len(asked):,} problems are done')
   watched, word = stopwatch.Stopwatch(), f'evaluating {name}'
   for group in graded.sample_and_grade(
     ctx, left, sampling, word, cap=sampling.cap, watch=watched
@@ -223,7 +223,7 @@ def sample(ctx, name, sampling):
     ids = [sample.response_ids for sample in group.samples]
     done = sampling.seeds[-1]
     rows = graded.rows(group, ctx.task, done, response_ids=ids)
-    ctx.folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
+    ctx.run_folder.write_rows(f'samples/{numbers[group.problem.id]:06d}', rows)
 
 
 def score(ctx, name, caps):
@@ -231,8 +231,8 @@ def score(ctx, name, caps):
   slim, right = [], []
   count = len(ctx.task.evals[name])
   for number in range(count):
-    ctx.screen.working(f'reading prefixes of {name}', number, count)
-    rows = runs.read_rows(_file(ctx.folder, number))
+    ctx.terminal.working(f'reading prefixes of {name}', number, count)
+    rows = runs.read_rows(_file(ctx.run_folder, number))
     right.append(
       accuracy_by_cap.correct_under_caps(ctx, rows, caps).mean(axis=0)
     )

@@ -36,7 +36,7 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
 
   def progress(done, total):
     ctx.signals.raise_if_stopped()
-    ctx.screen.working(word, done, total)
+    ctx.terminal.working(word, done, total)
 
   def whole(samples, ticket):
     verdicts = ctx.graders.collect(ticket)
@@ -53,7 +53,7 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
   watch.lap('rollout')
   for done, (samples, ticket) in enumerate(waiting):
     ctx.signals.raise_if_stopped()
-    ctx.screen.working('grading', done, len(waiting))
+    ctx.terminal.working('grading', done, len(waiting))
     yield whole(samples, ticket)
   ctx.note_disagreements()
   watch.lap('grade')

@@ -106,7 +106,7 @@ def test_the_least_recomputation_that_fits_is_chosen_unless_set():
 
 def test_a_run_that_may_not_fit_warns_and_starts(tmp_path, cache):
   with tiny.opened(tmp_path, cache, device_gb=1e-4) as (ctx, _, _):
-    said = ctx.screen._stream.getvalue()
+    said = ctx.terminal._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'device_gb=0.0001' in said
   made = plan.make(tiny.get_config())

@@ -16,7 +16,7 @@ pytestmark = [
 
 
 def records(ctx, name='metrics'):
-  return files.read_records(ctx.folder.path / f'{name}.jsonl')
+  return files.read_records(ctx.run_folder.path / f'{name}.jsonl')
 
 
 def batch_of(ctx, state):

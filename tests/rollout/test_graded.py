@@ -81,7 +81,7 @@ def ctx():
     engine=Engine(),
     graders=Graders(),
     signals=stopwatch.Signals(print, secs=1.0),
-    screen=std.SimpleNamespace(working=lambda *words: said.append(words)),
+    terminal=std.SimpleNamespace(working=lambda *words: said.append(words)),
     said=said,
     note_disagreements=lambda: None,
   )

@@ -118,8 +118,10 @@ def diverging(in_row, most=3):
   noted = []
   ctx = std.SimpleNamespace(
     plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
-    folder=std.SimpleNamespace(event=lambda kind, **what: noted.append(what)),
-    screen=std.SimpleNamespace(say=noted.append),
+    run_folder=std.SimpleNamespace(
+      event=lambda kind, **what: noted.append(what)
+    ),
+    terminal=std.SimpleNamespace(say=noted.append),
   )
   return ctx, std.SimpleNamespace(step=7, skipped_in_row=in_row), noted
 
@@ -148,7 +150,7 @@ def test_too_many_in_a_row_end_the_run(in_row):
 
 
 def records(ctx, name='metrics'):
-  return files.read_records(ctx.folder.path / f'{name}.jsonl')
+  return files.read_records(ctx.run_folder.path / f'{name}.jsonl')
 
 
 def untimed(found):
@@ -287,13 +289,13 @@ def test_each_sample_is_measured_once_by_the_policy_before_its_updates(
     samples = [s for g in groups for s in g.samples]
     advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
     advantages[3:7] = 0  # Idle: read, and not learned from.
-    logprobs, plan, read, found = ctx.steps.logprobs, ctx.plan, [], []
+    logprobs, plan, read, found = ctx.programs.logprobs, ctx.plan, [], []
 
     def counted(*args):
       read.append(args)
       return logprobs(*args)
 
-    ctx.steps = ctx.steps._replace(logprobs=counted)
+    ctx.programs = ctx.programs._replace(logprobs=counted)
     # Old log-probabilities are read for later updates alone; idle samples
     # always.
     for minibatches, epochs, reads in [(1, 1, 1), (2, 1, 2), (1, 2, 2)]:
