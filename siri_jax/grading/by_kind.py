@@ -59,8 +59,8 @@ def _ratios(gold, answer, alike, precision):
   pair = [structure.split(each, {':'}) for each in (gold, answer)]
   lengths = sorted(map(len, pair))
   if lengths == [1, 2]:
-    alone = min(pair, key=len)[0]
-    return False if _NUMBER.fullmatch(alone) else None
+    alone, parts = sorted(pair, key=len)
+    return False if alone[0].strip() in map(str.strip, parts) else None
   if lengths[1] < 3:
     return None
   return by_parts.all_alike(*map(_reduced, pair), alike)

@@ -186,13 +186,15 @@ def _lists(gold, answer, alike, precision):
   if len(one) < 2 and len(other) < 2:
     pair = ''.join(one), ''.join(other)
     return None if pair == (gold, answer) else alike(*pair)
+  # Of relations and letters, which may be statements, 'or' is not 'and'.
   related = any(map(is_inequality, one + other))
+  joined = related or all(map(_LETTER.fullmatch, one + other))
   if len(one) != len(other):
     brackets = any(map(structure.bracketed, (gold, answer)))
     return None if related or brackets else False
   if any('\\ldots' in each for each in one + other):
     return all_alike(one, other, alike)
-  if related and structure.is_alternative(gold) != structure.is_alternative(
+  if joined and structure.is_alternative(gold) != structure.is_alternative(
     answer
   ):
     return False

@@ -6,6 +6,13 @@ KINDS = ('continuation', 'response', 'answer', 'text')
 
 _ESCAPED_OR_BRACE = re.compile(r'\\.|[{}]', re.DOTALL)
 _OPEN_BOX = re.compile(r'\\(?:boxed|fbox)\s*\{')
+_INNER = r'[^{}]*'
+for _ in range(4):  # Braces within braces.
+  _INNER = rf'[^{{}}]*(?:\{{{_INNER}\}}[^{{}}]*)*'
+_BOX = re.compile(rf'\\(?:boxed|fbox)\s*\{{({_INNER})\}}')
+_JOINT = re.compile(
+  r'(?:[\s$,;]|\\[()\[\], ]|\\q?quad|\\text\s*\{|\}|\b(?:and|or)\b)*'
+)
 _BARE_BOX = re.compile(r'\\boxed ([^$\n]*)')
 
 
@@ -57,9 +64,20 @@ def closing_brace(text, start):
 
 
 def bare(answer):
-  r"""A bare answer: out of its \boxed{}, if it is in one."""
+  r"""A bare answer: out of its \boxed{}, if it is in one.
+
+  It is in all of them where nothing but 'and', 'or' or a comma is between
+  them, and in none where it goes on behind the last.
+  """
   boxed = last_box(answer)
-  return answer.strip() if boxed is None else boxed
+  if boxed is None:
+    return answer.strip()
+  first, *others = _BOX.split(answer)
+  joined = all(_JOINT.fullmatch(each) for each in others[1:-1:2])
+  ended = not re.search(r'\w', others[-1]) if others else True
+  if not ended or (len(others) > 2 and joined and not first.strip(' $')):
+    return _BOX.sub(r'\1', answer).strip()
+  return boxed
 
 
 def answer(said, kind):

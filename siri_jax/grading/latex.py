@@ -19,13 +19,8 @@ _FUNCTIONS = (
   '|sqrt|gcd|lcm|max|min'
 )
 _OTHER_NAMES = {
-  **{
-    'tg': 'tan',
-    'ctg': 'cot',
-    'cotg': 'cot',
-    'cosec': 'csc',
-    'lg': 'log_{10}',
-  },
+  **{'tg': 'tan', 'ctg': 'cot', 'cotg': 'cot', 'cosec': 'csc'},
+  'lg': 'log_{10}',
   **{'arctg': 'arctan', 'arcctg': 'arccot', 'sh': 'sinh', 'ch': 'cosh'},
   **{'th': 'tanh', 'asin': 'arcsin', 'acos': 'arccos', 'atan': 'arctan'},
 }
@@ -34,10 +29,7 @@ _SAME = {
   **dict.fromkeys(['geq', 'geqslant', 'geqq'], r'\ge '),
   **{'neq': r'\ne ', 'lt': '<', 'gt': '>', 'colon': ':', 'vert': '|'},
   **dict.fromkeys(['lvert', 'rvert', 'mid'], '|'),
-  **dict.fromkeys(['lbrace'], r'\{'),
-  **dict.fromkeys(['rbrace'], r'\}'),
-  **dict.fromkeys(['lbrack'], '['),
-  **dict.fromkeys(['rbrack'], ']'),
+  **{'lbrace': r'\{', 'rbrace': r'\}', 'lbrack': '[', 'rbrack': ']'},
   **dict.fromkeys(['langle', 'lgroup'], '('),
   **dict.fromkeys(['rangle', 'rgroup'], ')'),
   **dict.fromkeys(
@@ -66,6 +58,10 @@ _SPACE = (
   r'|\\(?:q?quad|thinspace|enspace|neg(?:med|thick)space)(?![a-z]))'
 )
 _TWO_PLACED = r'\\(?:frac|binom)'
+_SIDE = r'((?:[^{}]|\{[^{}]*\})*?)'  # Of \over and \choose.
+_PLACED = {'over': r'\frac', 'choose': r'\binom'}
+_MOD = r'mod(?:ulo)?\.?\s*\}?'
+_MODULO = r'\\pmod{\1}'
 # In order: each rewrites what those before it left.
 _REWRITES = [
   (re.compile(pattern), spelt)
@@ -117,7 +113,8 @@ _REWRITES = [
     (r'(?i)^\s*(?:the )?empty set\s*$', r'\\emptyset'),
     # A row in round brackets, transposed, is a point.
     (
-      r'^\s*[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]\s*\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?\s*$',
+      r'^\s*[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]'
+      r'\s*\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?\s*$',
       r'(\1)',
     ),
     (
@@ -137,16 +134,8 @@ _REWRITES = [
     (r'\\(?:[dtcs]|nice|x)frac(?![a-z])', r'\\frac'),
     (r'\\[dt]binom(?![a-z])', r'\\binom'),
     (
-      r'\{([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\\over(?![a-z])\s*([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\}',
-      r'\\frac{\1}{\2}',
-    ),
-    (
-      r'^([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)\\over(?![a-z])\s*([^{}]*|[^{}]*\{[^{}]*\}[^{}]*)$',
-      r'\\frac{\1}{\2}',
-    ),
-    (
-      r'(?:\{|^)([^{}]*)\\choose(?![a-z])\s*([^{}]*)(?:\}|$)',
-      r'\\binom{\1}{\2}',
+      rf'(?:\{{|^){_SIDE}\\(over|choose)(?![a-z])\s*{_SIDE}(?:\}}|$)',
+      lambda m: rf'{_PLACED[m[2]]}{{{m[1]}}}{{{m[3]}}}',
     ),
     (r'\\sqrt\s*\(', r'\\sqrt('),
     (r'\\sqrt\s*(\[[^\]]*\])?\s*(\\[a-z]+|\w)', r'\\sqrt\1{\2}'),
@@ -155,26 +144,25 @@ _REWRITES = [
     (r'([_^])\s*(\w)(?=\s)', r'\1{\2}'),
     # Moduli: of a congruence in brackets, however they are written.
     (
-      rf'(?:{_FONT}\s*\{{)\s*\(\s*mod(?:ulo)?\s*\}}?\s*([^(){{}}]+)\s*(?:\)\s*\}}?)',
-      r'\\pmod{\1}',
+      rf'(?:{_FONT}\s*\{{)\s*\(\s*{_MOD}\s*\}}?\s*([^(){{}}]+)\)\s*\}}?',
+      _MODULO,
     ),
-    (
-      rf'\(\s*(?:\\[bp]?mod|(?:{_FONT}\s*\{{)?\s*mod(?:ulo)?\.?\s*\}}?)\s*([^()]+)\)',
-      r'\\pmod{\1}',
-    ),
+    (rf'\(\s*(?:\\[bp]?mod|(?:{_FONT}\s*\{{)?\s*{_MOD})\s*([^()]+)\)', _MODULO),
     (
       rf'\\[bp]?mod\s*({_GROUP}|\\[a-z]+|\d+|[a-zA-Z])',
       lambda m: rf'\pmod{{{_bare(m[1])}}}',
     ),
     (
-      rf'(?:{_FONT}\s*\{{|(?<![a-zA-Z\\]))\s*mod(?:ulo)?\s*\}}?\s*(\d+|[a-zA-Z](?![a-zA-Z]))',
-      r'\\pmod{\1}',
+      rf'(?:{_FONT}\s*\{{|(?<![a-zA-Z\\]))\s*{_MOD}\s*'
+      r'(\d+|[a-zA-Z](?![a-zA-Z]))',
+      _MODULO,
     ),
     (r'\\equiv(?![a-z])(?!.*\\pmod)', '='),
     # Words between values.
     (r'\\text\s*\{\s*,?\s*(where|for|with|if|when)\s*\}', r' \1 '),
     (
-      r',?\s*\\text\s*\{\s*,?\s*or\s*\}|(?<![a-zA-Z\\])(?:or|OR|Or)(?![a-zA-Z])|\\lor(?![a-z])',
+      r',?\s*\\text\s*\{\s*,?\s*or\s*\}'
+      r'|(?<![a-zA-Z\\])(?:or|OR|Or)(?![a-zA-Z])|\\lor(?![a-z])',
       ' or ',
     ),
     (

@@ -55,16 +55,20 @@ def deepscaler(gold, response, *, kind, verify_kw):
   lowest terms.
 
   Source: agentica-project/deepscaler, deepscaler/rewards/math_reward.py. Its
-    comparison of values by sympy is math-verify's here, which knows more
-    LaTeX and runs no text as code; so it sees that sets and bare lists in
-    another order are equal, and an interval and its inequality.
+    comparison of values by sympy is ours, by kind, part and value, which
+    knows more LaTeX and runs no text as code; so it sees that sets and bare
+    lists in another order are equal, and an interval and its inequality.
   """
   compare = _prose if kind == 'text' else _strict
   return _grade(gold, response, kind, verify_kw, compare)
 
 
 def math_verify(gold, response, *, kind, verify_kw):
-  r"""Hugging Face's math-verify on the last \boxed{} after the thought."""
+  r"""The value of the last \boxed{} after the thought, worked out or not.
+
+  Values are read and compared by Hugging Face's math-verify, but only what was
+  read to its end: its last number is no answer.
+  """
   compare = _prose if kind == 'text' else _lenient
   return _grade(gold, response, kind, verify_kw, compare)
 

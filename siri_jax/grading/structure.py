@@ -16,12 +16,8 @@ _TOKEN = re.compile(
 )
 _OPEN = {'(', '[', '{', '\\{', '\\lfloor', '\\lceil'}
 _CLOSE = {')', ']', '}', '\\}', '\\rfloor', '\\rceil'}
-_STRONG = {
-  ';',
-  ' or ',
-  ' and ',
-  '\\\\',
-}  # They part solutions of several unknowns.
+# What parts solutions of several unknowns.
+_STRONG = {';', ' or ', ' and ', '\\\\'}
 _THOUSANDS = re.compile(r'[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?')
 _ENVIRONMENT = re.compile(
   r'\s*(?P<open>[(\[]|\\\{)?\s*\\begin\s*\{(?P<name>[a-zA-Z]+)\*?\}'

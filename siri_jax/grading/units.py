@@ -63,18 +63,11 @@ _UNITS = {
 _NAMES = {
   re.compile(way): name for name, ways in _UNITS.items() for way in ways.split()
 }
-_ANY_NAME = '|'.join(
-  sorted((way for ways in _UNITS.values() for way in ways.split()), key=len)[
-    ::-1
-  ]
-)
+_WAYS = [way for ways in _UNITS.values() for way in ways.split()]
+_ANY_NAME = '|'.join(sorted(_WAYS, key=len, reverse=True))
 _SIGNS = {
-  '\\$': 'dollar',
-  '$': 'dollar',
-  '€': 'euro',
-  '£': '£',
-  '¥': '',
-  '₹': 'rupee',
+  **{'\\$': 'dollar', '$': 'dollar', '€': 'euro', '£': '£', '₹': 'rupee'},
+  **{'¢': 'cent', '¥': ''},
 }
 _BEFORE = re.compile(
   r'^\s*([-+]?)\s*((?:US|HK|CA|AU|NZ|[CA])?\\?\$|[€£¥₹]'
@@ -113,7 +106,8 @@ _SAYS_MORE = re.compile(
   r'|billions?|trillions?|mod|modulo|if|when|for|where|with|except|but|is|are'
   r'|base|power|root|score|of|to|from|between|through|a\.?m|p\.?m|am|pm|noon'
   r'|clock|by|choose|pairs?|otherwise|all|any|every|each|some|where|as|until'
-  r'|sin|cos|tan|log|ln|approx\w*|about|roughly|nearly|almost|around|even|odd|prime|positive|negative|only)\b|[=<>\d,;:]',
+  r'|sin|cos|tan|log|ln|approx\w*|about|roughly|nearly|almost|around|even|odd'
+  r'|prime|positive|negative|only)\b|[=<>\d,;:]',
   re.IGNORECASE,
 )
 _NUMBER = re.compile(r'[-+]?[\d.,]+')
@@ -166,7 +160,7 @@ def _mark(sign):
   if 'circ' in sign or 'degree' in sign:
     scale = re.search('[CF]', sign)
     return f'degree {scale[0]}' if scale else 'degree'
-  return _SIGNS.get(sign, 'cent' if sign == '¢' else '')
+  return _SIGNS[sign]
 
 
 def _words(unit):
@@ -177,9 +171,7 @@ def _words(unit):
 
 def _is_unit(value, unit):
   words = _words(unit)
-  if not words or _SAYS_MORE.search(
-    re.sub(r'\^\s*\{?\s*[23]\s*\}?', '', words)
-  ):
+  if not words or _SAYS_MORE.search(re.sub(_POWER, '', words)):
     return False
   bare = '\\' not in unit
   # 5 m and x = 5 m are units, 5m and 2x m products of letters.

@@ -105,6 +105,19 @@ def test_the_last_box_is_read_to_its_own_closing_brace(text, answer):
   assert extract.last_box(text) == answer
 
 
+@pytest.mark.parametrize(
+  ('gold', 'bare'),
+  [
+    ('\\boxed{1} or $\\boxed{2}$', '1 or $2$'),
+    ('\\boxed{1}, 2', '1, 2'),
+    ('x = \\boxed{5}.', '5'),
+    ('\\boxed{5}, so \\boxed{6}.', '6'),
+  ],
+)
+def test_no_half_of_a_gold_in_two_boxes_is_lost(gold, bare):
+  assert extract.bare(gold) == bare
+
+
 def test_a_gold_may_stand_in_a_box():
   assert right('deepscaler', '\\boxed{42}', '\\boxed{42}', 'response')
   assert right('math_verify', '\\boxed{42}', '\\boxed{42}', 'response')

@@ -215,6 +215,7 @@ APART = {
     ('f(x)=0', '\\forall x>0, f(x)=0'),
     ('\\exists x: x^2 = 2', '2', '\\forall x: x^2 = 2'),
     ('3 \\mid n', 'n', '5 \\mid n'),
+    ('p \\land q', 'p \\lor q', 'p', 'q'),
     ('5', '\\neg 5', 'not 5', '\\approx 5', '\\sim 5', 'x \\approx 5'),
   ],
   'cases': [
