@@ -117,7 +117,9 @@ def test_a_process_that_waits_in_vain_exits_with_a_message(index):
   assert went.returncode == exit_status.REFUSED, went.stderr
   waiting, refused = went.stderr.splitlines()
   assert waiting.startswith('waiting for 2 processes at localhost:')
-  assert 'hosts_kw.count=2: after 2 s not all processes had connected' in refused
+  assert (
+    'hosts_kw.count=2: after 2 s not all processes had connected' in refused
+  )
 
 
 def parameters(run, step):
