@@ -169,7 +169,7 @@ def run(plan, task, folder, screen, team):
       f'saved after {int(state.step)} updates; the same command resumes'
     )
     return 128 + ctx.signals.asked
-  screen.say(run_table.text([folder.path, *run_table.beside(folder.path)]))
+  screen.say(run_table.text([folder.path]))
   screen.say(
     f'{folder.path} is complete; picture.png has its curves. To train again, '
     'delete the folder or name another with --workdir.'

@@ -1,8 +1,6 @@
 """The table of runs: accuracy and length at each point."""
 
-import contextlib
 import math
-import pathlib
 
 import tabulate
 
@@ -13,9 +11,10 @@ POINTS = ('start', 'compressed', 'expanded', 'end')  # Not every eval_kw.every.
 NOTES = """\
 Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
-run's start. ± is one standard error over problems. Differences are paired by
-problem if both evaluations have samples; ~ marks those within two standard
-errors. With one run of each setting, there is no error over seeds."""
+run's start. ± is one standard error over problems. Differences from a run's own
+start are paired by problem if both evaluations have samples; ~ marks those
+within two standard errors. A difference from another run is of one seed each:
+it has no interval. Train several seeds by siri_jax.commands.ablate for one."""
 
 
 def efficiency(accuracy, length, first_accuracy, first_length):
@@ -111,21 +110,6 @@ def labels(runs):
   ]
 
 
-def beside(folder):
-  """Folders next to this one of evaluated runs of the same config file."""
-  folder = pathlib.Path(folder).resolve()
-  config = pathlib.Path(run_folders.read(folder).info['config']).name
-  siblings = []
-  for path in sorted(folder.parent.glob('*/RUN.json')):
-    # A damaged or unrelated neighbour is ignored.
-    with contextlib.suppress(OSError, ValueError, KeyError):
-      run = run_folders.read(path.parent)
-      same = pathlib.Path(run.info['config']).name == config
-      if same and run.evals and path.parent != folder:
-        siblings.append(path.parent)
-  return siblings
-
-
 def _mean(records):
   """Means and their standard errors over the sets' records."""
   count = len(records)
@@ -178,7 +162,8 @@ def _differences(names, by_run, style):
     for name, records in others:
       step = max((step for step in steps if step in records), default=None)
       if step is not None:
-        rows.append((step, kind, name, *_against(own[step], records[step])))
+        compare = _from_start if records is start else _from_other
+        rows.append((step, kind, name, *compare(own[step], records[step])))
   headers = ('step', 'point', f'{names[0]} against', 'accuracy', 'length')
   return _format(rows, headers, style) if rows else ''
 
@@ -211,8 +196,14 @@ def paired_errors(ones, others):
   return {name: math.sqrt(s) / len(ones) for name, s in squares.items()}
 
 
-def _against(one, other):
-  """The difference of two evaluations, marked if it may be noise."""
+def _from_other(one, other):
+  """The difference from another run; one seed each shows no error of it."""
+  for name, scale in (('accuracy', 100), ('length', 1)):
+    yield f'{scale * (one[name] - other[name]):+.1f}'
+
+
+def _from_start(one, other):
+  """The difference from the run's start, marked if it may be noise."""
   paired = paired_errors(one['sources'], other['sources'])
   for name, scale in (('accuracy', 100), ('length', 1)):
     difference = scale * (one[name] - other[name])

@@ -5,8 +5,7 @@
   python -m siri_jax.commands.table EVALUATION [...] [--paper=1.5B]
 
 The folder's files decide: a run has RUN.json, an ablation has ablation.json, an
-evaluation has a results.json for each set. For a single run, the table also
-shows the runs of the same config next to its folder.
+evaluation has a results.json for each set.
 """
 
 import argparse
@@ -49,8 +48,7 @@ def text(args):
     frame = ablation_table.read(first).table(args.at, args.set)
     return f'{ablation_table.text(frame, args.style)}\n\n{ablation_table.NOTES}'
   if (first / 'RUN.json').exists():
-    beside = run_table.beside(first) if len(args.folders) == 1 else []
-    return run_table.text([*args.folders, *beside], args.style)
+    return run_table.text(args.folders, args.style)
   if faults := paper_table.faults(args.folders):
     raise ValueError('\n'.join(faults))
   return paper_table.text(args.folders, args.paper, args.style)

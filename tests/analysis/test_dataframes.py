@@ -181,16 +181,18 @@ def test_other_runs_are_shown_at_the_first_runs_steps(tmp_path):
 
 
 def test_a_difference_within_two_standard_errors_is_marked(tmp_path):
-  folders = [
-    make(tmp_path / 'a'),
-    other_run(tmp_path, 'even', 0.77),
-    other_run(tmp_path, 'better', 0.78),
-  ]
-  found = rows(run_table.text(folders))
-  assert '8 expanded its start +25.0 ± 1.4 -10.0 ± 0.7' in found
-  # 2 points at an error of 1.41 are noise; 3 are not.
-  assert 'even ~ -2.0 ± 1.4 -12.0 ± 0.7' in found
-  assert 'better -3.0 ± 1.4 -12.0 ± 0.7' in found
+  for accuracy, shown in ((0.52, '~ +2.0 ± 1.4'), (0.53, '+3.0 ± 1.4')):
+    evals = [*POINTS[:2], {**POINTS[2], 'accuracy': accuracy}]
+    found = rows(run_table.text([make(tmp_path / shown[0], evals=evals)]))
+    # 2 points at an error of 1.41 are noise; 3 are not.
+    assert f'8 expanded its start {shown} -10.0 ± 0.7' in found
+
+
+def test_a_difference_from_another_run_of_one_seed_has_no_error(tmp_path):
+  folders = [make(tmp_path / 'a'), other_run(tmp_path, 'even', 0.77)]
+  found = run_table.text(folders)
+  assert 'even -2.0 -12.0' in rows(found)
+  assert 'no interval' in found
 
 
 def test_differing_settings_are_listed(tmp_path):
@@ -249,17 +251,6 @@ def test_runs_with_equal_names_show_their_folders(tmp_path):
   ]
   found = run_table.labels([runs.read(folder) for folder in folders])
   assert found == ['one', 'two', 'long']
-
-
-def test_a_runs_table_includes_evaluated_runs_of_its_config(tmp_path):
-  own = make(tmp_path / 'a')
-  other = other_run(tmp_path, 'constant', 0.8)
-  make(tmp_path / 'b', source='configs/b.py')
-  make(tmp_path / 'a-just-begun', evals=[])
-  (tmp_path / 'damaged').mkdir()
-  (tmp_path / 'damaged' / 'RUN.json').write_text('{')
-  assert run_table.beside(own) == [other]
-  assert run_table.beside(other) == [own]
 
 
 @pytest.mark.parametrize('command', [figures, table])
