@@ -200,7 +200,7 @@ def test_two_calls_at_once_make_one_environment(bare):
   status, output = call(bare, 'quickstart.sh')
   assert status == 0
   assert 'Waiting: another call is making the same environment.' in output
-  assert 'from an earlier call' in output
+  assert '.venv is up to date.' in output
   output, _ = first.communicate(timeout=300)
   assert first.returncode == 0, output
   assert 'Making .venv' in output
