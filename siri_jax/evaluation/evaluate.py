@@ -84,7 +84,7 @@ def find(request):
     _tried(faults, weights.find, c, word, request.workdir)
     for word in request.weights
   ]
-  for each in _tried(faults, weights.apart, [w for w in named if w]) or ():
+  for each in _tried(faults, weights.distinct, [w for w in named if w]) or ():
     if _tried(faults, plans.make, each.c):
       task = _tried(faults, held_out_task, each.c, request.sets)
       found += [(each, task)] if task else []

@@ -72,25 +72,27 @@ def find(c, word, workdir):
   return Weights(folder.name, c, 0, '', path=folder.parts[1:])
 
 
-def apart(found):
-  """Weights once each, those of one name told apart by where they lie.
+def distinct(found):
+  """Weights without repeats, with different names.
+
+  Weights of the same name get the names of their parent folders too.
 
   Args:
     found: list of Weights.
   Returns:
-    list of Weights: A/hf and B/hf are called A-hf and B-hf.
+    list of Weights; A/hf and B/hf get the names A-hf and B-hf.
   Raises:
-    ValueError: two would still have one name.
+    ValueError: two still have the same name.
   """
   known = {(e.path, e.name, e.done, e.checkpoints, e.url): e for e in found}
   paths = [each.path or (each.name,) for each in known.values()]
   names = ['-'.join(end) for end in runs.ends(paths)]
   if len({*names}) < len(names):
-    told = ', '.join('/'.join(path) for path in paths)
+    listed = ', '.join('/'.join(path) for path in paths)
     name = max(names, key=names.count)
     raise ValueError(
-      f'--weights: two of {told} would be called {name}; measure them in '
-      'folders of their own, by --out'
+      f'--weights: two of {listed} have the name {name}; evaluate them in '
+      'separate folders, by --out'
     )
   return [
     dataclasses.replace(each, name=name)

@@ -89,7 +89,8 @@ class ModelConfig:
   rope_theta: float
   norm_eps: float
   tied: bool
-  # Shapes of the same arrays are equal, and warm starts are named after them.
+  # Not compared: the arrays are the same, and the name of a cached SFT policy
+  # is made of the shape.
   padding: int = dataclasses.field(default=0, compare=False, repr=False)
 
 

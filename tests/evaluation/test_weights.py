@@ -10,7 +10,7 @@ def found(*words, workdir='runs/none'):
   """Names of the weights that these words mean, in order."""
   c = tiny.get_config()
   named = [weights.find(c, str(word), workdir) for word in words]
-  return [each.name for each in weights.apart(named)]
+  return [each.name for each in weights.distinct(named)]
 
 
 def test_weights_of_one_name_are_told_apart_by_where_they_lie(tmp_path):
@@ -44,5 +44,5 @@ def test_weights_that_no_name_tells_apart_are_refused(tmp_path):
   folders = [tmp_path / f for f in ('a-b/c', 'q/c', 'a/b-c', 'q/b-c')]
   for folder in folders:
     folder.mkdir(parents=True)
-  with pytest.raises(ValueError, match='would be called a-b-c; measure them'):
+  with pytest.raises(ValueError, match='have the name a-b-c; evaluate them'):
     found(*folders)
