@@ -222,6 +222,8 @@ def _brackets(gold, answer, alike, precision):
     return alike(items[0], rest) if one else alike(rest, items[0])
   if len(others) < 2 or brackets not in ('()', '{}') or is_inequality(rest):
     return None
+  if brackets == '()' and structure.split(rest, {' or ', ' and '})[1:]:
+    return False  # 0 or 1 is no point.
   in_order = matched if brackets == '{}' else all_alike
   if any('\\ldots' in each for each in items):
     in_order = all_alike

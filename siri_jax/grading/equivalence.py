@@ -20,6 +20,24 @@ _APPROXIMATION = re.compile(r'(?<=\S)\s*\\approx\s*[-+]?[\d.]+\s*$')
 _CAPITALS = re.compile(
   r'(?<![A-Za-z\\{])(?:\\text\s*\{\s*)?([A-Z]{2,})\s*\}?(?![A-Za-z}])'
 )
+# The parser adds a whole number and what follows it: 2(3) would be 5.
+_PRODUCTS = [
+  (re.compile(pattern), spelt)
+  for pattern, spelt in (
+    (
+      r'(?<![\w.}^])(\d+)\s*(\\frac\s*\{(\d+)\}\s*\{(\d+)\})',
+      lambda m: (
+        f'({m[1]}+{m[2]})' if int(m[3]) < int(m[4]) else rf'{m[1]}\cdot {m[2]}'
+      ),
+    ),
+    (
+      r'(?<![\w.^\\])(\d+)\s*'
+      r'(?=\(|\\(?:binom|gcd|lcm|max|min|lfloor|lceil)(?![a-z]))',
+      r'\1\\cdot ',
+    ),
+    (r'\)\s*(?=[(\d])', r')\\cdot '),
+  )
+]
 _WORD = re.compile(
   r'\s*(?:\\text\s*\{[^{}]*\}|no|[A-Za-z]{3,}(?:[\s,]+[A-Za-z]+)*)\s*'
 )
@@ -118,6 +136,8 @@ def _read(text, real, cased):
   if _UNREADABLE.search(text) or _WORD.fullmatch(text):
     return None
   text = _CAPITALS.sub(r'\\mathrm{\1}', text)
+  for pattern, spelt in _PRODUCTS:
+    text = pattern.sub(spelt, text)
   normal = math_normalization.NormalizationConfig(
     malformed_operators=True, nits=True, boxed='none'
   )

@@ -152,7 +152,7 @@ def _several(item):
   """One item, or the several that stand in one without a separator."""
   if _TUPLES.search(item):
     found = [one.strip() for one in _TUPLES.sub(')\0', item).split('\0')]
-    if all((b := bracketed(one)) and len(b.items) > 1 for one in found):
+    if all(map(_is_item, found)):
       return found
   if len(_PLUS_MINUS.findall(item)) == 1 or '\\mp' in item:
     return [
@@ -160,6 +160,12 @@ def _several(item):
       for signs in ({'pm': '+', 'mp': '-'}, {'pm': '-', 'mp': '+'})
     ]
   return [item]
+
+
+def _is_item(text):
+  """Whether it is a point, or the number of a statement: (1)(4) is no 4."""
+  found = bracketed(text)
+  return found and (len(found.items) > 1 or text.strip('()').isdigit())
 
 
 def _parts(item):
