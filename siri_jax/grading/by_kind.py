@@ -6,6 +6,7 @@ options, `precision` is how many decimals a rounded number has. It returns
 whether both say the same, or None where it is not for it to say.
 """
 
+import fractions
 import math
 import re
 
@@ -80,9 +81,12 @@ def _periods(gold, answer, alike, precision):
     return None
   if _DECIMAL.fullmatch(gold) or _DECIMAL.fullmatch(answer):
     one, other = (
-      normalize.number(kinds.without_periods(each)) for each in (gold, answer)
+      fractions.Fraction(each.strip())
+      if _DECIMAL.fullmatch(each)
+      else normalize.number(kinds.without_periods(each))
+      for each in (gold, answer)
     )
-    return one is not None and one == other
+    return one == other
   return alike(*map(kinds.without_periods, (gold, answer)))
 
 

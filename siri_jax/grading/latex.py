@@ -97,7 +97,7 @@ _REWRITES = [
       r'\1',
     ),
     # Upright letters behind a number are units: 5 \mathrm{m}.
-    (rf'(?<![\d)}}])(?<![\d)}}] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
+    (rf'(?<![\d)}}/])(?<![\d)}}/] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
     (r'\\(?:math|text)(?:bf|rm|it)\s+([a-zA-Z])(?![a-zA-Z])', r'\1'),
     (r'\{\\(?:rm|bf|it)\s+([^{}]*)\}', r'\1'),
     (
@@ -122,7 +122,12 @@ _REWRITES = [
       rf'({"|".join([*_OTHER_NAMES, *_FUNCTIONS.split("|")])})\s*\}}',
       r'\\\1 ',
     ),
-    (rf'(?<![a-zA-Z\\])({_FUNCTIONS}|a?r?c?c?o?tg|lg)(?![a-zA-Z])', r'\\\1'),
+    # But 18 min and 20 sec are times.
+    (
+      rf'(?<![a-zA-Z\\])(?!(?:min|sec)(?!\s*(?:[({{\\]|[a-z](?![a-z]))))'
+      rf'({_FUNCTIONS}|a?r?c?c?o?tg|lg)(?![a-zA-Z])',
+      r'\\\1',
+    ),
     (r'(?<=[a-z])\s+in\s+(?=[\[({\\])', r' \\in '),
     (
       rf'\\({"|".join(_OTHER_NAMES)})(?![a-zA-Z])',

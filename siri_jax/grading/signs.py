@@ -76,6 +76,7 @@ _REWRITES = [
     (r'(\d\d?)\s*[点點時时]\s*(\d\d)\s*分?', r'\1:\2'),
     ('(?:上午|早上|凌晨)\\s*([\\d:：]+)', r'\1 a.m.'),
     ('(?:下午|晚上)\\s*([\\d:：]+)', r'\1 p.m.'),
+    ('[①-⑳]', lambda m: f'({unicodedata.normalize("NFKC", m[0])})'),
     ('[¼-¾⅐-⅞]', lambda m: _fraction(m[0])),
   )
 ]

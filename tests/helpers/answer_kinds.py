@@ -136,6 +136,7 @@ SAME = {
     ('2 \\cdot 3^n', '2·3ⁿ'),
     ('\\text{no solution}', '无解', 'No solutions'),
     ('2 \\text{ or } 3', '2或3'),
+    ('(1)(4)', '①④', '(1), (4)', '\\text{(1) and (4)}'),
   ],
   'the answer is': [
     (
@@ -157,6 +158,8 @@ SAME = {
     ('33\\frac13\\%', '\\frac13', '\\frac{100}{3}\\%'),
     ('\\mbox{four}', '4', 'Four'),
     ('25', 'twenty-five'),
+    ('18 minutes', '18', '18 min', '18\\text{ min.}'),
+    ('\\frac{4}{3} \\mathrm{~m} / \\mathrm{s}', '\\frac43', '\\frac43 m/s'),
   ],
   'the box': [
     (
@@ -306,6 +309,7 @@ APART = {
     ('\\sqrt{3}', '√2', '∛3'),
     ('x \\ge 2', 'x > 2', 'x ≤ 2'),
     ('2 \\text{ or } 3', '2', '2或4'),
+    ('14', '①④'),
   ],
   'the answer is': [('5', 'The answer is not 5', '答案是6', 'Ответ: 6')],
   'money and units': [
