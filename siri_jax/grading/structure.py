@@ -30,7 +30,7 @@ _MATRICES = {
   *('array', 'tabular'),
 }
 _VALUES = re.compile(
-  r'(?P<name>[a-zA-Z](?:_\{?\w+\}?)?)\s*(?:=|\\in)\s*(?P<set>\\\{[^|:{}]*\\\})'
+  r'(?P<name>[a-zA-Z](?:_\{?\w+\}?)?)\s*(?:=|\\in)\s*(?P<set>\\\{[^|:]*\\\})'
 )
 _TUPLES = re.compile(r'\)\s*(?=\()')
 _PLUS_MINUS = re.compile(r'\\(pm|mp)(?![a-z])\s*')
