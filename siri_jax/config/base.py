@@ -136,7 +136,7 @@ def get_config():
     b1=0.9,  # Decay of the first moment.
     b2=0.999,  # Decay of the second moment.
     eps=1e-8,  # Added to the root of the second moment.
-    weight_decay=0.01,  # Decoupled, times the learning rate.
+    weight_decay=0.01,  # Decoupled; below rounding at the rate of 1e-6.
     clip_norm=1.0,  # Global norm of the gradient.
   )
   c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
