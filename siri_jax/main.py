@@ -178,4 +178,4 @@ def run(plan, task, folder, screen, team):
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))

@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import pkgutil
 import sys
 
@@ -26,10 +27,9 @@ def main(argv=None):
       f'unknown command {name!r}{hint} ({", ".join(commands)})', file=sys.stderr
     )
     return 2
-  module = importlib.import_module(commands[name])
-  # absl's parser also takes the program's name.
-  by_absl = hasattr(module, 'command_line')
-  return module.main([f'siri-jax {name}', *rest] if by_absl else rest)
+  # As with `python -m`: configs and plug-ins of the working directory.
+  sys.path.insert(0, os.getcwd())
+  return importlib.import_module(commands[name]).main(rest)
 
 
 def _summary(module):

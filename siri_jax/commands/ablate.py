@@ -11,30 +11,55 @@ The same command continues unfinished runs. Exit status 0 if all runs finished,
 1 if some failed, 2 refused, 128 + n ended by signal n.
 """
 
-import argparse
 import sys
 
 from siri_jax.analysis import ablation_table
+from siri_jax.config import command_line
 from siri_jax.experiments import ablate, grid
 from siri_jax.runtime import stopwatch
 from siri_jax.runtime.exit_status import refuse
 
+FLAGS = {
+  'config': dict(
+    required=True,
+    metavar='FILE.py[:ARGUMENT]',
+    help='the config file that all runs start from',
+  ),
+  'out': dict(required=True, metavar='FOLDER', help='folder of the ablation'),
+  'axis': dict(
+    action='append',
+    default=[],
+    metavar='KEY=VALUE,VALUE',
+    help='a setting and its values; may be given several times',
+  ),
+  'grid': dict(metavar='FILE', help='JSON file of axes'),
+  'past': dict(metavar='RUN', help='a run that all runs branch from'),
+  'step': dict(type=int, help='the checkpoint of --past, in updates done'),
+  'executor': dict(
+    default='here',
+    choices=ablate.EXECUTORS,
+    help="here: processes of this machine; slurm: jobs; 'local' and 'debug': "
+    "submitit's own executors, without a cluster",
+  ),
+  'jobs': dict(
+    type=int,
+    default=0,
+    help='most runs at a time on this machine; by default as many as fit',
+  ),
+  'partition': dict(default='', help='the Slurm partition of the jobs'),
+  'gpus': dict(type=int, default=0, help='GPUs of each Slurm job; 0'),
+  'cpus': dict(type=int, default=8, help='CPU cores of each Slurm job; 8'),
+  'hours': dict(
+    type=float, default=24.0, help='time limit of each Slurm job, hours; 24'
+  ),
+}
+
 
 def main(argv):
   """Runs the ablation of the command line; returns the exit status."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-  parser.add_argument('--config', required=True, help='FILE.py or FILE.py:ARG')
-  parser.add_argument('--out', required=True, help='folder of the ablation')
-  parser.add_argument('--axis', action='append', default=[], help='KEY=V,V,...')
-  parser.add_argument('--grid', help='JSON file of axes')
-  parser.add_argument('--past', help='a run that all runs branch from')
-  parser.add_argument('--step', type=int, help='updates done, of --past')
-  parser.add_argument('--executor', default='here', choices=ablate.EXECUTORS)
-  parser.add_argument('--jobs', type=int, default=0, help='runs at a time')
-  parser.add_argument('--partition', default='', help="Slurm's")
-  parser.add_argument('--gpus', type=int, default=0, help='GPUs of a job')
-  parser.add_argument('--cpus', type=int, default=8, help='CPUs of a job')
-  parser.add_argument('--hours', type=float, default=24.0, help='of a job')
+  parser = command_line.parser(__doc__)
+  for flag, options in FLAGS.items():
+    parser.add_argument(f'--{flag}', **options)
   asked, words = parser.parse_known_args(argv)
   if (asked.past is None) != (asked.step is None):
     parser.error('--past=RUN and --step=STEP go together; give both')

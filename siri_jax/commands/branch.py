@@ -8,19 +8,21 @@ training. Settings that are not changed here are those of the checkpoint. The
 new RUN.json names RUN, so that figures show both.
 """
 
-import argparse
 import shlex
 import sys
 
+from siri_jax.config import command_line
 from siri_jax.experiments import branch, grid
 from siri_jax.runtime.exit_status import refuse
 
 
 def main(argv):
   """Makes a branch and returns the exit status."""
-  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser = command_line.parser(__doc__)
   parser.add_argument('run', help='folder of the run to branch from')
-  parser.add_argument('--step', type=int, required=True, help='updates done')
+  parser.add_argument(
+    '--step', type=int, required=True, help='its checkpoint, in updates done'
+  )
   parser.add_argument('--out', required=True, help='the new folder')
   asked, words = parser.parse_known_args(argv)
   try:

@@ -17,7 +17,6 @@ import sys
 
 import numpy as np
 import tabulate
-from absl import flags
 
 from siri_jax import build, context, types
 from siri_jax.analysis import runs
@@ -65,9 +64,11 @@ class Continuing:
     )
 
 
-def define(values):
+def define(add):
   """This program's own flags."""
-  flags.DEFINE_integer('samples', 64, 'samples to continue', flag_values=values)
+  add.add_argument(
+    '--samples', type=int, default=64, help='samples to continue; 64'
+  )
 
 
 def main(argv):
@@ -272,4 +273,4 @@ def summary(folder, cut):
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))

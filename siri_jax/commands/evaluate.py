@@ -15,8 +15,6 @@ and gives the same result. Exit status as siri_jax.main's.
 import pathlib
 import sys
 
-from absl import flags
-
 from siri_jax.analysis import paper_table
 from siri_jax.analysis.figures import accuracy_by_cap
 from siri_jax.config import command_line
@@ -25,33 +23,38 @@ from siri_jax.runtime import stopwatch, terminal
 from siri_jax.runtime.exit_status import DONE, refuse
 
 
-def define(values):
+def define(add):
   """This program's own flags."""
   for name, default, help_text in (
     (
       'weights',
-      'newest',
-      'newest, updates done, start, a model folder or a URL',
+      ['newest'],
+      'newest, updates done, start, a model folder or a URL; by default newest',
     ),
-    ('sets', '', "held-out sets; by default all of the config's"),
-    ('against', '', 'folders of earlier evaluations to compare with'),
+    ('sets', [], "held-out sets; by default all of the config's"),
+    ('against', [], 'folders of earlier evaluations to compare with'),
   ):
-    flags.DEFINE_list(name, default, help_text, flag_values=values)
-  flags.DEFINE_integer(
-    'samples',
-    0,
-    'samples a problem; by default eval_kw.table_samples',
-    flag_values=values,
+    add.add_argument(
+      f'--{name}',
+      metavar='A,B',
+      action=command_line.Items,
+      default=default,
+      help=help_text,
+    )
+  add.add_argument(
+    '--samples',
+    type=int,
+    default=0,
+    help='samples a problem; by default eval_kw.table_samples',
   )
-  flags.DEFINE_string(
-    'out', '', "default: evaluations/ in the run's folder", flag_values=values
+  add.add_argument(
+    '--out',
+    metavar='FOLDER',
+    default='',
+    help="where results go; by default evaluations/ in the run's folder",
   )
-  flags.DEFINE_enum(
-    'paper',
-    None,
-    list(paper_table.ROWS),
-    "also show the paper's rows",
-    flag_values=values,
+  add.add_argument(
+    '--paper', choices=paper_table.ROWS, help="also show the paper's rows"
   )
 
 
@@ -95,4 +98,4 @@ def request_of(asked):
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))

@@ -9,7 +9,6 @@ siri_jax.json with the origin. The default step is the newest checkpoint. Needs
 no GPU and may run during training.
 """
 
-import argparse
 import logging
 import pathlib
 import sys
@@ -19,6 +18,7 @@ import tqdm
 from ml_collections import ConfigDict
 
 from siri_jax.analysis import validate
+from siri_jax.config import command_line
 from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import initial
 from siri_jax.runtime import checkpoint
@@ -44,14 +44,14 @@ def main(argv=None):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m siri_jax.commands.export',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument('--run', required=True, help="a run's folder")
-  parser.add_argument('--step', type=int, help='updates done')
-  parser.add_argument('--to', help='the new folder')
+  parser.add_argument(
+    '--step',
+    type=int,
+    help='a checkpoint, in updates done; by default the newest',
+  )
+  parser.add_argument('--to', help='the new folder; by default RUN/export/STEP')
   return parser.parse_args(argv)
 
 

@@ -4,20 +4,18 @@ python -m siri_jax.commands.figures RUN [RUN ...] [--out=DIR]
   [--words=wait,so]
 """
 
-import argparse
 import pathlib
 import sys
 
 from siri_jax.analysis import runs
 from siri_jax.analysis.figures import catalog, style
+from siri_jax.config import command_line
 from siri_jax.runtime.exit_status import DONE, refuse
 
 
 def main(argv):
   """Draws the runs of the command line and returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog='siri-jax figures', description=__doc__.splitlines()[0]
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument('runs', nargs='+', metavar='RUN', help="a run's folder")
   parser.add_argument('--out', default='figures', help='folder of the figures')
   parser.add_argument('--words', help='words to count, separated by commas')

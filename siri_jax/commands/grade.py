@@ -14,7 +14,6 @@ rows have "expected", it also prints the number of rows graded as expected.
 --help lists what each rule accepts and what it refuses on purpose.
 """
 
-import argparse
 import inspect
 import json
 import sys
@@ -23,7 +22,7 @@ import textwrap
 import tqdm
 
 from siri_jax import plugins
-from siri_jax.config import base
+from siri_jax.config import base, command_line
 from siri_jax.data import problems
 from siri_jax.grading import equivalence
 from siri_jax.grading.pool import GraderPool
@@ -128,12 +127,7 @@ def _graders(flags):
 
 
 def _parser():
-  parser = argparse.ArgumentParser(
-    prog='python -m siri_jax.commands.grade',
-    description=__doc__,
-    epilog=_rules(),
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__, epilog=_rules())
   c = base.get_config()
   add = parser.add_argument
   add('rows', metavar='IN.jsonl')

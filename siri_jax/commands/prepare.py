@@ -11,7 +11,6 @@ OUT.card.md. If a row is bad, its file and line are printed and nothing is
 written; --skip_bad drops and counts such rows. 40,308 rows take half a minute.
 """
 
-import argparse
 import collections
 import hashlib
 import json
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 import tqdm
 
-from siri_jax.config import base
+from siri_jax.config import base, command_line
 from siri_jax.data import chat, problems
 from siri_jax.data.prepare import card as cards
 from siri_jax.data.prepare import clean, columns
@@ -65,11 +64,7 @@ def main(argv=None):
 
 
 def _parser():
-  parser = argparse.ArgumentParser(
-    prog='python -m siri_jax.commands.prepare',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   c, add = base.get_config(), parser.add_argument
   add('inputs', nargs='+', metavar='IN', help='.jsonl, .json or .parquet')
   add('--out', required=True, metavar='OUT.jsonl')

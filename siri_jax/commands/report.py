@@ -6,7 +6,6 @@ The page loads no other file. With --follow it is rewritten while the runs train
 and reloads itself, until all of them are complete or Ctrl-C.
 """
 
-import argparse
 import base64
 import datetime
 import pathlib
@@ -18,6 +17,7 @@ import jinja2
 
 from siri_jax.analysis import ablation_table, run_table, runs, seeds
 from siri_jax.analysis.figures import catalog, style, words
+from siri_jax.config import command_line
 from siri_jax.runtime import files, run_folder
 
 TEMPLATE = pathlib.Path(__file__).with_name('report.html')
@@ -230,12 +230,23 @@ def follow(folders, path, chosen, every):
 
 def main(argv=None):
   """Exit status: 0 written, 2 refused, 130 ended by Ctrl-C."""
-  parser = argparse.ArgumentParser(description=__doc__)
-  parser.add_argument('runs', nargs='+', metavar='RUN')
-  parser.add_argument('--out', default='report.html', type=pathlib.Path)
+  parser = command_line.parser(__doc__)
+  parser.add_argument('runs', nargs='+', metavar='RUN', help="a run's folder")
+  parser.add_argument(
+    '--out',
+    metavar='FILE',
+    default='report.html',
+    type=pathlib.Path,
+    help='the page; by default report.html',
+  )
   parser.add_argument('--words', help='words to mark, separated by commas')
   parser.add_argument('--follow', action='store_true', help='update the page')
-  parser.add_argument('--every', type=int, default=30, help='seconds; 30')
+  parser.add_argument(
+    '--every',
+    type=int,
+    default=30,
+    help='seconds between two updates with --follow; by default 30',
+  )
   options = parser.parse_args(argv)
   chosen = options.words.split(',') if options.words else None
   try:

@@ -26,8 +26,6 @@ import tempfile
 import threading
 import time
 
-from absl import flags
-
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
 from siri_jax.data import load
@@ -65,12 +63,14 @@ def main(argv):
     return serve(words, environment(plan.c), own, plan.c)
 
 
-def define(values):
+def define(add):
   """This program's own flags."""
-  flags.DEFINE_string(
-    'host', '127.0.0.1', 'address to bind; 0.0.0.0: all', flag_values=values
+  add.add_argument(
+    '--host',
+    default='127.0.0.1',
+    help='address to listen at; 0.0.0.0: all; by default 127.0.0.1',
   )
-  flags.DEFINE_integer('port', 8000, 'to listen at', flag_values=values)
+  add.add_argument('--port', type=int, default=8000, help='its port; 8000')
 
 
 def lacks():
@@ -227,4 +227,4 @@ def announce(process, line, c):
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))

@@ -8,19 +8,17 @@ The folder's files decide: a run has RUN.json, an ablation has ablation.json, an
 evaluation has a results.json for each set.
 """
 
-import argparse
 import pathlib
 import sys
 
 from siri_jax.analysis import ablation_table, paper_table, run_table
+from siri_jax.config import command_line
 from siri_jax.runtime.exit_status import DONE, refuse
 
 
 def main(argv):
   """Prints the table of the folders and returns the exit status."""
-  parser = argparse.ArgumentParser(
-    prog='siri-jax table', description=__doc__.splitlines()[0]
-  )
+  parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('folders', nargs='+', metavar='FOLDER', help='folders of one kind')
   add('--style', default='simple', help="tabulate's: 'github', 'latex', ...")

@@ -55,8 +55,8 @@ def get_config():
   )
 
   # The policy.
-  c.policy = 'pretrained'  # From model_path; 'fresh' (random) and 'sft' use
-  # the shape of model_kw.
+  c.policy = 'pretrained'  # Initial parameters, from model_path; 'fresh'
+  # (random) and 'sft' use the shape of model_kw.
   c.model_path = ''  # Hugging Face folder (config.json, *.safetensors).
   c.model_kw = config_dict.create(
     layers=2,  # Blocks.
@@ -70,7 +70,9 @@ def get_config():
     tied=False,  # Whether the head is the embedding; R1-Distill: untied.
   )
   c.sft_kw = config_dict.ConfigDict()  # Settings of supervised fine-tuning.
-  c.compute_dtype = 'bfloat16'  # Master parameters are always float32.
+  c.compute_dtype = (
+    'bfloat16'  # Of activations. Master parameters are always float32.
+  )
   c.remat = ''  # A key of qwen2.REMAT; '': the least recomputation that fits
   # device_gb, but never 'nothing'.
   c.device_gb = 80.0  # Memory of a device, GB: an H100's.
@@ -78,7 +80,12 @@ def get_config():
 
   # The cap.
   c.schedule = 'cosine'  # Step -> cap in tokens (paper, 4.2).
-  c.schedule_kw = config_dict.create(low=8192, high=16384, period=640, phase=0)
+  c.schedule_kw = config_dict.create(
+    low=8192,  # Lowest cap, tokens (paper, 5.1).
+    high=16384,  # Highest cap, tokens (paper, 5.1).
+    period=640,  # Steps of a cycle (paper, 5.1).
+    phase=0,  # Steps by which the cycle is ahead at step 0.
+  )
   # Length distribution without a cap, tokens, assumed by --dry_run: lognormal.
   # At a cap of 16,384 its mean is 8,449, as for AMC in Table 1. Its deviation
   # of 0.7 is our choice.
@@ -107,9 +114,9 @@ def get_config():
     128  # Prompts a step: the paper's batch size [open]: prompts.
   )
   c.group_size = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
-  c.temperature = 1.0  # Paper, 5.1.
-  c.top_p = 1.0  # Off [open]: VeRL.
-  c.top_k = 0  # Off [open]: VeRL.
+  c.temperature = 1.0  # Of sampling in training; paper, 5.1.
+  c.top_p = 1.0  # Share of the probability sampled from; off [open]: VeRL.
+  c.top_k = 0  # Tokens sampled from; 0: all [open]: VeRL.
   c.off_policy_steps = (
     0  # Steps by which sampling is ahead of training. SIRI is on-policy;
   )
@@ -118,19 +125,26 @@ def get_config():
   c.collect_kw = config_dict.ConfigDict()
 
   # The algorithm.
+  # 1 if right under the cap, else 0.
   c.reward = 'length_capped'  # Paper, 4.1. Overlong buffer off [open].
   c.reward_kw = config_dict.ConfigDict()
+  # Rewards by group -> advantages.
   c.advantage = 'mean_std'  # Unbiased deviation [open]: VeRL.
-  c.advantage_kw = config_dict.create(eps=1e-6)  # Reward units [open]: VeRL.
+  c.advantage_kw = config_dict.create(
+    eps=1e-6,  # Added to the deviation, reward units [open]: VeRL.
+  )
+  # Loss of a token, siri_jax/algorithm/losses.py.
   c.loss = 'clip_higher'  # No KL, no dual clip, no entropy bonus [open].
+  # Clipping of a token's probability ratio to [1 - low, 1 + high].
   c.loss_kw = config_dict.create(low=0.2, high=0.28)  # Paper, after DAPO.
+  # Lengths -> weights of tokens in the loss.
   c.aggregation = 'sequence_mean'  # As printed; VeRL's default: token_mean.
   c.aggregation_kw = config_dict.ConfigDict()
   c.minibatches = 2  # Optimiser steps an epoch [open]: DeepScaleR, Laser.
   c.epochs = 1  # Passes over a batch [open]: 1 everywhere.
 
   # The optimiser: AdamW [open]: VeRL.
-  c.learning_rate = 1e-6  # Constant; paper, 5.1.
+  c.learning_rate = 1e-6  # Of AdamW, constant; paper, 5.1.
   c.optimizer_kw = config_dict.create(
     warmup_steps=0,  # Optimiser steps of a linear rise to the rate.
     b1=0.9,  # Decay of the first moment.
@@ -170,7 +184,7 @@ def get_config():
 
   # Cadence: steps; 0: never. Schedule extrema and the end are always included.
   c.checkpoint_kw = config_dict.create(
-    every=20,  # [open]: DeepScaleR 10 to 20.
+    every=20,  # Steps between checkpoints [open]: DeepScaleR 10 to 20.
     keep=3,  # Newest checkpoints to keep; those at extrema are kept too.
     keep_every=160,  # Multiples of it are kept too; 0: none.
   )
@@ -178,12 +192,12 @@ def get_config():
   c.picture_every = 20  # Steps between two updates of picture.png.
 
   c.eval_kw = config_dict.create(  # Held-out sets (paper, 5.1).
-    every=20,  # [open]: DeepScaleR 10 to 20.
+    every=20,  # Steps between evaluations [open]: DeepScaleR 10 to 20.
     samples=32,  # Samples a problem in training.
     table_samples=64,  # Samples a problem in `siri-jax evaluate`.
     table_caps=64,  # Caps in its accuracy by cap; our choice.
-    temperature=0.6,
-    top_p=1.0,  # [open].
+    temperature=0.6,  # Of their sampling; paper, 5.1.
+    top_p=1.0,  # Off [open].
     cap=16384,  # Most new tokens, thinking and answer.
   )
   return c

@@ -1,12 +1,26 @@
-"""Parsing of command lines with ml_collections; collects every fault."""
+"""Parsing of command lines; collects every fault."""
 
+import argparse
+import ast
 import dataclasses
+import difflib
 import pathlib
+import re
+import runpy
 import sys
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
+
+from siri_jax.config import plugin_defaults
+
+PACKAGED = ('base', 'quickstart')  # Configs in this folder, by short names.
+MISSING = (
+  '--config is missing; for example --config=configs/quickstart.py in a '
+  'checkout, --config=quickstart anywhere'
+)
+KINDS = {int: 'a whole number', float: 'a number'}  # The type of a setting.
+FLAGS = {'true': True, '1': True, 'false': False, '0': False}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +33,7 @@ class Command:
     source: the config's file as given, 'file.py:argument'.
     overrides: dict of the settings changed on the command line.
     workdir: path of the run's folder.
-    flags: absl's FlagValues, including the program's own flags.
+    flags: argparse.Namespace with the program's own flags.
     faults: messages, one for each part that could not be read.
   """
 
@@ -31,122 +45,227 @@ class Command:
   faults: list[str]
 
 
-def parse(argv, define, about):
+class Items(argparse.Action):
+  """Words separated by commas; a flag that is given twice has both's."""
+
+  def __call__(self, parser, values, text, option_string=None):
+    given = getattr(values, self.dest)
+    given = [] if given is self.default else given
+    setattr(values, self.dest, [*given, *text.split(',')])
+
+
+def parser(about, **options):
+  """An argparse parser with a program's docstring as its description."""
+  return argparse.ArgumentParser(
+    prog=_program(sys.argv),
+    description=about,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+    **options,
+  )
+
+
+def _program(argv):
+  """The program's name as it is typed; None: argparse's choice."""
+  path = pathlib.Path(argv[0]).with_suffix('')
+  if path.name == 'siri-jax':
+    return ' '.join(['siri-jax', *argv[1:2]])
+  _, package, module = '.'.join(path.parts[-3:]).rpartition('siri_jax.')
+  return f'python -m {package}{module}' if package else None
+
+
+def parse(arguments, define, about):
   """Parses a command line without stopping at its first fault.
 
   Args:
-    argv: the program's name and its arguments.
-    define: called with absl's FlagValues, defines the program's own flags.
+    arguments: the program's arguments.
+    define: called with the argparse parser, adds the program's own flags.
     about: the program's description, printed by --help above the flags.
   Returns:
     Command.
   Raises:
     SystemExit: --help was given and printed.
   """
-  if {'-h', '--help'} & {*argv}:
-    print(about)
-    print(_flags(argv[0], [], define).get_help(include_special_flags=False))
-    sys.exit(0)
-  parts = _joined(_parts(argv[1:]), _lists(argv[0], define))
-  named = [p for p in parts if p[0].split('=')[0].lstrip('-') == 'config']
-  if not named:
-    return _nothing(
-      ['--config is missing; for example --config=configs/quickstart.py']
-    )
-  values, faults = _read(argv[0], named[-1], define)
-  if values is None:
-    return _nothing(faults)
-  good = list(named[-1])
-  for part in parts:
-    if part not in named:
-      _, wrong = _read(argv[0], [*named[-1], *part], define)
-      faults += wrong
-      good += [] if wrong else part
-  values, wrong = _read(argv[0], good, define)
-  if values is None:
-    return _nothing(faults + wrong)
-  source = config_flags.get_config_filename(values['config'])
-  return Command(
-    config=values.config,
-    source=source,
-    overrides=_overrides(values['config']),
-    workdir=values.workdir or _workdir(source),
-    flags=values,
-    faults=faults,
-  )
-
-
-def define_run(values):
-  """Defines the flags of a training run, on absl's FlagValues."""
-  flags.DEFINE_bool(
-    'dry_run',
-    False,
-    'Print the settings, the plan, memory and cost, and exit.',
-    flag_values=values,
-  )
-  flags.DEFINE_string(
-    'natural_lengths',
-    '',
-    'A run whose samples give --dry_run the lengths without a cap.',
-    flag_values=values,
-  )
-  flags.DEFINE_list(
-    'allow_change',
-    [],
-    'Settings that may differ from those of the folder.',
-    flag_values=values,
-  )
-
-
-def _flags(program, arguments, define):
-  """A program's flags, not parsed."""
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file(
-    'config',
-    None,
-    'The config file, configs/NAME.py or configs/NAME.py:ARGUMENT.',
-    lock_config=False,
-    accept_new_attributes=True,  # schema.py reports unknown ones.
-    flag_values=values,
-    sys_argv=[program, *arguments],
-  )
-  flags.DEFINE_string(
-    'workdir',
-    '',
-    "The run's folder; by default runs/ and the config's name.",
-    flag_values=values,
-  )
-  define(values)
-  return values
-
-
-def _read(program, arguments, define):
-  """(FlagValues, []), or (None, messages) if they cannot be parsed."""
-  values = _flags(program, arguments, define)
+  own, texts, faults = _parts_read(_parser(define, about), arguments)
+  if not own.config:
+    return Command(None, '', {}, '', own, [*faults, MISSING])
   try:
-    rest = values([program, *arguments])[1:]
-    if not isinstance(values.config, ConfigDict):
-      return None, [f'{" ".join(arguments)}: the file cannot be read']
-  except flags.Error as error:
-    return None, [' '.join(str(error).split())]
+    config = load(own.config)
+  except ValueError as error:
+    return Command(None, own.config, {}, '', own, [*faults, str(error)])
+  overrides, wrong = _overrides(config, texts)
+  return Command(
+    config=config,
+    source=own.config,
+    overrides=overrides,
+    workdir=own.workdir or _workdir(own.config),
+    flags=own,
+    faults=faults + wrong,
+  )
+
+
+def define_run(add):
+  """Adds the flags of a training run to a parser."""
+  add.add_argument(
+    '--dry_run',
+    action='store_true',
+    help='print the settings, the plan, memory and cost, and exit',
+  )
+  add.add_argument(
+    '--natural_lengths',
+    metavar='RUN',
+    default='',
+    help='a run whose samples give --dry_run the lengths without a cap',
+  )
+  add.add_argument(
+    '--allow_change',
+    metavar='KEY,KEY',
+    action=Items,
+    default=[],
+    help='settings that may differ from those of the folder',
+  )
+
+
+def load(source):
+  """The ConfigDict of 'file.py', 'file.py:argument' or a name of PACKAGED.
+
+  Raises:
+    ValueError: the file cannot be read, or fails; names it.
+  """
+  name, *argument = source.split(':', 1)
+  path = pathlib.Path(name)
+  if name in PACKAGED:
+    path = pathlib.Path(__file__).with_name(f'{name}.py')
+  if not path.is_file():
+    raise ValueError(f'--config={source}: the file cannot be read: {path}')
+  try:
+    config = runpy.run_path(str(path))['get_config'](*argument)
   except Exception as error:  # A config file may raise anything.
-    why = ' '.join(f'{type(error).__name__}: {error}'.split())
-    return None, [f'{" ".join(arguments)}: {why}']
-  if rest:
-    return None, [
-      f'{word} is not a flag; write settings as --config.KEY=VALUE'
-      for word in rest
-    ]
-  return values, []
+    kind = '' if type(error) is ValueError else f'{type(error).__name__}: '
+    why = ' '.join(f'{kind}{error}'.split())
+    raise ValueError(f'--config={source}: {why}') from error
+  if not isinstance(config, ConfigDict):
+    raise ValueError(f'--config={source}: get_config() returns no ConfigDict')
+  return config
 
 
-def _overrides(flag):
-  """The settings changed on the command line, by dotted name."""
-  changed = config_flags.get_override_values(flag)
-  return {
-    name: value.to_dict() if isinstance(value, ConfigDict) else value
-    for name, value in changed.items()
-  }
+def _parser(define, about):
+  """The parser of a program that takes a config."""
+  made = parser(about, exit_on_error=False)
+  made.add_argument(
+    '--config',
+    metavar='FILE.py[:ARGUMENT]',
+    help=f'the config file, or one of {", ".join(PACKAGED)}',
+  )
+  made.add_argument(
+    '--config.KEY',
+    metavar='VALUE',
+    dest='_',
+    help='changes a setting; `siri-jax settings` lists them',
+  )
+  made.add_argument(
+    '--workdir',
+    metavar='FOLDER',
+    default='',
+    help="the run's folder; by default runs/ and the config's name",
+  )
+  define(made)
+  return made
+
+
+def _parts_read(made, words):
+  """(Namespace, {setting: its text}, faults) of a program's arguments."""
+  own, texts, faults = made.parse_args([]), {}, []
+  for part in _parts(words):
+    name, sign, text = part[0].partition('=')
+    if name.startswith('--config.'):
+      key = name.removeprefix('--config.')
+      if sign or len(part) == 2:
+        texts.pop(key, '')  # The last one counts, in its place.
+        texts[key] = text if sign else part[1]
+      else:
+        faults.append(f'{name} has no value; write {name}=VALUE')
+      continue
+    try:
+      _, rest = made.parse_known_args(part, own)
+      faults += [_stray(made, word) for word in rest]
+    except argparse.ArgumentError as error:
+      faults.append(' '.join(str(error).removeprefix('argument ').split()))
+  return own, texts, faults
+
+
+def _stray(made, word):
+  """The message about a word that is not a flag."""
+  name = word.partition('=')[0]
+  if word.startswith('-'):
+    known = re.findall(r'--\w+', made.format_usage())
+    near = difflib.get_close_matches(name, known, n=1)
+    hint = f'; did you mean {near[0]}?' if near else ''
+    return f'{name} is not a flag{hint or "; --help lists them"}'
+  file = name.partition(':')[0]
+  if file.endswith('.py') or file in PACKAGED:
+    return f'{word} is not a flag; write --config={word}'
+  return f'{word} is not a flag; write settings as --config.KEY=VALUE'
+
+
+def _overrides(config, texts):
+  """Changes a config; returns (the changes by dotted name, faults)."""
+  values, faults = {}, []
+  for name, text in texts.items():
+    try:
+      values[name] = _value(config, name, text)
+    except ValueError as error:
+      faults.append(f'{name}={text} {error}')
+  values = plugin_defaults.settled(config, values)
+  for name, value in values.items():
+    *groups, last = name.split('.')
+    inner = config
+    for group in groups:
+      inner = inner[group]
+    with inner.ignore_type(), inner.unlocked():
+      inner[last] = ConfigDict(value) if isinstance(value, dict) else value
+  return values, faults
+
+
+def _value(config, name, text):
+  """A setting's value from its text, of the type that the config has.
+
+  Raises:
+    ValueError: the text is of another type; says which is wanted.
+  """
+  *groups, last = name.split('.')
+  inner = config
+  for group in groups:
+    inner = inner.get(group) if isinstance(inner, ConfigDict) else None
+  if not isinstance(inner, ConfigDict):
+    group = '.'.join(groups)
+    raise ValueError(f'is not a setting: there is no group {group}')
+  old = inner.get(last)
+  if isinstance(old, str):
+    return text
+  if isinstance(old, bool):
+    if text.lower() not in FLAGS:
+      raise ValueError('is not True or False')
+    return FLAGS[text.lower()]
+  if type(old) in KINDS:
+    try:
+      return type(old)(text)
+    except ValueError as error:
+      raise ValueError(f'is not {KINDS[type(old)]}') from error
+  value = literal(text)
+  if isinstance(old, ConfigDict) and not isinstance(value, dict):
+    raise ValueError("is not a dict of settings such as {'low': 46}")
+  if isinstance(old, (tuple, list)) and not isinstance(value, (tuple, list)):
+    value = text.split(',') if isinstance(value, str) else [value]
+  return type(old)(value) if isinstance(old, (tuple, list)) else value
+
+
+def literal(word):
+  """A word as a Python literal, or as text."""
+  try:
+    return ast.literal_eval(word)
+  except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
+    return word
 
 
 def _parts(arguments):
@@ -154,36 +273,11 @@ def _parts(arguments):
   parts = []
   for argument in arguments:
     follows = parts and len(parts[-1]) == 1 and '=' not in parts[-1][0]
-    if follows and not argument.startswith('--') and parts[-1][0][0] == '-':
+    if follows and not argument.startswith('--') and parts[-1][0][:1] == '-':
       parts[-1].append(argument)
     else:
       parts.append([argument])
   return parts
-
-
-def _lists(program, define):
-  """Names of a program's flags that are lists."""
-  values = _flags(program, [], define)
-  return {
-    name for name in values if isinstance(values[name].parser, flags.ListParser)
-  }
-
-
-def _joined(parts, lists):
-  """Parts in which a list that is given twice has the items of both."""
-  others, items = [], {}
-  for part in parts:
-    name, sign, value = part[0].partition('=')
-    if name.lstrip('-') in lists and (sign or len(part) == 2):
-      items.setdefault(name.lstrip('-'), []).append(value or part[-1])
-    else:
-      others.append(part)
-  return others + [[f'--{n}={",".join(v)}'] for n, v in items.items()]
-
-
-def _nothing(faults):
-  """A Command without a config."""
-  return Command(None, '', {}, '', None, faults)
 
 
 def _workdir(source):

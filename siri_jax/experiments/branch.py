@@ -7,6 +7,7 @@ import shutil
 
 from siri_jax import plugins
 from siri_jax.analysis import validate
+from siri_jax.config import plugin_defaults
 from siri_jax.experiments import grid
 from siri_jax.runtime import checkpoint, credentials, files, run_folder
 
@@ -30,7 +31,7 @@ def branch(run, step, overrides, out):
   base = origin(run)
   changes = _changes(base, settings_at(run, step))
   start = grid.parsed(base, changes, '').config
-  new = grid.settled(start, overrides)
+  new = plugin_defaults.settled(start, overrides)
   if 'schedule_kw' in new:  # Drop the settings of the old schedule.
     changes = {k: v for k, v in changes.items() if 'schedule_kw' not in k}
   made = grid.single(base, {**changes, **new}, out)

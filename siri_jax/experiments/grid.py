@@ -7,11 +7,9 @@ import json
 import pathlib
 import re
 
-from siri_jax.algorithm import schedule_presets
-from siri_jax.config import command_line, plan
+from siri_jax.config import command_line, plan, plugin_defaults
 from siri_jax.data import load
 
-CYCLE = ('low', 'high', 'period')  # The arguments of schedule_presets.
 SEED = 'seed'  # Runs that differ only on this axis are repeats.
 
 
@@ -70,7 +68,9 @@ def runs(base, grid, out, overrides):
     name = ','.join(f'{axis}={_slug(lb)}' for axis, lb in chosen.items())
     try:
       folder = pathlib.Path(out, name)
-      found.append(_run(base, settled(start, changes), folder, chosen))
+      found.append(
+        _run(base, plugin_defaults.settled(start, changes), folder, chosen)
+      )
     except ValueError as error:
       wrong += [f'{name}: {fault}' for fault in str(error).splitlines()]
   if wrong := wrong + _faults(found):
@@ -81,7 +81,9 @@ def runs(base, grid, out, overrides):
 def single(base, changes, folder):
   """A single run with these settings changed; raises as `runs` does."""
   start = parsed(base, {}, '').config
-  run = _run(base, settled(start, changes), pathlib.Path(folder), {})
+  run = _run(
+    base, plugin_defaults.settled(start, changes), pathlib.Path(folder), {}
+  )
   if wrong := _faults([run]):
     raise ValueError('\n'.join(wrong))
   return run
@@ -103,7 +105,7 @@ def axis(text):
   try:
     return name, list(ast.literal_eval(f'({values},)'))
   except (ValueError, SyntaxError):
-    return name, [_read(word) for word in values.split(',')]
+    return name, [command_line.literal(word) for word in values.split(',')]
 
 
 def axes(texts):
@@ -129,7 +131,7 @@ def overrides(words):
   if wrong := [word for word, match in found.items() if not match]:
     listed = '\n'.join(f'{word} is not --config.KEY=VALUE' for word in wrong)
     raise ValueError(listed)
-  return {match[1]: _read(match[2]) for match in found.values()}
+  return {match[1]: command_line.literal(match[2]) for match in found.values()}
 
 
 def read(path):
@@ -171,37 +173,13 @@ def _labelled(axis, values):
   return {str(value): {axis: value} for value in values}
 
 
-def settled(start, changes):
-  """Adds the settings of schedule_presets to a schedule without settings.
-
-  The caps and the period are those of the config `start`, unless they are
-  changed too.
-  """
-  name = changes.get('schedule', start.schedule)
-  if name == start.schedule or 'schedule_kw' in changes:
-    return changes
-  own = {
-    key.partition('.')[2]: value
-    for key, value in changes.items()
-    if key.startswith('schedule_kw.')
-  }
-  given = {**start.schedule_kw, **own}
-  cycle = [given.get(key) for key in CYCLE]
-  if not all(type(value) is int and value > 0 for value in cycle):
-    return changes  # The plan reports missing settings.
-  line = schedule_presets.presets(*cycle).get(name, {})
-  own = {k: v for k, v in own.items() if k in line or k not in CYCLE}
-  kept = {k: v for k, v in changes.items() if 'schedule_kw.' not in k}
-  return {**kept, 'schedule_kw': {**line, **own}} if line else changes
-
-
 def parsed(base, changes, folder):
   """A run's command line, parsed as by siri_jax.main.
 
   Raises:
     ValueError: it cannot be read.
   """
-  words = ['siri_jax', *_arguments(base, changes, folder)]
+  words = _arguments(base, changes, folder)
   asked = command_line.parse(words, command_line.define_run, __doc__)
   if asked.faults:
     raise ValueError('\n'.join(asked.faults))
@@ -238,14 +216,6 @@ def _faults(found):
   return wrong + [
     f'{name}: two runs have this name; change a label' for name in sorted(twice)
   ]
-
-
-def _read(word):
-  """A word as a Python literal, or as text."""
-  try:
-    return ast.literal_eval(word)
-  except (ValueError, SyntaxError):
-    return word
 
 
 def _slug(label):

@@ -5,16 +5,11 @@ import pytest
 from siri_jax import main
 from siri_jax.config import command_line
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
 TINY = 'tests/helpers/tiny.py'
 
 
 def parse(*arguments):
-  return command_line.parse(
-    ['siri_jax', *arguments], command_line.define_run, main.__doc__
-  )
+  return command_line.parse(arguments, command_line.define_run, main.__doc__)
 
 
 def test_a_config_alone_asks_for_its_own_folder():
@@ -97,7 +92,7 @@ def test_every_part_that_cannot_be_read_is_named_and_the_others_are_read():
   for part in (
     'seed=seven',
     'group_size=2.5',
-    "'bogus'",
+    '--bogus is not a flag',
     'stray is not a flag',
   ):
     assert any(part in fault for fault in asked.faults), part
@@ -150,11 +145,73 @@ def test_a_config_that_does_not_load_is_a_fault_and_not_a_crash(
 
 
 def test_a_list_that_is_given_twice_has_the_items_of_both():
-  more = ('--config.seed=3', '--allow_change', 'model', '-allow_change=loss')
+  more = ('--config.seed=3', '--allow_change', 'model', '--allow_change=loss')
   asked = parse(f'--config={TINY}', '--allow_change=seed,data', *more)
   assert asked.faults == []
   assert asked.flags.allow_change == ['seed', 'data', 'model', 'loss']
   assert asked.config.seed == 3
+
+
+@pytest.mark.parametrize(
+  ('word', 'part'),
+  [
+    ('configs/quickstart.py', 'write --config=configs/quickstart.py'),
+    ('quickstart:short', 'write --config=quickstart:short'),
+    ('--dryrun', 'did you mean --dry_run?'),
+    ('--config.seed', 'write --config.seed=VALUE'),
+    ('--config.seed=x', 'seed=x is not a whole number'),
+    ('--config.learning_rate=x', 'learning_rate=x is not a number'),
+    ('--config.model_kw.tied=x', 'model_kw.tied=x is not True or False'),
+    ('--config.schedule_kw=3', 'schedule_kw=3 is not a dict of settings'),
+    ('--config.shedule_kw.low=3', 'there is no group shedule_kw'),
+  ],
+)
+def test_a_word_that_cannot_be_read_is_named_with_what_to_write(word, part):
+  (fault,) = parse(f'--config={TINY}', word).faults
+  assert part in fault
+
+
+def test_a_stray_word_is_named_without_a_config_too():
+  asked = parse('configs/quickstart.py')
+  assert 'write --config=configs/quickstart.py' in asked.faults[0]
+  assert '--config is missing' in asked.faults[1]
+
+
+def test_an_unknown_cap_of_the_quickstart_lists_the_names():
+  (fault,) = parse('--config=configs/quickstart.py:cos').faults
+  assert fault.startswith("--config=configs/quickstart.py:cos: unknown cap 'co")
+  for name in ('constant', 'stair', 'short_then_long'):
+    assert name in fault
+
+
+def test_a_packaged_config_has_a_short_name():
+  asked = parse('--config=quickstart:short')
+  assert (asked.source, asked.workdir) == (
+    'quickstart:short',
+    'runs/quickstart-short',
+  )
+  same = parse('--config=configs/quickstart.py:short')
+  assert asked.config.to_dict() == same.config.to_dict()
+
+
+@pytest.mark.parametrize('value', ['wandb', "('wandb',)", "['wandb']"])
+def test_a_tuple_may_be_written_as_words(value):
+  assert parse(
+    f'--config={TINY}', f'--config.writers={value}'
+  ).config.writers == ('wandb',)
+
+
+@pytest.mark.parametrize(
+  ('argv', 'name'),
+  [
+    (['/usr/bin/siri-jax', 'train'], 'siri-jax train'),
+    (['/x/siri_jax/siri_jax/main.py'], 'python -m siri_jax.main'),
+    (['/x/siri_jax/commands/table.py'], 'python -m siri_jax.commands.table'),
+  ],
+)
+def test_a_programs_name_can_be_typed(monkeypatch, argv, name):
+  monkeypatch.setattr('sys.argv', argv)
+  assert command_line.parser('About.').prog == name
 
 
 def test_a_list_without_its_value_is_a_fault_still():

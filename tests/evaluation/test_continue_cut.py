@@ -53,7 +53,7 @@ def run(whole, tmp_path):
 def test_some_cut_samples_of_each_step_continue_with_the_nearest_weights(
   run, cache, capsys
 ):
-  words = ['x', *launch.arguments(run, cache, '--samples=6')]
+  words = launch.arguments(run, cache, '--samples=6')
   cut = continue_cut.cut_samples(run, highest=8)
   assert continue_cut.main(words) == exit_status.DONE
   assert 'right under the highest cap' in capsys.readouterr().out
@@ -79,6 +79,6 @@ def test_some_cut_samples_of_each_step_continue_with_the_nearest_weights(
 
 def test_a_run_without_cut_samples_is_refused(run, cache, capsys):
   shutil.rmtree(run / 'rollouts')
-  words = ['x', *launch.arguments(run, cache)]
+  words = launch.arguments(run, cache)
   assert continue_cut.main(words) == exit_status.REFUSED
   assert 'no sample cut by a cap below 8 tokens' in capsys.readouterr().err

@@ -29,7 +29,6 @@ def run(folder, cache, *more, config='tests/helpers/scripted.py'):
   """The exit status of a command that evaluates a run's start."""
   return evaluate_command.main(
     [
-      'evaluate',
       f'--config={config}',
       f'--workdir={folder}',
       f'--config.cache_dir={cache}',
@@ -279,11 +278,9 @@ def test_the_command_equals_the_evaluation_in_training(whole, tmp_path, cache):
   folder = tmp_path / 'run'
   shutil.copytree(whole, folder)
   words = launch.arguments(folder, cache, '--weights=0,4,newest', '--samples=1')
-  assert (
-    evaluate_command.main(['evaluate', *words]) == exit_status.REFUSED
-  )  # None at 0.
+  assert evaluate_command.main(words) == exit_status.REFUSED  # None at 0.
   words[-2] = '--weights=4,newest'
-  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
+  assert evaluate_command.main(words) == exit_status.DONE
   for done in (4, launch.STEPS):
     found = results(folder, 'held_out', f'{done:06d}')
     (record,) = [r for r in launch.records(whole, 'eval') if r['step'] == done]
@@ -307,7 +304,7 @@ def test_evaluation_does_not_change_the_run(whole, tmp_path, cache):
 
   before = files()
   words = launch.arguments(folder, cache, '--samples=1')
-  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
+  assert evaluate_command.main(words) == exit_status.DONE
   assert torn.exists()
   assert files() == before
 
@@ -318,7 +315,7 @@ def test_a_damaged_checkpoint_is_named(whole, tmp_path, cache, capsys):
   (path,) = (folder / 'checkpoints/000004').rglob('_METADATA')
   path.write_bytes(b'')
   words = launch.arguments(folder, cache, '--weights=4', '--samples=1')
-  assert evaluate_command.main(['evaluate', *words]) == exit_status.REFUSED
+  assert evaluate_command.main(words) == exit_status.REFUSED
   assert 'checkpoints/000004 is damaged: ' in capsys.readouterr().err
 
 
@@ -358,5 +355,5 @@ def test_a_model_folder_is_measured_with_its_own_tokenizer(tmp_path, cache):
   )  # A fresh policy, but no tokenizer.
   words = [f'--config={file}', f'--weights={model}']
   words += [f'--workdir={tmp_path / "run"}', f'--config.cache_dir={cache}']
-  assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
+  assert evaluate_command.main(words) == exit_status.DONE
   assert results(tmp_path / 'run', 'one', 'model')['samples'] == 2

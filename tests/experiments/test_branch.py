@@ -56,7 +56,7 @@ def test_a_branch_has_the_checkpoint_and_names_its_origin(whole, made):
 
 def test_its_command_resumes_there_under_its_own_cap(whole, made):
   folder, words = made
-  assert launch.main.main(['siri_jax', *words]) == 0
+  assert launch.main.main(words) == 0
   found, before = (
     launch.records(folder, 'metrics'),
     launch.records(whole, 'metrics'),

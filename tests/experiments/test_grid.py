@@ -104,7 +104,7 @@ def test_every_fault_of_every_run_is_listed_before_anything_runs():
     ({'seed': 3}, 'grid.seed=3 is not a list of values'),
     ({'seed': []}, 'is not a list of values'),
     ({'arm': {'a': 3}}, 'grid.arm.a=3 is not a dict of settings'),
-    ({'seed': [1, 1.5]}, 'seed=1.5: .*seed=1.5: invalid literal for int'),
+    ({'seed': [1, 1.5]}, 'seed=1.5: .*seed=1.5 is not a whole number'),
     ({'seed': [0], 'arm': {'a b': {}, 'a_b': {}}}, 'two runs have this name'),
   ],
 )

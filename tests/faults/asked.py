@@ -68,7 +68,7 @@ def answer():
     said = io.StringIO()
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
       try:
-        status = main.main(['siri_jax', *json.loads(line)])
+        status = main.main(json.loads(line))
       except BaseException:  # Rust's panics are not Exceptions.
         status = CRASHED
         traceback.print_exc()

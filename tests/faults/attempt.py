@@ -130,7 +130,7 @@ def _run(folder, terminal, arguments, harm, hours, devices):
   overview.save = lambda path: None  # The picture takes half of the time.
   if harm:
     _prepare(harm, folder)
-  sys.exit(main.main(['siri_jax', *arguments]))
+  sys.exit(main.main(arguments))
 
 
 def _mistake_the_time(hours):

@@ -152,7 +152,7 @@ import json, sys
 from jax._src import xla_bridge
 from siri_jax import main
 for arguments in json.load(sys.stdin):
-  print('#', main.main(['siri_jax', *arguments]), file=sys.stderr, flush=True)
+  print('#', main.main(arguments), file=sys.stderr, flush=True)
 print('# devices', xla_bridge.backends_are_initialized(), file=sys.stderr)
 """
 BAD = [

@@ -40,7 +40,7 @@ def python(program):
 
 def here(folder, cache, *more):
   """Runs the program in this process; returns its exit status."""
-  return main.main(['siri_jax', *arguments(folder, cache, *more)])
+  return main.main(arguments(folder, cache, *more))
 
 
 @contextlib.contextmanager

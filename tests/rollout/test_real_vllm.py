@@ -255,7 +255,7 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
   with real_vllm.opened(tmp_path, folder) as line:
     words = launch.arguments(run, cache, *told, '--samples=1')
     words.append(f'--weights=newest,{line.url}')
-    assert evaluate_command.main(['evaluate', *words]) == exit_status.DONE
+    assert evaluate_command.main(words) == exit_status.DONE
     text = {'messages': [{'role': 'user', 'content': '1 + 3?'}]}
     asked = line.post('/tokenize', text)['tokens']
   own, theirs = (

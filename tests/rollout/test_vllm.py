@@ -105,7 +105,7 @@ class Scripted(fake_vllm.Fake):
 @pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_server_is_evaluated_like_an_engine(tmp_path, cache):
   with fake_vllm.serving(Scripted()) as fake:
-    words = ['evaluate', '--config=tests/helpers/scripted.py']
+    words = ['--config=tests/helpers/scripted.py']
     words += [f'--weights={fake.url},start', f'--config.cache_dir={cache}']
     words += [f'--workdir={tmp_path / "run"}']
     assert evaluate_command.main(words) == exit_status.DONE
@@ -134,7 +134,7 @@ def test_a_server_that_cuts_below_the_cap_is_not_measured(
   tmp_path, cache, capsys
 ):
   with fake_vllm.serving(Limited()) as fake:
-    words = ['evaluate', '--config=tests/helpers/scripted.py', '--sets=hard']
+    words = ['--config=tests/helpers/scripted.py', '--sets=hard']
     words += [f'--weights={fake.url}', f'--config.cache_dir={cache}']
     words += [f'--workdir={tmp_path / "run"}']
     assert evaluate_command.main(words) == exit_status.REFUSED

@@ -177,7 +177,7 @@ def test_the_api_and_the_command_train_the_same_bits(trained, tmp_path):
     f'--config.cache_dir={trained.config["cache_dir"]}',
     f'--workdir={tmp_path / "run"}',
   ]
-  assert main.main(['siri_jax', *words]) == exit_status.DONE
+  assert main.main(words) == exit_status.DONE
   again = siri_jax.load_run(tmp_path / 'run')
   for name in ('loss', 'grad_norm', 'length_mean'):
     assert np.array_equal(again.metrics[name], trained.metrics[name])

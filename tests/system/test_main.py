@@ -154,7 +154,7 @@ def test_a_bad_command_is_refused_before_anything_is_written(
 
 
 def test_without_a_config_it_prints_an_example(capsys):
-  assert main.main(['siri_jax']) == exit_status.REFUSED
+  assert main.main([]) == exit_status.REFUSED
   assert '--config=configs/quickstart.py' in capsys.readouterr().err
 
 

@@ -75,7 +75,7 @@ def test_processes_with_other_settings_than_process_0_are_refused(
   monkeypatch.setattr(distributed.Follower, 'receive', lambda _: None)
 
   def alike(*more):
-    words = ['siri_jax', *launch.arguments('run', 'cache', *more)]
+    words = launch.arguments('run', 'cache', *more)
     return main.alike(command_line.parse(words, command_line.define_run, ''))
 
   ours = alike()

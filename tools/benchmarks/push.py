@@ -21,7 +21,6 @@ import time
 import jax
 import jax.numpy as jnp
 import tabulate
-from absl import flags
 
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
@@ -52,19 +51,21 @@ def main(argv):
   shape = initial.shape_of(c, load.read(c)[0].vocab)
   params = random(shape, jnp.dtype(c.compute_dtype))
   size = sum(x.nbytes for x in jax.tree.leaves(params))
-  take = by_a_server(c) if asked.flags.server else by_its_reader(c, shape)
+  take = by_its_reader(c, shape) if asked.flags.noserver else by_a_server(c)
   found = [measured(c, params, take, asked.flags.pushes), floor(c, size)]
   print(table(size, *found))
   return DONE
 
 
-def define(values):
+def define(add):
   """This program's own flags."""
-  flags.DEFINE_integer(
-    'pushes', 5, 'timed pushes, after an untimed one', flag_values=values
+  add.add_argument(
+    '--pushes', type=int, default=5, help='timed pushes, after an untimed one'
   )
-  flags.DEFINE_boolean(
-    'server', True, 'push to a server; else read here', flag_values=values
+  add.add_argument(
+    '--noserver',
+    action='store_true',
+    help='read each push here instead of by a server',
   )
 
 
@@ -165,4 +166,4 @@ def table(size, stages, plain):
 
 
 if __name__ == '__main__':
-  sys.exit(main(sys.argv))
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,121 @@
+"""Settings of a plug-in that a config names without them.
+
+`--config.schedule=stair` alone is enough: the settings that another plug-in of
+its family shares are kept, the others are those of this module.
+"""
+
+from siri_jax import plugins
+from siri_jax.algorithm import schedule_presets
+
+CYCLE = ('low', 'high', 'period')  # The arguments of schedule_presets.
+CLIP = dict(low=0.2, high=0.28)  # The paper's, after DAPO.
+DECODING = dict(max_concurrent=64, decode_steps=128)
+LATEX = dict(kind='continuation', verify_kw={})
+LINES = {
+  'reward': {
+    # The buffer of DAPO is a fifth of its longest response.
+    'overlong_buffer': lambda low, high: dict(buffer=low // 4, factor=1.0),
+  },
+  'advantage': {'mean_std': dict(eps=1e-6)},  # VeRL.
+  'aggregation': {
+    'constant_denominator': lambda low, high: dict(tokens=high),  # Dr. GRPO.
+  },
+  'loss': {
+    'clip_higher': CLIP,
+    'dual_clip': dict(**CLIP, bound=3.0),  # VeRL.
+    'grpo_kl': dict(**CLIP, beta=0.001),  # VeRL.
+    'entropy_bonus': dict(**CLIP, bonus=0.001),  # DeepScaleR.
+    'truncated_importance': dict(**CLIP, cap=2.0),  # VeRL.
+  },
+  'task': {'arithmetic': dict(seed=0, problems=10_000, held_out=1024)},
+  'engine': {'embedded': DECODING, 'vllm': DECODING},
+  'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
+  'grading_rule': {
+    'exact': dict(kind='continuation'),
+    **dict.fromkeys(('deepscaler', 'math_verify', 'either'), LATEX),
+  },
+}
+
+
+def settled(config, changes):
+  """Adds the settings of plug-ins that are named without them.
+
+  Args:
+    config: ConfigDict before the changes; the caps and the period at hand are
+      those of its schedule.
+    changes: dict of settings by dotted name.
+  Returns:
+    dict, the changes. Where another plug-in is named and its settings are not
+    given as a whole, they have the group's name: 'schedule_kw': {...}.
+  """
+  for family in plugins.FAMILIES:
+    name, group = changes.get(family), f'{family}_kw'
+    if name is None or name == config[family] or group in changes:
+      continue
+    own = _within(changes, group)
+    line = _line(config, changes, family, name, own)
+    if line is not None:
+      changes = {
+        k: v for k, v in changes.items() if not k.startswith(f'{group}.')
+      }
+      changes[group] = line
+  if changes.get('policy', config.policy) != config.policy == 'sft':
+    changes = {'sft_kw': {}, **changes}  # Used by policy='sft' alone.
+  return changes
+
+
+def _within(changes, group):
+  """The changes within a group, by the rest of their names."""
+  start = f'{group}.'
+  return {
+    key.removeprefix(start): value
+    for key, value in changes.items()
+    if key.startswith(start)
+  }
+
+
+def _line(config, changes, family, name, own):
+  """A plug-in's settings; None if it is unknown or has no such line."""
+  try:
+    wanted = plugins.settings_of(plugins.function(family, name))
+  except (ValueError, AttributeError, TypeError):
+    return None  # The plan reports it.
+  old = {k: v for k, v in config[f'{family}_kw'].items() if k in wanted}
+  if family == 'schedule':
+    line = _schedule(config, name, own)
+    if line is None:
+      return {**old, **own}
+    own = {k: v for k, v in own.items() if k in line or k not in CYCLE}
+  else:
+    line = LINES.get(family, {}).get(name, {})
+    line = line(*_caps(config, changes)) if callable(line) else line
+    line = {**line, **old}
+  return {**line, **{k: _as(line.get(k), v) for k, v in own.items()}}
+
+
+def _schedule(config, name, own):
+  """A schedule's preset for the caps and the period at hand, or None."""
+  given = {**config.schedule_kw, **own}
+  cycle = [given[key] for key in CYCLE if key in given]
+  if len(cycle) < len(CYCLE) or not all(
+    type(value) is int and value > 0 for value in cycle
+  ):
+    return None  # The plan reports missing settings.
+  return schedule_presets.presets(*cycle).get(name)
+
+
+def _caps(config, changes):
+  """The lowest and the highest cap at hand."""
+  group = changes.get('schedule_kw', config.schedule_kw)
+  given = {**group, **_within(changes, 'schedule_kw')}
+  named = [given[key] for key in ('low', 'high', 'cap') if key in given]
+  found = [*given['caps'], *named] if 'caps' in given else named
+  found = [v for v in found if type(v) is int and v > 0]
+  return (min(found), max(found)) if found else (4, 4)
+
+
+def _as(old, value):
+  """A whole number as a float where the line has one."""
+  return (
+    float(value) if isinstance(old, float) and type(value) is int else value
+  )
