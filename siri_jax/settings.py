@@ -69,13 +69,14 @@ SHARE = Rule(lambda v: finite(v) and 0 <= v <= 1, 'a share from 0 to 1')
 FLAG = Rule(lambda v: type(v) is bool, 'True or False')
 
 
-def errors(values, rules, prefix=''):
+def errors(values, rules, prefix='', other_names=None):
   """Finds missing, unknown and invalid settings of a group.
 
   Args:
     values: mapping of settings.
     rules: name -> Rule.
     prefix: prefix of the names in messages, such as 'mesh_kw.'.
+    other_names: name elsewhere -> the name here, for suggestions; or None.
   Returns:
     dict, full name -> message.
   """
@@ -88,7 +89,8 @@ def errors(values, rules, prefix=''):
     name = prefix + key
     if key not in rules:
       near = difflib.get_close_matches(key, rules, n=1)
-      hint = f'; did you mean {prefix}{near[0]}?' if near else ''
+      near = (other_names or {}).get(key) or (near and prefix + near[0])
+      hint = f'; did you mean {near}?' if near else ''
       found[name] = f'{name} is not a setting{hint}'
     elif not rules[key].holds(value):
       shown = value.to_dict() if hasattr(value, 'to_dict') else value

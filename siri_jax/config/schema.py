@@ -112,6 +112,63 @@ INNER = {
 }
 
 
+# Names in TRL, VeRL, DAPO and OpenRLHF -> the settings here.
+OTHER_NAMES = {
+  'lr': 'learning_rate',
+  'actor_learning_rate': 'learning_rate',
+  'batch_size': 'prompts_per_step',
+  'train_batch_size': 'prompts_per_step',
+  'rollout_batch_size': 'prompts_per_step',
+  'per_device_train_batch_size': 'micro_batch_rows',
+  'micro_batch_size': 'micro_batch_rows',
+  'ppo_mini_batch_size': 'minibatches',
+  'ppo_epochs': 'epochs',
+  'num_iterations': 'epochs',
+  'num_train_epochs': 'total_steps',
+  'max_steps': 'total_steps',
+  'steps': 'total_steps',
+  'n': 'group_size',
+  'num_generations': 'group_size',
+  'n_samples_per_prompt': 'group_size',
+  'max_completion_length': 'schedule_kw.high',
+  'max_response_length': 'schedule_kw.high',
+  'max_tokens': 'schedule_kw.high',
+  'max_new_tokens': 'schedule_kw.high',
+  'max_prompt_length': 'max_prompt_tokens',
+  'kl_coef': 'loss_kw.beta with --config.loss=grpo_kl',
+  'kl_loss_coef': 'loss_kw.beta with --config.loss=grpo_kl',
+  'beta': 'loss_kw.beta with --config.loss=grpo_kl',
+  'entropy_coeff': 'loss_kw.bonus with --config.loss=entropy_bonus',
+  'clip_ratio': 'loss_kw.low',
+  'clip_ratio_low': 'loss_kw.low',
+  'clip_ratio_high': 'loss_kw.high',
+  'epsilon': 'loss_kw.low',
+  'epsilon_high': 'loss_kw.high',
+  'loss_type': 'aggregation',
+  'loss_agg_mode': 'aggregation',
+  'adv_estimator': 'advantage',
+  'scale_rewards': 'advantage',
+  'reward_funcs': 'reward',
+  'max_grad_norm': 'optimizer_kw.clip_norm',
+  'grad_clip': 'optimizer_kw.clip_norm',
+  'warmup_ratio': 'optimizer_kw.warmup_steps',
+  'save_steps': 'checkpoint_kw.every',
+  'save_freq': 'checkpoint_kw.every',
+  'eval_steps': 'eval_kw.every',
+  'test_freq': 'eval_kw.every',
+  'model': 'model_path',
+  'model_name': 'model_path',
+  'model_name_or_path': 'model_path',
+  'dataset': 'task_kw.train',
+  'train_files': 'task_kw.train',
+  'report_to': 'writers',
+  'logger': 'writers',
+  'dtype': 'compute_dtype',
+  'use_vllm': 'engine',
+  'output_dir': '--workdir',
+}
+
+
 def faults(config):
   """Every fault that can be found from the settings alone.
 
@@ -121,7 +178,8 @@ def faults(config):
     list of messages, each with the setting, its value and allowed values:
     unknown, missing and invalid settings, then contradictions.
   """
-  found = errors(config, RULES)
+  inner = {name: f'{key}.{name}' for key in INNER for name in INNER[key]}
+  found = errors(config, RULES, other_names={**inner, **OTHER_NAMES})
   for key, rules in INNER.items():
     if key not in found and key in config:
       found |= errors(config[key], rules, f'{key}.')

@@ -4,6 +4,7 @@ import pytest
 
 from configs import base, quickstart
 from siri_jax.config import schema
+from siri_jax.runtime import run_folder
 from tests.helpers import tiny
 
 
@@ -35,6 +36,31 @@ def test_a_misspelt_setting_suggests_the_right_one(c):
     'learning_rat is not a setting; did you mean learning_rate?',
     'model_kw.head is not a setting; did you mean model_kw.heads?',
   ]
+
+
+@pytest.mark.parametrize(
+  ('name', 'ours'),
+  [
+    ('lr', 'learning_rate'),
+    ('num_generations', 'group_size'),
+    ('max_completion_length', 'schedule_kw.high'),
+    ('batch_size', 'prompts_per_step'),
+    ('kl_coef', 'loss_kw.beta with --config.loss=grpo_kl'),
+    ('clip_norm', 'optimizer_kw.clip_norm'),
+  ],
+)
+def test_a_name_of_other_trainers_suggests_the_one_here(c, name, ours):
+  c[name] = 1
+  assert schema.faults(c) == [f'{name} is not a setting; did you mean {ours}?']
+
+
+def test_no_name_of_other_trainers_is_a_setting():
+  own = base.get_config().to_dict()
+  known = {**own, **run_folder.flatten(own)}
+  assert set(schema.OTHER_NAMES) & set(known) == set()
+  more = {'loss_kw.beta', 'loss_kw.bonus', '--workdir'}
+  ours = {text.split(' with ')[0] for text in schema.OTHER_NAMES.values()}
+  assert ours - set(known) - more == set()
 
 
 def test_a_missing_setting_is_named_with_the_allowed_values(c):
