@@ -106,7 +106,7 @@ def failing(folder, *names):
 
 
 def test_without_a_working_python_it_prints_how_to_install_one(bare, tmp_path):
-  names = ['python3.12', 'python3.11', 'python3', 'python']
+  names = ['python3.12', 'python3.13', 'python3.11', 'python3', 'python']
   path = failing(tmp_path / 'bin', *names)
   status, output = call(bare, 'quickstart.sh', PATH=path, PYTHON='')
   assert status == 1
@@ -127,7 +127,7 @@ def test_a_folder_that_it_did_not_make_is_not_changed(bare):
 
 @pytest.mark.slow
 def test_a_broken_shim_is_skipped(quick, tmp_path):
-  path = failing(tmp_path / 'bin', 'python3.12', 'python3.11')
+  path = failing(tmp_path / 'bin', 'python3.12', 'python3.13', 'python3.11')
   program(tmp_path / 'bin/python3', f'exec "{sys.executable}" "$@"')
   status, output = call(quick, 'quickstart.sh', PATH=path, PYTHON='')
   assert status == 0, output

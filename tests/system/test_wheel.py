@@ -1,0 +1,117 @@
+"""The installed wheel, used from an empty folder as `pip install` leaves it."""
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+# A quickstart of a few seconds: no SFT, two steps, few problems.
+SMALL = {
+  'policy': 'fresh',
+  'total_steps': '2',
+  'schedule_kw.period': '2',
+  'prompts_per_step': '4',
+  'group_size': '2',
+  'minibatches': '1',
+  'task_kw.problems': '64',
+  'task_kw.held_out': '8',
+  'eval_kw.every': '0',
+}
+SETTINGS = [f'--config.{key}={value}' for key, value in SMALL.items()]
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+  """An empty folder, beside which the wheel is installed."""
+  top = tmp_path_factory.mktemp('wheel')
+  source = top / 'source'
+  source.mkdir()
+  shutil.copytree(
+    ROOT / 'siri_jax',
+    source / 'siri_jax',
+    ignore=shutil.ignore_patterns('__pycache__'),
+  )
+  for name in ('pyproject.toml', 'README.md', 'LICENSE'):
+    shutil.copy(ROOT / name, source)
+  offline = ('--no-deps', '--no-build-isolation', '--no-index', '--quiet')
+  install = [sys.executable, '-m', 'pip', 'install', *offline]
+  done = subprocess.run(
+    [*install, '--target', top / 'installed', source],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 0, done.stderr
+  (top / 'empty').mkdir()
+  return top / 'empty'
+
+
+def siri_jax(place, *words):
+  """The output of `siri-jax WORDS` there."""
+  installed = place.parent / 'installed'
+  done = subprocess.run(
+    [sys.executable, installed / 'bin/siri-jax', *words],
+    capture_output=True,
+    text=True,
+    cwd=place,
+    env={**os.environ, 'PYTHONPATH': str(installed)},
+  )
+  assert done.returncode == 0, done.stdout + done.stderr
+  return done.stdout
+
+
+def commands():
+  folder = ROOT / 'siri_jax' / 'commands'
+  names = [p.stem.replace('_', '-') for p in folder.glob('[!_]*.py')]
+  return ['train', *sorted(names)]
+
+
+def test_every_command_has_its_help(place):
+  program = f"""
+import sys
+from siri_jax import commands
+for name in {commands()}:
+  sys.argv = ['siri-jax', name, '--help']
+  try:
+    commands.main()
+  except SystemExit as end:
+    assert not end.code
+"""
+  installed = place.parent / 'installed'
+  done = subprocess.run(
+    [sys.executable, '-c', program],
+    capture_output=True,
+    text=True,
+    cwd=place,
+    env={**os.environ, 'PYTHONPATH': str(installed)},
+  )
+  assert done.returncode == 0, done.stderr
+  for name in commands():
+    assert f'usage: siri-jax {name}' in done.stdout
+
+
+def test_the_installed_package_is_the_one_that_runs(place):
+  done = subprocess.run(
+    [sys.executable, '-c', 'import siri_jax; print(siri_jax.__file__)'],
+    capture_output=True,
+    text=True,
+    cwd=place,
+    env={**os.environ, 'PYTHONPATH': str(place.parent / 'installed')},
+  )
+  assert done.stdout.startswith(str(place.parent / 'installed'))
+
+
+@pytest.mark.slow
+def test_a_run_an_ablation_figures_and_a_report_need_no_checkout(place):
+  out = siri_jax(place, 'train', '--config=quickstart', *SETTINGS)
+  assert 'runs/quickstart is complete' in out
+  axis = ('--axis=schedule=stair', '--out=runs/shapes')
+  out = siri_jax(place, 'ablate', '--config=quickstart', *axis, *SETTINGS)
+  assert 'stair' in out
+  run = 'runs/shapes/schedule=stair'
+  assert 'training.png' in siri_jax(place, 'figures', run)
+  siri_jax(place, 'report', run)
+  assert (place / 'report.html').stat().st_size > 10_000
