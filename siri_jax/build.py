@@ -281,7 +281,7 @@ def restore(checkpoints, like, prints, folder, screen):
   folder.rewind('metrics', done - 1)
   folder.rewind('eval', done)
   folder.event('resumed', step=done)
-  screen.say(f'resuming after {done} updates from {folder.path}')
+  screen.say(f'resuming from step {done} of {folder.path}')
   return state, facts['tokens']
 
 

@@ -11,6 +11,7 @@ same command resumes the run.
 """
 
 import contextlib
+import math
 import os
 import sys
 
@@ -21,6 +22,7 @@ from siri_jax.analysis import run_table
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
+from siri_jax.models import qwen2
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client
@@ -106,17 +108,39 @@ def lead(asked, team):
       screen.say(
         f'{dropped} prompts over {plan.c.max_prompt_tokens} tokens dropped'
       )
-    screen.say(outline(plan, task, folder.path))
-    return run(plan, task, folder, screen, team)
+    again = command_line.typed('siri_jax.main', asked.arguments)
+    return run(plan, task, folder, screen, team, again)
 
 
-def outline(plan, task, path):
-  """One line about a run: its folder, steps and evaluations."""
-  steps, times = plan.c.total_steps, len(plan.evals)
+def outline(plan, task, path, again):
+  """Four lines about a run: model, device, folder, and how to resume it.
+
+  Args:
+    plan: plan.Plan.
+    task: types.Task.
+    path: the run's folder.
+    again: the command that resumes it.
+  """
+  shape = initial.shape_of(plan.c, task.vocab)
+  sizes = jax.tree.leaves(qwen2.param_shapes(shape), is_leaf=is_size)
+  size = terminal.short(sum(map(math.prod, sizes)))
+  devices, times = jax.devices(), len(plan.evals)
   evals = f', {times} evaluations of {", ".join(task.evals)}' * bool(task.evals)
-  # The first step includes compilation, so its pace is not used.
-  left = '; the time left is shown after two steps' if steps > 2 else ''
-  return f'{path}: {steps:,} steps in all{evals}{left}'
+  watch = command_line.typed(
+    'siri_jax.commands.report', [str(path), '--follow']
+  )
+  return (
+    f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
+    f'width {shape.dim}\n'
+    f'devices: {len(devices)} of {devices[0].device_kind}\n'
+    f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it: {watch}'
+    f'\nto stop: Ctrl-C, which saves; to resume: {again}'
+  )
+
+
+def is_size(value):
+  """Whether a value is the size of an array."""
+  return isinstance(value, tuple)
 
 
 def follow(asked, team):
@@ -139,15 +163,16 @@ def follow(asked, team):
     return ended.status
 
 
-def run(plan, task, folder, screen, team):
+def run(plan, task, folder, screen, team, again):
   """Trains in an open folder, prints the outcome, returns the exit status."""
   try:
     with contextlib.ExitStack() as stack:
       try:
+        screen.say(outline(plan, task, folder.path, again))
         parts = build.open_run(plan, task, folder, screen, team)
         ctx, state, tokens = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
-        screen.say('saved; the same command resumes the run')
+        screen.say(f'saved; to resume: {again}')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
@@ -165,9 +190,7 @@ def run(plan, task, folder, screen, team):
     )
     return UNWRITTEN
   if ctx.signals.asked:
-    screen.say(
-      f'saved after {int(state.step)} updates; the same command resumes'
-    )
+    screen.say(f'saved at step {int(state.step)}; to resume: {again}')
     return 128 + ctx.signals.asked
   screen.say(run_table.text([folder.path]))
   screen.say(

@@ -7,6 +7,7 @@ import difflib
 import pathlib
 import re
 import runpy
+import shlex
 import sys
 from typing import Any
 
@@ -35,6 +36,7 @@ class Command:
     workdir: path of the run's folder.
     flags: argparse.Namespace with the program's own flags.
     faults: messages, one for each part that could not be read.
+    arguments: the program's arguments, as given.
   """
 
   config: Any
@@ -43,6 +45,7 @@ class Command:
   workdir: str
   flags: Any
   faults: list[str]
+  arguments: list[str] = ()
 
 
 class Items(argparse.Action):
@@ -74,6 +77,14 @@ def _program(argv):
   return f'python -m {package}{module}' if package else None
 
 
+def typed(module, arguments):
+  """A command of this Python's, in full, to be copied to a shell."""
+  python = pathlib.Path(sys.executable)
+  if python.is_relative_to(pathlib.Path.cwd()):
+    python = python.relative_to(pathlib.Path.cwd())
+  return shlex.join([str(python), '-m', module, *arguments])
+
+
 def parse(arguments, define, about):
   """Parses a command line without stopping at its first fault.
 
@@ -101,6 +112,7 @@ def parse(arguments, define, about):
     workdir=own.workdir or _workdir(own.config),
     flags=own,
     faults=faults + wrong,
+    arguments=list(arguments),
   )
 
 

@@ -6,12 +6,18 @@ import sys
 import threading
 import time
 
+import tqdm
+
 STEP_SECS = 2.0  # Least time between plain lines of steps.
 QUIET_SECS = 5.0  # Longest time without a plain line.
 DRAW_SECS = 0.1  # Least time between redraws of the updated line.
 TICK_SECS = 1.0  # Longest time between redraws.
 WORK_SECS = 1.0  # Least duration of an activity that is shown.
-DROPPED_FIRST = ('step', 'speed', 'cap', 'left', 'length', 'reward', 'work')
+# Of a line that is too long; the step stays.
+DROPPED_FIRST = (
+  *('bar', 'speed', 'reward', 'phase', 'left', 'cap', 'length', 'work'),
+)
+BAR = 10  # Columns of the bar.
 COLOURS = {'compress': '\033[36m', 'expand': '\033[33m'}
 
 
@@ -152,8 +158,10 @@ class Terminal:
     """Draws the updated line; returns whether there was one."""
     if not self._living or not (self._status or self._work):
       return False
-    line = fit({**self._status, 'work': self._work_line()}, self._width())
-    colour = COLOURS.get(self._status.get('phase'))
+    parts = {**self._status, 'work': self._work_line(), 'bar': self._bar()}
+    line = fit(parts, self._width())
+    phase = self._status.get('phase', '')
+    colour = COLOURS.get(phase) if line.startswith(phase) else None
     if colour and not os.environ.get('NO_COLOR'):
       phase, space, rest = line.partition(' ')
       line = f'{colour}{phase}\033[0m{space}{rest}'
@@ -161,6 +169,18 @@ class Terminal:
     self._stream.flush()
     self._shown = self._clock()
     return True
+
+  def _bar(self):
+    """A bar of the steps done; '' before the first."""
+    if not self._steps:
+      return ''
+    return tqdm.tqdm.format_meter(
+      self._steps[-1][1] + 1,
+      self._total_steps,
+      elapsed=0,
+      ascii='utf' not in (getattr(self._stream, 'encoding', '') or '').lower(),
+      bar_format=f'|{{bar:{BAR}}}|',
+    )
 
   def _lift(self):
     """Erases the updated line before other output."""

@@ -89,7 +89,7 @@ def test_a_signal_ends_it_and_its_run_which_saves_first(out, cache):
     assert process.wait() == 128 + signal.SIGTERM
   assert processes_of(out) == []
   assert list(said(out)) == [COSINE]
-  assert 'the same command resumes' in said(out)[COSINE]
+  assert 'to resume: ' in said(out)[COSINE]
   assert runs.steps_done(out / COSINE) < STEPS
 
 
@@ -98,7 +98,7 @@ def test_the_same_command_continues_and_never_repeats_a_finished_run(
 ):
   subprocess.run(command(out, cache), cwd=launch.ROOT, check=True)
   before = said(out)
-  assert 'resuming after' in before[COSINE]
+  assert 'resuming from step' in before[COSINE]
   assert [runs.steps_done(out / n) for n in (COSINE, CONSTANT)] == [STEPS] * 2
   again = subprocess.run(
     command(out, cache), cwd=launch.ROOT, check=True, capture_output=True
@@ -144,7 +144,7 @@ def test_a_job_at_its_time_limit_saves_and_is_queued_again(out, cache):
 
 def test_submitit_finishes_the_same_grid_and_gives_the_same_table(out, cache):
   frame = of_three(out, cache, executor='local', hours=0.5)
-  assert 'resuming after' in said(out)[STAIR]
+  assert 'resuming from step' in said(out)[STAIR]
   assert frame['arm'].tolist() == ['cosine', 'constant', 'stair']
   assert frame['runs'].tolist() == [1, 1, 1]
   assert 'why' not in frame

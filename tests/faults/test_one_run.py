@@ -169,7 +169,7 @@ def test_a_run_resumes_after(story, tell, fault):
   assert lost <= (0 if link.deed == 'TERM' and link.spoil == leave else 2)
   if link.deed == 'TERM and INT':
     assert 'a second signal ends the run at once' in hurt.said
-    assert 'saved after' not in hurt.said
+    assert 'saved at step' not in hurt.said
   if link.deed == 'full disk':
     assert 'File too large' in hurt.said
     assert 'Free space' in hurt.said

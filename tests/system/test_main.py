@@ -2,7 +2,9 @@
 
 import gzip
 import json
-import types
+import re
+import shlex
+import sys
 
 import launch
 import numpy as np
@@ -109,29 +111,32 @@ def test_a_complete_run_is_not_changed(whole, cache, capsys):
   before = soak.outcome(whole)
   assert launch.here(whole, cache) == exit_status.DONE
   said = capsys.readouterr().out
-  assert said.startswith(f'{whole}: {launch.STEPS} steps in all, ')
+  assert f'folder: {whole}, {launch.STEPS} steps, ' in said
   assert 'is complete' in said
   assert soak.outcome(whole) == before
 
 
-@pytest.mark.parametrize(
-  ('steps', 'evals', 'text'),
-  [
-    (
-      1920,
-      ('aime24', 'amc'),
-      'runs/x: 1,920 steps in all, 3 evaluations of aime24, amc; '
-      'the time left is shown after two steps',
-    ),
-    (2, (), 'runs/x: 2 steps in all'),
-  ],
-)
-def test_a_runs_first_line_has_its_steps_and_evaluations(steps, evals, text):
-  plan = types.SimpleNamespace(
-    c=types.SimpleNamespace(total_steps=steps), evals={0: '', 9: '', steps: ''}
+def test_a_run_begins_with_its_model_device_folder_and_commands(
+  whole, cache, capsys
+):
+  assert launch.here(whole, cache) == exit_status.DONE
+  model, devices, folder, stop, resumed, *_ = (
+    capsys.readouterr().out.splitlines()
   )
-  task = types.SimpleNamespace(evals=dict.fromkeys(evals))
-  assert main.outline(plan, task, 'runs/x') == text
+  assert re.fullmatch(
+    r'model: [\d.]+k parameters \(\w+\), \d layers of width \d+', model
+  )
+  assert devices == 'devices: 8 of cpu'
+  python = f'{sys.executable} -m siri_jax'
+  assert folder.endswith(
+    f'evaluations of held_out; to watch it: {python}.commands.report '
+    f'{whole} --follow'
+  )
+  again = shlex.join(launch.arguments(whole, cache))
+  assert stop == (
+    f'to stop: Ctrl-C, which saves; to resume: {python}.main {again}'
+  )
+  assert resumed == f'resuming from step {launch.STEPS} of {whole}'
 
 
 # Refusals: exit status 2.
