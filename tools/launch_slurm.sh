@@ -15,12 +15,17 @@
 #SBATCH --ntasks-per-node=1
 #SBATCH --gpus-per-node=8
 #SBATCH --exclusive
-#SBATCH --time=24:00:00
 # Slurm sends TERM 150 seconds before the time limit: the run saves and ends.
+#SBATCH --time=24:00:00
 #SBATCH --signal=TERM@150
 set -euo pipefail
 
-cd "${SLURM_SUBMIT_DIR:?not a Slurm job; start it with: sbatch tools/launch_slurm.sh}"
+if [[ -z ${SLURM_SUBMIT_DIR:-} ]]; then # Slurm copies this file elsewhere.
+  source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
+  echo 'not a Slurm job; start it with: sbatch tools/launch_slurm.sh' >&2
+  exit 2
+fi
+cd "$SLURM_SUBMIT_DIR"
 # One process per node with all of its GPUs; by default JAX takes one GPU each.
 last=$((${SLURM_GPUS_ON_NODE:-8} - 1))
 export JAX_LOCAL_DEVICE_IDS

@@ -6,6 +6,7 @@
 # --config=configs/quickstart.py:constant. Paths in flags are relative to the
 # checkout.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv requirements-cpu.txt
 
 config=--config=configs/quickstart.py

@@ -7,5 +7,6 @@
 # Makes .venv-vllm (4 GB) on the first call. On GPUs, run python -m
 # siri_jax.commands.serve in the environment of requirements.txt.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
 exec "$python" -m siri_jax.commands.serve "$@"

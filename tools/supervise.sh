@@ -9,14 +9,18 @@
 # with the command's status: 0 done, 2 refused, 3 diverged, 130 and 143 ended by
 # a signal. It forwards TERM and INT to the command.
 set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 set -m  # The command gets its own process group, so Ctrl-C reaches it once.
 
 times=10
 if [[ ${1:-} == -n ]]; then
-  times=${2:?'-n needs a number: bash tools/supervise.sh -n 3 COMMAND...'}
-  shift 2
+  times=${2:-}
+  shift $(($# < 2 ? $# : 2))
 fi
-: "${1:?usage: bash tools/supervise.sh [-n TIMES] COMMAND...}"
+if ! [[ $times =~ ^[0-9]+$ && $# -gt 0 ]]; then
+  echo 'usage: bash tools/supervise.sh [-n TIMES] COMMAND...' >&2
+  exit 2
+fi
 
 child='' received='' pending=''
 forward() {

@@ -7,6 +7,7 @@
 # alphabetical order: xdist's own order runs the slowest files last. -n 0 uses
 # one process.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt
 
 status=0

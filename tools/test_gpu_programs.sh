@@ -7,6 +7,7 @@
 # folder: in the environment, it would look for a GPU at every start of JAX. If
 # the download fails, the last line is SKIPPED.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt
 version=$("$python" -c 'import importlib.metadata as m; print(m.version("jaxlib"))')
 folder=$PWD/.venv-test/cuda-plugin-$version

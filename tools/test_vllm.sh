@@ -6,6 +6,7 @@
 # Makes .venv-vllm for the server on the first call (4 GB, a few minutes). The
 # tests run in .venv-test.
 set -euo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
 export SIRI_VLLM_PYTHON=$PWD/$python
 tests=(tests/rollout/test_real_vllm.py tests/faults/test_real_servers.py)
