@@ -189,7 +189,12 @@ def test_the_line_never_overflows_a_real_terminal(clock, monkeypatch, columns):
     steps(screen, clock, count=2, secs=60, first=40)
     clock.now += 9
     screen.working('evaluating held_out', 100, 1024, note='x' * 100)
-    written = plain(os.read(near, 10_000).decode())
+    stream.write('\nEND')
+    stream.flush()
+    read = b''
+    while not read.endswith(b'END'):
+      read += os.read(near, 10_000)
+    written = plain(read.decode().removesuffix('END'))
   os.close(near)
   drawn = [line for line in re.split(r'[\r\n]|\033\[K', written) if line]
   assert max(map(len, drawn), default=0) < columns
