@@ -22,6 +22,7 @@ from siri_jax.runtime.watchdog import Watchdog
 
 def open_folder(path, c, *, source, overrides, allow_change):
   """The run's folder, locked; see run_folder.RunFolder."""
+  run_folder.refuse_foreign(path)
   return run_folder.RunFolder(
     path,
     c.to_dict(),

@@ -8,7 +8,7 @@ training. Settings that are not changed here are those of the checkpoint. The
 new RUN.json names RUN, so that figures show both.
 """
 
-import shlex
+import pathlib
 import sys
 
 from siri_jax.config import command_line
@@ -25,13 +25,17 @@ def main(argv):
   )
   parser.add_argument('--out', required=True, help='the new folder')
   asked, words = parser.parse_known_args(argv)
+  existed = pathlib.Path(asked.out).exists()
   try:
     overrides = grid.overrides(words)
     made = branch.branch(asked.run, asked.step, overrides, asked.out)
   except ValueError as error:
     return refuse(str(error).splitlines(), asked.out)
-  print(f'Made {asked.out}. To train it, run')
-  print('python -m siri_jax.main', shlex.join(made.arguments))
+  print(
+    f'{asked.out} exists already' if existed else f'Made {asked.out}', end=''
+  )
+  print('. To train it, run')
+  print(command_line.typed('siri_jax.main', made.arguments))
   if asked.step >= (total := made.config.total_steps):
     print(f'total_steps={total} are done: add --config.total_steps=N to it')
   return 0

@@ -2,6 +2,7 @@
 
 import contextlib
 import pathlib
+import shutil
 
 import pandas as pd
 
@@ -57,6 +58,11 @@ def ablate(
     stopwatch.StopRequested: a signal came; the same call continues.
   """
   files.refuse_backslash(out)
+  if executor == 'slurm' and not shutil.which('srun'):
+    raise ValueError(
+      '--executor=slurm: there is no srun on this machine; start this on a '
+      "node of the cluster, or use --executor=here for this machine's cores"
+    )
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))
   _write_list(out, base, grid, overrides, found)

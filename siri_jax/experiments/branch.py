@@ -98,7 +98,7 @@ def begin(run, step, config, folder):
   run, folder = pathlib.Path(run).resolve(), pathlib.Path(folder)
   came = {'folder': os.path.relpath(run, folder.resolve()), 'step': step}
   if folder.exists():
-    return _refuse_another(folder, came)
+    return _refuse_another(folder, came, config)
   draft = folder.with_name(f'.{folder.name}.draft')
   shutil.rmtree(draft, ignore_errors=True)
   facts = {'config': config, 'sources': plugins.sources(config)}
@@ -108,8 +108,8 @@ def begin(run, step, config, folder):
   draft.rename(folder)
 
 
-def _refuse_another(folder, came):
-  """Raises if a folder is not that of this branch."""
+def _refuse_another(folder, came, config):
+  """Raises if a folder is not that of this branch with these settings."""
   try:
     info = json.loads((folder / 'RUN.json').read_text())
   except (OSError, ValueError):
@@ -118,4 +118,13 @@ def _refuse_another(folder, came):
     raise ValueError(
       f'{folder} exists and is not a branch of {came["folder"]} at '
       f'{came["step"]}; take another folder or delete it'
+    )
+  written = validate.json_object(folder / 'config.json')
+  changes = run_folder.differences(written, config)
+  refused = [c for c in changes if not run_folder.may_change(*c)]
+  if refused:
+    listed = '\n'.join(f'  {n}: {old} -> {new}' for n, old, new in refused)
+    raise ValueError(
+      f'{folder} is this branch with other settings:\n{listed}\ntake another '
+      'folder or delete it'
     )

@@ -9,6 +9,7 @@ import re
 
 from siri_jax.config import command_line, plan, plugin_defaults
 from siri_jax.data import load
+from siri_jax.runtime import run_folder
 
 SEED = 'seed'  # Runs that differ only on this axis are repeats.
 
@@ -196,7 +197,18 @@ def _arguments(base, changes, folder):
 
 def _run(base, changes, folder, labels):
   config = parsed(base, changes, folder).config
-  return Run(labels, folder, _arguments(base, changes, folder), config)
+  short = run_folder.flatten(changes)  # A flag a setting is easier to read.
+  if not _gives(config, base, short, folder):
+    short = changes
+  return Run(labels, folder, _arguments(base, short, folder), config)
+
+
+def _gives(config, base, changes, folder):
+  """Whether a command line with these changes has this config."""
+  try:
+    return parsed(base, changes, folder).config.to_dict() == config.to_dict()
+  except ValueError:
+    return False
 
 
 def _faults(found):

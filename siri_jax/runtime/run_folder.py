@@ -67,6 +67,14 @@ RESUMABLE_SETTINGS = (
   'param_sharding',
 )
 
+# Content of a run's folder, and of one that has yet to be started.
+OWN = {
+  *('config.json', 'metrics.jsonl', 'eval.jsonl', 'events.jsonl', 'eval'),
+  *('rollouts', 'checkpoints', 'tensorboard', 'wandb', 'picture.png', 'cache'),
+  *('evaluations', 'export', 'continued', 'stalls', 'disagreements.jsonl'),
+}
+LOGS = ('.txt', '.log', '.out', '.err')
+
 
 class RunFolderError(Exception):
   """The folder cannot be used; the message has the reason and the remedy."""
@@ -144,7 +152,7 @@ class RunFolder:
       RunFolderError: settings differ that may not; names each.
     """
     changes = differences(written, self._config)
-    refused = [c for c in changes if not _may_change(*c, self._free)]
+    refused = [c for c in changes if not may_change(*c, self._free)]
     if refused:
       listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
       way_out = ', or let them change by --allow_change=' + ','.join(
@@ -248,6 +256,26 @@ def differences(old, new):
   ]
 
 
+def refuse_foreign(folder):
+  """Refuses a folder that is not a run's but has other things.
+
+  Raises:
+    RunFolderError: names them. Logs and hidden files may be there.
+  """
+  folder = pathlib.Path(folder)
+  if not folder.is_dir() or (folder / 'RUN.json').exists():
+    return
+  found = [p for p in sorted(folder.iterdir()) if p.name not in OWN]
+  found = [p.name for p in found if p.name[0] != '.' and p.suffix not in LOGS]
+  if found:
+    what = 'an ablation' if 'ablation.json' in found else 'something else'
+    more = ', ...' if len(found) > 3 else ''
+    raise RunFolderError(
+      f'{folder} is the folder of {what}: it has {", ".join(found[:3])}{more} '
+      'and no RUN.json. Name another with --workdir'
+    )
+
+
 def _take_lock(folder):
   """The open, locked .lock file; the lock ends with the process."""
   # Never deleted: two processes could then hold locks on two files. Child
@@ -275,7 +303,7 @@ def is_among(name, names):
   return any(name == n or name.startswith(f'{n}.') for n in names)
 
 
-def _may_change(name, old, new, names):
+def may_change(name, old, new, names=RESUMABLE_SETTINGS):
   """Whether a run may resume with another value of this setting."""
   if name == 'total_steps' and ABSENT not in (old, new) and new > old:
     return True

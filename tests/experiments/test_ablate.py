@@ -218,3 +218,16 @@ def test_a_table_of_another_folder_is_refused(tmp_path, capsys):
   assert status == 2
   assert 'group_size=1' in capsys.readouterr().err
   assert list(tmp_path.iterdir()) == []
+
+
+def test_slurm_on_a_machine_without_it_is_refused_in_a_line(
+  tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setenv('PATH', str(tmp_path))
+  words = ['--config=configs/quickstart.py', '--axis=seed=0']
+  words += [f'--out={tmp_path / "out"}', '--executor=slurm']
+  assert ablate_command.main(words) == exit_status.REFUSED
+  said = capsys.readouterr().err.splitlines()
+  assert len(said) == 2
+  assert 'no srun on this machine' in said[1]
+  assert not (tmp_path / 'out').exists()

@@ -1,6 +1,8 @@
 """Branches: runs from another run's checkpoint."""
 
 import json
+import shlex
+import sys
 
 import jax
 import launch
@@ -9,7 +11,7 @@ import pytest
 
 from siri_jax.analysis import runs
 from siri_jax.commands import branch as command
-from siri_jax.config import schema
+from siri_jax.config import command_line, schema
 from siri_jax.experiments import branch
 from siri_jax.runtime import checkpoint, files
 from tests.helpers import tiny
@@ -163,6 +165,40 @@ def test_a_branch_with_nothing_left_to_do_says_so(tmp_path, capsys):
   more = [f'--out={tmp_path / "newer"}', '--config.total_steps=8']
   assert command.main([*words, *more]) == 0
   assert 'are done' not in capsys.readouterr().out
+
+
+def test_a_branch_onto_one_with_other_settings_is_refused(tmp_path, capsys):
+  run, out = resumed(tmp_path / 'run', {}), tmp_path / 'new'
+  words = [str(run), '--step=6', f'--out={out}']
+  stair = '--config.schedule=stair'
+  assert command.main([*words, stair]) == 0
+  assert f'Made {out}. To train it, run' in capsys.readouterr().out
+  before = bytes_of(out)
+  assert command.main(words) == 2
+  said = capsys.readouterr().err
+  assert f'{out} is this branch with other settings' in said
+  assert 'schedule: stair -> cosine' in said
+  # The same command again does no harm, and neither do more steps.
+  for more in ((), ('--config.total_steps=99',)):
+    assert command.main([*words, stair, *more]) == 0
+    assert f'{out} exists already' in capsys.readouterr().out
+  assert bytes_of(out) == before
+
+
+def test_the_printed_command_has_a_short_flag_for_each_setting(
+  tmp_path, capsys
+):
+  run = resumed(tmp_path / 'run', {})
+  words = [str(run), '--step=6', f'--out={tmp_path / "new"}']
+  assert command.main([*words, '--config.schedule=stair']) == 0
+  line = capsys.readouterr().out.splitlines()[1]
+  python, *typed = shlex.split(line)
+  assert python == sys.executable
+  assert '{' not in line
+  assert {'--config.schedule=stair', '--config.schedule_kw.low=4'} < {*typed}
+  made = command_line.parse(typed[2:], command_line.define_run, '').config
+  written = json.loads((tmp_path / 'new/config.json').read_text())
+  assert files.plain(made.to_dict()) == written
 
 
 @pytest.mark.parametrize('text', ['', '[1]', '{"config": 1'])

@@ -365,3 +365,30 @@ def test_a_folder_within_one_with_a_backslash_is_refused_too(
   with pytest.raises(ValueError, match='backslash'):
     weight_sync.WeightPublisher('p', 'r', None, push_secs=1.0, sleeps=False)
   assert list(within.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+  ('names', 'part'),
+  [
+    (('ablation.json', 'logs/a.txt'), 'the folder of an ablation'),
+    (('model.safetensors',), 'something else: it has model.safetensors'),
+    (('run/RUN.json',), 'something else: it has run and no RUN.json'),
+    (('slurm-12.out', '.lock', 'evaluations/start/a'), None),
+    (('RUN.json', 'notes.md'), None),
+  ],
+)
+def test_a_folder_with_other_things_is_not_made_a_runs(tmp_path, names, part):
+  for name in names:
+    path = tmp_path / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('')
+  if part is None:
+    run_folder.refuse_foreign(tmp_path)
+  else:
+    with pytest.raises(run_folder.RunFolderError, match=part) as error:
+      run_folder.refuse_foreign(tmp_path)
+    assert '--workdir' in str(error.value)
+
+
+def test_a_folder_that_does_not_exist_may_be_made_a_runs(tmp_path):
+  run_folder.refuse_foreign(tmp_path / 'new')
