@@ -17,7 +17,9 @@ def main(argv):
   """Draws the runs of the command line and returns the exit status."""
   parser = command_line.parser(__doc__)
   parser.add_argument('runs', nargs='+', metavar='RUN', help="a run's folder")
-  parser.add_argument('--out', default='figures', help='folder of the figures')
+  parser.add_argument(
+    '--out', default='figures', help='folder of the figures; figures'
+  )
   parser.add_argument('--words', help='words to count, separated by commas')
   args = parser.parse_args(argv)
   try:

@@ -130,13 +130,21 @@ def _parser():
   parser = command_line.parser(__doc__, epilog=_rules())
   c = base.get_config()
   add = parser.add_argument
-  add('rows', metavar='IN.jsonl')
+  add('rows', metavar='IN.jsonl', help='responses with their golds')
   names = ', '.join(plugins.names('grading_rule'))
   add('--rule', default=c.grading_rule, help=f'{names} or module:function')
   add('--rule_kw', default='{}', help='settings of the rule, as JSON')
-  add('--workers', type=int, default=c.grader_kw.workers, help='processes')
-  add('--secs', type=float, default=c.grader_kw.secs, help='of a response')
-  add('--memory_gb', type=float, default=c.grader_kw.memory_gb, help='a worker')
+  for name, type_, text in (
+    ('workers', int, 'processes that grade'),
+    ('secs', float, 'seconds after which a response is given up'),
+    ('memory_gb', float, 'memory limit of a worker, GiB'),
+  ):
+    add(
+      f'--{name}',
+      type=type_,
+      default=c.grader_kw[name],
+      help=f'{text}; %(default)s',
+    )
   return parser
 
 

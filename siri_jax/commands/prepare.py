@@ -66,28 +66,32 @@ def main(argv=None):
 def _parser():
   parser = command_line.parser(__doc__)
   c, add = base.get_config(), parser.add_argument
-  add('inputs', nargs='+', metavar='IN', help='.jsonl, .json or .parquet')
-  add('--out', required=True, metavar='OUT.jsonl')
+  add('inputs', nargs='+', metavar='IN', help='.jsonl, .json or .parquet files')
+  add('--out', required=True, metavar='OUT.jsonl', help='the problem file')
   add(
     '--tokenizer',
     default='',
     metavar='FOLDER',
-    help='to measure prompts; without it no long prompt is dropped',
+    help='tokenizer that measures prompts; without it none is dropped',
   )
   add(
     '--max_prompt_tokens',
     type=int,
     default=c.max_prompt_tokens,
-    help='tokens (%(default)s)',
+    help='longer prompts are dropped, tokens; %(default)s',
   )
-  add('--instruction', default=c.task_kw.instruction, help='as at training')
+  add(
+    '--instruction',
+    default=c.task_kw.instruction,
+    help='text around each problem, as in task_kw.instruction of the run',
+  )
   add(
     '--evals',
     type=lambda text: [path for path in text.split(',') if path],
     action='extend',
     default=[],
     metavar='A,B',
-    help='held-out sets, to find overlap',
+    help='held-out sets that the problems must not overlap',
   )
   add('--remove_overlap', action='store_true', help='drop overlapping problems')
   add(
@@ -96,7 +100,11 @@ def _parser():
     default='drop',
     help='; '.join(f'{k}: {v}' for k, v in clean.CONFLICTS.items()),
   )
-  add('--skip_bad', action='store_true', help='drop bad rows')
+  add(
+    '--skip_bad',
+    action='store_true',
+    help='drop and count bad rows instead of refusing the file',
+  )
   return parser
 
 

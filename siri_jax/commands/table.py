@@ -21,10 +21,14 @@ def main(argv):
   parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('folders', nargs='+', metavar='FOLDER', help='folders of one kind')
-  add('--style', default='simple', help="tabulate's: 'github', 'latex', ...")
-  add('--at', type=int, help='an ablation: updates done; default: the end')
-  add('--set', help='an ablation: the held-out set; default: the first')
-  add('--paper', choices=paper_table.ROWS, help="also the paper's rows")
+  add('--style', default='simple', help="tabulate's: github, latex, ...")
+  add(
+    '--at',
+    type=int,
+    help='of an ablation, the step compared; by default the end',
+  )
+  add('--set', help='of an ablation, the held-out set; by default the first')
+  add('--paper', choices=paper_table.ROWS, help="also show the paper's rows")
   args = parser.parse_args(argv)
   try:
     print(text(args))
