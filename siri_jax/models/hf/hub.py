@@ -1,0 +1,200 @@
+"""Names on the Hugging Face Hub where a path may stand.
+
+A name is OWNER/NAME, OWNER/NAME@REVISION or, of a data set,
+OWNER/NAME@REVISION:SPLIT. huggingface_hub fetches into its cache and follows
+HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE. Only the files of a kind's
+patterns are fetched: nothing is unpickled, and no code from the Hub is run.
+"""
+
+import pathlib
+import re
+from typing import NamedTuple
+
+import huggingface_hub
+from huggingface_hub import constants, errors
+
+TOKENIZER = (
+  'config.json',
+  'generation_config.json',
+  *('tokenizer*', 'special_tokens_map.json', 'added_tokens.json'),
+  *('vocab.json', 'merges.txt', '*.jinja', 'LICENSE*'),
+)
+MODEL = (*TOKENIZER, '*.safetensors', 'model.safetensors.index.json')
+DATA = ('.jsonl', '.json', '.parquet')
+_PART = r'[A-Za-z0-9][\w.-]*'
+_NAME = re.compile(
+  rf'(?P<repo>{_PART}/{_PART})(?:@(?P<revision>[\w./-]+))?'
+  r'(?::(?P<split>[\w./-]+))?'
+)
+
+
+_FOUND = {}  # A process uses one commit of a name, even if a branch moves.
+
+
+class Name(NamedTuple):
+  """A name on the Hub.
+
+  Attributes:
+    repo: OWNER/NAME.
+    revision: a commit, tag or branch.
+    split: the name of a data set's file, without its suffix; '': it has one.
+  """
+
+  repo: str
+  revision: str
+  split: str
+
+  def __str__(self):
+    return f'{self.repo}@{self.revision}' + f':{self.split}' * bool(self.split)
+
+
+class HubError(ValueError):
+  """A name's files cannot be fetched; says why and what to set."""
+
+
+class UnreachableError(HubError):
+  """The Hub does not answer, and the cache lacks a name's files."""
+
+
+class File(NamedTuple):
+  """A file of a name: its path there, bytes, and whether the cache has it."""
+
+  path: str
+  size: int
+  cached: bool
+
+
+def parse(text):
+  """The Name that a setting's text is, or None if it is a path.
+
+  A path exists, or ends as a file of problems does.
+  """
+  found = _NAME.fullmatch(text)
+  if not found or pathlib.Path(text).exists():
+    return None
+  if found['repo'].endswith(DATA):
+    return None
+  return Name(found['repo'], found['revision'] or 'main', found['split'] or '')
+
+
+def folder(text, patterns=MODEL):
+  """The folder of a path, or of a name's files, which are fetched if need be.
+
+  Args:
+    text: path of a folder, or a name.
+    patterns: of the files to fetch; other than DATA's, those of a model.
+  Raises:
+    HubError: they cannot be fetched.
+  """
+  name = parse(text)
+  return fetched(name, patterns) if name else pathlib.Path(text)
+
+
+def commit(text, patterns=MODEL):
+  """OWNER/NAME@COMMIT of a name whose files were fetched; '' of a path."""
+  name = parse(text)
+  return f'{name.repo}@{fetched(name, patterns).name}' if name else ''
+
+
+def fetched(name, patterns):
+  """The folder in the cache that has a Name's files; see `folder`."""
+  if (name, patterns) not in _FOUND:
+    _FOUND[name, patterns] = pathlib.Path(_snapshot(name, patterns))
+  return _FOUND[name, patterns]
+
+
+def in_cache(name, patterns):
+  """Whether the cache has all files of a Name; asks no server.
+
+  If so, this process takes these files and asks for no newer ones.
+  """
+  try:
+    path = _ask(name, patterns, local_files_only=True)
+  except errors.LocalEntryNotFoundError:
+    return False
+  _FOUND.setdefault((name, patterns), pathlib.Path(path))
+  return True
+
+
+def listed(name, patterns):
+  """The Files of a Name by the Hub's answer; fetches none of them.
+
+  Raises:
+    HubError: the Hub does not answer, or has no such name.
+  """
+  return [
+    File(each.filename, each.file_size or 0, each.is_cached)
+    for each in _snapshot(name, patterns, dry_run=True)
+  ]
+
+
+def data_patterns(name):
+  """The patterns of a data set's files of one split, or of all."""
+  return tuple(f'*{pathlib.Path(name.split).stem}*{end}' for end in DATA)
+
+
+def _ask(name, patterns, **options):
+  """huggingface_hub.snapshot_download of a Name."""
+  return huggingface_hub.snapshot_download(
+    name.repo,
+    repo_type='dataset' if _is_data(patterns) else 'model',
+    revision=name.revision,
+    allow_patterns=list(patterns),
+    **options,
+  )
+
+
+def _snapshot(name, patterns, **options):
+  """The same, with one message if it fails."""
+  try:
+    return _ask(name, patterns, **options)
+  except Exception as error:  # Its HTTP client has errors of its own.
+    if isinstance(error, errors.DryRunError):
+      error = error.__cause__ or error
+    what = 'data set' if _is_data(patterns) else 'model'
+    why, kind = _refusal(error, what), HubError
+    if not why:
+      why, kind = _no_answer(error), UnreachableError
+    raise kind(f'{str(name)!r} is no path here, and {why}') from error
+
+
+def _is_data(patterns):
+  return patterns[0].endswith(DATA[0])
+
+
+def _refusal(error, what):
+  """A clause on what the Hub refuses and what to do; '' if it says nothing."""
+  where = constants.ENDPOINT
+  if isinstance(error, errors.GatedRepoError):
+    return (
+      f'{where} gives this {what} only to those whom its owner lets in: ask '
+      'for access on its page, and set HF_TOKEN to your token'
+    )
+  if isinstance(error, errors.RevisionNotFoundError):
+    return f'{where} has this {what}, but no such revision; name another'
+  if isinstance(error, errors.RepositoryNotFoundError):
+    return (
+      f'{where} (HF_ENDPOINT) has no {what} of this name: correct it; if the '
+      f'{what} is private, set HF_TOKEN to your token'
+    )
+  if isinstance(error, errors.HfHubHTTPError):
+    return (
+      f'{where} (HF_ENDPOINT) answers {error.response.status_code}; run the '
+      'same command again later'
+    )
+  return ''
+
+
+def _no_answer(error):
+  """A clause on a Hub that is not asked or does not answer."""
+  lacks = f'the cache {constants.HF_HUB_CACHE} (HF_HOME) does not have it whole'
+  if constants.HF_HUB_OFFLINE:
+    return (
+      f'{lacks}, while HF_HUB_OFFLINE forbids to fetch it: unset it, or copy a '
+      'cache that has it'
+    )
+  return (
+    f'{lacks}, while {constants.ENDPOINT} (HF_ENDPOINT) cannot be reached: '
+    'connect and run the same command, or copy a cache that has it '
+    f'({str(error).splitlines()[0]:.200})'
+  )
