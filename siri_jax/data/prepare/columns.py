@@ -50,18 +50,20 @@ class Row(NamedTuple):
   instructed: bool
 
 
-def read(path):
+def read(path, name=''):
   """Yields (row or None, fault or '') for each row of a file, in order.
 
-  A fault is 'file:line: message'; for Parquet 'file:row N: message'.
+  A fault is 'file:line: message'; for Parquet 'file:row N: message'. The name,
+  or else the file's, is in the ids and sources of rows that have none.
   """
   path = pathlib.Path(path)
+  name = name or path.stem
   rows = _READERS[path.suffix](path)
   for number, (place, fields, fault) in enumerate(rows, 1):
     row = None
     if not fault:
       try:
-        row = _row(fields, path.stem, number)
+        row = _row(fields, name, number)
       except ValueError as error:
         fault = str(error)
     yield row, fault and f'{path.name}:{place}: {fault}'
@@ -103,12 +105,8 @@ def _json(path):
 
 def _parquet(path):
   """The rows of a Parquet file."""
-  try:
-    import pyarrow.parquet as parquet
-  except ImportError as error:
-    raise ValueError(
-      f'{path}: Parquet needs pyarrow; run pip install pyarrow, or use JSONL'
-    ) from error
+  from pyarrow import parquet  # Here, because few files need it.
+
   number = 0
   try:
     for batch in parquet.ParquetFile(path).iter_batches():
