@@ -20,7 +20,7 @@ from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
 from siri_jax.config import base, cost_table
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
-from siri_jax.data import load
+from siri_jax.data import hub_names, load
 from siri_jax.evaluation import evaluate as evaluation
 from siri_jax.experiments import ablate as ablations
 from siri_jax.experiments import branch as branches
@@ -58,23 +58,27 @@ def load_config(path, **settings):
 
 
 def dry_run(config, natural_lengths=''):
-  """Describes the run of a config without starting it.
+  """Describes the run of a config without starting it; fetches no file.
 
   Args:
     config: ConfigDict.
     natural_lengths: folder of a run whose samples give the lengths without a
       cap; '': the config's uncapped_length_kw.
   Returns:
-    str: settings, derived numbers, memory, cost and schedule.
+    str: settings, derived numbers, files of the Hub, memory, cost and schedule;
+      problems, memory and cost only if the cache has those files.
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
     OSError: a file cannot be read.
   """
   xla_flags.set_up(config.cache_dir)
-  plan, task, dropped = prepare(config)
+  plan, files = _planned(config), hub_names.table(config)
+  if hub_names.absent(config):
+    return dry_runs.before_fetching(plan, files)
+  task, dropped = load.load_task(config)
   shape = initial.shape_of(plan.c, task.vocab)
   sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
-  return dry_runs.text(plan, task, dropped, shape, sampled)
+  return dry_runs.text(plan, task, dropped, shape, sampled, files)
 
 
 def train(config, workdir, *, allow_change=()):
@@ -118,6 +122,15 @@ def train(config, workdir, *, allow_change=()):
   return load_run(workdir)
 
 
+def _planned(config):
+  """The Plan of a config; see `prepare`."""
+  try:
+    return plans.make(config)
+  except plans.ConfigError as error:
+    faults = [*error.faults, *load.faults(config)]
+    raise ValueError('\n'.join(faults)) from error
+
+
 def prepare(config):
   """Checks a config and its files.
 
@@ -126,12 +139,7 @@ def prepare(config):
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
   """
-  try:
-    plan = plans.make(config)
-  except plans.ConfigError as error:
-    faults = [*error.faults, *load.faults(config)]
-    raise ValueError('\n'.join(faults)) from error
-  return plan, *load.load_task(config)
+  return _planned(config), *load.load_task(config)
 
 
 def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):

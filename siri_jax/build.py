@@ -10,7 +10,7 @@ from siri_jax import compiled, plugins, sft
 from siri_jax.config import memory
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
-from siri_jax.data import shuffling
+from siri_jax.data import hub_names, shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
 from siri_jax.models.hf import initial
@@ -55,7 +55,7 @@ def open_run(plan, task, folder, screen, team):
     resume = functools.partial(restore, folder=folder, screen=screen)
     ctx, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
-    folder.start(first, ctx.sources)
+    folder.start(first, ctx.sources, hub_names.commits(c))
     ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
     stack.callback(ctx.views.close)
     ctx.graders = graders = stack.enter_context(make_graders(c))

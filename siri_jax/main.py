@@ -21,7 +21,7 @@ from siri_jax import api, build, trainer
 from siri_jax.analysis import run_table
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
-from siri_jax.data import load
+from siri_jax.data import hub_names, load
 from siri_jax.models import qwen2
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
@@ -68,6 +68,8 @@ def show(asked):
   """Prints the report of --dry_run and returns the exit status."""
   try:
     print(api.dry_run(asked.config, asked.flags.natural_lengths))
+    if hub_names.absent(asked.config):
+      return DONE
     plan, task, _ = api.prepare(asked.config)
     try:
       initial.check_fits(plan.c, initial.shape_of(plan.c, task.vocab))

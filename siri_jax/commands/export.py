@@ -20,7 +20,7 @@ from ml_collections import ConfigDict
 from siri_jax.analysis import validate
 from siri_jax.config import command_line
 from siri_jax.models.hf import export as hf_export
-from siri_jax.models.hf import initial
+from siri_jax.models.hf import hub, initial
 from siri_jax.runtime import checkpoint
 
 DONE, REFUSED = 0, 2
@@ -89,9 +89,10 @@ def export(run, step, to):
 def frame_of(c, shape):
   """The export.Frame: the base model's files, or ours without a base."""
   if c.policy == 'pretrained':
-    return hf_export.frame_of(c.model_path, shape)
+    return hf_export.frame_of(initial.folder(c), shape)
   tokenizer = c.task_kw.tokenizer if 'tokenizer' in c.task_kw else ''
-  return hf_export.frame_without_base(shape, tokenizer)
+  folder = tokenizer and hub.folder(tokenizer, hub.TOKENIZER)
+  return hf_export.frame_without_base(shape, folder)
 
 
 def about(run, c, step):
@@ -101,7 +102,7 @@ def about(run, c, step):
     'run': info.get('id'),
     'updates': step,
     'base': c.model_path,
-    **{key: info.get(key) for key in ('config', 'git', 'versions')},
+    **{key: info.get(key) for key in ('config', 'git', 'versions', 'hub')},
   }
 
 

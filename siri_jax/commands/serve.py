@@ -116,7 +116,7 @@ def misfits(c, task):
 def folder_of(c, task, made):
   """The model's folder: the config's, or a new one without weights."""
   if c.policy == 'pretrained':
-    return pathlib.Path(c.model_path).resolve()
+    return initial.folder(c).resolve()
   config = hf_config.config_of(initial.shape_of(c, task.vocab))
   (made / 'config.json').write_text(json.dumps(config))
   return made

@@ -28,9 +28,9 @@ def get_config():
   # The problems.
   c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
   c.task_kw = config_dict.create(
-    train='',  # Path of the training problems, JSONL.
-    evals=dict(aime24='', aime25='', amc='', math500=''),  # Paths; '': none.
-    tokenizer='',  # Path of a tokenizer folder, such as the model's.
+    train='',  # Path (JSONL) or Hub name of the training problems.
+    evals=dict(aime24='', aime25='', amc='', math500=''),  # Same.
+    tokenizer='',  # Folder or Hub name; '': the model's.
     # [open]: DeepScaleR's, scripts/data/deepscaler_dataset.py.
     instruction=(
       "{problem} Let's think step by step and output the final answer within "
@@ -57,7 +57,7 @@ def get_config():
   # The policy.
   c.policy = 'pretrained'  # Initial parameters, from model_path; 'fresh'
   # (random) and 'sft' use the shape of model_kw.
-  c.model_path = ''  # Hugging Face folder (config.json, *.safetensors).
+  c.model_path = ''  # Hugging Face folder or Hub name, OWNER/NAME@REVISION.
   c.model_kw = config_dict.create(
     layers=2,  # Blocks.
     dim=128,  # Width of the residual stream.

@@ -9,7 +9,23 @@ from siri_jax.runtime import run_folder
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
 
 
-def text(plan, task, dropped, shape, sampled=None):
+def before_fetching(plan, files):
+  """The report of a config whose files are not all in the cache.
+
+  Args:
+    plan: plan.Plan.
+    files: hub_names.table of the config.
+  """
+  lacks = (
+    'Problems, memory and cost are shown once the cache has these files. The '
+    'run\nfetches them; this report fetches none.'
+  )
+  return '\n\n'.join(
+    [*_settings(plan, of_plan(plan)), files, lacks, plot(plan)]
+  )
+
+
+def text(plan, task, dropped, shape, sampled=None, files=''):
   """The whole report of --dry_run.
 
   Args:
@@ -18,27 +34,29 @@ def text(plan, task, dropped, shape, sampled=None):
     dropped: number of dropped prompts.
     shape: the policy's qwen2.ModelConfig.
     sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
+    files: hub_names.table of the config; '' without Hub names.
   Raises:
     ValueError: the mesh does not divide an array of the policy.
   """
+  parts = _settings(plan, derived(plan, task, dropped))
+  parts += [files] * bool(files)
+  cost = cost_table.text(plan, task, shape, sampled)
+  return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
+
+
+def _settings(plan, follows):
+  """The paragraphs of the settings and of what follows from them."""
   settings = run_folder.flatten(plan.c.to_dict())
   wide = max(map(len, settings))
   lines = [f'  {key:{wide}}  {value!r}' for key, value in settings.items()]
-  follows = [
-    f'  {key:{wide}}  {value}'
-    for key, value in derived(plan, task, dropped).items()
-  ]
-  parts = ['Settings', *lines], ['Plan', *follows]
-  parts = ['\n'.join(part) for part in parts]
-  cost = cost_table.text(plan, task, shape, sampled)
-  return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
+  follows = [f'  {key:{wide}}  {value}' for key, value in follows.items()]
+  return ['\n'.join(p) for p in (['Settings', *lines], ['Plan', *follows])]
 
 
 def derived(plan, task, dropped):
   """The numbers of the plan as text, by name."""
   c = plan.c
   epoch = len(task.train) // c.prompts_per_step
-  most = plan.samples * int(plan.caps.max())
   return {
     'training problems': f'{len(task.train):,} ({dropped:,} too long)',
     'held-out problems': ', '.join(
@@ -46,6 +64,15 @@ def derived(plan, task, dropped):
     )
     or 'none',
     'steps an epoch': f'{epoch:,} ({c.total_steps / max(epoch, 1):.2f} epochs)',
+    **of_plan(plan),
+  }
+
+
+def of_plan(plan):
+  """The numbers of the plan that need no problems as text, by name."""
+  c = plan.c
+  most = plan.samples * int(plan.caps.max())
+  return {
     'samples a step': (
       f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size})'
     ),

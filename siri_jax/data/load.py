@@ -5,7 +5,7 @@ import functools
 from siri_jax import plugins
 from siri_jax.config import plan as plans
 from siri_jax.config import schema
-from siri_jax.data import problems, shuffling
+from siri_jax.data import hub_names, problems, shuffling
 from siri_jax.models.hf import initial
 
 
@@ -41,16 +41,28 @@ def read(c):
   """The task without too long prompts, and the number of those.
 
   Raises:
-    ValueError: its files or the names of its held-out sets are invalid.
+    ValueError: its files, the names of its held-out sets or a Hub name are
+      invalid.
   """
+  hub_names.check(c)
   try:
-    task = plans.bound(c, 'task')()
+    task = plans.bound(with_tokenizer(c), 'task')()
   except (ValueError, OSError):
     raise
   except Exception as error:  # A plug-in may raise anything.
     raise ValueError(f'task_kw of {c.task}: {error!r}') from error
   problems.check_names(task.evals)
   return problems.drop_long(task, c.max_prompt_tokens)
+
+
+def with_tokenizer(c):
+  """The config whose task has the model's tokenizer, unless it names one."""
+  named = 'tokenizer' not in c.task_kw or c.task_kw.tokenizer
+  if named or c.policy != 'pretrained' or not c.model_path:
+    return c
+  c = c.copy_and_resolve_references()
+  c.task_kw.tokenizer = str(initial.folder(c))
+  return c
 
 
 def faults(c):
@@ -64,6 +76,8 @@ def faults(c):
   if plugins.faults('task', c.task, c.task_kw):
     return []
   policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts_per_step')
+  if not schema.sound(c, *policy[:3]) or hub_names.absent(c):
+    return []  # A config that is refused fetches nothing.
   look = load_task if schema.sound(c, *policy) else read
   try:
     look(c)

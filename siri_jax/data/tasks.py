@@ -6,17 +6,19 @@ import itertools
 
 from siri_jax import types
 from siri_jax.data import arithmetic as built_in
-from siri_jax.data import chat, problems
+from siri_jax.data import chat, hub_sets, problems
+from siri_jax.models.hf import hub
 
 
 def jsonl(*, train, evals, tokenizer, instruction):
   """Problems from files, prompts by a tokenizer folder's chat template.
 
   Args:
-    train: path of the training problems, JSONL of siri_jax.commands.prepare;
-      '' without training.
-    evals: mapping from a held-out set's name to its path; '' leaves it out.
-    tokenizer: path of a tokenizer folder, or of a Hugging Face model.
+    train: path of the training problems, JSONL of siri_jax.commands.prepare,
+      or a data set's Hub name, see hub_sets; '' without training.
+    evals: mapping from a held-out set's name to its path or Hub name; ''
+      leaves it out.
+    tokenizer: path or Hub name of a tokenizer folder or a Hugging Face model.
     instruction: text with {problem} in the place of the problem.
   Returns:
     types.Task.
@@ -26,13 +28,17 @@ def jsonl(*, train, evals, tokenizer, instruction):
   _refuse_other_than_text(
     evals, train=train, tokenizer=tokenizer, instruction=instruction
   )
-  loads = {'train': functools.partial(problems.read, train) if train else list}
-  for name, path in dict(evals).items():
-    if path:
-      loads[f'evals.{name}'] = functools.partial(problems.read, path)
-  loads['tokenizer'] = functools.partial(
-    chat.load, tokenizer, instruction=instruction
+  held_out = {name: text for name, text in dict(evals).items() if text}
+  paths = _all(
+    {
+      f'evals.{name}': functools.partial(hub_sets.problem_file, text)
+      for name, text in held_out.items()
+    }
   )
+  loads = {'train': functools.partial(_training, train, paths)}
+  for name, path in paths.items():
+    loads[name] = functools.partial(problems.read, path)
+  loads['tokenizer'] = functools.partial(_talk, tokenizer, instruction)
   read = _all(loads)
   talk = read.pop('tokenizer')
   training = read.pop('train')
@@ -51,6 +57,17 @@ def jsonl(*, train, evals, tokenizer, instruction):
     },
     most_tokens=lambda problem: talk.most_tokens(problem.text),
   )
+
+
+def _training(train, held_out):
+  """The training problems of a path or Hub name; none of ''."""
+  return problems.read(hub_sets.problem_file(train, held_out)) if train else []
+
+
+def _talk(tokenizer, instruction):
+  """The chat.Chat of a folder or Hub name."""
+  folder = hub.folder(tokenizer, hub.TOKENIZER)
+  return chat.load(folder, instruction=instruction)
 
 
 def arithmetic(*, seed, problems, held_out):

@@ -12,7 +12,7 @@ import numpy as np
 from siri_jax import build, context, types
 from siri_jax.analysis import paper_table, runs
 from siri_jax.config import plan as plans
-from siri_jax.data import load, problems
+from siri_jax.data import hub_names, load, problems
 from siri_jax.evaluation import accuracy_by_cap, held_out, weights
 from siri_jax.grading import pass_at_k
 from siri_jax.rollout import graded
@@ -196,7 +196,7 @@ def measure(job, graders, screen, signals):
     longest=c.eval_kw.cap,
   ) as engine:
     for name, folder in left.items():
-      folder.start(job.weights.done)
+      folder.start(job.weights.done, hub=hub_names.commits(c))
       ctx = context.Context(task, folder, screen, signals, engine, graders)
       sample(ctx, name, sampling)
       record = {

@@ -12,6 +12,7 @@ from siri_jax.analysis import runs
 from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
+from siri_jax.data import load
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, vllm
 from siri_jax.runtime import checkpoint, credentials
@@ -67,8 +68,6 @@ def find(c, word, workdir):
     )
   c = c.copy_and_resolve_references()
   c.policy, c.model_path = 'pretrained', str(folder)
-  if 'tokenizer' in c.task_kw and not c.task_kw.tokenizer:
-    c.task_kw.tokenizer = str(folder)
   return Weights(folder.name, c, 0, '', path=folder.parts[1:])
 
 
@@ -188,7 +187,7 @@ def _server(c, word):
     url = http_client.canonical(word)
   except ValueError as error:
     raise ValueError(f'--weights: {error}') from None
-  c = c.copy_and_resolve_references()
+  c = load.with_tokenizer(c).copy_and_resolve_references()
   c.policy, c.model_path = 'fresh', ''  # No policy of ours is made.
   scheme, _, rest = url.partition('://')
   host, *prefix = rest.replace(':', '-').split('/')

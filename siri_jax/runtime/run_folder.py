@@ -182,7 +182,7 @@ class RunFolder:
         f'--allow_change={",".join(wrong)}'
       )
 
-  def start(self, step, sources=()):
+  def start(self, step, sources=(), hub=()):
     """Writes to RUN.json and config.json that an attempt starts from `step`.
 
     RUN.json describes the first attempt; later ones list their differences. An
@@ -191,11 +191,12 @@ class RunFolder:
     Args:
       step: updates done.
       sources: plugins.sources of the attempt.
+      hub: OWNER/NAME@COMMIT of each setting that is a Hub name.
     """
     files.write_json(self.path / 'config.json', self._config)
     if self._changed:
       self.event('settings_changed', changes=self._changed)
-    about = {**self._about, 'plugins': dict(sources)}
+    about = {**self._about, 'plugins': dict(sources), 'hub': dict(hub)}
     for key, value in about.items():
       self.info.setdefault(key, value)
     differs = {k: v for k, v in about.items() if v != self.info[k]}

@@ -103,15 +103,22 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
   assert (len(short.train), dropped) == (40_308 - 9, 9)
 
 
+def config_of(settings):
+  """The part of a config that a task needs."""
+  return config_dict.create(
+    task='jsonl', task_kw=settings, max_prompt_tokens=64, policy='fresh'
+  )
+
+
 def test_held_out_sets_are_read_without_training_problems(settings):
   settings.train = ''
-  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt_tokens=64)
+  c = config_of(settings)
   task, dropped = load.read(c)
   assert (len(task.train), len(task.evals['test']), dropped) == (0, 1, 0)
 
 
 def test_missing_training_problems_are_listed_with_other_faults(settings):
   settings.update(train='', tokenizer='nowhere')
-  c = config_dict.create(task='jsonl', task_kw=settings, max_prompt_tokens=64)
+  c = config_of(settings)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
     load.load_task(c)

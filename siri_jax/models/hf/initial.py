@@ -8,13 +8,25 @@ import jax
 
 from siri_jax.models import qwen2, sharding
 from siri_jax.models.hf import config as hf_config
-from siri_jax.models.hf import load
+from siri_jax.models.hf import hub, load
 
 KINDS = ('pretrained', 'fresh', 'sft')
 
 
 class MismatchError(ValueError):
   """The policy's vocabulary is too small for the task's tokenizer."""
+
+
+def folder(c):
+  """The folder of model_path, whose files are fetched if it is a Hub name.
+
+  Raises:
+    hub.HubError: they cannot be fetched.
+  """
+  try:
+    return hub.folder(c.model_path)
+  except hub.HubError as error:
+    raise hub.HubError(f'model_path: {error}') from error
 
 
 def shape_of(c, vocab):
@@ -28,10 +40,11 @@ def shape_of(c, vocab):
   Raises:
     MismatchError: the model has fewer rows than the tokenizer has ids.
     hf_config.FolderError: the folder's model is not implemented.
+    hub.HubError: see `folder`.
   """
   if c.policy != 'pretrained':
     return qwen2.ModelConfig(vocab=vocab, **c.model_kw)
-  shape = hf_config.read_shape(c.model_path)
+  shape = hf_config.read_shape(folder(c))
   if shape.vocab < vocab:
     raise MismatchError(
       f"model_path={c.model_path} embeds {shape.vocab} ids, but the task's "
@@ -47,14 +60,14 @@ def check_fits(c, shape):
     hf_config.FolderError: they do not; names each file or tensor.
   """
   if c.policy == 'pretrained':
-    with load.opened(c.model_path, shape):
+    with load.opened(folder(c), shape):
       pass
 
 
 def fingerprint(c):
   """sha256 of the policy's initial parameters or settings, without the seed."""
   if c.policy == 'pretrained':
-    return load.fingerprint(c.model_path)
+    return load.fingerprint(folder(c))
   made = [c.policy, c.model_kw.to_dict(), c.sft_kw.to_dict()]
   return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
@@ -68,6 +81,6 @@ def parameters(c, shape, shardings):
     shardings: sharding of each array.
   """
   if c.policy == 'pretrained':
-    return load.read_parameters(c.model_path, shape, shardings)
+    return load.read_parameters(folder(c), shape, shardings)
   fresh = qwen2.init(jax.random.key(c.seed), shape)
   return sharding.put(fresh, shardings)

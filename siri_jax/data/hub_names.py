@@ -1,0 +1,114 @@
+"""The Hub names among a config's settings: what a run fetches."""
+
+from typing import NamedTuple
+
+import tabulate
+from huggingface_hub import constants
+
+from siri_jax.models.hf import hub
+
+
+class Need(NamedTuple):
+  """A setting that is a Hub name.
+
+  Attributes:
+    setting: such as 'task_kw.train'.
+    name: hub.Name.
+    patterns: of its files.
+  """
+
+  setting: str
+  name: hub.Name
+  patterns: tuple[str, ...]
+
+
+def needs(c):
+  """The Needs of a config; none of a setting that is not text."""
+  given = []
+  if c.policy == 'pretrained':
+    given.append(('model_path', c.model_path, hub.MODEL))
+  if c.task == 'jsonl':
+    kw = c.task_kw.to_dict()
+    given.append(('task_kw.tokenizer', kw.get('tokenizer'), hub.TOKENIZER))
+    given.append(('task_kw.train', kw.get('train'), None))
+    evals = kw.get('evals')
+    if isinstance(evals, dict):
+      given += [(f'task_kw.evals.{k}', v, None) for k, v in evals.items()]
+  named = (
+    (setting, hub.parse(text), patterns)
+    for setting, text, patterns in given
+    if isinstance(text, str)
+  )
+  return [
+    Need(setting, name, patterns or hub.data_patterns(name))
+    for setting, name, patterns in named
+    if name
+  ]
+
+
+def absent(c):
+  """The Needs of a config whose files are not all in the cache."""
+  return [n for n in needs(c) if not hub.in_cache(n.name, n.patterns)]
+
+
+def check(c):
+  """Asks the Hub for what is not in the cache, before anything is fetched.
+
+  Raises:
+    ValueError: some names cannot be fetched; lists all.
+  """
+  _each(absent(c), lambda need: hub.listed(need.name, need.patterns))
+
+
+def commits(c):
+  """OWNER/NAME@COMMIT of each setting that is a Hub name, once fetched."""
+  return {
+    need.setting: f'{need.name.repo}@{hub.fetched(*need[1:]).name}'
+    for need in needs(c)
+  }
+
+
+def table(c):
+  """The Hub names of a config, their sizes and what the cache has of them.
+
+  Asks the Hub for what is not in the cache, but fetches no file.
+
+  Raises:
+    ValueError: the Hub refuses some of them; lists all.
+  """
+  rows = _each(
+    needs(c), lambda need: [need.setting, str(need.name), *_state(need)]
+  )
+  if not rows:
+    return ''
+  heads = ('setting', 'name', 'files', 'MB', 'MB to fetch')
+  shown = tabulate.tabulate(rows, heads, floatfmt=',.1f')
+  where = f'{constants.ENDPOINT} -> {constants.HF_HUB_CACHE}'
+  return f'From the Hugging Face Hub\n({where})\n{shown}'
+
+
+def _each(found, ask):
+  """The results of a function of Needs, or one error with all their faults."""
+  results, wrong = [], []
+  for need in found:
+    try:
+      results.append(ask(need))
+    except hub.HubError as error:
+      wrong.append(f'{need.setting}: {error}')
+  if wrong:
+    raise ValueError('\n'.join(wrong))
+  return results
+
+
+def _state(need):
+  """The cells of a Need: files, megabytes, megabytes to fetch."""
+  if hub.in_cache(need.name, need.patterns):
+    folder = hub.fetched(need.name, need.patterns)
+    sizes = {p: p.stat().st_size for p in folder.rglob('*') if p.is_file()}
+    return len(sizes), sum(sizes.values()) / 1e6, 0.0
+  try:
+    files = hub.listed(need.name, need.patterns)
+  except hub.UnreachableError:
+    return '?', '?', 'not in the cache; the Hub was not reached'
+  left = sum(file.size for file in files if not file.cached)
+  return len(files), sum(file.size for file in files) / 1e6, left / 1e6
