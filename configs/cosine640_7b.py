@@ -1,9 +1,6 @@
 """The paper's run on R1-Distill-Qwen-7B, on two nodes of eight 80 GB GPUs.
 
-  python -m siri_jax.main --config=configs/cosine640_7b.py --dry_run \\
-    --config.model_path=MODEL --config.task_kw.tokenizer=MODEL \\
-    --config.task_kw.train=deepscaler.jsonl \\
-    --config.task_kw.evals.aime24=aime24.jsonl ...
+  python -m siri_jax.main --config=configs/cosine640_7b.py --dry_run
 
 The cap is that of the 1.5B: a cosine of 640 steps between 16,384 and 8,192
 tokens. The parameters are sharded over the eight GPUs of a node, which have
@@ -11,11 +8,17 @@ fast links. Each node has all of them; the nodes exchange only gradients, once
 an update.
 """
 
-from configs import base
+from configs import base, cosine640
 
 
 def get_config():
   c = base.get_config()
+  c.model_path = (
+    'deepseek-ai/DeepSeek-R1-Distill-Qwen-7B'
+    '@916b56a44061fd5cd7d6a8fb632557ed4f724f60'
+  )
+  c.task_kw.train = cosine640.TRAIN
+  c.task_kw.evals = cosine640.EVALS
   c.attention = 'cudnn'
   # From AMC's 6,740 tokens at 16,384 in the paper's Table 1, as in base.py.
   c.uncapped_length_kw = dict(mean=7162.0, median=5606.0)

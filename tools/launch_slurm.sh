@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
 # Trains on two nodes of eight GPUs with Slurm:
 #
-#   sbatch tools/launch_slurm.sh --config=configs/cosine640_7b.py \
-#     --config.model_path=MODEL --config.task_kw.tokenizer=MODEL ...
+#   sbatch tools/launch_slurm.sh --config=configs/cosine640_7b.py ...
 #
 # The arguments are those of siri_jax.main. Options of sbatch come before the
 # file name and override those below:
 #   sbatch --nodes=1 --time=12:00:00 tools/launch_slurm.sh ...
-# The checkout, model, problems and run folder must be on a shared file system.
+# The checkout, HF_HOME and run folder must be on a shared file system.
 # The job restarts a run that was killed, hung or crashed. The same command
 # resumes a run whose job ended.
 #SBATCH --job-name=siri_jax

@@ -18,6 +18,7 @@ import sys
 from siri_jax.config import base, command_line
 from siri_jax.data import chat, problems
 from siri_jax.data.prepare import clean, columns, convert
+from siri_jax.models.hf import hub
 
 
 def main(argv=None):
@@ -125,7 +126,10 @@ def _checked(options):
     wrong.append('--remove_overlap needs --evals')
   if options.tokenizer:
     try:
-      talk = chat.load(options.tokenizer, instruction=options.instruction)
+      talk = chat.load(
+        hub.folder(options.tokenizer, hub.TOKENIZER),
+        instruction=options.instruction,
+      )
     except ValueError as error:
       wrong.append(f'--tokenizer: {error}')
   if wrong:

@@ -75,7 +75,7 @@ def _hosts(*, hosts_kw, mesh_kw):
 
 def _model_path(*, policy, model_path):
   if policy == 'pretrained' and not model_path:
-    return "policy='pretrained' needs model_path, a Hugging Face folder"
+    return "policy='pretrained' needs model_path, a folder or Hub name"
   return (policy != 'pretrained' and model_path) and (
     f'model_path={model_path!r} is not used by policy={policy!r}; '
     "set policy='pretrained' or leave it empty"

@@ -13,7 +13,7 @@ from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.data import load
-from siri_jax.models.hf import initial
+from siri_jax.models.hf import hub, initial
 from siri_jax.rollout import http_client, vllm
 from siri_jax.runtime import checkpoint, credentials
 
@@ -46,7 +46,7 @@ def find(c, word, workdir):
   Args:
     c: the config; not changed.
     word: 'newest' or the updates done of a checkpoint of the run, 'start',
-      the path of a Hugging Face folder, or the URL of a running server.
+      the path or Hub name of a Hugging Face folder, or a running server's URL.
     workdir: the run's folder.
   Returns:
     Weights.
@@ -59,14 +59,19 @@ def find(c, word, workdir):
     return _checkpoint(c, word, pathlib.Path(workdir, 'checkpoints'))
   if '://' in word:
     return _server(c, word)
-  folder = pathlib.Path(word).resolve()
-  if not folder.is_dir():
+  folder, name = pathlib.Path(word).resolve(), hub.parse(word)
+  if not (folder.is_dir() or name):
     raise ValueError(
       f'unknown --weights={credentials.masked(word)}; write newest, start, the '
-      'updates done of a checkpoint, the path of a Hugging Face folder, or the '
-      'URL of a server'
+      'updates done of a checkpoint, the path or Hub name of a Hugging Face '
+      'folder, or the URL of a server'
     )
   c = c.copy_and_resolve_references()
+  if name:
+    c.policy, c.model_path = 'pretrained', word
+    owner, short = name.repo.split('/')
+    path = owner, short + f'@{name.revision}' * (name.revision != 'main')
+    return Weights(path[-1], c, 0, '', path=path)
   c.policy, c.model_path = 'pretrained', str(folder)
   return Weights(folder.name, c, 0, '', path=folder.parts[1:])
 

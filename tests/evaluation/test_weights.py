@@ -46,3 +46,13 @@ def test_weights_that_no_name_tells_apart_are_refused(tmp_path):
     folder.mkdir(parents=True)
   with pytest.raises(ValueError, match='have the name a-b-c; evaluate them'):
     found(*folders)
+
+
+def test_a_hub_name_is_the_weights_of_a_model(monkeypatch, tmp_path):
+  assert found('me/tiny') == ['tiny']
+  assert found('me/tiny', 'me/tiny@v2') == ['tiny', 'tiny@v2']
+  assert found('me/tiny', 'you/tiny') == ['me-tiny', 'you-tiny']
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / 'me/tiny').mkdir(parents=True)
+  own = weights.find(tiny.get_config(), 'me/tiny', 'runs/none')
+  assert own.c.model_path == str(tmp_path / 'me/tiny')

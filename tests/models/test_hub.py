@@ -8,6 +8,8 @@ import sys
 import fake_hub
 import pytest
 
+from configs import cosine640, cosine640_7b
+from siri_jax.data import hub_names
 from siri_jax.models.hf import hub
 
 ASK = """
@@ -22,6 +24,7 @@ try:
 except hub.HubError as error:
   print('refused:', error)
 """
+PAPERS = cosine640.get_config(), cosine640_7b.get_config()
 WEIGHTS = 24_000_000  # Bytes: more than is received before it is written.
 
 
@@ -80,6 +83,12 @@ def test_a_name_has_an_owner_a_revision_and_a_split(text, name):
 )
 def test_other_texts_are_paths(text):
   assert hub.parse(text) is None
+
+
+def test_the_papers_names_are_pinned_to_commits():
+  names = [need.name for c in PAPERS for need in hub_names.needs(c)]
+  assert len(names) == 2 * (1 + 1 + 4)
+  assert {len(name.revision) for name in names} == {40}
 
 
 def test_only_weights_tokenizer_and_config_are_fetched_and_only_once(

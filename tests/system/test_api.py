@@ -8,6 +8,7 @@ import sys
 import launch
 import numpy as np
 import pytest
+from huggingface_hub import constants
 
 import siri_jax
 from siri_jax import main
@@ -198,3 +199,15 @@ def test_a_run_can_be_branched_drawn_and_measured(trained, tmp_path):
     config, run.path, weights=['start', 'newest'], samples=1
   )
   assert list(table['done']) == [0, config.total_steps]
+
+
+def test_a_dry_run_of_the_paper_without_a_cache_or_network_names_its_files(
+  monkeypatch, tmp_path
+):
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
+  text = siri_jax.dry_run(siri_jax.load_config('configs/cosine640.py'))
+  assert text.count('not in the cache; the Hub was not reached') == 6
+  for name in ('DeepSeek-R1-Distill-Qwen-1.5B@', 'aime_2024@', 'MATH-500@'):
+    assert name in text
+  assert '16,384 │•' in text
+  assert 'this report fetches none' in text
