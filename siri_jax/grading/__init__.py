@@ -1,1 +1,1 @@
-"""Grading: answers compared in killable worker processes. No JAX here."""
+"""Grading: compares answers in worker processes. No JAX here."""

@@ -1,9 +1,9 @@
-r"""Compares answers that are no formula: times, bases, units, congruences.
+r"""Compares answers of special kinds: times, bases, units, congruences.
 
-A comparison takes (gold, answer, alike, precision), in the spelling of
-siri_jax/grading/latex.py: `alike` compares two parts and takes math-verify's
-options, `precision` is how many decimals a rounded number has. It returns
-whether both say the same, or None where it is not for it to say.
+A comparison takes (gold, answer, alike, precision). Both answers are in the
+spelling of siri_jax/grading/latex.py. `alike` compares two parts and takes
+math-verify's options. `precision` is the number of decimals of a rounded
+number. It returns whether both are equal, or None if it does not apply.
 """
 
 import fractions
@@ -17,7 +17,7 @@ _DECIMAL = re.compile(r'\s*[-+]?\d*\.\d+\s*')
 
 
 def _numbers(gold, answer, alike, precision):
-  """Plain numbers, and numbers in words."""
+  """Compares plain numbers and number words."""
   one, other = kinds.count(gold), kinds.count(answer)
   if one is not None and other is not None:
     return one == other
@@ -35,13 +35,13 @@ def _times(gold, answer, alike, precision):
   one, other = kinds.time(gold), kinds.time(answer)
   if one and other:
     return one.agrees(other)
-  if one or other:  # 1:20 may be a ratio as well, 1 p.m. may not.
+  if one or other:  # 1:20 may also be a ratio; 1 p.m. is not.
     return None if ':' in gold + answer else False
   return None
 
 
 def _bases(gold, answer, alike, precision):
-  """Numbers that name their base, which may go without saying."""
+  """Compares numbers with a base, which one side may omit."""
   one, other = kinds.base(gold), kinds.base(answer)
   if one and other:
     return one == other
@@ -52,7 +52,7 @@ def _bases(gold, answer, alike, precision):
 
 
 def _ratios(gold, answer, alike, precision):
-  """Ratios: 2:4:6 is 1:2:3, and 3:1 is 3/1, but not 3."""
+  """Compares ratios: 2:4:6 equals 1:2:3; 3:1 equals 3/1 but not 3."""
   if '=' in gold + answer or any(
     len(structure.items(each)) > 1 for each in (gold, answer)
   ):
@@ -76,7 +76,7 @@ def _reduced(ratio):
 
 
 def _periods(gold, answer, alike, precision):
-  """Recurring decimals, which are exact: one that ends is another number."""
+  """Compares recurring decimals exactly: neither side may be rounded."""
   if not (kinds.has_period(gold) or kinds.has_period(answer)):
     return None
   if _DECIMAL.fullmatch(gold) or _DECIMAL.fullmatch(answer):
@@ -91,7 +91,7 @@ def _periods(gold, answer, alike, precision):
 
 
 def _congruences(gold, answer, alike, precision):
-  """Congruences: the modulus counts, and values count up to it."""
+  """Compares congruences: equal moduli, and equal residues in any order."""
   one, other = (
     kinds.congruence(each, structure.items) for each in (gold, answer)
   )
@@ -116,12 +116,12 @@ def _residue(value, modulus):
 
 
 def _measures(gold, answer, alike, precision):
-  """Values with units: either has none, or it is the same."""
+  """Compares values with units: one side may omit the unit."""
   (one, its), (other, others) = units.split(gold), units.split(answer)
   if (one, other) == (gold, answer):
     return None
   if any(len(structure.items(each)) > 1 for each in (one, other)):
-    return None  # Each item has its own.
+    return None  # Each item has its own unit.
   if units.differ(its, others):
     return False
   if alike(one, other):

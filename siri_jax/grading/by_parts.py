@@ -1,13 +1,13 @@
 r"""Compares answers part by part: lists, tuples, sets, matrices, equations.
 
-A comparison is as in siri_jax/grading/by_kind.py.
+siri_jax/grading/by_kind.py defines the arguments of a comparison.
 """
 
 import re
 
 from siri_jax.grading import structure
 
-MOST_ITEMS = 12  # Of a list, that are not written alike in both.
+MOST_ITEMS = 12  # Items of a list that are not the same text in both.
 _GREEK = (
   'alpha|beta|gamma|delta|epsilon|zeta|eta|theta|iota|kappa|lambda|mu|nu|xi|rho'
   '|sigma|tau|phi|chi|psi|omega|ell'
@@ -17,7 +17,7 @@ _SYMBOL = (
   r"(?:_\s*(?:\{[^{}]*\}|\w))?'*(?:\^\{?-1\}?)?"
 )
 _SYMBOLS = rf'\(\s*(?:{_SYMBOL}|\d+)(?:\s*,\s*(?:{_SYMBOL}|\d+|\\ldots))*\s*\)'
-# What an answer may give a value to: x, a_n, f(x), AB, |AB|, \frac{AB}{CD}.
+# Names that may have a value: x, a_n, f(x), AB, |AB|, \frac{AB}{CD}.
 _NAME = re.compile(
   rf'\|?\s*(?:[A-Z]\s*)+\|?|\\(?:angle|triangle|overline)\s*\{{?[A-Z]+\}}?'
   rf'|(?:{_SYMBOL}\s*)?{_SYMBOLS}|[fghpqFGHPQ]\s*\([^()]*\)|{_SYMBOL}'
@@ -42,12 +42,12 @@ _CONDITION = re.compile(
 
 
 def all_alike(one, other, alike):
-  """Whether the items of two sequences are the same in their order."""
+  """Whether two sequences have equal items in the same order."""
   return len(one) == len(other) and all(map(alike, one, other))
 
 
 def matched(one, other, alike):
-  """Whether the items of two sequences are the same in some order."""
+  """Whether two sequences have equal items in any order."""
   if len(one) != len(other):
     return False
   left, unlike = list(other), []
@@ -67,7 +67,7 @@ def matched(one, other, alike):
 
 
 def _rows(gold, answer, alike, precision):
-  """Matrices, cases and systems of equations."""
+  """Compares matrices, cases and systems of equations."""
   one, other = structure.rows(gold), structure.rows(answer)
 
   def same_cells(cells, others):
@@ -81,14 +81,14 @@ def _rows(gold, answer, alike, precision):
   given, rest = (one, answer) if one else (other, gold)
   if not given or '\\begin' in rest or any(line[1:] for line in given.rows):
     return None
-  # A system is a list of equations, a column a point.
+  # A system equals a list of equations; a column equals a point.
   items = ', '.join(line[0] for line in given.rows)
   listed = items if given.name == 'cases' else f'({items})'
   return alike(listed, rest) if one else alike(rest, listed)
 
 
 def _sets_by_condition(gold, answer, alike, precision):
-  r"""Sets by a condition: \{x | 2 < x < 3\} is 2 < x < 3."""
+  r"""Compares sets with a condition: \{x | 2 < x < 3\} equals 2 < x < 3."""
   one, other = _by_condition(gold), _by_condition(answer)
   if one and other:
     return all_alike(one, other, alike)
@@ -102,7 +102,7 @@ def _sets_by_condition(gold, answer, alike, precision):
 
 
 def _by_condition(answer):
-  """What is in a set and on which condition, or None."""
+  """(element, condition) of a set with a condition, or None."""
   answer = re.sub(
     rf'^\s*{_SYMBOL}\s*(?:\\in(?![a-z])|=)\s*(?=\\\{{)', '', answer
   )
@@ -115,7 +115,7 @@ def _by_condition(answer):
 
 
 def _conditions(gold, answer, alike, precision):
-  r"""A condition after an answer, as (y \ne 0): in both, or understood."""
+  r"""Compares answers that end with a condition, such as (y \ne 0)."""
   (one, its), (other, others) = _condition(gold), _condition(answer)
   if its and others:
     return (alike(one, other) and alike(its, others)) or None
@@ -127,7 +127,7 @@ def _conditions(gold, answer, alike, precision):
 
 
 def _condition(answer):
-  """(answer, condition), '' where there is none."""
+  """Splits an answer into (answer, condition); '' if it has none."""
   found = _CONDITION.fullmatch(answer)
   if not found or '\\begin' in answer:
     return answer, ''
@@ -140,7 +140,7 @@ def _condition(answer):
 
 
 def _is_understood(main, condition):
-  """Whether a condition only says what the letters of an answer stand for."""
+  """Whether a condition only states the domain of a letter in an answer."""
   found = _DOMAIN.fullmatch(condition)
   if not found or is_inequality(main):
     return False
@@ -149,12 +149,12 @@ def _is_understood(main, condition):
 
 
 def is_inequality(text):
-  """Whether a text relates two values by another sign than =."""
+  """Whether a text has a relation sign other than =."""
   return len(structure.split(text, _RELATIONS)) > 1
 
 
 def _unions(gold, answer, alike, precision):
-  """Unions and intersections, in any order."""
+  """Compares unions and intersections in any order."""
   for sign in ('\\cup', '\\cap'):
     pair = [structure.split(each, {sign}) for each in (gold, answer)]
     if min(map(len, pair)) > 1:
@@ -163,7 +163,7 @@ def _unions(gold, answer, alike, precision):
 
 
 def _chains(gold, answer, alike, precision):
-  """Inequalities, from left to right or from right to left."""
+  """Compares chains of inequalities, read in either direction."""
   one, other = _chain(gold), _chain(answer)
   if one and other and one[1] == other[1]:
     return all_alike(one[0], other[0], alike) or None
@@ -171,7 +171,7 @@ def _chains(gold, answer, alike, precision):
 
 
 def _chain(text):
-  """What an inequality of three and more relates, and how, or None."""
+  """(terms, signs) of an inequality with three or more terms, or None."""
   signs = re.findall(r'<|>|\\(?:le|ge)(?![a-z])', text)
   parts = structure.split(text, {'<', '>', '\\le', '\\ge'})
   if len(parts) < 3 or len(signs) != len(parts) - 1:
@@ -186,7 +186,7 @@ def _lists(gold, answer, alike, precision):
   if len(one) < 2 and len(other) < 2:
     pair = ''.join(one), ''.join(other)
     return None if pair == (gold, answer) else alike(*pair)
-  # Of relations and letters, which may be statements, 'or' is not 'and'.
+  # Relations and letters may be statements: 'or' differs from 'and'.
   related = any(map(is_inequality, one + other))
   joined = related or all(map(_LETTER.fullmatch, one + other))
   if len(one) != len(other):
@@ -202,7 +202,7 @@ def _lists(gold, answer, alike, precision):
 
 
 def _brackets(gold, answer, alike, precision):
-  """Tuples, intervals and sets; a bare list is a set, or a point in order."""
+  """Compares tuples, intervals and sets; a bare list may be a set or point."""
   one, other = structure.bracketed(gold), structure.bracketed(answer)
   if one and other:
     if one.brackets == other.brackets == '{}':
@@ -223,7 +223,7 @@ def _brackets(gold, answer, alike, precision):
   if len(others) < 2 or brackets not in ('()', '{}') or is_inequality(rest):
     return None
   if brackets == '()' and structure.split(rest, {' or ', ' and '})[1:]:
-    return False  # 0 or 1 is no point.
+    return False  # '0 or 1' is not a point.
   in_order = matched if brackets == '{}' else all_alike
   if any('\\ldots' in each for each in items):
     in_order = all_alike
@@ -237,7 +237,7 @@ def _is_set(text):
 
 
 def _equations(gold, answer, alike, precision):
-  r"""Names and chains: x = 5, f(x) = 2x, 3 \cdot 4 = 12 give 5, 2x, 12."""
+  r"""Compares equations: x = 5 equals 5, and 3 \cdot 4 = 12 equals 12."""
   one, other = structure.sides(gold), structure.sides(answer)
   if is_inequality(gold) or is_inequality(answer):
     return None
@@ -258,7 +258,7 @@ def _gives_value(sides, alike):
   name, *between, value = sides
   if _LETTER.search(name) and not _NAME.fullmatch(name):
     return False
-  for form in (_LETTER, _APPLIED):  # a = b and f(-x) = f(x) give no value.
+  for form in (_LETTER, _APPLIED):  # a = b and f(-x) = f(x) have no value.
     if form.fullmatch(name) and form.fullmatch(value):
       return False
   return all(alike(each, value) for each in between)

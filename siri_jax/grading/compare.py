@@ -1,7 +1,7 @@
-r"""Whether two answers say the same: by kind, by parts, by value, else as text.
+r"""Compares two answers by kind, then by parts, then by value or as text.
 
-An answer that cannot be read to its end is compared as text, and so is each of
-its parts: 1, 2, \ldots, 2008 is equal to 1,2,\dots,2008, and not to 2008.
+An answer that the parser cannot read completely is compared as text, and so is
+each of its parts: 1, 2, \ldots, 2008 equals 1,2,\dots,2008, but not 2008.
 """
 
 import functools
@@ -17,12 +17,12 @@ _PLURAL = re.compile(r'(?<=solution)s|(?<=answer)s')
 
 
 def same(gold, answer, verify_kw):
-  """Whether an answer says what the gold says.
+  """Whether an answer is equal to the gold.
 
   Args:
     gold: the reference answer, in the spelling of siri_jax/grading/latex.py.
-    answer: the answer to grade, spelt alike.
-    verify_kw: math-verify's options where they differ from its defaults.
+    answer: the answer to grade, in the same spelling.
+    verify_kw: math-verify options that differ from its defaults.
   """
   if written(gold) == written(answer):
     return True
@@ -40,7 +40,7 @@ def same(gold, answer, verify_kw):
 
 @functools.lru_cache(4096)
 def written(answer):
-  """An answer as text, without white space and fonts; words without case."""
+  """An answer's text without spaces and fonts; words are in lower case."""
   text = _FORMAT.sub(lambda m: m[1] or m[2] or '', answer)
   if _WORDS.fullmatch(text):
     text = _PLURAL.sub('', text.lower())

@@ -1,7 +1,7 @@
-"""Equality in value, by math-verify and sympy. Imports them when first used.
+"""Equality in value, by math-verify and sympy. Imports them on first use.
 
-math-verify's own time limits are off: they need the main thread, count whole
-seconds and do not stop a computation in C. Whoever calls this holds the clock.
+math-verify's time limits are off: they need the main thread, count whole
+seconds and do not stop a computation in C. The caller must set a time limit.
 """
 
 import functools
@@ -9,8 +9,8 @@ import re
 
 from siri_jax.grading import latex_value
 
-DIGITS = 30  # To which exact numbers are evaluated before they are subtracted.
-MOST_DIGITS = 400  # What is smaller than so many decimals is nothing.
+DIGITS = 30  # Digits of exact numbers when they are subtracted.
+MOST_DIGITS = 400  # Decimals; a smaller number counts as zero.
 _LETTER = re.compile(r'\\[a-zA-Z]+|[a-zA-Z]')
 
 
@@ -19,9 +19,8 @@ def searched(gold, text, *, verify_kw):
 
   Args:
     gold: a text with the reference answer.
-    text: a text to be searched for an answer.
-    verify_kw: options of math-verify that differ from its defaults, see
-      `options`.
+    text: a text with the answer to grade.
+    verify_kw: math-verify options that differ from its defaults; see `options`.
   """
   import math_verify
 
@@ -33,18 +32,18 @@ def searched(gold, text, *, verify_kw):
 
 
 def equal(gold, answer, *, verify_kw):
-  """Whether two answers that can both be read to their ends are equal.
+  """Whether two answers are equal; False if one cannot be read completely.
 
   Args:
     gold: the reference answer, in the spelling of siri_jax/grading/latex.py.
-    answer: the answer to grade, spelt alike.
-    verify_kw: options of math-verify that differ from its defaults.
+    answer: the answer to grade, in the same spelling.
+    verify_kw: math-verify options that differ from its defaults.
   """
   import math_verify
   import sympy
 
   _, settings = options(**verify_kw)
-  # A letter in both cases is two variables; else case does not matter.
+  # Case matters only if a letter occurs in both cases.
   cased = _has_both_cases(gold) or _has_both_cases(answer)
   real = not any(
     map(math_verify.grader.should_treat_as_complex, (gold, answer))
@@ -56,14 +55,14 @@ def equal(gold, answer, *, verify_kw):
     return numbers_equal(gold, answer, settings['float_rounding'])
   gold, answer = exact(gold), exact(answer)
   if gold in (sympy.true, sympy.false) or answer in (sympy.true, sympy.false):
-    return False  # Relations between numbers say nothing of one another.
+    return False  # Two true relations of numbers are not equal.
   if settings['strict'] and _is_formula(gold) and _is_formula(answer):
     return _formulas_equal(gold, answer)
   if isinstance(gold, sympy.Eq) and isinstance(answer, sympy.Eq):
     if _is_multiple(gold, answer):
       return True
     if not _has_solution(gold):
-      return False  # Nor might the other, and nothing is equal to nothing.
+      return False  # math-verify finds two empty solution sets equal.
   return math_verify.verify(
     gold,
     answer,
@@ -74,12 +73,12 @@ def equal(gold, answer, *, verify_kw):
 
 
 def numbers_equal(one, other, decimals):
-  """Whether two numbers are equal: exactly, or as far as a decimal tells.
+  """Whether two numbers are equal, exactly or after rounding.
 
-  Two exact numbers have to be equal, however small or large; so have two
-  decimals that end, and an exact number that is such a decimal. Where one is
-  a rounded value of the other, they may differ by one in the last of
-  `decimals`, and small numbers in proportion to their size.
+  Two exact numbers must be equal at any size, and so must two numbers that
+  finite decimals can express. Otherwise a decimal may be rounded: the numbers
+  may differ by one in the last of `decimals`, small ones in proportion to
+  their size.
   """
   import sympy
 
@@ -103,12 +102,12 @@ def numbers_equal(one, other, decimals):
     return bool(apart <= far * (1 + step))
   if apart > size * sympy.Float(10) ** (8 - DIGITS):
     return False
-  left = (one - other).evalf(5).as_real_imag()  # By as many digits as it takes.
+  left = (one - other).evalf(5).as_real_imag()  # sympy adds digits as needed.
   return all(part == 0 or part._prec == 1 for part in left)
 
 
 def exact(value):
-  """A value with its decimals as the fractions that they are."""
+  """A value with its decimals as fractions."""
   import sympy
 
   if isinstance(value, sympy.Basic) and value.has(sympy.Float):
@@ -126,14 +125,14 @@ def options(
   strict=True,
   allow_set_relation_comp=False,
 ):
-  """math-verify's options by the names that its own tests give them.
+  """math-verify's options, by the names in its own tests.
 
   Args:
-    match_types: what may be an answer in prose: 'latex', 'expr' (a plain
+    match_types: kinds of answer to find in prose: 'latex', 'expr' (a plain
       number or expression) or both.
-    precision: decimals at which a rounded number is equal to its value.
-    strict: variables must have the same names, and a set is no tuple.
-    allow_set_relation_comp: 1 < x < 2 may answer (1, 2).
+    precision: decimals at which a rounded number equals its exact value.
+    strict: variables must have the same names, and a set is not a tuple.
+    allow_set_relation_comp: 1 < x < 2 equals (1, 2).
   Returns:
     (match_types as a tuple, keyword arguments of math_verify.verify).
   """
@@ -146,7 +145,7 @@ def options(
 
 @functools.lru_cache(1024)
 def search(text, match_types):
-  """The values that a text's answer may have, and that answer, '' if none."""
+  """The possible values of a text's answer, and its text ('' if none)."""
   import math_verify
 
   configs = {
@@ -178,14 +177,14 @@ def _formulas_equal(gold, answer):
     return _are_near(gold, answer) and bool(
       sympy.simplify(gold - answer).is_zero
     )
-  except Exception:  # Of sympy's, on formulas without sense.
+  except Exception:  # sympy fails on some malformed formulas.
     return False
 
 
 def _are_near(gold, answer):
-  """Whether two formulas have one value at a point, as equal ones have.
+  """Whether two formulas have the same value at a point.
 
-  It spares most wrong answers sympy's simplification.
+  Most wrong answers fail this check, so sympy need not simplify them.
   """
   import sympy
 
@@ -201,7 +200,7 @@ def _are_near(gold, answer):
 
 
 def _is_number(*values):
-  """Whether all are numbers that can be evaluated at once."""
+  """Whether all values are numbers without unevaluated operations."""
   import sympy
 
   odd = sympy.UnevaluatedExpr, sympy.Integral, sympy.Sum, sympy.Product
@@ -212,7 +211,7 @@ def _is_number(*values):
 
 
 def _ends(number):
-  """Whether a fraction is a decimal that ends."""
+  """Whether a fraction is a finite decimal."""
   bottom = number.q
   for prime in (2, 5):
     while bottom % prime == 0:
@@ -226,7 +225,7 @@ def _has_both_cases(text):
 
 
 def _is_multiple(gold, answer):
-  """Whether an equation is the other, multiplied by a number but 0."""
+  """Whether one equation is the other, times a nonzero number."""
   import sympy
 
   try:
@@ -241,7 +240,7 @@ def _is_multiple(gold, answer):
       return False
     factor = sympy.simplify(one / other)
     return bool(factor.is_number and factor.is_finite and factor != 0)
-  except (TypeError, AttributeError):  # Of sets, or without a value there.
+  except (TypeError, AttributeError):  # Sets, or undefined at the point.
     return False
 
 
@@ -252,12 +251,12 @@ def _has_solution(equation):
     return False
   try:
     return bool(sympy.solve(equation, equation.free_symbols))
-  except Exception:  # Not to be solved: then math-verify solves it neither.
+  except Exception:  # math-verify cannot solve it either.
     return True
 
 
 def _point(letters, n=0):
-  """A value for each letter, all different and none of them special."""
+  """A different rational number for each letter, never 0 or 1."""
   import sympy
 
   return {

@@ -17,16 +17,16 @@ _BARE_BOX = re.compile(r'\\boxed ([^$\n]*)')
 
 
 def after_thought(reply, kind):
-  """What a reply says after its thought.
+  """The text of a reply after its thought.
 
   Args:
     reply: the text to grade.
-    kind: 'continuation' goes on with a thought that the prompt opened;
-      'response' is a whole reply, which opens its thought itself or thinks
-      none; 'answer' and 'text' hold no thought.
+    kind: 'continuation' continues a thought that the prompt opened;
+      'response' is a whole reply, with or without a thought; 'answer' and
+      'text' have no thought.
   Returns:
-    The text after the first </think>, all of it where there is no thought,
-    or None where a thought was left unfinished.
+    The text after the first </think>. The whole reply if it has no thought.
+    None if the thought is unfinished.
   """
   if kind in ('answer', 'text'):
     return reply
@@ -38,11 +38,11 @@ def after_thought(reply, kind):
 
 
 def last_box(text):
-  r"""What the last \boxed{} holds, or None where there is none or it is open.
+  r"""The content of the last \boxed{}; None if it is missing or not closed.
 
-  Escaped braces do not count, so that \boxed{\left\{ x \right.} closes. As for
-  DeepScaleR, an \fbox will do where there is no \boxed, and \boxed 7 holds
-  what comes up to the end of the formula or line. Time is linear in the text.
+  Escaped braces do not count, so \boxed{\left\{ x \right.} is closed. As in
+  DeepScaleR, \fbox is read if there is no \boxed, and \boxed 7 extends to the
+  end of the formula or line. The time is linear in the length of the text.
   """
   start = max(text.rfind('\\boxed'), 0) or max(text.rfind('\\fbox'), 0)
   found = _OPEN_BOX.match(text, start)
@@ -54,7 +54,7 @@ def last_box(text):
 
 
 def closing_brace(text, start):
-  """Where the brace is closed that opens before `start`; None: nowhere."""
+  """Index of the brace that closes the one before `start`, or None."""
   depth = 1
   for token in _ESCAPED_OR_BRACE.finditer(text, start):
     depth += {'{': 1, '}': -1}.get(token[0], 0)
@@ -64,10 +64,10 @@ def closing_brace(text, start):
 
 
 def bare(answer):
-  r"""A bare answer: out of its \boxed{}, if it is in one.
+  r"""A bare answer without \boxed{}: the content of the last box, if any.
 
-  It is in all of them where nothing but 'and', 'or' or a comma is between
-  them, and in none where it goes on behind the last.
+  If only 'and', 'or' or commas join several boxes, or if text follows the
+  last box, returns the whole text without the boxes.
   """
   boxed = last_box(answer)
   if boxed is None:
@@ -81,7 +81,7 @@ def bare(answer):
 
 
 def answer(said, kind):
-  """What is to be graded in a text without thought; None: a box is missing."""
+  """The answer in a text without a thought; None if its box is missing."""
   if kind == 'text':
     return said.strip()
   return bare(said) if kind == 'answer' else last_box(said)

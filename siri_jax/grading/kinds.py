@@ -1,7 +1,7 @@
-r"""Answers that are no formula: clock times, bases, periods, choices, words.
+r"""Reads answers of special kinds: times, bases, periods, choices, words.
 
-Each reader takes an answer in the spelling of siri_jax/grading/latex.py and
-returns what it says, or None where it is of another kind.
+Each reader takes an answer in the spelling of siri_jax/grading/latex.py. It
+returns the answer's content, or None for an answer of another kind.
 """
 
 import fractions
@@ -64,7 +64,7 @@ _CONGRUENCE = re.compile(
 
 
 class Time(NamedTuple):
-  """A time of day. `half` is 'a', 'p' or '', where it is not said."""
+  """A time of day. `half` is 'a' (a.m.), 'p' (p.m.) or '' (not given)."""
 
   hours: int
   minutes: int
@@ -72,7 +72,7 @@ class Time(NamedTuple):
   half: str
 
   def agrees(self, other):
-    """Whether both can be one time; a half that is not said is any."""
+    """Whether both can be the same time; a missing half matches both."""
     if self.half and other.half:
       return self._of_day() == other._of_day()
     return self._of_day() == other._of_day() or (
@@ -89,7 +89,7 @@ class Time(NamedTuple):
 
 
 class Congruence(NamedTuple):
-  """What is congruent to which values, '' where it is not said."""
+  """A congruence. `what` is its left side, '' if that is missing."""
 
   what: str
   values: tuple[str, ...]
@@ -97,7 +97,7 @@ class Congruence(NamedTuple):
 
 
 def time(answer):
-  """The time of day that an answer is, or None: 7:55 p.m., 17:30, 5 pm."""
+  """The Time of an answer such as 7:55 p.m., 17:30 or 5 pm, or None."""
   if answer.lower() in _WORD_TIMES:
     return Time(*_WORD_TIMES[answer.lower()])
   found = _TIME.fullmatch(answer) if len(answer) <= LONGEST_TIME else None
@@ -114,7 +114,7 @@ def time(answer):
 
 
 def base(answer):
-  """(digits, base) of a number that names its base, as 1011_2, or None."""
+  """(digits, base) of a number with a base, such as 1011_2, or None."""
   found = _BASE.fullmatch(answer)
   if not found:
     return None
@@ -123,23 +123,23 @@ def base(answer):
 
 
 def has_period(answer):
-  """Whether a decimal in an answer goes on: by a bar, dots or an ellipsis."""
+  """Whether an answer has a recurring decimal: a bar, dots or an ellipsis."""
   return bool(_PERIOD.search(answer))
 
 
 def without_periods(answer):
-  r"""An answer with its recurring decimals as fractions: 0.\overline{3}."""
+  r"""Replaces recurring decimals, such as 0.\overline{3}, by fractions."""
   return _PERIOD.sub(_fraction, answer)
 
 
 def choice(answer):
-  r"""(letter, value) of a choice with both, as in \textbf{(B)}\ 12, or ()."""
+  r"""(letter, value) of a choice with both, such as \textbf{(B)}\ 12, or ()."""
   found = _CHOICE.fullmatch(answer)
   return (found[1] or found[2] or found[3], found[4]) if found else ()
 
 
 def count(answer):
-  """The number that an answer spells in words up to 99, or None."""
+  """The number, at most 99, that an answer writes in words, or None."""
   found = _COUNT.fullmatch(answer)
   if not found or not (found[1] or found[2]):
     return None
@@ -150,11 +150,11 @@ def count(answer):
 
 
 def congruence(answer, split):
-  """The congruence that an answer is, or None.
+  """The Congruence of an answer, or None.
 
   Args:
     answer: an answer.
-    split: takes a text apart at its commas and 'or'.
+    split: splits a text at commas and 'or'.
   """
   if answer.count('\\pmod') != 1:
     return _several(answer, split)
@@ -168,7 +168,7 @@ def congruence(answer, split):
 
 
 def _several(answer, split):
-  """The one congruence that several to one modulus are, or None."""
+  """Joins congruences with the same modulus into one, or returns None."""
   parts = split(answer)
   if len(parts) < 2 or answer.count('\\pmod') != len(parts):
     return None
@@ -180,7 +180,7 @@ def _several(answer, split):
 
 
 def _fraction(found):
-  """A recurring decimal as the fraction that it is."""
+  """A recurring decimal as a fraction."""
   whole, once, *ways = found.groups()
   if ways[2] or ways[3]:  # Dots over the first and the last digit.
     again = ''.join(filter(None, ways[2:7]))

@@ -1,8 +1,8 @@
-r"""One LaTeX for answers: \dfrac12, 1 \over 2 and ½ are all \frac{1}{2}.
+r"""One spelling of LaTeX: \dfrac12, 1 \over 2 and ½ become \frac{1}{2}.
 
-Text only: nothing here computes a value. What it leaves is read by kind
-(siri_jax/grading/kinds.py), by parts (structure.py) or by a parser of LaTeX
-(equivalence.py), which fails at what it does not know.
+Rewrites text and computes no value. The result is read by kind
+(siri_jax/grading/kinds.py), by parts (structure.py) or by a LaTeX parser
+(latex_value.py), which fails on unknown commands.
 """
 
 import functools
@@ -49,7 +49,7 @@ _NAMED = re.compile(rf'\\({"|".join(_SAME)})(?![a-zA-Z])\s?')
 _GROUP = r'\{[^{}]*\}'
 for _ in range(5):  # Braces within braces.
   _GROUP = rf'\{{[^{{}}]*(?:{_GROUP}[^{{}}]*)*\}}'
-# What TeX takes for one argument, and \sqrt with its own.
+# One TeX argument; \sqrt includes its own argument.
 _TOKEN = (
   rf'(?:\\sqrt\s*(?:\[[^\]]*\])?\s*(?:{_GROUP}|\w)|\\[a-zA-Z]+|[a-zA-Z0-9])'
 )
@@ -58,15 +58,15 @@ _SPACE = (
   r'|\\(?:q?quad|thinspace|enspace|neg(?:med|thick)space)(?![a-z]))'
 )
 _TWO_PLACED = r'\\(?:frac|binom)'
-_SIDE = r'((?:[^{}]|\{[^{}]*\})*?)'  # Of \over and \choose.
+_SIDE = r'((?:[^{}]|\{[^{}]*\})*?)'  # One side of \over or \choose.
 _PLACED = {'over': r'\frac', 'choose': r'\binom'}
 _MOD = r'mod(?:ulo)?\.?\s*\}?'
 _MODULO = r'\\pmod{\1}'
-# In order: each rewrites what those before it left.
+# Applied in order: each pattern rewrites the result of those before it.
 _REWRITES = [
   (re.compile(pattern), spelt)
   for pattern, spelt in (
-    # Numbers in groups, before white space goes.
+    # Digit groups, before white space is removed.
     (r'\\(?:num|qty)\s*\{([^{}]*)\}', r'\1'),
     (r'\\SI\s*\{([^{}]*)\}\s*\{([^{}]*)\}', r'\1\\text{ \2}'),
     (r'(?<=\d)(?:\{,\}|\\[,!]|,\\!)\s*(?=\d{3}(?!\d))', ''),
@@ -90,13 +90,13 @@ _REWRITES = [
     (r'\s*>=\s*', r'\\ge '),
     (r'\s*(?:!=|<>|\\not\s*=)\s*', r'\\ne '),
     (r'\*\*', '^'),
-    # Fonts of letters and digits; what is a vector's unit is its letter.
+    # Fonts of letters and digits; a unit vector becomes its letter.
     (rf'{_FONT}\s*\{{\s*([a-fi-kn-ruw-zB-HIK-MO-UX-Z]|-?\d+)\s*\}}', r'\1'),
     (
       r'\\(?:math(?:bf|it|sf|cal|scr)|bm|boldsymbol|pmb)\s*\{\s*([a-zA-Z])\s*\}',
       r'\1',
     ),
-    # Upright letters behind a number are units: 5 \mathrm{m}.
+    # Upright letters after a number are units: 5 \mathrm{m}.
     (rf'(?<![\d)}}/])(?<![\d)}}/] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
     (r'\\(?:math|text)(?:bf|rm|it)\s+([a-zA-Z])(?![a-zA-Z])', r'\1'),
     (r'\{\\(?:rm|bf|it)\s+([^{}]*)\}', r'\1'),
@@ -111,7 +111,7 @@ _REWRITES = [
     (r'(?<=\\mathbb\{[A-Z]\})\s*[-\\]\s*(?=\\\{)', r'\\setminus '),
     (r'(?i)^\s*(?:all |the set of )*real(?: numbers)?s?\s*$', r'\\mathbb{R}'),
     (r'(?i)^\s*(?:the )?empty set\s*$', r'\\emptyset'),
-    # A row in round brackets, transposed, is a point.
+    # A transposed row is a point.
     (
       r'^\s*[(\[]([^()\[\]]*,[^()\[\]]*)[)\]]'
       r'\s*\^\s*\{?\s*(?:T|\\top|\\intercal)\s*\}?\s*$',
@@ -122,7 +122,7 @@ _REWRITES = [
       rf'({"|".join([*_OTHER_NAMES, *_FUNCTIONS.split("|")])})\s*\}}',
       r'\\\1 ',
     ),
-    # But 18 min and 20 sec are times.
+    # 18 min and 20 sec are times, not functions.
     (
       rf'(?<![a-zA-Z\\])(?!(?:min|sec)(?!\s*(?:[({{\\]|[a-z](?![a-z]))))'
       rf'({_FUNCTIONS}|a?r?c?c?o?tg|lg)(?![a-zA-Z])',
@@ -135,7 +135,7 @@ _REWRITES = [
     ),
     (r'(?<![a-zA-Z\\])pi(?![a-zA-Z])', r'\\pi '),
     (r'(?<![a-zA-Z\\])(?:infinity|infty|inf)(?![a-zA-Z])', r'\\infty '),
-    # Fractions and roots with all their braces.
+    # Missing braces of fractions and roots.
     (r'\\(?:[dtcs]|nice|x)frac(?![a-z])', r'\\frac'),
     (r'\\[dt]binom(?![a-z])', r'\\binom'),
     (
@@ -147,7 +147,7 @@ _REWRITES = [
     (rf'({_TWO_PLACED})\s*({_TOKEN})', r'\1{\2}'),
     (rf'({_TWO_PLACED}\s*{_GROUP})\s*({_TOKEN})', r'\1{\2}'),
     (r'([_^])\s*(\w)(?=\s)', r'\1{\2}'),
-    # Moduli: of a congruence in brackets, however they are written.
+    # All spellings of a modulus.
     (
       rf'(?:{_FONT}\s*\{{)\s*\(\s*{_MOD}\s*\}}?\s*([^(){{}}]+)\)\s*\}}?',
       _MODULO,
@@ -178,7 +178,7 @@ _REWRITES = [
     (r'\s*,\s*(or|and) ', r' \1 '),
     (r'(?:for\s+all|for\s+every|for\s+any)(?![a-z])', r'\\forall '),
     (r'\\text\s*\{\s*\\forall\s*\}', r'\\forall '),
-    # Numbers in powers of ten.
+    # Powers of ten, mixed numbers and decimal points.
     (r'^\s*([-+]?\d+(?:\.\d+)?)[eE]([-+]?\d+)\s*$', r'\1\\times 10^{\2}'),
     (r'(?<![\d.])(\d+) (\d+) ?/ ?(\d+)(?![\d.])', r'\1\\frac{\2}{\3}'),
     (
@@ -199,7 +199,7 @@ _BRACKET = re.compile(r'\\sqrt(\[[^\]]*\])?\(|\^\(')
 
 @functools.lru_cache(4096)
 def spell(answer):
-  """The one spelling of an answer that is not too long to be read."""
+  """The standard spelling of an answer; unchanged if it is too long."""
   if _PLAIN.fullmatch(answer) or len(answer) > limits.LONGEST:
     return answer
   answer = wrapping.unwrap(signs.plain(answer))
@@ -209,12 +209,12 @@ def spell(answer):
 
 
 def _bare(argument):
-  """An argument of a command, without its braces."""
+  """The argument of a command, without braces."""
   return argument[1:-1].strip() if argument[0] == '{' else argument
 
 
 def _brace(answer):
-  r"""\sqrt(2) and x^(2) with braces for their brackets."""
+  r"""Replaces the brackets in \sqrt(2) and x^(2) by braces."""
   while found := _BRACKET.search(answer):
     depth = 1
     for place in range(found.end(), len(answer)):

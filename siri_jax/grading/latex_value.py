@@ -1,24 +1,24 @@
-"""The value of a formula of which all is read, by math-verify's parser.
+"""Reads the value of a whole formula with math-verify's parser.
 
-The parser fails at what it does not know, and drops or misreads some of the
-rest: that is sorted out here first. Imports sympy when first used.
+The parser fails on unknown commands, and drops or misreads some known ones.
+This module rejects or rewrites those first. Imports sympy on first use.
 """
 
 import functools
 import re
 
-# What the parser would drop or misread: it is compared as text.
+# The parser would drop or misread these; they are compared as text.
 _UNREADABLE = re.compile(
   r"\\ldots|'|\"|!!|\\p?mod|\\approx|\\sim|\\text\s*\{[^{}]*[ \d]|\\%"
   r'|(?<=\d)\s+(?=\d)|\\pm.*\\pm|\\overline\{\d|\\(?:dot|bar)\s*\{?\d'
   r'|\\(?:forall|exists|neg|angle|triangle|parallel|perp|Rightarrow|to)(?![a-z])'
 )
 _APPROXIMATION = re.compile(r'(?<=\S)\s*\\approx\s*[-+]?[\d.]+\s*$')
-# Points, digits or a name: their order counts, and they are no product.
+# Points, digits or a name: their order matters; they are not a product.
 _CAPITALS = re.compile(
   r'(?<![A-Za-z\\{])(?:\\text\s*\{\s*)?([A-Z]{2,})\s*\}?(?![A-Za-z}])'
 )
-# The parser adds a whole number and what follows it: 2(3) would be 5.
+# The parser adds a whole number to the next factor: 2(3) would be 5.
 _PRODUCTS = [
   (re.compile(pattern), spelt)
   for pattern, spelt in (
@@ -44,11 +44,11 @@ _JOINED = {' or ': 'Union', ' and ': 'Intersection'}
 
 
 def read(text, real, cased):
-  """The value of all of a text, or None where any of it cannot be read.
+  """The value of a text, or None if any part of it cannot be read.
 
   Args:
     text: an answer in the spelling of siri_jax/grading/latex.py.
-    real: its letters are real numbers; else i is the imaginary unit.
+    real: letters are real numbers; otherwise i is the imaginary unit.
     cased: letters that differ in case are two variables.
   """
   for word, of_sets in _JOINED.items():
@@ -59,12 +59,12 @@ def read(text, real, cased):
 
 
 def _joined(relations, of_sets):
-  """The set that relations of one variable describe together, or None."""
+  """The set that several relations in one variable describe, or None."""
   import sympy
 
   try:
     return getattr(sympy, of_sets)(*(each.as_set() for each in relations))
-  except Exception:  # Those that are none, and what sympy cannot solve.
+  except Exception:  # Not relations, or sympy cannot solve them.
     return None
 
 
@@ -92,12 +92,12 @@ def _read(text, real, cased):
       ),
     )
     return value if real or _INDEXED.search(text) else _complex(value)
-  except Exception:  # Whatever the parser raises at what it does not know.
+  except Exception:  # The parser raises any type on unknown input.
     return None
 
 
 def _complex(value):
-  """A value with i for the imaginary unit."""
+  """A value with its letter i as the imaginary unit."""
   import sympy
 
   units = {each: sympy.I for each in value.free_symbols if each.name == 'i'}

@@ -1,24 +1,24 @@
-r"""What not to hand to sympy: answers that cost seconds or gigabytes.
+r"""Finds answers that would cost sympy seconds or gigabytes.
 
-A first sieve, cheap and on the text alone, for what a policy writes when it
-runs wild; the clock over the worker catches the rest. Its limits lie well
-above the answers of real problem sets: 1,222 characters, 5 brackets deep, 41
-items, 2022!, \binom{4030}{2015}, 3^{-999}.
+A cheap check of the text alone, for the output of a policy that has diverged.
+The time limit of the worker catches the rest. The limits are well above the
+answers of real problem sets: 1,222 characters, 5 nested brackets, 41 items,
+2022!, \binom{4030}{2015}, 3^{-999}.
 """
 
 import itertools
 import re
 
 LONGEST = 1500  # Characters.
-DEEPEST = 12  # Brackets within brackets.
-MOST_ITEMS = 100  # Commas; parsing takes milliseconds for each.
-MOST_UNIONS = 8  # Comparing takes twice as long for each but two.
+DEEPEST = 12  # Nested brackets.
+MOST_ITEMS = 100  # Commas; each takes milliseconds to parse.
+MOST_UNIONS = 8  # Each union after the second doubles the time to compare.
 MOST_EQUATIONS = 30
-LARGEST_POWER = 10_000  # Exponent of a number,
-LARGEST_EXPANSION = 100  # and of anything else, which may be multiplied out.
+LARGEST_POWER = 10_000  # Exponent of a number.
+LARGEST_EXPANSION = 100  # Exponent of anything else, which sympy may expand.
 LARGEST_FACTORIAL = 3000
-LARGEST_CHOICE = 10_000  # Both numbers of a binomial coefficient.
-LARGEST_BOUND = 100  # Of a sum or a product.
+LARGEST_CHOICE = 10_000  # Smaller number of a binomial coefficient.
+LARGEST_BOUND = 100  # Upper bound of a sum or product.
 
 _IDLE = re.compile(
   r'\\(?:left|right|[Bb]igg?[lr]?)(?![a-z])'
@@ -39,10 +39,10 @@ _OPERATION = re.compile(r'\\(?:i*int|lim|det)(?![a-z])')
 
 
 def too_costly(answer):
-  """Why an answer is not to be computed with, '' where it may be.
+  """The reason not to compute with an answer, '' if there is none.
 
   Args:
-    answer: what stands in a box, or a piece of prose.
+    answer: the content of a box, or a piece of prose.
   """
   if len(answer) > LONGEST:
     return 'too long'
@@ -60,7 +60,7 @@ def _depth(answer):
 
 
 def _number(text):
-  """The largest number in a text, infinite where it has a power."""
+  """The largest number in a text; infinity if the text has a power."""
   if '^' in text:
     return float('inf')
   return max(map(int, re.findall(r'\d+', text)), default=0)

@@ -1,7 +1,7 @@
-r"""One spelling for answers that are written in many: \dfrac12 is \frac{1}{2}.
+r"""Normalizes the spelling of an answer: \dfrac12 becomes \frac{1}{2}.
 
-Text only: nothing here computes a value. After Hendrycks' normalisation for
-MATH, which DeepScaleR calls mathd, with prm800k's treatment of numbers.
+Rewrites text and computes no value. Follows Hendrycks' normalization for MATH
+("mathd" in DeepScaleR), with prm800k's treatment of numbers.
 """
 
 import fractions
@@ -14,8 +14,8 @@ _UNITS = (
   r'cm|(?:degree|(?:centi)?meter|mile|foot|feet|inch|yard'
   r'|second|minute|hour|day|week|month|year)(?:e?s)?'
 )
-_SPACE = r'(?<!\d)\s+|\s+(?!\d)'  # All but those between two numbers.
-# In order: each rewrites what those before it left.
+_SPACE = r'(?<!\d)\s+|\s+(?!\d)'  # Spaces, except between two numbers.
+# Applied in order: each pattern rewrites the result of those before it.
 _REWRITES = [
   (re.compile(pattern), spelt)
   for pattern, spelt in (
@@ -40,7 +40,7 @@ _REWRITES = [
     ),
     (r'^\s*\+?(-?)\s*(\d+)\s*/\s*(\d+)\s*$', r'\1\\frac{\2}{\3}'),
     (rf'{_SPACE}|(?<!\.)\.\s*$', ''),
-    # A number alone: no zeros before it, none after the point.
+    # A lone number: no leading zeros, no zeros alone after the point.
     (r'^\+?(-?)0*(\d+?)(?:\.0*)?$', r'\1\2'),
   )
 ]
@@ -52,11 +52,11 @@ _TO_BE_DONE = re.compile(r'[\d)}\]!][-+*/^!]|[×·÷√]|\\[a-z]')
 
 @functools.lru_cache(4096)
 def normalize(answer):
-  """The one spelling of an answer.
+  """The normalized spelling of an answer.
 
   Source: hendrycks/math, modeling/math_equivalence.py; openai/prm800k,
-    grading/grader.py. Unlike them it keeps a value's name ('x = 5'), which
-    the comparison of values knows when to take off.
+    grading/grader.py. Unlike them, it keeps the name in 'x = 5'. The
+    comparison by parts decides when to remove it.
   """
   for pattern, spelt in _REWRITES:
     answer = pattern.sub(spelt, answer)
@@ -64,14 +64,14 @@ def normalize(answer):
 
 
 def without_spaces(answer):
-  """An answer without the white space that means nothing."""
+  """An answer without insignificant white space."""
   return re.sub(_SPACE, '', answer)
 
 
 def number(answer):
-  """The whole number or plain fraction that an answer is, or None.
+  """The value of an answer that is a whole number or plain fraction, or None.
 
-  None for a percentage too, which may stand for its hundredth.
+  A percentage gives None: it may also mean the number divided by 100.
   """
   match = _NUMBER.fullmatch(normalize(answer))
   if not match or '%' in answer:
@@ -81,10 +81,10 @@ def number(answer):
 
 
 def same_decimal(one, other, places):
-  """Whether two plain numbers are equal, or one is the other but rounded.
+  """Whether two plain numbers are equal, or one is the other rounded.
 
-  Rounded numbers have at least so many decimals: 0.3333333 is 0.33333333, and
-  0.999999 is not 1.
+  A rounded number has at least `places` decimals: 0.3333333 equals 0.33333333,
+  and 0.999999 does not equal 1.
   """
   if fractions.Fraction(one) == fractions.Fraction(other):
     return True
@@ -109,7 +109,7 @@ def is_unreduced(answer):
 
 
 def is_unfinished(answer):
-  r"""Whether arithmetic is left to do in it: 2+3, 10/2, 2^5, \binom{5}{2}."""
+  r"""Whether an answer is not worked out: 2+3, 10/2, 2^5, \binom{5}{2}."""
   value = normalize(answer).rpartition('=')[2]
   if _SCIENTIFIC.fullmatch(value):
     return False

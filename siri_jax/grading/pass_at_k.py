@@ -1,4 +1,4 @@
-"""Estimates from n samples a problem: pass@k, maj@k, caps, their errors."""
+"""Estimates from n samples per problem: pass@k, maj@k, accuracy by cap."""
 
 import math
 
@@ -9,9 +9,9 @@ def mean_and_error(per_problem):
   """Mean over problems and its standard error.
 
   Args:
-    per_problem: float [N], one number a problem.
+    per_problem: float [N], one number per problem.
   Returns:
-    (mean, standard error); the error of one problem is NaN.
+    (mean, standard error); the error is NaN for a single problem.
   """
   values = np.asarray(per_problem, np.float64)
   if values.size < 2:
@@ -20,13 +20,13 @@ def mean_and_error(per_problem):
 
 
 def pass_at_k(right, samples):
-  """Chance that k samples of a problem, drawn from n, hold a right one.
+  """Probability that k samples, drawn from n, include a right one.
 
-  1 - C(n - c, k) / C(n, k), the mean over all choices of k of the n.
+  1 - C(n - c, k) / C(n, k), the mean over all choices of k from n samples.
 
   Args:
-    right: c, samples that are right.
-    samples: n, samples of the problem.
+    right: c, number of right samples.
+    samples: n, number of samples of the problem.
   Returns:
     float64 [n], for k from 1 to n.
   Source: Chen and others, section 2.1, arxiv.org/abs/2107.03374.
@@ -37,27 +37,27 @@ def pass_at_k(right, samples):
 
 
 def maj_at_k(right, wrong, samples):
-  """Chance that the most frequent answer of k samples, drawn from n, is right.
+  """Probability that the most frequent answer of k samples from n is right.
 
-  The mean over all choices of k of the n. All right answers are one answer;
-  those that tie for the most votes are equally likely to be taken; a sample
-  without an answer has no vote, and where nobody has one, that is not right.
+  The mean over all choices of k from n samples. All right answers are one
+  answer. Answers that tie are equally likely to win. A sample without an
+  answer has no vote, and a choice without votes is not right.
 
   Args:
-    right: samples that are right.
-    wrong: for each wrong answer, how many samples gave it.
-    samples: n, samples of the problem, those without an answer included; at
-      most 1000, for binomials to be floats.
+    right: number of right samples.
+    wrong: for each wrong answer, its number of samples.
+    samples: n, number of samples of the problem, including those without an
+      answer; at most 1000, so that binomials fit in floats.
   Returns:
     float64 [n], for k from 1 to n.
-  Source: self-consistency, arxiv.org/abs/2203.11171; the mean over choices
-    is ours, exact by counting them.
+  Source: self-consistency, arxiv.org/abs/2203.11171; the exact
+    mean over choices is ours.
   """
   silent = samples - right - sum(wrong)
   draws = np.array([float(math.comb(samples, k)) for k in range(samples + 1)])
   won = np.zeros(samples + 1)
   for votes in range(1, right + 1):
-    # [ties, drawn]: choices of others of whom none has more votes.
+    # [ties, drawn]: ways to draw the other samples, none with more votes.
     rivals = sum(size >= votes for size in wrong)
     others = np.zeros((rivals + 1, samples + 1))
     others[0, : silent + 1] = [math.comb(silent, j) for j in range(silent + 1)]
@@ -70,12 +70,12 @@ def maj_at_k(right, wrong, samples):
 
 
 def _and_answer(ways, size, votes):
-  """Choices as they are once an answer of so many samples may be among them.
+  """Adds the samples of one answer to those that may be drawn.
 
   Args:
-    ways: float64 [ties, drawn].
-    size: samples that gave the answer.
-    votes: what it may not exceed, and ties with.
+    ways: float64 [ties, drawn], numbers of choices.
+    size: number of samples that gave the answer.
+    votes: most votes that the answer may have; it ties at this number.
   """
   new = np.zeros_like(ways)
   ties, drawn = ways.shape
@@ -87,16 +87,16 @@ def _and_answer(ways, size, votes):
 
 
 def caps(highest, points):
-  """Caps at which to look: evenly spread over 1..highest, int64 [<= points]."""
+  """Caps, evenly spaced over 1..highest: int64 [<= points]."""
   even = np.linspace(0, highest, points + 1)[1:]
   return np.unique(np.maximum(np.rint(even), 1).astype(np.int64))
 
 
 def area(caps, accuracy):
-  """Mean accuracy over all caps from 0, where it is 0, to the highest.
+  """Mean accuracy over all caps from 0 (accuracy 0) to the highest.
 
   Args:
-    caps: int [K], tokens, rising.
+    caps: int [K], tokens, ascending.
     accuracy: float [K].
   Returns:
     float in the accuracy's unit, by the trapezoidal rule.
@@ -106,14 +106,14 @@ def area(caps, accuracy):
 
 
 def cap_reaching(share, caps, accuracy):
-  """The lowest of the caps with so much of the accuracy at the highest.
+  """The lowest cap that reaches a share of the accuracy at the highest cap.
 
   Args:
     share: 0..1.
-    caps: int [K], tokens, rising.
+    caps: int [K], tokens, ascending.
     accuracy: float [K].
   Returns:
-    int, tokens; NaN where nothing is right at the highest cap.
+    int, tokens; NaN if the accuracy at the highest cap is 0.
   """
   if not accuracy[-1] > 0:
     return math.nan

@@ -1,7 +1,7 @@
-"""Grades in worker processes that may be killed: no answer can stop a run.
+"""Grades in worker processes, so that no answer can stop a run.
 
-The parent holds the clock. A worker that overruns it, or dies, costs the one
-answer that it was at, which counts as wrong, and is replaced.
+The parent keeps the time limit. If a worker exceeds it or dies, its current
+answer counts as wrong, and a new worker replaces it.
 """
 
 import collections
@@ -20,22 +20,22 @@ from siri_jax.settings import real, whole
 
 SETTINGS = {'workers': whole(1), 'secs': real(0), 'memory_gb': real(0)}
 
-CHUNK = 16  # Answers of one message.
-CACHED = 50_000  # Verdicts kept, of at most a kilobyte or so.
-RETIRED_AFTER = 10_000  # Answers; sympy's and antlr's caches only grow.
-KEPT = 1000  # Disagreements kept until somebody takes them.
+CHUNK = 16  # Answers per message.
+CACHED = 50_000  # Verdicts in the cache, each about 1 KB at most.
+RETIRED_AFTER = 10_000  # Answers; the caches of sympy and antlr only grow.
+KEPT = 1000  # Disagreements kept until the caller clears them.
 
 
 class Ticket(NamedTuple):
-  """Answers on their way through the workers; `collect` takes it."""
+  """Submitted answers, an argument of `collect`."""
 
   answers: list[tuple[str, str]]  # Gold and text of each.
-  keys: list[bytes]  # And what the cache knows it by.
-  known: dict[bytes, Verdict]  # Those it had at once.
+  keys: list[bytes]  # Cache key of each.
+  known: dict[bytes, Verdict]  # Verdicts from the cache.
   pending: list[tuple[list[bytes], concurrent.futures.Future]]
 
   def is_done(self):
-    """Whether `collect` would not have to wait."""
+    """Whether `collect` would return without waiting."""
     return all(future.done() for _, future in self.pending)
 
 
@@ -43,20 +43,20 @@ class GraderPool:
   """A rule in worker processes: `with GraderPool(...) as graders`.
 
   Attributes:
-    counts: since the start, how many answers were 'answers' and, of these,
-      'cached' (met before), 'timeouts', 'crashes' and 'disagreements'.
-    disagreements: responses that `either`'s rules judged apart: dicts of gold,
-      text, extracted and why; the newest KEPT. Whoever logs them clears them.
+    counts: numbers since the start: 'answers' and, among these, 'cached'
+      (graded before), 'timeouts', 'crashes' and 'disagreements'.
+    disagreements: responses on which the rules of `either` disagree: dicts of
+      gold, text and the verdict; the newest KEPT. The caller clears them.
   """
 
   def __init__(self, rule, rule_kw, *, workers, secs, memory_gb):
-    """Binds the rule; entering the context starts the workers.
+    """Checks the rule; entering the context starts the workers.
 
     Args:
       rule: a rule's name (siri_jax/grading/rules.py) or 'module:function'.
       rule_kw: mapping of its settings.
-      workers: how many processes.
-      secs: wall-clock seconds that one answer may take.
+      workers: number of processes.
+      secs: time limit of one answer, wall-clock seconds.
       memory_gb: address space of one worker, GiB.
     Raises:
       ValueError: the rule or one of its settings is unknown.
@@ -76,10 +76,10 @@ class GraderPool:
     self.disagreements = collections.deque(maxlen=KEPT)
 
   def __enter__(self):
-    """Starts the workers and waits till they are warm.
+    """Starts the workers and waits until they are ready.
 
     Raises:
-      ValueError: one does not start, or its rule fails as it is set.
+      ValueError: a worker fails to start, or its rule fails with its settings.
     """
     self._threads = concurrent.futures.ThreadPoolExecutor(
       self._size, thread_name_prefix='grading'
@@ -92,31 +92,31 @@ class GraderPool:
     except (OSError, EOFError, ValueError) as error:
       self.__exit__()
       raise ValueError(
-        f'a grading worker does not start ({str(error) or "no answer"}): look '
-        'at rule_kw and grader_kw.memory_gb'
+        f'a grading worker does not start ({str(error) or "no reply"}); check '
+        'rule_kw and grader_kw.memory_gb'
       ) from error
     return self
 
   def __exit__(self, *_):
     self._closing = True
-    # Twice: a thread may be starting a worker while the others are killed.
+    # Twice: a thread may start a worker while the others are killed.
     for wait in (False, True):
       self._threads.shutdown(wait=wait, cancel_futures=True)
       for worker in list(self._workers):
         worker.kill()
 
   def grade(self, golds, texts, settings=None):
-    """Verdicts on `texts`, in order: `submit` and `collect` in one."""
+    """Returns verdicts on `texts`, in order: `submit`, then `collect`."""
     return self.collect(self.submit(golds, texts, settings))
 
   def submit(self, golds, texts, settings=None):
-    """Hands answers to the workers and returns a ticket at once.
+    """Sends answers to the workers and returns a ticket without waiting.
 
     Args:
-      golds: the reference of each answer, or a list of which any will do.
-      texts: what was answered.
-      settings: for each answer a mapping of the rule's settings that differ
-        from rule_kw, or None; nothing for no differences.
+      golds: for each answer, a reference or a list of accepted references.
+      texts: the answers.
+      settings: for each answer, a mapping of settings that override rule_kw,
+        or None; None instead of the list overrides nothing.
     """
     answers = list(zip(golds, texts, strict=True))
     settings = settings or [None] * len(answers)
@@ -137,7 +137,7 @@ class GraderPool:
     return Ticket(answers, keys, known, pending)
 
   def collect(self, ticket):
-    """Waits for a ticket's verdicts and returns them as they were submitted."""
+    """Waits for a ticket's verdicts and returns them in the order submitted."""
     new = {}
     for keys, future in ticket.pending:
       new.update(zip(keys, future.result(), strict=True))
@@ -158,7 +158,7 @@ class GraderPool:
     return worker
 
   def _grade(self, items):
-    """Verdicts on a chunk, by one worker and those that have to replace it."""
+    """Grades a chunk with one worker, which is replaced if it dies."""
     worker = self._idle.get()
     verdicts = []
     try:
@@ -173,7 +173,7 @@ class GraderPool:
     return verdicts
 
   def _replace(self, dead):
-    """A new worker; the dead one, which grades nothing, where none starts."""
+    """Returns a new worker, or the dead one if no process can start."""
     try:
       worker = self._start()
     except OSError:
@@ -182,7 +182,7 @@ class GraderPool:
     return worker
 
   def _remember(self, new):
-    # A timeout says as much of the machine as of the answer: not kept.
+    # The machine may have caused a timeout or crash: it is not cached.
     lasting = {
       key: verdict
       for key, verdict in new.items()
@@ -205,7 +205,7 @@ class GraderPool:
 
 
 def _chunks(items):
-  """A mapping in pieces of CHUNK."""
+  """Splits a mapping into pieces of CHUNK items."""
   left = iter(items.items())
   while piece := dict(itertools.islice(left, CHUNK)):
     yield piece

@@ -1,14 +1,14 @@
 r"""PLUG-IN grading rules: (gold, response) -> Verdict.
 
-A rule is a public function `(gold, response, *, settings)` of this module;
-`gold` is a reference answer or a list of them, any of which will do. It runs
-in a worker process, where it may be killed for taking too long. No JAX here.
+A rule is a public function `(gold, response, *, settings)` of this module.
+`gold` is a reference answer or a list of accepted ones. A rule runs in a worker
+process, which is killed at its time limit. No JAX here.
 
-Every rule takes `kind`, what the response is (see siri_jax/grading/extract.py):
+Every rule takes `kind`, the type of response (siri_jax/grading/extract.py):
 'continuation' of a thought that the prompt opened, as in training; 'response',
 a whole reply; 'answer', a bare answer; 'text', prose without a box. A rule
-that compares values takes `verify_kw`, math-verify's options where they
-differ from its defaults (see siri_jax/grading/equivalence.py).
+that compares values takes `verify_kw`, math-verify options that differ from its
+defaults (siri_jax/grading/equivalence.py).
 """
 
 import dataclasses
@@ -31,13 +31,13 @@ from siri_jax.grading.verdict import (
   Verdict,
 )
 
-LONGEST_SHOWN = 1000  # Characters of an answer that a verdict keeps.
-_MONEY = re.compile(r'\\\$(?=\s*[\d.])')  # Not the end of a formula.
-LONGEST_PROSE = 8000  # Characters at its end in which prose is searched.
+LONGEST_SHOWN = 1000  # Characters of an answer in a verdict.
+_MONEY = re.compile(r'\\\$(?=\s*[\d.])')  # A price, not the end of a formula.
+LONGEST_PROSE = 8000  # Characters searched, at the end of prose.
 
 
 def exact(gold, response, *, kind):
-  """The text after the thought is the gold: the built-in task's rule."""
+  """The text after the thought is the gold; the rule of the built-in task."""
   said = extract.after_thought(response, kind)
   if said is None:
     return Verdict(False, '', UNFINISHED)
@@ -49,15 +49,14 @@ def exact(gold, response, *, kind):
 def deepscaler(gold, response, *, kind, verify_kw):
   r"""DeepScaleR's: the last \boxed{} after the thought, by spelling or value.
 
-  What it refuses on purpose, but for prose: a reply without a box; a box in
-  the thought or a thought without an end; for an integer, an expression still
-  to be worked out (2^{10} for 1024); for a fraction, one that is not in
-  lowest terms.
+  Except in prose, it refuses on purpose: a reply without a box; a box in the
+  thought; an unfinished thought; for an integer, an expression to be worked
+  out (2^{10} for 1024); for a fraction, one that is not in lowest terms.
 
-  Source: agentica-project/deepscaler, deepscaler/rewards/math_reward.py. Its
-    comparison of values by sympy is ours, by kind, part and value, which
-    knows more LaTeX and runs no text as code; so it sees that sets and bare
-    lists in another order are equal, and an interval and its inequality.
+  Source: agentica-project/deepscaler, deepscaler/rewards/math_reward.py. Our
+    comparison by kind, part and value replaces its comparison by sympy. It
+    reads more LaTeX and runs no text as code. It also accepts sets and bare
+    lists in another order, and an inequality for its interval.
   """
   compare = _prose if kind == 'text' else _strict
   return _grade(gold, response, kind, verify_kw, compare)
@@ -66,15 +65,15 @@ def deepscaler(gold, response, *, kind, verify_kw):
 def math_verify(gold, response, *, kind, verify_kw):
   r"""The value of the last \boxed{} after the thought, worked out or not.
 
-  Values are read and compared by Hugging Face's math-verify, but only what was
-  read to its end: its last number is no answer.
+  Hugging Face's math-verify reads and compares the values. The whole answer
+  must be readable: the last number in it is not enough.
   """
   compare = _prose if kind == 'text' else _lenient
   return _grade(gold, response, kind, verify_kw, compare)
 
 
 def either(gold, response, *, kind, verify_kw):
-  """Right where `deepscaler` or `math_verify` is; records disagreements."""
+  """Right if `deepscaler` or `math_verify` is; records disagreements."""
   ours = deepscaler(gold, response, kind=kind, verify_kw=verify_kw)
   theirs = math_verify(gold, response, kind=kind, verify_kw=verify_kw)
   if ours.correct == theirs.correct:
@@ -88,7 +87,7 @@ def _golds(gold):
 
 
 def _grade(gold, response, kind, verify_kw, compare):
-  """Extracts the answer and compares it with each gold till one is met."""
+  """Extracts the answer and compares it with each gold until one matches."""
   said = extract.after_thought(response, kind)
   if said is None:
     return Verdict(False, '', UNFINISHED)
@@ -99,7 +98,7 @@ def _grade(gold, response, kind, verify_kw, compare):
   for each in _golds(gold):
     if kind != 'text':
       each = extract.bare(each)
-    # A choice that is both named and spelt out may answer either.
+    # A choice with a letter and a value, (B) 12, may match by either.
     either = () if _choice(each) else _choice(answer)
     for part in (answer, *either) if each.strip() else ():
       verdict = compare(each.strip(), part, verify_kw)
@@ -130,7 +129,7 @@ def _strict(gold, answer, verify_kw):
       return _verdict(given, False, 'not in lowest terms')
     if found is not None:
       return _verdict(given, wanted == found)
-  # x > 5 is (5, \\infty), which math-verify sees when it is told to look.
+  # math-verify equates x > 5 and (5, \\infty) only with this option.
   return _lenient(gold, given, {'allow_set_relation_comp': True} | verify_kw)
 
 

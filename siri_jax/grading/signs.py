@@ -1,13 +1,13 @@
-r"""One spelling for signs: π, full-width digits and 。 as LaTeX has them.
+r"""Replaces Unicode signs by LaTeX: π, full-width digits and 。.
 
-Text only, and a table: nothing here knows what an answer means.
+Rewrites text by tables and does not interpret it.
 """
 
 import re
 import unicodedata
 
 _SIGNS = {
-  # Signs that NFKC would turn into letters come first, with their meaning.
+  # NFKC would turn these signs into plain letters.
   **{'ℝ': r'\mathbb{R}', 'ℤ': r'\mathbb{Z}', 'ℚ': r'\mathbb{Q}'},
   **{'ℕ': r'\mathbb{N}', 'ℂ': r'\mathbb{C}', 'ℯ': 'e', 'ⅈ': 'i', 'ℓ': r'\ell '},
   **dict.fromkeys('−–—‒﹣－‐‑', '-'),
@@ -45,7 +45,7 @@ _SIGNS = {
   **{'∑': r'\sum ', '∏': r'\prod ', '∫': r'\int ', '∂': r'\partial '},
   **{'°': r'^\circ ', '˚': r'^\circ ', '。': '.', '；': ';', '‰': r'\permil '},
   **{'℃': r'^\circ\text{C}', '℉': r'^\circ\text{F}', '％': '%', '€': '€'},
-  # Chinese words between, before and in place of values.
+  # Chinese words for conjunctions, signs and values.
   **{'或者': ' or ', '或': ' or ', '以及': ' and ', '和': ' and '},
   **{
     '与': ' and ',
@@ -57,7 +57,7 @@ _SIGNS = {
   **{'根号': '√', '空集': r'\emptyset ', '派': r'\pi '},
 }
 _ANY_SIGN = re.compile('|'.join(map(re.escape, _SIGNS)))
-# A Greek letter's name is the last word of Unicode's.
+# The last word of a Greek letter's Unicode name is its LaTeX name.
 _GREEK = re.compile('[Α-Ωα-ωϑϕ]')
 _GREEK_NAMES = {'lamda': 'lambda', 'ϑ': r'\theta ', 'ϕ': r'\phi '}
 _RAISED = dict(zip('⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁽⁾ⁿⁱˣ', '0123456789+-()nix', strict=True))
@@ -85,7 +85,7 @@ _DEGREE = {'∛': '[3]', '∜': '[4]', '3√': '[3]', '4√': '[4]', '√': ''}
 
 
 def plain(text):
-  """A text with every sign that LaTeX has a name for spelt by that name."""
+  """Replaces every sign that has a LaTeX name by that name."""
   if text.isascii():
     return text
   for pattern, spelt in _REWRITES:
@@ -115,7 +115,7 @@ def _greek(letter):
 
 
 def _digit(sign):
-  """A digit of any script as one of ours."""
+  """Replaces a digit of any script by an ASCII digit."""
   value = unicodedata.decimal(sign, None)
   return sign if value is None else str(value)
 

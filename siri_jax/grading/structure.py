@@ -1,7 +1,7 @@
-r"""The parts of an answer: items of a list, sides of an equation, rows, cells.
+r"""Splits an answer into parts: list items, sides of an equation, rows, cells.
 
-Text only, in the spelling of siri_jax/grading/latex.py. Parts are what stands
-between separators outside all brackets and environments.
+Reads text in the spelling of siri_jax/grading/latex.py. Separators inside
+brackets or environments do not count.
 """
 
 import functools
@@ -16,7 +16,7 @@ _TOKEN = re.compile(
 )
 _OPEN = {'(', '[', '{', '\\{', '\\lfloor', '\\lceil'}
 _CLOSE = {')', ']', '}', '\\}', '\\rfloor', '\\rceil'}
-# What parts solutions of several unknowns.
+# Separators between solutions in several unknowns.
 _STRONG = {';', ' or ', ' and ', '\\\\'}
 _THOUSANDS = re.compile(r'[-+]?\d{1,3}(?:,\d{3})+(?:\.\d+)?')
 _ENVIRONMENT = re.compile(
@@ -37,7 +37,7 @@ _PLUS_MINUS = re.compile(r'\\(pm|mp)(?![a-z])\s*')
 
 
 class Bracketed(NamedTuple):
-  """What stands in brackets around a whole answer: '[)' and its items."""
+  """An answer in brackets: the brackets, such as '[)', and the items."""
 
   brackets: str
   items: tuple[str, ...]
@@ -51,7 +51,7 @@ class Rows(NamedTuple):
 
 
 def split(text, separators):
-  """The parts of a text between separators outside all brackets."""
+  """Splits a text at the separators outside all brackets."""
   parts, depth, start = [], 0, 0
   for token in _TOKEN.finditer(text):
     word = token[0]
@@ -68,9 +68,9 @@ def split(text, separators):
 
 @functools.lru_cache(4096)
 def items(text):
-  r"""The items of a list, each without white space around; [text] for no list.
+  r"""The items of a list, without outer white space; one item if not a list.
 
-  'x = \pm 2' has two, as have '(1, 2)(3, 4)' and '(x, y) = (1, 2)'.
+  'x = \pm 2', '(1, 2)(3, 4)' and '(x, y) = (1, 2)' have two items each.
   """
   if _THOUSANDS.fullmatch(text):
     return (text.replace(',', ''),)
@@ -90,17 +90,17 @@ def _items(text):
 
 
 def is_alternative(text):
-  """Whether a list's items are alternatives, joined by 'or'."""
+  """Whether 'or' joins the items of a list."""
   return len(split(text, {' or '})) > 1
 
 
 def sides(text):
-  """What stands between the signs of equality of a chain of equations."""
+  """The sides of an equation or of a chain of equations."""
   return tuple(each.strip() for each in split(text, {'='}))
 
 
 def bracketed(text):
-  """What stands in the brackets around all of a text, or None."""
+  """The brackets around a whole text and the items inside, or None."""
   opening = re.match(r'\(|\[|\\\{', text)
   closing = re.search(r'(?:\)|\]|\\\})$', text)
   if not (opening and closing) or closing.start() < opening.end():
@@ -116,7 +116,7 @@ def bracketed(text):
 
 
 def rows(text):
-  """The rows of a matrix or of cases that a text is, or None."""
+  """The rows of a text that is a matrix or cases, or None."""
   found = _ENVIRONMENT.fullmatch(text)
   if not found or found['body'].count('\\begin'):
     return None
@@ -144,12 +144,12 @@ def _cell(text):
 
 
 def _is_solution(parts):
-  """Whether parts between commas are values of several unknowns."""
+  """Whether comma-separated parts give values to several unknowns."""
   return len(parts) > 1 and all(len(sides(part)) > 1 for part in parts)
 
 
 def _several(item):
-  """One item, or the several that stand in one without a separator."""
+  """Splits an item that contains several items without a separator."""
   if _TUPLES.search(item):
     found = [one.strip() for one in _TUPLES.sub(')\0', item).split('\0')]
     if all(map(_is_item, found)):
@@ -163,13 +163,13 @@ def _several(item):
 
 
 def _is_item(text):
-  """Whether it is a point, or the number of a statement: (1)(4) is no 4."""
+  """Whether a text is a point or a statement's number: (1)(4) is not 4."""
   found = bracketed(text)
   return found and (len(found.items) > 1 or text.strip('()').isdigit())
 
 
 def _parts(item):
-  """The same of an item alone, which may name a tuple's members."""
+  """The items of a lone item: (x, y) = (1, 2) gives x = 1 and y = 2."""
   if found := _VALUES.fullmatch(item):
     first, *others = bracketed(found['set']).items or ['']
     return [f'{found["name"]} = {first}', *others]

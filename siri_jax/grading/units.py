@@ -1,14 +1,14 @@
-r"""Takes units, money and nouns off a value: 5 cm, \$5, 5元 and 5 apples are 5.
+r"""Removes units, money and nouns: 5 cm, \$5, 5元 and 5 apples become 5.
 
-Two units that are both known have to be the same; a noun that is not in the
-tables says what was counted, which the problem fixes. Nothing is converted.
+If both units are known, they must be the same. A noun that is not in the tables
+is ignored, because the problem fixes the counted thing. Nothing is converted.
 """
 
 import functools
 import re
 
 LONGEST = 300  # Characters of an answer with a unit.
-# Units by their one name: how they are written, in words before in letters.
+# The spellings of each unit, by name: words first, then symbols.
 _UNITS = {
   'mm': 'millimet(?:er|re)s? mm 毫米',
   'cm': 'centimet(?:er|re)s? cms? 厘米',
@@ -79,7 +79,7 @@ _TEXT = (
   r'\\(?:text(?:rm|bf|it|up|normal)?|math(?:rm|bf|it)|mbox|hbox|operatorname)'
 )
 _GAP = r'(?:\s|~|\\[ ,;:!]|\\q?quad(?![a-z])|\{\})*'
-# What stands before a unit: a number, a bracket or a command.
+# The text before a unit ends in a number, bracket, command or letter.
 _VALUE = r'(?P<value>.*?(?:[\d)}\]!.]|\\[a-zA-Z]+|[a-zA-Z](?=\s|\\|~)))'
 _BOXED = re.compile(
   rf'{_VALUE}(?P<unit>(?:{_GAP}(?:{_TEXT}\s*\{{[^{{}}$]*\}}{_POWER}?|[/·]'
@@ -98,7 +98,7 @@ _MARK = re.compile(
   r'(?:\s*(?:\\text\s*\{\s*[CF]\s*\}|[CF]))?|\\degree|\\\$|[$€£¥₹¢])\s*',
   re.DOTALL,
 )
-# Words that make another answer of the number before them.
+# Words that change the meaning of the number before them.
 _SAYS_MORE = re.compile(
   r'\b(?:and|or|more|less|least|most|not|no|none|fewer|than|above|below|over'
   r'|under|up|factorial|squared|cubed|plus|minus|times|half|halves|thirds?'
@@ -126,7 +126,7 @@ _CUBED = re.compile(
 
 @functools.lru_cache(4096)
 def split(answer):
-  """(value, unit) of an answer; '' where there is none or it is unknown."""
+  """(value, unit) of an answer; the unit is '' if missing or unknown."""
   if _NUMBER.fullmatch(answer) or len(answer) > LONGEST:
     return answer, ''
   if both := _DOLLARS_AND_CENTS.fullmatch(answer):
@@ -135,12 +135,12 @@ def split(answer):
     value, unit = _split_after(found[1] + answer[found.end() :])
     return value, unit or _SIGNS.get(found[2]) or _part(found[2])
   value, unit = _split_after(answer)
-  # With two units it is another kind of answer.
+  # A value with two units is another kind of answer.
   return (answer, '') if _split_after(value)[0] != value else (value, unit)
 
 
 def _split_after(answer):
-  """The same of an answer without a sign of money before it."""
+  """As `split`, for an answer without a currency sign before it."""
   if mark := _MARK.fullmatch(answer):
     return mark['value'], _mark(mark['unit'])
   found = _BOXED.fullmatch(answer) or _BARE.fullmatch(answer)
@@ -150,7 +150,7 @@ def _split_after(answer):
 
 
 def differ(one, other):
-  """Whether two units are known and not the same."""
+  """Whether two units are both known and different."""
   return bool(one and other and one != other)
 
 
@@ -174,7 +174,7 @@ def _is_unit(value, unit):
   if not words or _SAYS_MORE.search(re.sub(_POWER, '', words)):
     return False
   bare = '\\' not in unit
-  # 5 m and x = 5 m are units, 5m and 2x m products of letters.
+  # 5 m and x = 5 m have units; 5m and 2x m are products of letters.
   if bare and _SHORT.fullmatch(words):
     return bool(re.search(r'(?:^|=)\s*[-+]?[\d.,]*\d$', value)) and (
       len(words) > 1 or not unit.startswith(words)
@@ -184,7 +184,7 @@ def _is_unit(value, unit):
 
 @functools.lru_cache(1024)
 def _name(unit):
-  """The one name of a unit, '' where a part of it is in no table."""
+  """The name of a unit, '' if a part of it is unknown."""
   words = re.sub(r'\s+per\s+', '/', _words(unit))
   parts = [_part(part.strip()) for part in re.split(r'\s*/\s*', words)]
   if parts in (['mile', 'hour'], ['km', 'hour']):

@@ -1,8 +1,8 @@
-"""What a grading rule says of one response."""
+"""The result of a grading rule for one response."""
 
 import dataclasses
 
-UNFINISHED = 'unfinished thought'  # And so it is in every shorter prefix.
+UNFINISHED = 'unfinished thought'  # Every shorter prefix is unfinished too.
 DEEPSCALER_ONLY = 'deepscaler only'
 MATH_VERIFY_ONLY = 'math_verify only'
 DISAGREEMENTS = (DEEPSCALER_ONLY, MATH_VERIFY_ONLY)
@@ -10,10 +10,10 @@ DISAGREEMENTS = (DEEPSCALER_ONLY, MATH_VERIFY_ONLY)
 
 @dataclasses.dataclass(frozen=True)
 class Verdict:
-  """What a grading rule says of one response, and why.
+  """The result of a grading rule for one response, and the reason.
 
-  `extracted` is the answer that was found, '' where there was none; `why` is
-  a word or a short phrase ('equal', 'no box', 'timeout', ...).
+  `extracted` is the answer found, '' if there is none. `why` is a word or a
+  short phrase ('equal', 'no box', 'timeout', ...).
   """
 
   correct: bool

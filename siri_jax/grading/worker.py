@@ -1,16 +1,16 @@
 """A grading worker: python -m siri_jax.grading.worker. JSON lines in and out.
 
-The first line in says what it is to be: {"rule", "rule_kw", "secs",
-"memory_gb"}; "ready" is the answer. Every further line is a list of [gold,
-text, settings], answered by one line for each, [correct, extracted, why], as
-soon as it is graded, so that whoever reads knows which one takes too long.
+The first input line is the setup: {"rule", "rule_kw", "secs", "memory_gb"}. The
+worker replies "ready". Every further line is a list of [gold, text, settings].
+The worker replies one line for each, [correct, extracted, why], as soon as it
+is graded. So the parent knows which answer takes too long.
 
-It ends with its input. It kills itself, should the parent be gone, when an
-answer overruns by GRACE_SECS: an alarm without a handler ends computations in
-C too, which no Python code would.
+The worker exits at the end of its input. If an answer exceeds its time limit by
+GRACE_SECS, an alarm kills the worker, even without a parent. The alarm has no
+handler, so it also ends computations in C.
 
-An answer is a stranger's text: whatever Python it might get to run finds no
-network, writes no file, starts no program and ends no other process.
+An answer is untrusted text. Python code that it might run can use no network,
+write no file, start no program and end no other process.
 """
 
 import json
@@ -24,7 +24,7 @@ import warnings
 from siri_jax import plugins
 
 GRACE_SECS = 2.0
-# Audit events that a grader has no use for, by how they begin; but for these.
+# Prefixes of refused audit events, and the exceptions.
 REFUSED = ('os.', 'shutil.', 'socket.', 'subprocess.')
 HARMLESS = ('os.listdir', 'os.scandir', 'os.putenv', 'os.unsetenv')
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -37,10 +37,10 @@ def main():
   rule = plugins.find('grading_rule', setup['rule'], setup['rule_kw'])
   try:
     rule('1 + x', '<think></think>\\boxed{x + 1}')  # Imports sympy.
-  except Exception as error:  # Whatever the rule makes of its settings.
+  except Exception as error:  # A rule may raise any type on its settings.
     _reply(replies, json.dumps(repr(error)))
     return
-  sys.addaudithook(_confine)  # For good: no code can take it away again.
+  sys.addaudithook(_confine)  # Permanent: no Python code can remove it.
   _reply(replies, '"ready"')
   for line in sys.stdin.buffer:
     for gold, text, settings in json.loads(line):
@@ -50,7 +50,7 @@ def main():
 
 
 def _reply_alone():
-  """The way to the parent, with what libraries print turned away from it."""
+  """Opens the output to the parent; libraries print to stderr instead."""
   logging.disable(logging.CRITICAL)
   warnings.simplefilter('ignore')
   replies = os.fdopen(os.dup(sys.stdout.fileno()), 'wb', buffering=0)
@@ -65,7 +65,7 @@ def _limit(memory_gb):
 
 
 def _confine(event, arguments):
-  """Refuses what no grading needs, before it happens."""
+  """Refuses operations that grading does not need, before they run."""
   if event == 'open':
     refused = arguments[2] & WRITING
   elif event in ('os.kill', 'os.killpg'):
@@ -73,11 +73,11 @@ def _confine(event, arguments):
   else:
     refused = event.startswith(REFUSED) and event not in HARMLESS
   if refused:
-    raise PermissionError(f'{event} in a grading worker')
+    raise PermissionError(f'{event} is not allowed in a grading worker')
 
 
 def _grade(rule, gold, text, settings):
-  """The reply to one answer, whatever the rule and what is below it raise."""
+  """The reply to one answer; if the rule raises, the answer is wrong."""
   try:
     verdict = rule(gold, text, **(settings or {}))
     return json.dumps([verdict.correct, verdict.extracted, verdict.why])

@@ -1,4 +1,4 @@
-"""One grading worker as its parent sees it: started, asked, timed, killed."""
+"""The parent's side of a grading worker: start, requests, time limit, kill."""
 
 import json
 import os
@@ -11,30 +11,30 @@ import time
 import siri_jax
 from siri_jax.grading.verdict import Verdict
 
-START_SECS = 60.0  # Until a worker has imported sympy, on a busy machine.
+START_SECS = 60.0  # Time limit to import sympy, on a busy machine.
 TIMEOUT = Verdict(False, '', 'timeout')
 DIED = Verdict(False, '', 'worker died')
 
 
 class Worker:
-  """A process of siri_jax.grading.worker that may be lost at any time.
+  """A process of siri_jax.grading.worker, which may die at any time.
 
   Attributes:
-    alive: whether it can be asked; a worker never comes back.
-    answered: how many verdicts it has given.
+    alive: whether it accepts requests; once False, it stays False.
+    answered: number of verdicts so far.
   """
 
   def __init__(self, setup):
-    """Starts it; it warms up while others work.
+    """Starts the process without waiting until it is ready.
 
     Args:
-      setup: the worker's first line; 'secs' is the time of one answer.
+      setup: the worker's first line; 'secs' is the time limit of one answer.
     Raises:
-      OSError: the machine starts no process.
+      OSError: the process cannot be started.
     """
     self._secs = setup['secs']
-    # Neither shell nor preexec_fn: a fork that runs Python beside JAX's
-    # threads may hang. In a session of its own, ^C is the parent's alone.
+    # No shell and no preexec_fn: a fork that runs Python beside JAX's threads
+    # may hang. In its own session, the worker does not receive ^C.
     self._process = subprocess.Popen(
       [sys.executable, '-m', 'siri_jax.grading.worker'],
       stdin=subprocess.PIPE,
@@ -49,30 +49,30 @@ class Worker:
     self._read = b''
     os.set_blocking(self._process.stdin.fileno(), False)
     try:
-      # A ConfigDict is no dict to json.
+      # json does not accept a ConfigDict.
       self._write(json.dumps(setup, default=dict), START_SECS)
     except OSError:
       self.kill()
       raise
 
   def warm_up(self):
-    """Waits till it is ready to grade.
+    """Waits until the worker is ready.
 
     Raises:
-      OSError, EOFError, ValueError: it does not come up, or not in time.
+      OSError, EOFError, ValueError: it fails to start, or not in time.
     """
     if not self._warm and (said := self._line(START_SECS)) != 'ready':
       raise ValueError(said)
     self._warm = True
 
   def verdicts(self, items):
-    """Yields a verdict for each item, in order, till it has to be killed.
+    """Yields a verdict for each item, in order, until the worker is killed.
 
-    The last verdict then is that of the item it was at, TIMEOUT or DIED; the
-    rest are unanswered.
+    In that case the current item gets the last verdict, TIMEOUT or DIED, and
+    the remaining items get none.
 
     Args:
-      items: answers as the worker reads them, each a JSON text.
+      items: answers in the worker's format, each a JSON text.
     """
     try:
       self.warm_up()
@@ -93,7 +93,7 @@ class Worker:
       yield DIED
 
   def kill(self):
-    """Ends it, whatever it does; again is no harm."""
+    """Kills the process; a second call does nothing."""
     self.alive = False
     self._process.kill()
     self._process.wait()
@@ -101,7 +101,7 @@ class Worker:
     self._process.stdout.close()
 
   def _write(self, text, secs):
-    # Never blocking: a worker that was stopped reads nothing.
+    # Never blocks: a stopped worker reads nothing.
     left = memoryview(text.encode() + b'\n')
     deadline = time.monotonic() + secs
     while left:
@@ -114,14 +114,14 @@ class Worker:
       _await(self._process.stdout, select.POLLIN, deadline)
       some = self._process.stdout.read(65536)
       if not some:
-        raise EOFError('a grading worker ended')
+        raise EOFError('a grading worker exited')
       self._read += some
     line, _, self._read = self._read.partition(b'\n')
     return json.loads(line)
 
 
 def _await(stream, event, deadline):
-  # Not select.select, which cannot watch descriptors above 1023.
+  # Not select.select: it cannot watch descriptors above 1023.
   poll = select.poll()
   poll.register(stream, event)
   if not poll.poll(max(0.0, 1000 * (deadline - time.monotonic()))):
@@ -129,7 +129,7 @@ def _await(stream, event, deadline):
 
 
 def _environment():
-  """All that a worker is to know: no key, token or proxy of the parent's."""
+  """The worker's environment, without the parent's keys, tokens or proxies."""
   here = str(pathlib.Path(siri_jax.__file__).parents[1])
   kept = {
     name: os.environ[name]
@@ -138,10 +138,10 @@ def _environment():
   }
   return kept | {
     'PYTHONPATH': os.pathsep.join([here, *filter(None, sys.path)]),
-    'PYTHONHASHSEED': '0',  # Sets in one order: the same verdicts every run.
+    'PYTHONHASHSEED': '0',  # Fixed order of sets: the same verdicts every run.
     'PYTHONUTF8': '1',
-    # sympy takes up gmpy2 where it finds it, whose calls no alarm of Python's
-    # interrupts and whose allocations abort the process.
+    # No gmpy2 in sympy: Python's alarms do not interrupt its calls, and its
+    # failed allocations abort the process.
     'SYMPY_GROUND_TYPES': 'python',
     'MPMATH_NOGMPY': '1',
   }

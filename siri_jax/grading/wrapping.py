@@ -1,6 +1,6 @@
-r"""Takes off what dresses an answer: bold, colour, dollars, 'the answer is'.
+r"""Removes the wrapping of an answer: bold, colour, dollars, 'the answer is'.
 
-What stays is the answer as it was written. Text only.
+Works on text only; the rest of the answer does not change.
 """
 
 import functools
@@ -43,16 +43,16 @@ _WORDS = (
 _STATEMENT = r'(?![^{}]*\b(?:not|no|never)\b)'
 _SAYS = re.compile(
   rf'^\s*(?:\\text\s*\{{\s*(?:{_WORDS})\s*\}}|(?:{_WORDS})'
-  # Any sentence, up to what it says.
+  # Any sentence before the value.
   rf'|\\text\s*\{{{_STATEMENT}[^{{}}]*(?:\b(?:is|are|equals)|[:=])\s*\}}'
   r'|[a-z][a-z ]{3,60}\s(?:is|are|equals)\b:?(?=\s*[-\d$]))\s*',
   re.IGNORECASE,
 )
-# In order, again and again until nothing changes.
+# Applied in order, repeatedly until nothing changes.
 _REWRITES = [
   (re.compile(pattern, re.DOTALL), spelt)
   for pattern, spelt in (
-    # A command that was escaped twice.
+    # A command with a doubled backslash.
     (
       r'(?<!\\)\\\\(?=(?:[dt]?frac|sqrt|pi|cdot|left|right|text|infty)(?![a-z]))',
       r'\\',
@@ -75,19 +75,19 @@ _REWRITES = [
     (rf'^\s*\\(?:boxed|fbox|{_FONTS})\s*\{{({_INNER})\}}\s*$', r'\1'),
     (rf'^\s*\{{({_INNER})\}}\s*$', r'\1'),
     (r'^\s*[=:]\s*', ''),
-    # Ends: of a line, of a sentence, of a list.
+    # Line ends, full stops, commas and white space.
     (r'(?:\\\\|(?<!\\)\\[ ,;:!]|~|\\q?quad|\\$|\s|(?<!\.)\.(?!\.)|[,;])+$', ''),
     (r'^(?:(?<!\\)\\[ ,;:!]|~|\\q?quad(?![a-z])|\\\\|\s)+', ''),
     (r'(?:です|입니다|이다|だ)$', ''),
   )
 ]
 _PLAIN = re.compile(r'[-\d]\d*')
-_MOST = 8  # Layers.
+_MOST = 8  # Most layers of wrapping.
 
 
 @functools.lru_cache(4096)
 def unwrap(answer):
-  r"""An answer without its wrapping: \textbf{5}., 'the answer is 5' are 5."""
+  r"""Removes wrapping: \textbf{5}. and 'the answer is 5' become 5."""
   if _PLAIN.fullmatch(answer):
     return answer
   for _ in range(_MOST):

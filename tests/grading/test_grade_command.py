@@ -1,4 +1,4 @@
-"""siri_jax.commands.grade: rows in, one verdict a line out, in their order."""
+"""siri_jax.commands.grade: prints one verdict per row, in order."""
 
 import json
 
@@ -9,7 +9,7 @@ from siri_jax.commands import grade
 
 @pytest.fixture
 def run(tmp_path, capsys):
-  """Grades rows and returns (verdicts, what stderr says)."""
+  """Grades rows and returns (verdicts, text on stderr)."""
 
   def call(rows, *flags):
     path = tmp_path / 'in.jsonl'
@@ -21,7 +21,7 @@ def run(tmp_path, capsys):
   return call
 
 
-def test_each_kind_of_answer_is_read_in_its_way(run):
+def test_each_kind_of_response_is_graded(run):
   rows = [
     {'gold': '7', 'pred': 'so \\boxed{7}'},
     {'gold': '7', 'pred': 'so 7', 'kind': 'response'},
@@ -43,7 +43,7 @@ def test_each_kind_of_answer_is_read_in_its_way(run):
   ]
 
 
-def test_rows_come_out_in_order_whatever_their_number(run, monkeypatch):
+def test_verdicts_are_in_the_order_of_the_rows(run, monkeypatch):
   monkeypatch.setattr(grade, 'AT_ONCE', 4)
   rows = [{'gold': '1', 'pred': str(i), 'kind': 'answer'} for i in range(10)]
   verdicts, _ = run(rows, '--rule=exact')
@@ -57,14 +57,14 @@ def test_a_row_may_set_math_verifys_options(run):
   assert [verdict['correct'] for verdict in verdicts] == [False, True]
 
 
-def test_it_tells_how_often_the_rule_did_as_expected(run):
+def test_the_number_of_expected_verdicts_is_printed(run):
   row = {'gold': '7', 'pred': '7', 'kind': 'answer'}
   rows = [row, row | {'expected': True}, row | {'expected': False}]
   assert run(rows)[1].endswith('as expected: 1 of 2\n')
 
 
 @pytest.mark.faults
-def test_an_answer_that_hangs_is_wrong_and_the_rest_is_graded(run, tmp_path):
+def test_an_answer_that_hangs_is_wrong_and_the_others_are_graded(run, tmp_path):
   good = {'gold': '7', 'pred': '7', 'kind': 'answer'}
   half = '(a+b+c+d)^2 + 2e(a+b+c+d) + e^2'
   slow = {'gold': '(a+b+c+d+e)^{20}', 'pred': f'({half})^{{10}}'}
@@ -74,7 +74,7 @@ def test_an_answer_that_hangs_is_wrong_and_the_rest_is_graded(run, tmp_path):
   assert verdicts[1]['why'] == 'timeout'
 
 
-def test_a_rule_of_ones_own_takes_its_own_settings(run, tmp_path, monkeypatch):
+def test_a_custom_rule_takes_its_own_settings(run, tmp_path, monkeypatch):
   (tmp_path / 'own_rule.py').write_text(
     'from siri_jax.grading.verdict import Verdict\n'
     'def ends(gold, response, *, mark):\n'
@@ -116,21 +116,21 @@ def test_bad_rows_are_named_by_line_all_at_once(tmp_path, capsys):
   assert f'{path}:5' in error
 
 
-def test_its_help_tells_what_each_rule_refuses_on_purpose(capsys):
+def test_help_lists_what_each_rule_refuses(capsys):
   with pytest.raises(SystemExit):
     grade.main(['--help'])
   told = ' '.join(capsys.readouterr().out.split())
   for rule in ('exact', 'deepscaler', 'math_verify', 'either'):
     assert f' {rule} ' in told
-  assert 'refuses on purpose, but for prose: a reply without a box;' in told
+  assert 'it refuses on purpose: a reply without a box;' in told
 
 
-def test_a_rule_that_is_none_is_refused_with_the_nearest(tmp_path, capsys):
+def test_an_unknown_rule_is_refused_with_a_suggestion(tmp_path, capsys):
   path = tmp_path / 'in.jsonl'
   path.write_text('{"gold": "1", "pred": "1"}\n')
   error = refusal(capsys, '--rule=mathverify', str(path))
   assert "did you mean 'math_verify'?" in error
 
 
-def test_a_file_that_is_none_is_named(capsys):
+def test_a_missing_file_is_named(capsys):
   assert "'none.jsonl'" in refusal(capsys, 'none.jsonl')

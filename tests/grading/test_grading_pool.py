@@ -1,4 +1,4 @@
-"""The grading processes: what they survive, what they cost, what they leave."""
+"""The grading processes: order, cache, isolation, counts and cost."""
 
 import os
 import time
@@ -39,7 +39,7 @@ def test_submit_returns_while_the_workers_work(graders):
   assert [v.correct for v in graders.collect(ticket)] == [True, True]
 
 
-def test_an_answer_met_before_is_not_graded_again(graders):
+def test_a_repeated_answer_is_not_graded_again(graders):
   before = dict(graders.counts)
   first = graders.grade(['m', 'm', 'n'], ['m', 'm', 'm'])
   assert graders.grade(['m', 'n'], ['m', 'm']) == [first[0], first[2]]
@@ -59,7 +59,7 @@ def test_settings_may_differ_by_answer(graders):
   assert [v.why for v in verdicts] == ['told', 'other']
 
 
-def test_a_worker_knows_no_secrets_and_no_jax(monkeypatch):
+def test_a_worker_has_no_secrets_and_no_jax(monkeypatch):
   monkeypatch.setenv('SOME_API_KEY', 'secret')
   with hostile.graders() as graders:
     (verdict,) = graders.grade([''], ['tell'])
@@ -68,8 +68,8 @@ def test_a_worker_knows_no_secrets_and_no_jax(monkeypatch):
   assert 'HOME' not in verdict.extracted
 
 
-def test_gmpy2_is_left_alone_where_it_is_installed(tmp_path, monkeypatch):
-  # With it, sympy's C calls run through every limit but the parent's.
+def test_an_installed_gmpy2_is_not_used(tmp_path, monkeypatch):
+  # With gmpy2, only the parent's limit stops sympy's C calls.
   (tmp_path / 'gmpy2.py').write_text('import os; os._exit(1)')
   monkeypatch.syspath_prepend(tmp_path)
   with builders.math_graders(workers=1) as graders:
@@ -77,7 +77,7 @@ def test_gmpy2_is_left_alone_where_it_is_installed(tmp_path, monkeypatch):
   assert verdict.correct
 
 
-def test_what_the_two_rules_disagree_about_is_kept_with_its_text():
+def test_disagreements_are_kept_with_their_text():
   with builders.math_graders('either', workers=1) as graders:
     golds = ['1024', '1024', '(5, \\infty)']
     texts = [
@@ -114,12 +114,12 @@ def test_a_wrong_name_or_setting_is_refused_before_anything_starts():
     pool.GraderPool('deepscaler', dict(kind='answer'), **limits)
 
 
-def test_each_text_has_its_gold(graders):
+def test_golds_and_texts_must_have_the_same_length(graders):
   with pytest.raises(ValueError, match='argument 2 is shorter'):
     graders.submit(['1', '2'], ['1'])
 
 
-def test_trivial_answers_cost_next_to_nothing():
+def test_trivial_answers_are_graded_fast():
   texts = [builders.boxed(i) for i in range(256)]
   with builders.math_graders() as graders:
     graders.grade(['1'], [builders.boxed(2)])
@@ -127,19 +127,19 @@ def test_trivial_answers_cost_next_to_nothing():
     verdicts = graders.grade(['7'] * 256, texts)
     secs = time.monotonic() - start
   assert sum(v.correct for v in verdicts) == 1
-  assert secs < 0.5  # Seen: 0.02.
+  assert secs < 0.5  # Measured: 0.02.
 
 
 @pytest.mark.slow
-def test_a_step_of_long_responses_is_graded_in_well_under_ten_seconds():
-  thought = 'Wait, $x^2 = 4$ so \\boxed{2}, no. ' * 2000  # Some 16K tokens.
+def test_a_step_of_long_responses_is_graded_within_seven_seconds():
+  thought = 'Wait, $x^2 = 4$ so \\boxed{2}, no. ' * 2000  # About 16K tokens.
   texts = [
     f'{thought}{i}</think> It is \\boxed{{\\frac{{{i}}}{{7}}\\sqrt{{2}}}}'
     for i in range(1024)
   ]
-  before = sum(os.times()[:4])  # Own and of children that have ended.
+  before = sum(os.times()[:4])  # This process and its ended children.
   with builders.math_graders(secs=5.0) as graders:
     verdicts = graders.grade(['5\\sqrt{2}/7'] * 1024, texts)
   assert sum(v.correct for v in verdicts) == 1
-  # Of the processors, for the clock tells what else the machine does.
+  # Processor time: other load on the machine affects the wall clock.
   assert (sum(os.times()[:4]) - before) / 2 < 7

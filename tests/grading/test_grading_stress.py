@@ -1,4 +1,4 @@
-"""A hundred answers that choke sympy, its parser or a regular expression."""
+"""A hundred answers that overload sympy, its parser or a regex."""
 
 import time
 
@@ -20,8 +20,8 @@ def many(count):
   return ','.join(map(str, range(count)))
 
 
-# Each for sympy, for the parser or for a regular expression to break at;
-# a pair is (gold, answer), else the gold is \sqrt{2}.
+# Each is hard for sympy, for its parser or for a regular expression. A pair is
+# (gold, answer); otherwise the gold is \sqrt{2}.
 STRESS = [
   *('9^{9^9}', '10^{10^{10}}', '2^2^2^2^2^2', '10^{-10^{10}}', '9^{9^{9^9}}'),
   *('3^{10^9} \\mod 7', '3^{1000000000} \\pmod{7}', '7^{99999}', '2^{9999}'),
@@ -82,7 +82,7 @@ def test_a_hundred_hard_answers_stay_within_their_limits():
     overruns, crashes = graders.counts['timeouts'], graders.counts['crashes']
   right = [p for p, v in zip(pairs, verdicts, strict=True) if v.correct]
   assert right == pairs[-1:]
-  # The sieve leaves few of them to the clock.
+  # The check of limits.py leaves few of them to the time limit.
   assert overruns <= 12, [
     p
     for p, v in zip(pairs, verdicts, strict=True)

@@ -1,4 +1,4 @@
-"""Answers of every kind: what says the same, and what nearly does."""
+"""Answers of every kind: equal ones, and different ones that look similar."""
 
 import answer_kinds
 import pytest
@@ -16,14 +16,14 @@ def cases(table):
 
 
 @pytest.mark.parametrize(('gold', 'answer'), cases(answer_kinds.SAME))
-def test_what_says_the_same_is_right(gold, answer):
+def test_equal_answers_are_right(gold, answer):
   verdict = rules.deepscaler(gold, answer, kind='answer', verify_kw={})
   assert verdict.correct, verdict
 
 
 @pytest.mark.parametrize('rule', [rules.deepscaler, rules.math_verify])
 @pytest.mark.parametrize(('gold', 'answer'), cases(answer_kinds.APART))
-def test_what_says_something_else_is_wrong(rule, gold, answer):
+def test_different_answers_are_wrong(rule, gold, answer):
   verdict = rule(gold, answer, kind='answer', verify_kw={})
   assert not verdict.correct, verdict
 
@@ -59,7 +59,7 @@ def test_a_time_of_day_is_read(answer, time):
     ('5 - m', ('5 - m', '')),
   ],
 )
-def test_a_unit_is_taken_off_a_value(answer, parts):
+def test_a_unit_is_removed_from_a_value(answer, parts):
   assert units.split(answer) == parts
 
 
@@ -75,11 +75,11 @@ def test_a_unit_is_taken_off_a_value(answer, parts):
     ('x=1,y=2 or x=2,y=1', ('x=1,y=2', 'x=2,y=1')),
   ],
 )
-def test_a_list_has_its_items(answer, items):
+def test_a_list_is_split_into_items(answer, items):
   assert structure.items(answer) == items
 
 
-def test_what_cannot_be_read_is_compared_as_text():
+def test_unreadable_answers_are_compared_as_text():
   for answer in ('\\star 5', '5 \\heartsuit', '\\clubsuit'):
     spelt = latex.spell(answer)
     assert compare.same(spelt, latex.spell(f'{answer} '), {})

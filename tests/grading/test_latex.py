@@ -1,4 +1,4 @@
-"""Answers in one LaTeX, and what math-verify alone would misread."""
+"""The spelling of LaTeX, and answers that math-verify alone misreads."""
 
 import pytest
 
@@ -19,7 +19,7 @@ from siri_jax.grading import latex, rules
     ('2 million', '2\\cdot 10^{6}'),
     ('.5', '0.5'),
     ('0.3...', '0.3\\ldots'),
-    # Fractions, roots and powers with all their braces.
+    # Missing braces of fractions, roots and powers.
     ('\\dfrac12', '\\frac{1}{2}'),
     ('2007 + \\frac\\pi 2', '2007 + \\frac{\\pi}{2}'),
     ('\\dfrac {n^2} 4', '\\frac {n^2}{4}'),
@@ -85,18 +85,18 @@ def test_an_answer_has_one_spelling(answer, spelt):
     ('\\textbf{(A)}\\ 12', '\\textbf{(B)}\\ 12', False),
   ],
 )
-def test_what_was_misread_is_graded_right(rule, gold, answer, correct):
+def test_misreadings_of_math_verify_are_avoided(rule, gold, answer, correct):
   verdict = rule(gold, answer, kind='answer', verify_kw={})
   assert verdict.correct is correct, verdict
   assert verdict.extracted == answer
 
 
-def test_deepscaler_takes_an_inequality_for_its_interval():
+def test_deepscaler_accepts_an_inequality_for_its_interval():
   given = dict(kind='answer', verify_kw={})
   assert rules.deepscaler('(5, \\infty)', 'x > 5', **given).correct
   assert rules.deepscaler('[0,1]', '0 \\le x \\le 1', **given).correct
   assert not rules.deepscaler('(5, \\infty)', 'x \\ge 5', **given).correct
-  # math-verify does so only where it is told to.
+  # math-verify does so only with its option.
   assert not rules.math_verify('(5, \\infty)', 'x > 5', **given).correct
 
 

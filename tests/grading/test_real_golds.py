@@ -1,4 +1,4 @@
-"""Every gold of the real sets accepts itself, respelt too, and no part."""
+"""Real golds accept themselves and respellings, and refuse their parts."""
 
 import json
 import re
@@ -9,12 +9,12 @@ from siri_jax.grading import rules
 
 SETS = ('aime24', 'aime25', 'amc22_23', 'amc23', 'math500')
 TRAINING = 'deepscaler_train'
-# Golds that have the value of a part: sums, and fractions with a 1 or a 0.
+# Golds that equal one of their parts: sums, and fractions with a 1 or 0.
 VALUE_OF_A_PART = {
   '\\frac{1}{2}+\\frac{1}{3}+\\frac{1}{7}+\\frac{1}{42}',
   *('2-1', '2/1', '\\frac{130}{1}', '0\\frac{1}{16}'),
 }
-# What is no part of a value: what it is called, and what is around it.
+# Text that does not belong to the value: names, units and brackets.
 AROUND = [
   (re.compile(pattern), kept)
   for pattern, kept in (
@@ -43,7 +43,7 @@ def golds_of(shared_data, name):
 
 
 def respelt(gold):
-  """The gold as others would write it."""
+  """Yields other spellings of a gold."""
   larger = re.sub(r'\\[dt]?frac', r'\\dfrac', gold)
   wide = re.sub(r'(?<!\\)\s*([=+<>])\s*', r' \1 ', gold)
   narrow = re.sub(r'(?<=[^a-zA-Z\d\\])\s+|\s+(?=[^a-zA-Z\d\\])', '', gold)
@@ -57,7 +57,7 @@ def respelt(gold):
 
 
 def parts_of(gold):
-  """The last and the first number in a gold, its last item and its items."""
+  """The last and first number in a gold, and the last item of a list."""
   numbers = re.findall(r'\d+(?:\.\d+)?', gold)
   items = re.split(
     r',|;|\\text\{ (?:and|or) \}| and | or |&|\\\\(?![a-z])|\\cup',
@@ -74,7 +74,7 @@ def value_of(text):
 
 
 def faults(golds):
-  """Golds that refuse themselves or a respelling, and that accept a part."""
+  """Yields golds that refuse a spelling of themselves or accept a part."""
   for gold in golds:
     for spelling in (gold, *respelt(gold)):
       if not right(gold, spelling):

@@ -1,4 +1,4 @@
-"""Grading rules: what they accept and refuse, and other systems' cases."""
+"""Grading rules: accepted and refused answers, and other systems' cases."""
 
 import json
 import random
@@ -16,15 +16,15 @@ RULES = {
   'math_verify': VALUES,
   'either': VALUES,
 }
-# Rows that the rules judge as the suites' authors did.
+# Numbers of rows on which each rule agrees with the suite's author.
 #   suite: (rows, deepscaler, math_verify, either)
 SUITES = {
   'math_verify': (269, 269, 269, 269),
   'reported': (202, 202, 202, 202),
   'maxtext': (6, 6, 6, 6),
   'rllm': (14, 14, 14, 14),
-  # One asks for DAPO's habit of reading the last 300 characters only; one
-  # refuses 2/4 for 1/2, as does `deepscaler`.
+  # One row expects DAPO's rule, which reads only the last 300 characters. One
+  # refuses 2/4 for 1/2, as `deepscaler` does.
   'slime': (14, 13, 12, 12),
   'trl': (11, 11, 11, 11),
   'verifiers': (5, 5, 5, 5),
@@ -69,13 +69,13 @@ def test_an_answer_counts_once_its_thought_has_ended(
 
 
 @pytest.mark.parametrize('rule', RULES)
-def test_any_gold_of_a_list_will_do(rule):
+def test_any_gold_of_a_list_is_accepted(rule):
   assert right(rule, ['6', '7'], '7')
   assert not right(rule, ['6', '8'], '7')
   assert not right(rule, [], '7')
 
 
-def test_exact_wants_the_whole_text_after_the_thought():
+def test_exact_compares_the_whole_text_after_the_thought():
   assert right('exact', '7', '1 2 </think> 7 ', 'continuation')
   assert not right('exact', '7', '</think> 7 7', 'continuation')
   assert not right('exact', '7', '</think> 07', 'continuation')
@@ -114,11 +114,11 @@ def test_the_last_box_is_read_to_its_own_closing_brace(text, answer):
     ('\\boxed{5}, so \\boxed{6}.', '6'),
   ],
 )
-def test_no_half_of_a_gold_in_two_boxes_is_lost(gold, bare):
+def test_a_bare_gold_keeps_all_boxes_of_one_answer(gold, bare):
   assert extract.bare(gold) == bare
 
 
-def test_a_gold_may_stand_in_a_box():
+def test_a_gold_may_be_in_a_box():
   assert right('deepscaler', '\\boxed{42}', '\\boxed{42}', 'response')
   assert right('math_verify', '\\boxed{42}', '\\boxed{42}', 'response')
   assert grade('deepscaler', '\\boxed{}', '42').why == 'no gold'
@@ -197,18 +197,18 @@ def test_no_rule_accepts_another_answer(rule, gold, answer):
     ('\\frac{1}{2}', '\\frac{2}{4}', 'not in lowest terms'),
   ],
 )
-def test_deepscaler_refuses_what_is_not_worked_out(gold, answer, why):
+def test_deepscaler_refuses_answers_that_are_not_worked_out(gold, answer, why):
   assert grade('deepscaler', gold, answer).why == why
   assert right('math_verify', gold, answer)
   assert grade('either', gold, answer).why == 'math_verify only'
 
 
-def test_either_tells_when_one_rule_alone_found_it_right():
+def test_either_records_that_only_one_rule_accepts():
   assert not right('math_verify', '(5, \\infty)', 'x > 5')
   assert grade('either', '(5, \\infty)', 'x > 5').why == 'deepscaler only'
 
 
-def test_a_golds_own_power_is_worked_out_or_left_as_one_likes():
+def test_a_power_in_the_gold_may_be_worked_out_or_not():
   assert right('deepscaler', '2^{10}', '1024')
   assert right('deepscaler', '2^{10}', '2^{10}')
 
@@ -221,13 +221,13 @@ def test_prose_is_searched_on_both_sides(rule):
 
 
 @pytest.mark.parametrize('rule', ['deepscaler', 'math_verify', 'either'])
-def test_prose_that_is_the_gold_is_right_and_a_price_is_no_formula(rule):
+def test_prose_equal_to_the_gold_is_right_and_a_price_is_read(rule):
   assert right(rule, 'Yes', ' Yes', 'text')
   assert not right(rule, 'Yes', 'No', 'text')
   assert right(rule, '5', 'It costs \\$5.', 'text')
 
 
-def test_math_verifys_own_options_reach_it():
+def test_math_verify_receives_its_options():
   loose = dict(verify_kw={'precision': 2})
   assert not right('math_verify', '$1/3$', '$0.33$', 'text')
   assert right('math_verify', '$1/3$', '$0.33$', 'text', **loose)
@@ -256,7 +256,7 @@ def test_math_verifys_own_options_reach_it():
     ('Wait, ' * 300, 'too long'),
   ],
 )
-def test_what_blows_up_is_never_computed(answer, why):
+def test_costly_answers_are_not_computed(answer, why):
   assert limits.too_costly(answer) == why
   for rule in ('math_verify', 'either'):
     assert not right(rule, '\\sqrt{2}', answer)
@@ -281,13 +281,13 @@ def test_answers_of_real_problems_are_computed(answer):
 
 
 @pytest.mark.parametrize('rule', ['deepscaler', 'math_verify', 'either'])
-def test_what_is_not_computed_is_right_when_written_alike(rule):
+def test_costly_answers_are_right_if_the_text_is_equal(rule):
   for answer in ('9^{9^9}', ', '.join(map(str, range(2000))), '1' * 10**6):
     assert right(rule, answer, answer.replace(', ', ','))
 
 
 def test_finding_the_answer_takes_linear_time():
-  # The last of these would take hours, were it quadratic.
+  # Quadratic time would be hours for the last text.
   for text in ('\\boxed{' * 10**6, '\\boxed{1}' * 10**6, '{' * 10**7):
     assert extract.last_box(text) in (None, '1')
 
@@ -304,7 +304,7 @@ def cases(shared_data, suite):
     for suite, (rows, *_) in SUITES.items()
   ],
 )
-def test_other_systems_cases_come_out_as_in_the_table(shared_data, suite):
+def test_other_systems_cases_match_the_table(shared_data, suite):
   options = {*('match_types', 'precision', 'strict', 'allow_set_relation_comp')}
   rows = cases(shared_data, suite)
   counts = [len(rows)]
@@ -327,12 +327,12 @@ def golds(shared_data):
   return list(dict.fromkeys(row['answer'] for row in rows))
 
 
-def test_hardly_a_gold_of_the_training_set_is_too_costly(golds):
+def test_one_gold_of_the_training_set_is_too_costly(golds):
   costly = [gold for gold in golds if limits.too_costly(gold)]
   assert costly == ['3^{-174762.6667}']
 
 
-def test_golds_are_right_as_they_stand_and_wrong_by_one(golds):
+def test_golds_accept_themselves_and_refuse_another_number(golds):
   for gold in random.Random(0).sample(golds, 300):
     assert right('deepscaler', gold, gold), gold
     if normalize.number(gold) is not None:
@@ -340,7 +340,7 @@ def test_golds_are_right_as_they_stand_and_wrong_by_one(golds):
       assert not right('deepscaler', gold, more), gold
 
 
-def test_a_spelling_is_its_own_spelling(golds):
-  # Without lists: '81, 256' loses its space and '81,256' is one number.
+def test_normalizing_twice_changes_nothing(golds):
+  # Not lists: '81, 256' becomes '81,256', which is one number.
   spelt = {normalize.normalize(gold) for gold in golds if ',' not in gold}
   assert [each for each in spelt if normalize.normalize(each) != each] == []

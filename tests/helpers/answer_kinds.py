@@ -1,6 +1,6 @@
-"""Answers by kind: a gold, what says the same, and what nearly does."""
+"""Golds by kind, with equal answers and different ones that look similar."""
 
-# A gold, and answers that say the same.
+# Each row: a gold, then answers that are equal to it.
 SAME = {
   'ellipses': [
     ('1, 2, \\ldots, 10', '1,2,...,10', '1, 2, …, 10', '1,2,\\cdots,10'),
@@ -204,7 +204,7 @@ SAME = {
     ),
   ],
 }
-# A gold, and answers that say something else.
+# Each row: a gold, then answers that differ from it.
 APART = {
   'ellipses': [
     ('1, 2, \\ldots, 10', '10', '1', '1, 2, 10', '1, 2, \\ldots, 11'),
