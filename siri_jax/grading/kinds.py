@@ -19,9 +19,7 @@ _TIME = re.compile(
   re.IGNORECASE,
 )
 _WORD_TIMES = {'noon': (12, 0, 0, 'p'), 'midnight': (12, 0, 0, 'a')}
-_PART_OF_DAY = {
-  **{'morning': 'a', 'afternoon': 'p', 'evening': 'p', 'night': 'p'}
-}
+_PART_OF_DAY = {'morning': 'a', 'afternoon': 'p', 'evening': 'p', 'night': 'p'}
 _SMALL = re.findall(
   r'\w+',
   'zero one two three four five six seven eight nine ten eleven twelve thirteen'

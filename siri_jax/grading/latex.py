@@ -99,7 +99,6 @@ _REWRITES = [
     # Upright letters after a number are units: 5 \mathrm{m}.
     (rf'(?<![\d)}}/])(?<![\d)}}/] ){_FONT}\s*\{{\s*([a-zA-Z])\s*\}}', r'\1'),
     (r'\\(?:math|text)(?:bf|rm|it)\s+([a-zA-Z])(?![a-zA-Z])', r'\1'),
-    (r'\{\\(?:rm|bf|it)\s+([^{}]*)\}', r'\1'),
     (
       r'\\(?:hat|vec|overrightarrow)\s*\{?\s*([ijkxyz])\s*\}?(?![a-zA-Z])',
       r'\1',

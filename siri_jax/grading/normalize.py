@@ -20,7 +20,6 @@ _REWRITES = [
   (re.compile(pattern), spelt)
   for pattern, spelt in (
     (r'\\!\s*', ''),
-    (r'(?<=\d)\\,(?=\d{3})', ''),
     (r'\\[,;: ]|~|\\q?quad(?![a-z])|\\displaystyle(?![a-z])|\s+', ' '),
     (r'\\\$|\$|\\[()\[\]]', ''),
     (r'\\?%|\^\s*\{?\s*\\circ\s*\}?|\\degree|°', ''),

@@ -44,7 +44,7 @@ _SIGNS = {
   **{'⌊': r'\lfloor ', '⌋': r'\rfloor ', '⌈': r'\lceil ', '⌉': r'\rceil '},
   **{'∑': r'\sum ', '∏': r'\prod ', '∫': r'\int ', '∂': r'\partial '},
   **{'°': r'^\circ ', '˚': r'^\circ ', '。': '.', '；': ';', '‰': r'\permil '},
-  **{'℃': r'^\circ\text{C}', '℉': r'^\circ\text{F}', '％': '%', '€': '€'},
+  **{'℃': r'^\circ\text{C}', '℉': r'^\circ\text{F}', '％': '%'},
   # Chinese words for conjunctions, signs and values.
   **{'或者': ' or ', '或': ' or ', '以及': ' and ', '和': ' and '},
   **{
