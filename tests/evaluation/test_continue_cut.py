@@ -14,9 +14,6 @@ from siri_jax.commands import continue_cut
 from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, exit_status
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
 
 class Engine:
   """Ends every response with 9s up to the cap, and a 0."""

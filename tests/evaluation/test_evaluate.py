@@ -16,9 +16,6 @@ from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.runtime import exit_status, run_folder
 from tests.helpers import scripted
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
 
 @pytest.fixture(autouse=True)
 def forget():

@@ -20,8 +20,6 @@ from siri_jax.experiments import ablate, executors, grid
 from siri_jax.runtime import exit_status
 
 pytestmark = [
-  # ml_collections loads configs by a deprecated function.
-  pytest.mark.filterwarnings('ignore:.*load_module'),
   pytest.mark.slow,
 ]
 STEPS = 12

@@ -16,8 +16,6 @@ from siri_jax.experiments import branch
 from siri_jax.runtime import checkpoint, files
 from tests.helpers import tiny
 
-# ml_collections loads a config in an old way.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
 STEP = launch.PERIOD  # A turn, so that its checkpoint stays.
 
 

@@ -6,9 +6,6 @@ import pytest
 
 from siri_jax.experiments import grid
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
 BASE = 'configs/quickstart.py'
 
 

@@ -16,8 +16,6 @@ from siri_jax.runtime import checkpoint, exit_status, run_folder
 pytestmark = [
   pytest.mark.faults,
   pytest.mark.usefixtures('no_picture'),
-  # ml_collections loads configs by a deprecated function.
-  pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
 
 

@@ -11,10 +11,8 @@ import pytest
 from siri_jax.runtime import credentials, exit_status, run_folder
 from siri_jax.runtime import files as disk
 
-# ml_collections loads configs by a deprecated function.
 pytestmark = [
   pytest.mark.faults,
-  pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
 
 KEYS = [

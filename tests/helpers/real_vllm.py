@@ -25,8 +25,6 @@ NEEDED = [
     not PYTHON,
     reason='needs a vLLM server: bash tools/test_vllm.sh makes one (4 GB)',
   ),
-  # ml_collections loads configs by a deprecated function.
-  pytest.mark.filterwarnings('ignore:.*load_module'),
 ]
 POLICY = ('siri_jax.commands.serve', '--config=tests/helpers/tiny.py')
 # On a CPU vLLM needs heads of width 32 or more.

@@ -101,8 +101,6 @@ class Scripted(fake_vllm.Fake):
     return answer
 
 
-# ml_collections loads configs by a deprecated function.
-@pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_server_is_evaluated_like_an_engine(tmp_path, cache):
   with fake_vllm.serving(Scripted()) as fake:
     words = ['--config=tests/helpers/scripted.py']
@@ -129,7 +127,6 @@ class Limited(Scripted):
     return super().choices(prompt, {**body, 'sampling_params': asked})
 
 
-@pytest.mark.filterwarnings('ignore:.*load_module')
 def test_a_server_that_cuts_below_the_cap_is_not_measured(
   tmp_path, cache, capsys
 ):

@@ -15,8 +15,6 @@ from siri_jax import main
 from siri_jax.runtime import exit_status
 from tests.helpers import tiny
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:the load_module')
 TINY = 'tests/helpers/tiny.py'
 
 

@@ -15,9 +15,6 @@ from siri_jax.algorithm import metrics
 from siri_jax.runtime import exit_status
 from tools import soak
 
-# ml_collections loads configs by a deprecated function.
-pytestmark = pytest.mark.filterwarnings('ignore:.*load_module')
-
 
 def broken(rewards):
   """An advantage that is always NaN."""

@@ -23,7 +23,6 @@ from siri_jax.rollout.vllm_plugin import weight_reader
 from siri_jax.runtime import checkpoint, distributed, exit_status
 
 pytestmark = [
-  pytest.mark.filterwarnings('ignore:.*load_module'),
   pytest.mark.usefixtures('no_picture'),
 ]
 STEPS = 5

@@ -57,7 +57,11 @@ def siri_jax(place, *words):
     capture_output=True,
     text=True,
     cwd=place,
-    env={**os.environ, 'PYTHONPATH': str(installed)},
+    env={
+      **os.environ,
+      'PYTHONPATH': str(installed),
+      'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # Compiles sooner.
+    },
   )
   assert done.returncode == 0, done.stdout + done.stderr
   return done.stdout
