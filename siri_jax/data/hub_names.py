@@ -57,7 +57,7 @@ def check(c):
   Raises:
     ValueError: some names cannot be fetched; lists all.
   """
-  _each(absent(c), lambda need: hub.listed(need.name, need.patterns))
+  _each(absent(c), _ask)
 
 
 def commits(c):
@@ -87,6 +87,14 @@ def table(c):
   return f'From the Hugging Face Hub\n({where})\n{shown}'
 
 
+def _ask(need):
+  """Raises if a Need's files are neither on the Hub nor in the cache."""
+  try:
+    hub.listed(need.name, need.patterns)
+  except hub.UnreachableError:
+    hub.fetched(need.name, need.patterns)  # Another program's may be whole.
+
+
 def _each(found, ask):
   """The results of a function of Needs, or one error with all their faults."""
   results, wrong = [], []
@@ -104,8 +112,12 @@ def _state(need):
   """The cells of a Need: files, megabytes, megabytes to fetch."""
   if hub.in_cache(need.name, need.patterns):
     folder = hub.fetched(need.name, need.patterns)
-    sizes = {p: p.stat().st_size for p in folder.rglob('*') if p.is_file()}
-    return len(sizes), sum(sizes.values()) / 1e6, 0.0
+    sizes = [
+      path.stat().st_size
+      for path in folder.rglob('*')
+      if path.is_file() and any(map(path.match, need.patterns))
+    ]
+    return len(sizes), sum(sizes) / 1e6, 0.0
   try:
     files = hub.listed(need.name, need.patterns)
   except hub.UnreachableError:

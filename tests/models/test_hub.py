@@ -19,6 +19,9 @@ name = hub.parse(sys.argv[1])
 try:
   if sys.argv[2:] == ['list']:
     print([tuple(file) for file in hub.listed(name, hub.MODEL)])
+  elif sys.argv[2:]:
+    import huggingface_hub
+    print(huggingface_hub.hf_hub_download(name.repo, sys.argv[2]))
   else:
     print(hub.in_cache(name, hub.MODEL), hub.folder(sys.argv[1]).name)
 except hub.HubError as error:
@@ -98,6 +101,12 @@ def test_only_weights_tokenizer_and_config_are_fetched_and_only_once(
   assert sorted(server.fetched()) == ['config.json', 'model.safetensors']
   assert ask('me/tiny') == f'True {fake_hub.COMMIT}'
   assert len(server.fetched()) == 2
+
+
+def test_a_folder_of_some_files_is_completed(ask, server):
+  ask('me/tiny', 'config.json')  # As other programs fetch single files.
+  assert ask('me/tiny') == f'False {fake_hub.COMMIT}'
+  assert server.fetched() == ['config.json', 'model.safetensors']
 
 
 def test_a_listing_has_the_sizes_and_fetches_nothing(ask, server):

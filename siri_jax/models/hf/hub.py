@@ -104,13 +104,17 @@ def fetched(name, patterns):
 
 
 def in_cache(name, patterns):
-  """Whether the cache has all files of a Name; asks no server.
+  """Whether the cache surely has all files of a Name; asks no server.
 
   If so, this process takes these files and asks for no newer ones.
   """
+  kind = 'dataset' if _is_data(patterns) else 'model'
+  where = dict(repo_type=kind, revision=name.revision)
   try:
+    # Without the list of files, a folder of some of them passes for whole.
+    huggingface_hub.get_cached_repo_tree(name.repo, **where)
     path = _ask(name, patterns, local_files_only=True)
-  except errors.LocalEntryNotFoundError:
+  except (errors.CachedRepoTreeNotFoundError, errors.LocalEntryNotFoundError):
     return False
   _FOUND.setdefault((name, patterns), pathlib.Path(path))
   return True
