@@ -4,7 +4,6 @@ import gzip
 import json
 import re
 import shlex
-import sys
 
 import launch
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 
 from siri_jax import main
 from siri_jax.algorithm import metrics
+from siri_jax.config import command_line
 from siri_jax.runtime import exit_status
 from tools import soak
 
@@ -124,7 +124,7 @@ def test_a_run_begins_with_its_model_device_folder_and_commands(
     r'model: [\d.]+k parameters \(\w+\), \d layers of width \d+', model
   )
   assert devices == 'devices: 8 of cpu'
-  python = f'{sys.executable} -m siri_jax'
+  python = command_line.typed('siri_jax', [])
   assert folder.endswith(
     f'evaluations of held_out; to watch it: {python}.commands.report '
     f'{whole} --follow'
