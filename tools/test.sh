@@ -3,7 +3,7 @@
 #
 # Makes .venv-test on the first call. The tests run even if lint fails; the exit
 # status is pytest's, or 1 if only lint failed. For the fast tests:
-# bash tools/test.sh -m "not slow". Two processes share the test files in
+# bash tools/test.sh -m "not slow". Three processes share the test files in
 # alphabetical order: xdist's own order runs the slowest files last. -n 0 uses
 # one process.
 set -euo pipefail
@@ -15,7 +15,7 @@ echo 'Running: ruff check .'
 "$python" -m ruff check . || status=1
 echo 'Running: ruff format --check .'
 "$python" -m ruff format --check . || status=1
-export PYTEST_ADDOPTS="--numprocesses=2 --dist=loadfile --no-loadscope-reorder ${PYTEST_ADDOPTS:-}"
+export PYTEST_ADDOPTS="--numprocesses=3 --dist=loadfile --no-loadscope-reorder ${PYTEST_ADDOPTS:-}"
 echo "Running: pytest $*"
 "$python" -m pytest "$@" || status=$?
 exit "$status"
