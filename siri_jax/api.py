@@ -25,6 +25,7 @@ from siri_jax.evaluation import evaluate as evaluation
 from siri_jax.experiments import ablate as ablations
 from siri_jax.experiments import branch as branches
 from siri_jax.experiments import grid as grids
+from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
@@ -66,7 +67,8 @@ def dry_run(config, natural_lengths=''):
       cap; '': the config's uncapped_length_kw.
   Returns:
     str: settings, derived numbers, files of the Hub, memory, cost and schedule;
-      problems, memory and cost only if the cache has those files.
+      problems, memory and cost only if the cache has those files. It ends
+      with a warning if the model's tensors do not fit.
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
     OSError: a file cannot be read.
@@ -78,7 +80,12 @@ def dry_run(config, natural_lengths=''):
   task, dropped = load.load_task(config)
   shape = initial.shape_of(plan.c, task.vocab)
   sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
-  return dry_runs.text(plan, task, dropped, shape, sampled, files)
+  report = dry_runs.text(plan, task, dropped, shape, sampled, files)
+  try:
+    initial.check_fits(plan.c, shape)
+  except hf_config.FolderError as error:  # The report needs only the shape.
+    return f'{report}\nWARNING: a run would be refused:\n{error}'
+  return report
 
 
 def train(config, workdir, *, allow_change=()):
@@ -316,7 +323,7 @@ def costs(config, natural_lengths=''):
   plan, task, _ = prepare(config)
   shape = initial.shape_of(plan.c, task.vocab)
   sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
-  return cost_table.cycle(plan, task, shape, sampled)
+  return cost_table.of_cycle(plan, task, shape, sampled)
 
 
 def _runs(found):

@@ -11,7 +11,6 @@ same command resumes the run.
 """
 
 import contextlib
-import math
 import os
 import sys
 
@@ -21,9 +20,8 @@ from siri_jax import api, build, trainer
 from siri_jax.analysis import run_table
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
-from siri_jax.data import hub_names, load
+from siri_jax.data import load
 from siri_jax.models import qwen2
-from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client
 from siri_jax.runtime import (
@@ -68,13 +66,6 @@ def show(asked):
   """Prints the report of --dry_run and returns the exit status."""
   try:
     print(api.dry_run(asked.config, asked.flags.natural_lengths))
-    if hub_names.absent(asked.config):
-      return DONE
-    plan, task, _ = api.prepare(asked.config)
-    try:
-      initial.check_fits(plan.c, initial.shape_of(plan.c, task.vocab))
-    except hf_config.FolderError as error:  # A plan needs only the shape.
-      print(f'WARNING: a run would be refused:\n{error}')
   except (ValueError, OSError) as error:
     return refuse(str(error).splitlines(), asked.source)
   return DONE
@@ -124,8 +115,7 @@ def outline(plan, task, path, again):
     again: the command that resumes it.
   """
   shape = initial.shape_of(plan.c, task.vocab)
-  sizes = jax.tree.leaves(qwen2.param_shapes(shape), is_leaf=is_size)
-  size = terminal.short(sum(map(math.prod, sizes)))
+  size = terminal.short(qwen2.param_count(shape))
   devices, times = jax.devices(), len(plan.evals)
   evals = f', {times} evaluations of {", ".join(task.evals)}' * bool(task.evals)
   watch = command_line.typed(
@@ -138,11 +128,6 @@ def outline(plan, task, path, again):
     f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it: {watch}'
     f'\nto stop: Ctrl-C, which saves; to resume: {again}'
   )
-
-
-def is_size(value):
-  """Whether a value is the size of an array."""
-  return isinstance(value, tuple)
 
 
 def follow(asked, team):

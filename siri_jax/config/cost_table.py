@@ -32,16 +32,18 @@ def text(plan, task, shape, sampled=None):
   c = plan.c
   lengths, source = natural(c.uncapped_length_kw, sampled)
   given = setting(plan, task, shape)
-  _, low, high = _of_steps(plan, _period(plan))
+  cycle, low, high = _of_steps(plan, _period(plan))
+  run, _, _ = _of_steps(plan, c.total_steps)
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
     f'Cost, estimated for {source}.',
     f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
     f'one of {high:,} {cuts[1]:.0f} %.',
   ]
-  for words, steps in (('A cycle', _period(plan)), ('The run', c.total_steps)):
+  for words, caps in (('A cycle', cycle), ('The run', run)):
+    steps = len(next(iter(caps.values())))
     parts += ['', f'{words}, {steps:,} steps (* as configured)']
-    parts += [table(_of_steps(plan, steps)[0], lengths, high, **given)]
+    parts += [table(caps, lengths, high, **given)]
   if c.cap_at == 'reward':
     parts += ["cap_at='reward' samples all responses to the highest cap."]
   return '\n'.join([*parts, '', NOTES])
@@ -135,7 +137,7 @@ def natural(given, sampled=None):
   )
 
 
-def cycle(plan, task, shape, sampled=None):
+def of_cycle(plan, task, shape, sampled=None):
   """What a cycle of every schedule costs, as a table.
 
   Args:

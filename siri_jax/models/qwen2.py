@@ -7,6 +7,7 @@ compare it with transformers' Qwen2ForCausalLM.
 """
 
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -119,13 +120,19 @@ def param_shapes(shape):
   return tree if shape.tied else {**tree, 'head': (d, shape.vocab)}
 
 
+def param_count(shape):
+  """The number of parameters."""
+  sizes = jax.tree.leaves(param_shapes(shape), is_leaf=_is_size)
+  return sum(map(math.prod, sizes))
+
+
 def init(key, shape):
   """Random float32 parameters: N(0, 0.04), biases 0, norms 1.
 
   Qwen2's standard deviation is 0.02; small models learn faster with 0.04.
   """
   paths, tree = jax.tree.flatten_with_path(
-    param_shapes(shape), is_leaf=lambda x: isinstance(x, tuple)
+    param_shapes(shape), is_leaf=_is_size
   )
   keys = jax.random.split(key, len(paths))
 
@@ -339,3 +346,7 @@ def apply_rope(x, angles):
   return jnp.concatenate(
     [left * cos - right * sin, right * cos + left * sin], axis=-1
   )
+
+
+def _is_size(value):
+  return isinstance(value, tuple)
