@@ -16,6 +16,7 @@ from huggingface_hub import constants
 from siri_jax.data import problems
 from siri_jax.data.prepare import columns, convert
 from siri_jax.models.hf import hub
+from siri_jax.runtime import files
 
 RULES = 1  # Raise it if the same rows are prepared otherwise.
 # What a repository has in JSON besides its rows.
@@ -43,7 +44,7 @@ def problem_file(text, held_out=None):
   key = [
     *(RULES, held_out is None),
     [str(path.relative_to(folder)) for path in inputs],
-    {key: _digest(path) for key, path in (held_out or {}).items()},
+    {key: files.sha256(path) for key, path in (held_out or {}).items()},
   ]
   key = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
   made = pathlib.Path(constants.HF_HOME, 'siri_jax', *name.repo.split('/'))
@@ -72,7 +73,7 @@ def _prepare(name, inputs, held_out, out):
 def _own(path):
   """The convert.File of a problem file."""
   rows = [columns.Row(p, p.answer, False) for p in problems.read(path)]
-  return convert.File(pathlib.Path(path), _digest(path), rows, [])
+  return convert.File(pathlib.Path(path), files.sha256(path), rows, [])
 
 
 def _of_split(folder, name):
@@ -99,10 +100,6 @@ def _spellings(key):
   """The names of a split: of its path data/test.jsonl also test."""
   path = pathlib.Path(key)
   return key, str(path.with_suffix('')), path.stem
-
-
-def _digest(path):
-  return hashlib.sha256(pathlib.Path(path).read_bytes()).hexdigest()
 
 
 @contextlib.contextmanager

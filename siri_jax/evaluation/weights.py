@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import os
 import pathlib
 from typing import Any
@@ -15,7 +14,7 @@ from siri_jax.config import recipe as recipes
 from siri_jax.data import load
 from siri_jax.models.hf import hub, initial
 from siri_jax.rollout import http_client, vllm
-from siri_jax.runtime import checkpoint, credentials
+from siri_jax.runtime import checkpoint, credentials, files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +110,7 @@ def identity(weights):
     return {'served': model['id'], 'root': model.get('root') or ''}
   if weights.checkpoints:
     path = checkpoint.manifest(weights.checkpoints, weights.done)
-    return {'manifest': hashlib.sha256(path.read_bytes()).hexdigest()}
+    return {'manifest': files.sha256(path)}
   return {'policy': initial.fingerprint(weights.c)}
 
 

@@ -8,7 +8,6 @@ complete. Only the copy to the host blocks the run.
 import concurrent.futures
 import contextlib
 import errno
-import hashlib
 import logging
 import pathlib
 import shutil
@@ -386,13 +385,8 @@ def file_digests(folder, share=slice(None)):
   """sha256 of all files below a folder, or some of them, by relative path."""
   paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-    found = pool.map(_digest, paths)
+    found = pool.map(files.sha256, paths)
     return {
       str(path.relative_to(folder)): digest
       for path, digest in zip(paths, found, strict=True)
     }
-
-
-def _digest(path):
-  with open(path, 'rb') as file:  # A file may be larger than memory.
-    return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,6 +1,7 @@
 """Atomic writes of files and JSON, and records as JSON lines."""
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -58,6 +59,12 @@ def read_object(path):
   if not isinstance(found, dict):
     raise ValueError('not a JSON object')
   return found
+
+
+def sha256(path):
+  """The hexadecimal SHA-256 of a file, which may be larger than memory."""
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def append(path, record):

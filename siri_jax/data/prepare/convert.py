@@ -39,7 +39,7 @@ def read(path, name=''):
   found = list(columns.read(path, name))
   rows = [row for row, _ in found if row]
   bad = [fault for _, fault in found if fault]
-  return File(path, hashlib.sha256(path.read_bytes()).hexdigest(), rows, bad)
+  return File(path, files.sha256(path), rows, bad)
 
 
 def sifted(
