@@ -36,8 +36,8 @@ def mean_only(rewards):
   Source: Dr. GRPO, section 3.2, arxiv.org/abs/2503.20783.
   """
   _check_groups(rewards)
-  # From the first one on, rewards of 1e7 keep their digits, and equal ones are
-  # exact zeros.
+  # Relative to the first reward, rewards of 1e7 keep their digits, and equal
+  # rewards are exact zeros.
   apart = rewards - rewards[:, :1]
   return apart - apart.mean(axis=1, keepdims=True)
 

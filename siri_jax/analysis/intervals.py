@@ -21,9 +21,9 @@ def paired(one, other):
   """The mean of other - one and its interval at LEVEL per cent.
 
   Seeds and problems are two crossed random factors. The variance of the mean
-  is what problems contribute, and what seeds add to it; Student's t takes the
-  degrees of freedom that Satterthwaite's rule gives to this sum. One seed shows
-  nothing of how seeds differ: its interval is over problems alone.
+  is the sum of a part of the problems and a part of the seeds. Satterthwaite's
+  rule gives the degrees of freedom of Student's t. With one seed the interval
+  is over problems alone.
 
   Args:
     one: float [S, P], of an arm: S seeds on P problems.
@@ -68,7 +68,7 @@ def _of_mean(gap):
     np.sum(rest**2),
   )
   of_seeds, of_problems, of_rest = squares = np.array(sums) / freedom
-  # Seeds may seem to add less than nothing, by chance.
+  # By chance the estimated variance of seeds may be negative.
   total = of_problems + max(of_seeds - of_rest, 0.0)
   scale = np.sum(squares**2 / freedom)
   return total / gap.size, max(1.0, total**2 / scale) if scale else 1.0

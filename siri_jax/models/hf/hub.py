@@ -90,12 +90,6 @@ def folder(text, patterns=MODEL):
   return fetched(name, patterns) if name else pathlib.Path(text)
 
 
-def commit(text, patterns=MODEL):
-  """OWNER/NAME@COMMIT of a name whose files were fetched; '' of a path."""
-  name = parse(text)
-  return f'{name.repo}@{fetched(name, patterns).name}' if name else ''
-
-
 def fetched(name, patterns):
   """The folder in the cache that has a Name's files; see `folder`."""
   if (name, patterns) not in _FOUND:
@@ -104,14 +98,14 @@ def fetched(name, patterns):
 
 
 def in_cache(name, patterns):
-  """Whether the cache surely has all files of a Name; asks no server.
+  """Whether the cache has all files of a Name; sends no request.
 
-  If so, this process takes these files and asks for no newer ones.
+  If it has, this process uses them and looks for no newer ones.
   """
   kind = 'dataset' if _is_data(patterns) else 'model'
   where = dict(repo_type=kind, revision=name.revision)
   try:
-    # Without the list of files, a folder of some of them passes for whole.
+    # Without the list of files, an incomplete folder would seem complete.
     huggingface_hub.get_cached_repo_tree(name.repo, **where)
     path = _ask(name, patterns, local_files_only=True)
   except (errors.CachedRepoTreeNotFoundError, errors.LocalEntryNotFoundError):
@@ -149,7 +143,7 @@ def _ask(name, patterns, **options):
 
 
 def _snapshot(name, patterns, **options):
-  """The same, with one message if it fails."""
+  """Calls `_ask`; turns every error into a HubError with one message."""
   try:
     return _ask(name, patterns, **options)
   except Exception as error:  # Its HTTP client has errors of its own.
@@ -167,7 +161,7 @@ def _is_data(patterns):
 
 
 def _refusal(error, what):
-  """A clause on what the Hub refuses and what to do; '' if it says nothing."""
+  """Why the Hub refuses, and what to do; '' if it did not answer."""
   where = constants.ENDPOINT
   if isinstance(error, errors.GatedRepoError):
     return (
@@ -190,11 +184,11 @@ def _refusal(error, what):
 
 
 def _no_answer(error):
-  """A clause on a Hub that is not asked or does not answer."""
+  """Why the Hub gave no answer, and what to do."""
   lacks = f'the cache {constants.HF_HUB_CACHE} (HF_HOME) does not have it whole'
   if constants.HF_HUB_OFFLINE:
     return (
-      f'{lacks}, while HF_HUB_OFFLINE forbids to fetch it: unset it, or copy a '
+      f'{lacks}, and HF_HUB_OFFLINE forbids fetching it: unset it, or copy a '
       'cache that has it'
     )
   return (
