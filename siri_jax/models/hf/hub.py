@@ -115,15 +115,16 @@ def in_cache(name, patterns):
 
 
 def listed(name, patterns):
-  """The Files of a Name by the Hub's answer; fetches none of them.
+  """The Files of a Name on the Hub, sorted by path; fetches none of them.
 
   Raises:
     HubError: the Hub does not answer, or has no such name.
   """
-  return [
+  # huggingface_hub lists them in the order in which its threads end.
+  return sorted(
     File(each.filename, each.file_size or 0, each.is_cached)
     for each in _snapshot(name, patterns, dry_run=True)
-  ]
+  )
 
 
 def data_patterns(name):
