@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from siri_jax import types
 from siri_jax.algorithm import update
-from siri_jax.models import decode, hf_names, qwen2, sharding
+from siri_jax.models import decode, decoder, hf_names, sharding
 
 
 class Programs(NamedTuple):
@@ -130,4 +130,4 @@ def compile_count(steps):
 def _copy(params, *, dtype):
   # A copy even if the dtype is the same, because the update donates its input.
   copy = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
-  return qwen2.unstacked(copy)
+  return decoder.unstacked(copy)

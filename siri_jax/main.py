@@ -21,7 +21,7 @@ from siri_jax.analysis import run_table
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client
 from siri_jax.runtime import (
@@ -115,7 +115,7 @@ def outline(plan, task, path, again):
     again: the command that resumes it.
   """
   shape = initial.shape_of(plan.c, task.vocab)
-  size = terminal.short(qwen2.param_count(shape))
+  size = terminal.short(decoder.param_count(shape))
   devices, times = jax.devices(), len(plan.evals)
   evals = f', {times} evaluations of {", ".join(task.evals)}' * bool(task.evals)
   watch = command_line.typed(

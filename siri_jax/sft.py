@@ -40,7 +40,7 @@ def parameters(c, task, shape, fresh, screen, signals):
   Args:
     c: the config; sft_kw as in configs/quickstart.py.
     task: types.Task with traces.
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     fresh: random parameters to start from.
     screen: terminal.Terminal.
     signals: stopwatch.Signals.

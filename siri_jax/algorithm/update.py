@@ -12,7 +12,7 @@ import optax
 
 from siri_jax import shapes
 from siri_jax.algorithm import log_ratios
-from siri_jax.models import logprobs, qwen2, sharding
+from siri_jax.models import decoder, logprobs, sharding
 
 # zero3 gathers parameters a layer at a time in each micro-batch. zero1 gathers
 # all of them once an update, adds up whole gradients on every device and
@@ -27,20 +27,20 @@ class UpdateConfig:
   """The settings of an update, constant during a run.
 
   Attributes:
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
     loss: bound plug-in of siri_jax/algorithm/losses.py.
     extra: names of losses.EXTRA that the loss takes.
     tx: optax transformation.
     attend: implementation of siri_jax/models/attention.py.
     dtype: dtype of the forward and backward passes.
-    remat: a key of qwen2.REMAT.
+    remat: a key of decoder.REMAT.
     param_sharding: one of PARAM_SHARDING.
     temperature: sampling temperature; log-probabilities are computed with it.
     chunk: tokens of a device whose logits exist at one time.
     off_policy: whether old log-probabilities are the engine's.
   """
 
-  shape: qwen2.ModelConfig
+  shape: decoder.ModelConfig
   loss: Callable
   extra: tuple[str, ...]
   tx: optax.GradientTransformation
@@ -78,7 +78,7 @@ def token_logprobs(params, fetch, recipe, rows):
     rows: types.PackedBatch [M, R]; tokens of mask 0 get 0.
   """
   outside = fetch({k: v for k, v in params.items() if k != 'layers'})
-  hidden = qwen2.forward(
+  hidden = decoder.forward(
     {**outside, 'layers': params['layers']},
     recipe.shape,
     rows.tokens,
@@ -90,7 +90,7 @@ def token_logprobs(params, fetch, recipe, rows):
   )
   logp, entropy = logprobs.logp_and_entropy(
     hidden.reshape(-1, hidden.shape[-1]),
-    qwen2.head(outside),
+    decoder.head(outside),
     rows.targets.reshape(-1),
     rows.mask.reshape(-1) > 0,
     jnp.float32(recipe.temperature),

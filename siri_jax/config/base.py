@@ -73,7 +73,7 @@ def get_config():
   c.compute_dtype = (
     'bfloat16'  # Of activations. Master parameters are always float32.
   )
-  c.remat = ''  # A key of qwen2.REMAT; '': the least recomputation that fits
+  c.remat = ''  # A key of decoder.REMAT; '': the least recomputation that fits
   # device_gb, but never 'nothing'.
   c.device_gb = 80.0  # Memory of a device, GB: an H100's.
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.

@@ -26,7 +26,7 @@ def text(plan, task, shape, sampled=None):
   Args:
     plan: plan.Plan.
     task: types.Task.
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
     sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
   """
   c = plan.c
@@ -102,7 +102,7 @@ def setting(plan, task, shape):
   Args:
     plan: plan.Plan.
     task: types.Task; PROMPTS of its training prompts, evenly spaced, are used.
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
   """
   some = task.train[:: -(-len(task.train) // PROMPTS)]
   return dict(
@@ -143,7 +143,7 @@ def of_cycle(plan, task, shape, sampled=None):
   Args:
     plan: plan.Plan.
     task: types.Task.
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
     sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
   Returns:
     DataFrame of `costs`.

@@ -32,7 +32,7 @@ def text(plan, task, dropped, shape, sampled=None, files=''):
     plan: plan.Plan.
     task: types.Task, without the prompts that were dropped.
     dropped: number of dropped prompts.
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
     sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
     files: hub_names.table of the config; '' without Hub names.
   Raises:
@@ -94,7 +94,7 @@ def needed(plan, shape):
 
   Args:
     plan: plan.Plan.
-    shape: the policy's qwen2.ModelConfig.
+    shape: the policy's decoder.ModelConfig.
   """
   c, found = plan.c, memory.of_plan(plan, shape)
   taken = memory.choose_remat(c, found)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax.config import recipe as recipes
-from siri_jax.models import attention, logprobs, qwen2, sharding
+from siri_jax.models import attention, decoder, logprobs, sharding
 
 WORDS = 4  # Bytes of a float32 or int32.
 # Temporary activations of a block in the backward pass.
@@ -60,8 +60,8 @@ def estimate(recipe, layout, state, fit, micro_batches):
 
 
 def estimates(recipe, layout, state, fit, micro_batches):
-  """`estimate` for each policy of qwen2.REMAT, by name."""
-  by_remat = {r: dataclasses.replace(recipe, remat=r) for r in qwen2.REMAT}
+  """`estimate` for each policy of decoder.REMAT, by name."""
+  by_remat = {r: dataclasses.replace(recipe, remat=r) for r in decoder.REMAT}
   return {
     remat: estimate(recipe, layout, state, fit, micro_batches)
     for remat, recipe in by_remat.items()
@@ -95,7 +95,7 @@ def best(found, device_gb):
 
 
 def of_plan(plan, shape):
-  """Key of qwen2.REMAT -> `estimate` of the plan's update.
+  """Key of decoder.REMAT -> `estimate` of the plan's update.
 
   Raises:
     ValueError: the mesh does not divide an array of the policy.
@@ -147,7 +147,7 @@ def _fetched(shape, mesh):
   """
   if mesh.shape['fsdp'] == 1:
     return shape.vocab * shape.dim
-  sizes = qwen2.param_shapes(shape)['layers'].values()
+  sizes = decoder.param_shapes(shape)['layers'].values()
   layer = sum(math.prod(size[1:]) for size in sizes)
   ends = 1 if shape.tied else 2
   return 2 * layer + (ends + 1) * shape.vocab * shape.dim

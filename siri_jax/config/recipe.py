@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from siri_jax import compiled
 from siri_jax.algorithm import optimizers, packing, update
-from siri_jax.models import attention, flops, qwen2
+from siri_jax.models import attention, decoder, flops
 
 
 def recipe_of(plan, shape, remat):
@@ -13,8 +13,8 @@ def recipe_of(plan, shape, remat):
 
   Args:
     plan: plan.Plan.
-    shape: the policy's qwen2.ModelConfig.
-    remat: a key of qwen2.REMAT, from memory.choose_remat.
+    shape: the policy's decoder.ModelConfig.
+    remat: a key of decoder.REMAT, from memory.choose_remat.
   """
   c = plan.c
   return update.UpdateConfig(
@@ -51,7 +51,7 @@ def blank(recipe):
   """A TrainState of shapes and dtypes, without memory."""
   params = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
-    qwen2.param_shapes(recipe.shape),
+    decoder.param_shapes(recipe.shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
   return jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), params)

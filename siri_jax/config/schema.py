@@ -6,7 +6,7 @@ from siri_jax import plugins
 from siri_jax.algorithm import optimizers, update
 from siri_jax.config import contradictions, cost_model
 from siri_jax.grading import pool
-from siri_jax.models import attention, qwen2, sharding
+from siri_jax.models import attention, decoder, sharding
 from siri_jax.models.hf import initial
 from siri_jax.rollout import vllm
 from siri_jax.runtime import alarms, checkpoint, credentials, distributed
@@ -45,7 +45,7 @@ RULES = {
   'model_kw': BINDINGS,
   'sft_kw': BINDINGS,
   'compute_dtype': one_of('float32', 'bfloat16'),
-  'remat': one_of('', *qwen2.REMAT),
+  'remat': one_of('', *decoder.REMAT),
   'device_gb': real(0),
   'attention': one_of(*attention.IMPLEMENTATIONS),
   'schedule': NAME,
@@ -91,7 +91,7 @@ RULES = {
 
 # Nested settings. Plug-ins check their own settings.
 INNER = {
-  'model_kw': qwen2.SETTINGS,
+  'model_kw': decoder.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
   'eval_kw': {

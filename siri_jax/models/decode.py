@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax import shapes
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 
 AT_ONCE = 8  # Prompts of a prefill; bounds the memory of their attention.
 BLOCK = 512  # Tokens among which one uniform chooses.
@@ -87,9 +87,9 @@ def prefill(params, ask, *, shape, slots, columns):
   """Computes the prompts' cache; all slots are idle.
 
   Args:
-    params: of qwen2.unstacked, in the dtype to compute in.
+    params: of decoder.unstacked, in the dtype to compute in.
     ask: Requests.
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     slots: S, sequences decoded at a time.
     columns: C, tokens of the longest response.
   Returns:
@@ -122,10 +122,10 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
   """Decodes until all requests are done, or for `stretch` tokens a slot.
 
   Args:
-    params: of qwen2.unstacked, in the dtype to compute in.
+    params: of decoder.unstacked, in the dtype to compute in.
     ask: Requests.
     progress: DecodeState.
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     eos_ids: ids that end a response.
     stretch: most decoding steps of this call.
   Returns:
@@ -231,7 +231,7 @@ def _read(params, ask, shape):
         c, new, i * AT_ONCE, 0
       ),
       cache,
-      qwen2.prefill(params, shape, part),
+      decoder.prefill(params, shape, part),
     )
 
   blank = _blank(params, shape, prompts.shape[0], width)
@@ -289,7 +289,7 @@ def _decode(params, ask, p, shape):
   # An idle slot's position is past the last column, so nothing is written.
   prompt_length = ask.prompt_length[ask.prompt_of[jnp.maximum(p.request, 0)]]
   position = prompt_length - 1 + p.length
-  logits, cache = qwen2.decode(params, shape, p.token, position, p.cache)
+  logits, cache = decoder.decode(params, shape, p.token, position, p.cache)
   return logits, p.replace(cache=cache, clock=p.clock + 1)
 
 

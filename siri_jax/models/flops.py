@@ -12,7 +12,7 @@ def weights(shape):
   """Number of weights that multiply a token: the layers' matrices and the head.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
   """
   heads = 2 * shape.heads + 2 * shape.kv_heads
   layer = shape.dim * (heads * shape.head_dim + 3 * shape.mlp)
@@ -23,7 +23,7 @@ def forward(shape):
   """FLOPs of a forward pass as the coefficients of a polynomial.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
   Returns:
     (a, b); a sequence of T tokens costs a T + b T^2.
   """
@@ -34,7 +34,7 @@ def update(shape, lengths):
   """FLOPs of one forward and backward pass over sequences.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     lengths: int [B], tokens of each sequence.
   """
   a, b = forward(shape)

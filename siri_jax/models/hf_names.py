@@ -8,7 +8,7 @@ import functools
 import math
 from typing import NamedTuple
 
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 
 LAYER = {
   'attn_norm': 'input_layernorm.weight',
@@ -47,8 +47,8 @@ class Source(NamedTuple):
 
 @functools.cache
 def sources(shape):
-  """Hugging Face's tensors of a qwen2.ModelConfig: name -> Source."""
-  sizes = qwen2.param_shapes(shape)
+  """Hugging Face's tensors of a decoder.ModelConfig: name -> Source."""
+  sizes = decoder.param_shapes(shape)
   found = {
     name: Source(ours, None, hf_shape(ours, sizes[ours]))
     for ours, name in OUTSIDE.items()
@@ -72,7 +72,7 @@ def export(params, dtype):
   """The parameters as Hugging Face tensors: name -> array.
 
   Args:
-    params: tree of qwen2.param_shapes.
+    params: tree of decoder.param_shapes.
     dtype: dtype of the tensors.
   """
   found = {

@@ -84,7 +84,7 @@ class WeightPublisher:
     Every process of a run writes its shards of the arrays.
 
     Args:
-      params: tree of qwen2.param_shapes.
+      params: tree of decoder.param_shapes.
       version: version of the parameters.
     Returns:
       Pushed in process 0, None in the others.

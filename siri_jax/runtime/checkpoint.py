@@ -243,7 +243,7 @@ def read_parameters(folder, step, like=None):
     like: the model's tree of jax.ShapeDtypeStruct with shardings; by default
       the saved tree, on this process's first device.
   Returns:
-    The tree of qwen2.param_shapes.
+    The tree of decoder.param_shapes.
   Raises:
     ValueError: there is no such checkpoint, or it is of another model.
     CorruptCheckpointError: its files differ from its manifest.

@@ -12,7 +12,7 @@ import pytest
 
 from siri_jax import compiled as steps
 from siri_jax.algorithm import aggregations, losses, packing, update
-from siri_jax.models import attention, qwen2
+from siri_jax.models import attention, decoder
 
 SHAPE = builders.tiny_shape(layers=1)
 RECIPE = builders.tiny_recipe(SHAPE)
@@ -90,7 +90,7 @@ def plain_logp(params):
   for i, sample in enumerate(SAMPLES):
     both = np.concatenate([sample.prompt_ids, sample.response_ids])
     ids[i, : both.size], mask[i, 3 : both.size] = both, True
-  hidden = qwen2.forward(
+  hidden = decoder.forward(
     params,
     SHAPE,
     ids,
@@ -100,7 +100,7 @@ def plain_logp(params):
     attend=attention.reference,
     remat='nothing',
   )
-  logp = jax.nn.log_softmax(hidden[:, :-1] @ qwen2.head(params))
+  logp = jax.nn.log_softmax(hidden[:, :-1] @ decoder.head(params))
   picked = jnp.take_along_axis(logp, ids[:, 1:, None], axis=-1)[..., 0]
   return picked, mask[:, 1:]
 

@@ -12,7 +12,7 @@ import pytest
 
 from siri_jax.config import memory, plan
 from siri_jax.config import recipe as recipes
-from siri_jax.models import attention, qwen2, sharding
+from siri_jax.models import attention, decoder, sharding
 from tests.helpers import tiny
 from tools.benchmarks import gpu_compiler
 
@@ -54,7 +54,7 @@ def test_gathered_once_an_update_weights_and_gradients_are_whole():
 
 
 def test_what_is_kept_grows_with_the_policy_and_the_rows():
-  kept = [estimate(remat=name)['kept'] for name in qwen2.REMAT]
+  kept = [estimate(remat=name)['kept'] for name in decoder.REMAT]
   assert kept == sorted(set(kept))
   # The residual stream at each block: 16 tokens, 2 layers, width 16.
   assert kept[0] == 4 * 16 * 2 * 16
@@ -96,7 +96,7 @@ def test_the_least_recomputation_that_fits_is_chosen_unless_set():
     name: memory.total(parts) / 1e9 / (1 - memory.SPARE)
     for name, parts in memory.of_plan(made, shape).items()
   }
-  *names, last = qwen2.REMAT
+  *names, last = decoder.REMAT
   for name in names:
     assert taken(remat='', device_gb=1.001 * needs[name])[0] == name
   assert taken(remat='', device_gb=1.001 * needs[last])[0] == names[-1]

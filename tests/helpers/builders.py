@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from siri_jax import compiled, types
 from siri_jax.algorithm import losses, packing, update
 from siri_jax.grading import pool
-from siri_jax.models import attention, qwen2, sharding
+from siri_jax.models import attention, decoder, sharding
 
 
 def make_problem(number=0, **changes):
@@ -67,7 +67,7 @@ def tiny_shape(**changes):
   """A policy of two layers that computes in milliseconds."""
   given = dict(vocab=19, layers=2, dim=16, heads=4, kv_heads=2, head_dim=4)
   given |= dict(mlp=24, rope_theta=100.0, norm_eps=1e-6, tied=False)
-  return qwen2.ModelConfig(**{**given, **changes})
+  return decoder.ModelConfig(**{**given, **changes})
 
 
 def lively(shape, seed=0):
@@ -75,7 +75,7 @@ def lively(shape, seed=0):
   rng = np.random.default_rng(seed)
   return jax.tree.map(
     lambda size: np.float32(0.3 * rng.normal(size=size)),
-    qwen2.param_shapes(shape),
+    decoder.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
@@ -83,7 +83,7 @@ def lively(shape, seed=0):
 def logits(params, shape, tokens):
   """float32 logits of rows [M, R] that are one sequence each."""
   tokens = jnp.asarray(tokens)
-  hidden = qwen2.forward(
+  hidden = decoder.forward(
     params,
     shape,
     tokens,
@@ -93,7 +93,7 @@ def logits(params, shape, tokens):
     attend=attention.reference,
     remat='nothing',
   )
-  return np.asarray(hidden @ qwen2.head(params))
+  return np.asarray(hidden @ decoder.head(params))
 
 
 def fit(row_tokens, micro_batch_rows, **changes):
@@ -111,7 +111,7 @@ def here(shape):
   device = jax.sharding.SingleDeviceSharding(jax.devices()[0])
   return jax.tree.map(
     lambda _: device,
-    qwen2.param_shapes(shape),
+    decoder.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from siri_jax import build
-from siri_jax.models import attention, qwen2
+from siri_jax.models import attention, decoder
 
 
 def draw(*shape, seed=0, dtype=np.float32):
@@ -136,7 +136,7 @@ def test_a_policy_that_keeps_attention_runs_cudnn_once_forwards(monkeypatch):
 
   def count(remat):
     def total(params):
-      hidden = qwen2.forward(
+      hidden = decoder.forward(
         params,
         shape,
         ids,
@@ -152,7 +152,7 @@ def test_a_policy_that_keeps_attention_runs_cudnn_once_forwards(monkeypatch):
     text = program.lower(lowering_platforms=('cuda',)).as_text()
     return text.count('@__cudnn$fmhaSoftmax(')
 
-  assert [count(remat) for remat in qwen2.REMAT] == [2, 1, 1, 1, 1]
+  assert [count(remat) for remat in decoder.REMAT] == [2, 1, 1, 1, 1]
 
 
 def test_without_cudnn_it_raises():

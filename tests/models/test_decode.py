@@ -8,10 +8,10 @@ import jax
 import numpy as np
 import pytest
 
-from siri_jax.models import decode, qwen2
+from siri_jax.models import decode, decoder
 
 SHAPE = builders.tiny_shape(layers=1)
-LAYERS = qwen2.unstacked(builders.lively(SHAPE))
+LAYERS = decoder.unstacked(builders.lively(SHAPE))
 EOS = 0
 CHOOSE = jax.jit(decode.sample_tokens)
 

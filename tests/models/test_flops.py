@@ -3,19 +3,19 @@
 import numpy as np
 import pytest
 
-from siri_jax.models import flops, qwen2
+from siri_jax.models import decoder, flops
 
 ROPE = dict(rope_theta=1e4, norm_eps=1e-6, tied=False)
-SMALL = qwen2.ModelConfig(
+SMALL = decoder.ModelConfig(
   151_936, 28, 1536, 12, 2, 128, 8960, **ROPE
 )  # The 1.5B.
-LARGE = qwen2.ModelConfig(
+LARGE = decoder.ModelConfig(
   152_064, 28, 3584, 28, 4, 128, 18_944, **ROPE
 )  # The 7B.
 
 
 def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
-  shape = qwen2.ModelConfig(11, 2, 4, 2, 1, 3, 5, **ROPE)
+  shape = decoder.ModelConfig(11, 2, 4, 2, 1, 3, 5, **ROPE)
   # q, k, v, o: 4*6 + 4*3 + 4*3 + 6*4; gate, up, down: 3*4*5; the head: 4*11.
   assert flops.weights(shape) == 2 * (72 + 60) + 44
   # A multiplication and an addition each; the embedding is only a look-up.

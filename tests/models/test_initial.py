@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from tests.helpers import tiny
@@ -39,14 +39,16 @@ def model_folder(tmp_path):
 
 def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
   shape = initial.shape_of(c, vocab=22)
-  assert shape == qwen2.ModelConfig(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False)
+  assert shape == decoder.ModelConfig(
+    22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False
+  )
 
 
 def test_fresh_parameters_are_of_the_shape_and_float32(c):
   shape = initial.shape_of(c, vocab=22)
   params = initial.parameters(c, shape, builders.here(shape))
   sizes = jax.tree.map(jnp.shape, params)
-  assert sizes == qwen2.param_shapes(shape)
+  assert sizes == decoder.param_shapes(shape)
   assert {x.dtype for x in jax.tree.leaves(params)} == {jnp.dtype('float32')}
 
 

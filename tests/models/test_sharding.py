@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import qwen2, sharding
+from siri_jax.models import decoder, sharding
 
 
 def mesh_of(data=1, fsdp=1, tensor=1):
@@ -25,7 +25,7 @@ def abstract(**shape):
   """The shapes of a policy's parameters."""
   return jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
-    qwen2.param_shapes(builders.tiny_shape(**{'vocab': 20, **shape})),
+    decoder.param_shapes(builders.tiny_shape(**{'vocab': 20, **shape})),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 
@@ -214,7 +214,7 @@ def test_no_weight_sharded_over_tensor_is_gathered_whole(param_sharding):
   assert not {44, 68} & sizes
 
 
-@pytest.mark.parametrize('remat', qwen2.REMAT)
+@pytest.mark.parametrize('remat', decoder.REMAT)
 def test_no_gathered_weight_is_kept_for_the_backward_pass(remat):
   shape = builders.tiny_shape(layers=5, mlp=44)
   program = traced(shape, 'zero3', remat, fsdp=2)

@@ -10,7 +10,7 @@ import pytest
 
 from siri_jax import compiled
 from siri_jax.algorithm import optimizers
-from siri_jax.models import qwen2, sharding
+from siri_jax.models import decoder, sharding
 from siri_jax.runtime import checkpoint, files
 
 FACTS = {'tokens': 12345, 'task': 'fingerprint'}
@@ -27,7 +27,7 @@ TX = optimizers.adamw(
 
 def recipes(**shape):
   """A state's shapes and types."""
-  sizes = qwen2.param_shapes(builders.tiny_shape(vocab=20, **shape))
+  sizes = decoder.param_shapes(builders.tiny_shape(vocab=20, **shape))
   params = jax.tree.map(
     lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
     sizes,

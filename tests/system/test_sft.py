@@ -7,7 +7,7 @@ import tiny
 
 from siri_jax import compiled, sft
 from siri_jax.data import arithmetic, arithmetic_audit
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 from siri_jax.runtime import stopwatch
 
 
@@ -62,8 +62,8 @@ def config(folder, **sft_kw):
 def warmed(c, signals=None):
   """(parameters, messages)."""
   task = arithmetic.task(seed=0, problems=8, held_out=8)
-  shape = qwen2.ModelConfig(vocab=task.vocab, **c.model_kw)
-  fresh = qwen2.init(jax.random.key(c.seed), shape)
+  shape = decoder.ModelConfig(vocab=task.vocab, **c.model_kw)
+  fresh = decoder.init(jax.random.key(c.seed), shape)
   screen = Screen()
   params = sft.parameters(c, task, shape, fresh, screen, signals or Asked())
   return params, screen.said

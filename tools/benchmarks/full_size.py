@@ -5,18 +5,18 @@ import functools
 import jax.numpy as jnp
 
 from siri_jax.algorithm import losses, optimizers, update
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 
 _LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
 # DeepSeek-R1-Distill-Qwen 1.5B and 7B, and one small enough for a laptop.
 SHAPES = {
-  '1.5b': qwen2.ModelConfig(
+  '1.5b': decoder.ModelConfig(
     vocab=151_936, dim=1536, heads=12, kv_heads=2, mlp=8960, **_LIKE
   ),
-  '7b': qwen2.ModelConfig(
+  '7b': decoder.ModelConfig(
     vocab=152_064, dim=3584, heads=28, kv_heads=4, mlp=18_944, **_LIKE
   ),
-  'tiny': qwen2.ModelConfig(
+  'tiny': decoder.ModelConfig(
     vocab=4096,
     dim=256,
     heads=8,

@@ -32,7 +32,7 @@ from siri_jax import compiled
 from siri_jax.algorithm import packing
 from siri_jax.config import base, memory
 from siri_jax.config import recipe as recipes
-from siri_jax.models import attention, flops, logprobs, qwen2, sharding
+from siri_jax.models import attention, decoder, flops, logprobs, sharding
 from siri_jax.runtime import xla_flags
 from tools.benchmarks import full_size, gpu_compiler
 
@@ -83,8 +83,8 @@ def parse(argv):
   add = parser.add_argument
   here = 'gpu' if gpu_compiler.installed() else 'cpu'
   add('--model', choices=full_size.MESHES, default='1.5b')
-  policies = [name for name in qwen2.REMAT if name != 'nothing']
-  add('--remat', nargs='+', choices=qwen2.REMAT, default=policies)
+  policies = [name for name in decoder.REMAT if name != 'nothing']
+  add('--remat', nargs='+', choices=decoder.REMAT, default=policies)
   add('--rows', type=int, default=1, help='rows of a micro-batch per device')
   add('--param_sharding', choices=('zero3', 'zero1'), default='zero3')
   add('--mesh', type=_mesh, help='axes left out are 1')
@@ -119,11 +119,11 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
   """Bytes of one device as estimated, and the compiled program.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     mesh: dict of the mesh's axes.
     rows: rows of a micro-batch per device.
     compiler: a key of SETTINGS.
-    remat: a key of qwen2.REMAT.
+    remat: a key of decoder.REMAT.
     param_sharding: one of update.PARAM_SHARDING.
   """
   devices = mesh['data'] * mesh['fsdp']
@@ -161,7 +161,7 @@ def head(shape, compiler):
   Forward and backward over 16,384 tokens, all of them response tokens.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     compiler: a key of SETTINGS.
   """
   chunk, tokens = base.get_config().logprob_chunk_tokens, 16_384

@@ -25,7 +25,7 @@ import tabulate
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
 from siri_jax.data import load
-from siri_jax.models import hf_names, qwen2
+from siri_jax.models import decoder, hf_names
 from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
@@ -74,7 +74,7 @@ def random(shape, dtype):
   keys = iter(jax.random.split(jax.random.key(0), 32))
   return jax.tree.map(
     lambda size: 0.02 * jax.random.normal(next(keys), size, dtype),
-    qwen2.param_shapes(shape),
+    decoder.param_shapes(shape),
     is_leaf=lambda x: isinstance(x, tuple),
   )
 

@@ -69,7 +69,9 @@ def parse(argv):
   )
   add = parser.add_argument
   add('--model', choices=LENGTHS, default='tiny')
-  add('--remat', default='', help='of qwen2.REMAT; default: the fastest to fit')
+  add(
+    '--remat', default='', help='of decoder.REMAT; default: the fastest to fit'
+  )
   add('--attention', default='', help='default: cudnn on GPUs, else reference')
   add('--param_sharding', default='zero3', choices=('zero3', 'zero1'))
   add('--rows', type=int, default=1, help='rows of a micro-batch per device')
@@ -101,13 +103,13 @@ def ours(flags):
   import jax
 
   from siri_jax import compiled as steps
-  from siri_jax.models import flops, qwen2
+  from siri_jax.models import decoder, flops
   from tools.benchmarks import update_parts
 
   settings, recipe, layout, fit, samples = prepared(flags)
   rows, count = packed(samples, fit, layout)
   shape = recipe.shape
-  make = functools.partial(qwen2.init, shape=shape)
+  make = functools.partial(decoder.init, shape=shape)
   params = jax.jit(make, out_shardings=layout.state.params)(jax.random.key(0))
   state = steps.init_state(params, recipe.tx, layout)
   del params

@@ -6,7 +6,7 @@ Features that the model functions do not implement are refused, all at once.
 import json
 import pathlib
 
-from siri_jax.models import qwen2
+from siri_jax.models import decoder
 from siri_jax.settings import LARGEST
 
 WHOLE = (
@@ -38,7 +38,7 @@ class FolderError(ValueError):
 
 
 def read_shape(folder):
-  """The qwen2.ModelConfig of a folder's config.json.
+  """The decoder.ModelConfig of a folder's config.json.
 
   Args:
     folder: path of a Hugging Face model folder.
@@ -68,7 +68,7 @@ def read_shape(folder):
   ]
   if wrong:
     raise FolderError(f'{path} is not implemented: ' + '; '.join(wrong))
-  return qwen2.ModelConfig(
+  return decoder.ModelConfig(
     vocab=config['vocab_size'],
     layers=config['num_hidden_layers'],
     dim=config['hidden_size'],
@@ -83,7 +83,7 @@ def read_shape(folder):
 
 
 def config_of(shape):
-  """The config.json of a qwen2.ModelConfig, in the format of transformers 4.
+  """The config.json of a decoder.ModelConfig, in the format of transformers 4.
 
   Returns:
     dict that `read_shape` reads as the same shape.

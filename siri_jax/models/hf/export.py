@@ -27,7 +27,7 @@ class Frame(NamedTuple):
   """A model folder without its parameters.
 
   Attributes:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     dtypes: tensor name -> numpy dtype to write it in.
     files: file name -> bytes.
   """
@@ -55,7 +55,7 @@ def frame_without_base(shape, tokenizer):
   """The Frame of a policy without a base model, in float32.
 
   Args:
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     tokenizer: path of a tokenizer folder, or '' if the task has none.
   """
   files = small_files(tokenizer) if tokenizer else {}
@@ -79,7 +79,7 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
 
   Args:
     folder: path of the new folder.
-    params: tree of qwen2.param_shapes, numpy or on this process's devices.
+    params: tree of decoder.param_shapes, numpy or on this process's devices.
     frame: Frame.
     about: dict for siri_jax.json, the origin of the parameters.
     shard_bytes: most bytes of one file of tensors.

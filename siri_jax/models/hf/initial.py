@@ -6,7 +6,7 @@ import json
 
 import jax
 
-from siri_jax.models import qwen2, sharding
+from siri_jax.models import decoder, sharding
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import hub, load
 
@@ -30,7 +30,7 @@ def folder(c):
 
 
 def shape_of(c, vocab):
-  """The policy's qwen2.ModelConfig; reads no parameters.
+  """The policy's decoder.ModelConfig; reads no parameters.
 
   Rows of a folder's embedding that the tokenizer has no token for are padding.
 
@@ -43,7 +43,7 @@ def shape_of(c, vocab):
     hub.HubError: see `folder`.
   """
   if c.policy != 'pretrained':
-    return qwen2.ModelConfig(vocab=vocab, **c.model_kw)
+    return decoder.ModelConfig(vocab=vocab, **c.model_kw)
   shape = hf_config.read_shape(folder(c))
   if shape.vocab < vocab:
     raise MismatchError(
@@ -77,10 +77,10 @@ def parameters(c, shape, shardings):
 
   Args:
     c: the config.
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     shardings: sharding of each array.
   """
   if c.policy == 'pretrained':
     return load.read_parameters(folder(c), shape, shardings)
-  fresh = qwen2.init(jax.random.key(c.seed), shape)
+  fresh = decoder.init(jax.random.key(c.seed), shape)
   return sharding.put(fresh, shardings)

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import safetensors
 
-from siri_jax.models import hf_names, qwen2
+from siri_jax.models import decoder, hf_names
 from siri_jax.models.hf.config import FolderError
 
 # safetensors' names of the allowed dtypes.
@@ -39,13 +39,13 @@ def fingerprint(folder):
 
 
 def read_parameters(folder, shape, shardings):
-  """The folder's tensors as the tree of qwen2.param_shapes, float32.
+  """The folder's tensors as the tree of decoder.param_shapes, float32.
 
   Each process reads only the shards of its own devices.
 
   Args:
     folder: path of a Hugging Face model folder.
-    shape: its qwen2.ModelConfig.
+    shape: its decoder.ModelConfig.
     shardings: the same tree of jax.sharding.Sharding.
   Raises:
     FolderError: see `opened`; or naming every tensor with a number that is not
@@ -58,7 +58,7 @@ def read_parameters(folder, shape, shardings):
       read = functools.partial(_part, tensors, path[-1].key, size, spoilt)
       return jax.make_array_from_callback(size, sharding, read)
 
-    sizes = qwen2.param_shapes(shape)
+    sizes = decoder.param_shapes(shape)
     params = jax.tree.map_with_path(
       place, sizes, shardings, is_leaf=lambda x: isinstance(x, tuple)
     )
@@ -77,7 +77,7 @@ def opened(folder, shape):
 
   Args:
     folder: path of a Hugging Face model folder.
-    shape: its qwen2.ModelConfig.
+    shape: its decoder.ModelConfig.
   Raises:
     FolderError: names every file that is missing or cannot be read; or every
       tensor that is missing, unknown, or of a wrong shape or dtype.

@@ -16,7 +16,7 @@ def part_of(source, shape, rank, ranks):
 
   Args:
     source: hf_names.Source of the tensor.
-    shape: qwen2.ModelConfig.
+    shape: decoder.ModelConfig.
     rank: index of the rank.
     ranks: number of ranks.
   Returns:

@@ -13,7 +13,7 @@ import transformers
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import attention, qwen2
+from siri_jax.models import attention, decoder
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
@@ -51,7 +51,7 @@ def their_logits(model, tokens, positions):
 
 @functools.partial(jax.jit, static_argnames='shape')
 def our_logits(params, shape, tokens, positions, segments):
-  hidden = qwen2.forward(
+  hidden = decoder.forward(
     params,
     shape,
     tokens,
@@ -61,7 +61,7 @@ def our_logits(params, shape, tokens, positions, segments):
     attend=attention.reference,
     remat='nothing',
   )
-  return hidden @ qwen2.head(params)
+  return hidden @ decoder.head(params)
 
 
 def plain_row(tokens):
@@ -149,7 +149,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
 
 SHAPE = builders.tiny_shape()
 PARAMS = builders.lively(SHAPE)
-LAYERS = qwen2.unstacked(PARAMS)
+LAYERS = decoder.unstacked(PARAMS)
 
 
 def test_the_packed_forward_equals_the_unpacked_one():
@@ -170,14 +170,14 @@ def test_the_packed_forward_equals_the_unpacked_one():
 
 
 SLOTS, PROMPT, WIDTH = 3, 4, 9
-decode = jax.jit(functools.partial(qwen2.decode, shape=SHAPE))
+decode = jax.jit(functools.partial(decoder.decode, shape=SHAPE))
 
 
 @functools.cache
 def filled_cache():
   """A cache of WIDTH columns after a prompt of PROMPT tokens, and all ids."""
   ids = random_tokens(SLOTS, WIDTH, SHAPE.vocab)
-  read = jax.jit(functools.partial(qwen2.prefill, shape=SHAPE))
+  read = jax.jit(functools.partial(decoder.prefill, shape=SHAPE))
   pad = [(0, 0), (0, 0), (0, WIDTH - PROMPT), (0, 0)]
   cache = read(LAYERS, tokens=ids[:, :PROMPT])
   return jax.tree.map(lambda x: jnp.pad(x, pad), cache), ids
@@ -207,7 +207,7 @@ def test_a_position_past_the_cache_writes_nothing():
 def test_fresh_parameters_are_small_normal_numbers():
   sizes = ('vocab', 'dim', 'heads', 'kv_heads', 'head_dim', 'mlp')
   shape = builders.tiny_shape(layers=1, **dict.fromkeys(sizes, 8))
-  params = jax.device_get(qwen2.init(jax.random.key(0), shape))
+  params = jax.device_get(decoder.init(jax.random.key(0), shape))
   layers = params.pop('layers')
   assert {x.dtype for x in jax.tree.leaves((params, layers))} == {
     np.dtype('float32')
@@ -225,11 +225,13 @@ def test_fresh_parameters_are_small_normal_numbers():
 @pytest.mark.parametrize('tied', [False, True])
 def test_the_tree_has_a_head_where_it_is_not_tied(tied):
   shape = builders.tiny_shape(tied=tied)
-  params = jax.eval_shape(lambda key: qwen2.init(key, shape), jax.random.key(0))
+  params = jax.eval_shape(
+    lambda key: decoder.init(key, shape), jax.random.key(0)
+  )
   assert ('head' in params) is not tied
   sizes = jax.tree.map(lambda x: x.shape, params)
-  assert sizes == qwen2.param_shapes(shape)
-  assert qwen2.head(builders.lively(shape)).shape == (shape.dim, shape.vocab)
+  assert sizes == decoder.param_shapes(shape)
+  assert decoder.head(builders.lively(shape)).shape == (shape.dim, shape.vocab)
 
 
 def test_in_bfloat16_the_hidden_states_are_bfloat16_and_near():
