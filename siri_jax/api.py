@@ -122,8 +122,8 @@ def train(config, workdir, *, allow_change=()):
     screen = stack.enter_context(terminal.Terminal(plan.c.total_steps))
     team = stack.enter_context(distributed.SingleProcess())
     parts = build.open_run(plan, task, folder, screen, team)
-    ctx, state, tokens = stack.enter_context(parts)
-    trainer.train(ctx, state, tokens)
+    ctx, state, done = stack.enter_context(parts)
+    trainer.train(ctx, state, done)
   if ctx.signals.asked:
     raise stopwatch.StopRequested(ctx.signals.asked)
   return load_run(workdir)

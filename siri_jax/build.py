@@ -15,7 +15,13 @@ from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines
-from siri_jax.runtime import checkpoint, distributed, run_folder, writers
+from siri_jax.runtime import (
+  checkpoint,
+  distributed,
+  progress,
+  run_folder,
+  writers,
+)
 from siri_jax.runtime.stopwatch import Signals
 from siri_jax.runtime.watchdog import Watchdog
 
@@ -44,7 +50,7 @@ def open_run(plan, task, folder, screen, team):
     screen: terminal.Terminal.
     team: distributed.SingleProcess or distributed.Leader.
   Yields:
-    (context.TrainContext, types.TrainState, response tokens trained on so far).
+    (context.TrainContext, types.TrainState, progress.Progress to start from).
   """
   c = plan.c
   with contextlib.ExitStack() as stack:
@@ -52,8 +58,10 @@ def open_run(plan, task, folder, screen, team):
     watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
     stack.enter_context(team.listening(signals.relay))
     bench = Context(task, folder, screen, signals)
-    resume = functools.partial(restore, folder=folder, screen=screen)
-    ctx, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
+    resume = functools.partial(
+      restore, folder=folder, screen=screen, schedule=c.schedule
+    )
+    ctx, state, done = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first, ctx.sources, hub_names.commits(c))
     ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
@@ -63,7 +71,7 @@ def open_run(plan, task, folder, screen, team):
       task.train, seed=c.seed, prompts=c.prompts_per_step
     )
     watchdog.ask(pending=ctx.engine.pending, grading=lambda: graders.counts)
-    yield ctx, state, tokens
+    yield ctx, state, done
 
 
 @contextlib.contextmanager
@@ -91,7 +99,7 @@ def open_follower(plan, task, path, screen, team):
 
 
 def _made(stack, bench, plan, path, team, resume):
-  """The parts that every process has: (TrainContext, TrainState, tokens)."""
+  """The parts that every process has, and what `resume` returns besides."""
   c, task, screen = plan.c, bench.task, bench.terminal
   shape = initial.shape_of(c, task.vocab)
   initial.check_fits(c, shape)
@@ -105,7 +113,7 @@ def _made(stack, bench, plan, path, team, resume):
   checkpoints = _checkpoints(plan, path, team)
   stack.callback(checkpoints.close)
   like = checkpoint.abstract(blank, layout.state)
-  state, tokens = resume(checkpoints, like, {**prints, **sources})
+  state, done = resume(checkpoints, like, {**prints, **sources})
   start = None
   if state is None or 'ref_logp' in plan.extra:
     start = initial_params(c, task, shape, layout, screen, bench.signals)
@@ -134,7 +142,7 @@ def _made(stack, bench, plan, path, team, resume):
     # The start is as large as the policy.
     start=start if 'ref_logp' in plan.extra else None,
   )
-  return ctx, state, tokens
+  return ctx, state, done
 
 
 def _recipe(plan, shape, screen):
@@ -253,11 +261,12 @@ def make_graders(c):
   )
 
 
-def restore(checkpoints, like, prints, folder, screen):
+def restore(checkpoints, like, prints, folder, screen, schedule):
   """Restores the newest valid checkpoint and drops records after it.
 
   Returns:
-    (types.TrainState, response tokens so far), or (None, 0).
+    (types.TrainState, progress.Progress); without a checkpoint, None and the
+    progress of a new run.
   Raises:
     run_folder.RunFolderError: the checkpoint has other problems, another
       tokenizer, model or plug-in; see TrainContext.
@@ -272,7 +281,7 @@ def restore(checkpoints, like, prints, folder, screen):
   if not found:
     folder.rewind('metrics', -1)
     folder.rewind('eval', -1)
-    return None, 0
+    return None, progress.start()
   state, facts = found
   if 'config' in facts:  # A checkpoint of an earlier version has none.
     folder.refuse_settings(facts['config'], 'has checkpoints of')
@@ -283,7 +292,7 @@ def restore(checkpoints, like, prints, folder, screen):
   folder.rewind('eval', done)
   folder.event('resumed', step=done)
   screen.say(f'resuming from step {done} of {folder.path}')
-  return state, facts['tokens']
+  return state, progress.restored(facts, schedule)
 
 
 def initial_params(c, task, shape, layout, screen, signals):

@@ -16,7 +16,8 @@ class Programs(NamedTuple):
   """The compiled programs of a run.
 
   Attributes:
-    cap: step -> int32 [], the step's cap.
+    cap: (step, types.CapState, types.StepSummary of the step before) -> int32
+      [], the step's cap, and the next state.
     update: one optimiser step, see update.update; donates the state.
     logprobs: log-probabilities of rows and sums over them, see
       update.compute_logprobs.
@@ -41,7 +42,7 @@ def build(
   """Builds the programs; each is compiled at its first call.
 
   Args:
-    schedule: bound plug-in of siri_jax/algorithm/schedules.py.
+    schedule: plan.Plan.schedule.
     recipe: update.UpdateConfig.
     layout: sharding.Layout.
     eos_ids: ids that end a response.

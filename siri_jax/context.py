@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from siri_jax import compiled
 from siri_jax.algorithm import metrics
-from siri_jax.runtime import files
+from siri_jax.runtime import files, progress
 
 
 @dataclasses.dataclass
@@ -88,7 +91,6 @@ class TrainContext(Context):
     """Writes a step's record: to the folder, then to writers and terminal."""
     record = {
       **record,
-      'phase': self.plan.phases[record['step']],
       # The cap must not raise it.
       'compile_count': compiled.compile_count(self.programs),
     }
@@ -109,32 +111,60 @@ class TrainContext(Context):
       f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
     )
 
-  def measured(self, done):
+  def next_cap(self, step, done):
+    """The cap of a step.
+
+    Args:
+      step: index of the step.
+      done: progress.Progress after the step before.
+    Returns:
+      progress.Cap.
+    """
+    before = done.cap_state
+    found = self.programs.cap(np.int32(step), before, done.seen)
+    cap, state = jax.device_get(found)
+    phase, turn = self.plan.phase_at(step, before, state)
+    return progress.Cap(step, int(cap), phase, turn, state)
+
+  def eval_kind(self, done, turn):
+    """The reason to evaluate after `done` updates, '' if there is none."""
+    return turn or self.plan.evals.get(done, '')
+
+  def measured(self, done, turn):
     """Whether all evaluations after `done` updates are finished."""
     records = files.read_records(self.run_folder.path / 'eval.jsonl')
     seen = {r['set'] for r in records if r['step'] == done}
-    return done not in self.plan.evals or seen >= set(self.task.evals)
+    return not self.eval_kind(done, turn) or seen >= set(self.task.evals)
 
   def writes_rollouts(self, step):
-    """Whether a step's samples are written with their text."""
+    """Whether a step's samples are written with their text at any rate."""
     every = self.plan.c.rollouts_every
-    return bool(every and step % every == 0) or step + 1 in self.plan.turns
+    return bool(every and step % every == 0)
 
-  def save(self, state, tokens):
-    """Saves a checkpoint with all state that the run needs to resume."""
-    self.processes.broadcast('save', tokens=tokens)
+  def save(self, state, done, turn):
+    """Saves a checkpoint with all state that the run needs to resume.
+
+    Args:
+      state: types.TrainState.
+      done: progress.Progress.
+      turn: 'compressed' or 'expanded' if the cap turns here, else ''. Such a
+        checkpoint is kept.
+    """
+    self.processes.broadcast('save')
     facts = {
-      'tokens': tokens,
+      **done.facts(),
+      'schedule': self.plan.c.schedule,
       'fingerprints': self.fingerprints,
       'sources': self.sources,
       'config': self.plan.c.to_dict(),
     }
-    self.checkpoints.save(state, facts)
+    turns = [*done.turns, *[int(state.step)] * bool(turn)]
+    self.checkpoints.save(state, facts, always=turns)
 
-  def draw(self, done):
+  def draw(self, done, kind):
     """Updates picture.png every picture_every steps and at evaluations."""
     every = self.plan.c.picture_every
-    if (every and done % every == 0) or done in self.plan.evals:
+    if (every and done % every == 0) or kind:
       # Here, because a dry run must not import matplotlib.
       from siri_jax.analysis.figures import overview
 

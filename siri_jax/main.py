@@ -157,13 +157,13 @@ def run(plan, task, folder, screen, team, again):
       try:
         screen.say(outline(plan, task, folder.path, again))
         parts = build.open_run(plan, task, folder, screen, team)
-        ctx, state, tokens = stack.enter_context(parts)
+        ctx, state, done = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
         screen.say(f'saved; to resume: {again}')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
-      state = trainer.train(ctx, state, tokens)
+      state = trainer.train(ctx, state, done)
   except trainer.DivergedError as error:
     screen.say(str(error))
     return DIVERGED

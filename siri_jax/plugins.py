@@ -116,6 +116,12 @@ def settings_of(plugin):
   return [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
 
 
+def inputs_of(plugin):
+  """Names of a plug-in's inputs: its arguments that are no settings."""
+  parameters = inspect.signature(plugin).parameters.values()
+  return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
+
+
 def faults(family, name, settings, supplied=()):
   """Messages about every fault in a plug-in's name and settings.
 

@@ -11,7 +11,7 @@ from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out
 from siri_jax.rollout import engines, graded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
-from siri_jax.runtime import alarms, distributed, files
+from siri_jax.runtime import alarms, distributed, files, progress
 from siri_jax.runtime.stopwatch import StopRequested, Stopwatch
 
 
@@ -19,43 +19,45 @@ class DivergedError(RuntimeError):
   """Too many updates in a row were not finite."""
 
 
-def train(ctx, state, tokens):
+def train(ctx, state, done):
   """Trains to the end, or until a signal asks to stop.
+
+  The cap of step t + 1 follows from the samples of step t, which are complete
+  before step t + 1 is sampled, ahead or not.
 
   Args:
     ctx: context.TrainContext.
     state: types.TrainState to start from.
-    tokens: response tokens trained on so far.
+    done: progress.Progress to start from.
   Returns:
     The last state, which is saved.
   Raises:
     DivergedError: max_skipped optimiser steps in a row were not finite.
     OSError: a record or a checkpoint could not be written.
   """
-  c, plan, steps = ctx.plan.c, ctx.plan, ctx.programs
-  find = plan.find
+  c, find = ctx.plan.c, ctx.plan.find
   ctx.push(state.params, int(state.step))
   # A signal may interrupt work here: it is a function of the step, and a
   # resumed run repeats it bit for bit.
   sampling = RolloutPrefetcher(lambda *step: collect(ctx, *step))
   with contextlib.suppress(StopRequested), contextlib.closing(sampling):
-    if not ctx.measured(int(state.step)):
-      evaluate_and_save(ctx, state, tokens)
+    own = ctx.next_cap(int(state.step), done)
+    if not ctx.measured(int(state.step), own.turn):
+      evaluate_and_save(ctx, state, done, own.turn)
     for step in range(int(state.step), c.total_steps):
       ctx.signals.raise_if_stopped()
       watch, before = Stopwatch(), ctx.counts()
-      cap = int(steps.cap(np.int32(step)))
-      groups = sampling.get(step, cap, watch)
+      groups = sampling.get(step, own.tokens, watch)
       samples = [s for g in groups for s in g.samples]
-      batch = make_batch(groups, cap)
+      batch = make_batch(groups, own.tokens)
+      later = done.after(own, metrics.summary(batch), batch.length.sum())
+      following = ctx.next_cap(step + 1, later)
       rewards = np.asarray(find['reward'](batch)).reshape(
         c.prompts_per_step, c.group_size
       )
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
       if c.off_policy_steps and step + 1 < c.total_steps:
-        sampling.start(
-          step + 1, int(steps.cap(np.int32(step + 1))), Stopwatch()
-        )
+        sampling.start(step + 1, following.tokens, Stopwatch())
       ctx.processes.broadcast(
         distributed.BATCH, **distributed.encode_batch(samples, advantages)
       )
@@ -65,26 +67,28 @@ def train(ctx, state, tokens):
       watch.lap('rollout')
       ctx.push(state.params, step + 1)
       watch.lap('push')
-      sampled = metrics.of_samples(batch, rewards)
-      tokens += sampled['tokens']
+      done = later
       ctx.write_step(
         {
           'step': step,
-          'cap': cap,
-          **sampled,
+          'cap': own.tokens,
+          'phase': own.phase,
+          **metrics.of_samples(batch, rewards),
           **metrics.of_update(totals),
           **metrics.counted(before, ctx.counts()),
-          'tokens_so_far': tokens,
+          'tokens_so_far': done.tokens,
           'weight_version': samples[0].spans[0][0],
           'skipped': int(state.skipped),
-          **watch.seconds(sampled['tokens']),
+          **watch.seconds(int(batch.length.sum())),
         }
       )
-      write_rollouts(ctx, step, groups, rewards, advantages)
+      own = following
+      if ctx.writes_rollouts(step) or own.turn:
+        write_rollouts(ctx, step, groups, rewards, advantages)
       raise_alarms(ctx)
       check_divergence(ctx, state)
-      evaluate_and_save(ctx, state, tokens)
-  ctx.save(state, tokens)
+      evaluate_and_save(ctx, state, done, own.turn)
+  ctx.save(state, done, own.turn)
   ctx.checkpoints.finish()
   return state
 
@@ -107,7 +111,7 @@ def follow(ctx, state):
       case 'push':
         ctx.push(state.params, int(given['version']))
       case 'save':
-        ctx.save(state, int(given['tokens']))
+        ctx.save(state, progress.start(), '')  # Process 0 writes its own.
 
 
 def collect(ctx, step, cap, watch):
@@ -125,7 +129,7 @@ def collect(ctx, step, cap, watch):
   at_sampler = c.cap_at == 'sampler'
   sampling = engines.SamplingParams(
     n=c.group_size,
-    cap=cap if at_sampler else int(ctx.plan.caps.max()),
+    cap=cap if at_sampler else ctx.plan.highest,
     temperature=c.temperature,
     top_p=c.top_p,
     top_k=c.top_k,
@@ -165,9 +169,7 @@ def make_batch(groups, cap):
 
 
 def write_rollouts(ctx, step, groups, rewards, advantages):
-  """Writes a step's samples with rewards and advantages, if due."""
-  if not ctx.writes_rollouts(step):
-    return
+  """Writes a step's samples with rewards and advantages."""
   columns = zip(groups, rewards, advantages.reshape(rewards.shape), strict=True)
   rows = [
     row
@@ -297,19 +299,26 @@ def minibatch(ctx, samples, advantages, learned):
   return rows, count, denom
 
 
-def evaluate_and_save(ctx, state, tokens):
-  """Evaluates, saves a checkpoint and updates the picture, if due."""
-  done = int(state.step)
-  if done in ctx.plan.evals:
-    ctx.run_folder.rewind('eval', done - 1)  # Drops an interrupted evaluation.
-    for name, record, rows in held_out.evaluate(ctx, done):
-      ctx.run_folder.append('eval', {**record, 'tokens': tokens})
-      ctx.run_folder.write_evaluation(done, name, rows)
+def evaluate_and_save(ctx, state, done, turn):
+  """Evaluates, saves a checkpoint and updates the picture, if due.
+
+  Args:
+    ctx: context.TrainContext.
+    state: types.TrainState.
+    done: progress.Progress.
+    turn: 'compressed' or 'expanded' at a turn of the cap, else ''.
+  """
+  step = int(state.step)
+  if kind := ctx.eval_kind(step, turn):
+    ctx.run_folder.rewind('eval', step - 1)  # Drops an interrupted evaluation.
+    for name, record, rows in held_out.evaluate(ctx, step, kind):
+      ctx.run_folder.append('eval', {**record, 'tokens': done.tokens})
+      ctx.run_folder.write_evaluation(step, name, rows)
       ctx.tell_evaluation(record)
-  if done in ctx.plan.checkpoints:
-    ctx.save(state, tokens)
+  if turn or step in ctx.plan.checkpoints:
+    ctx.save(state, done, turn)
   ctx.checkpoints.check()
-  ctx.draw(done)
+  ctx.draw(step, kind)
 
 
 def check_samples(groups, sampling, version):

@@ -1,7 +1,7 @@
 """The records that the loop passes between its stages.
 
-Problem and Sample are host records; Batch, PackedBatch and TrainState are
-pytrees of arrays. All are frozen: a step makes new ones.
+Problem and Sample are host records; Batch, StepSummary, CapState, PackedBatch
+and TrainState are pytrees of arrays. All are frozen: a step makes new ones.
 """
 
 import dataclasses
@@ -131,6 +131,51 @@ class Batch:
   answered: jax.Array
   truncated: jax.Array
   cap: jax.Array
+
+
+QUANTILES = 21  # Q of a StepSummary: every 5 % of the right responses.
+
+
+@flax.struct.dataclass
+class StepSummary:
+  """What a schedule knows of the step before.
+
+  Attributes:
+    samples: int32 [], samples of that step; 0: there was none.
+    accuracy: float32 [], share of right responses under its cap.
+    truncated_frac: float32 [], share of responses that its cap cut.
+    right_lengths: float32 [Q], quantiles of the lengths of right responses at
+      Q evenly spaced shares from 0 to 1, tokens; 0 if none was right.
+  """
+
+  samples: jax.Array
+  accuracy: jax.Array
+  truncated_frac: jax.Array
+  right_lengths: jax.Array
+
+
+@flax.struct.dataclass
+class CapState:
+  """The state of a schedule between two steps; all 0 before the first.
+
+  A schedule of the step alone leaves it as it is. The last three
+  numbers belong to the schedule, which says what they are.
+
+  Attributes:
+    cap: float32 [], the cap before it is floored, tokens; 0: not started.
+    compressing: bool [], the phase: compression, else expansion.
+    since: int32 [], steps since the phase began.
+    signal: float32 [], a smoothed measurement.
+    mark: float32 [], a value of the signal to compare with.
+    marked: int32 [], measured steps since the mark was set.
+  """
+
+  cap: jax.Array
+  compressing: jax.Array
+  since: jax.Array
+  signal: jax.Array
+  mark: jax.Array
+  marked: jax.Array
 
 
 @flax.struct.dataclass

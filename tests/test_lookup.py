@@ -34,8 +34,8 @@ def test_a_misspelt_name_suggests_the_nearest():
 
 
 def test_a_private_function_is_not_a_plugin():
-  with pytest.raises(ValueError, match=r"unknown schedule '_between'"):
-    plugins.function('schedule', '_between')
+  with pytest.raises(ValueError, match=r"unknown loss '_surrogate'"):
+    plugins.function('loss', '_surrogate')
 
 
 def test_a_plugin_from_elsewhere_is_named_with_its_module():

@@ -15,6 +15,8 @@ import pytest
 
 from siri_jax import plugins
 from siri_jax.algorithm import losses, schedule_presets
+from siri_jax.config import outlook
+from siri_jax.runtime import progress
 
 CLIP = dict(low=0.2, high=0.28)
 SETTINGS = {
@@ -42,6 +44,8 @@ SETTINGS = {
     supervised={},
   ),
 }
+
+LOOPS = [n for n in SETTINGS['schedule'] if outlook.is_loop(n)]
 
 
 def twins(family):
@@ -74,7 +78,7 @@ def test_every_docstring_names_arguments_results_and_errors(family):
       assert part in text, (name, part)
 
 
-@twins('schedule')
+@pytest.mark.parametrize('name', sorted(SETTINGS['schedule'].keys() - LOOPS))
 def test_a_schedule_is_a_traceable_function_of_the_step(name):
   schedule = bound('schedule', name)
   steps = np.arange(40, dtype=np.int32)
@@ -83,6 +87,21 @@ def test_a_schedule_is_a_traceable_function_of_the_step(name):
   assert (one.dtype, one.shape) == (jnp.int32, ())
   assert int(one) == caps[7] == int(schedule(7))
   assert 32 <= min(caps) <= max(caps) <= 64
+
+
+@pytest.mark.parametrize('name', LOOPS)
+def test_a_closed_loop_is_a_traceable_function_of_its_state(name):
+  schedule, start = bound('schedule', name), progress.start()
+  cap, state = jax.jit(schedule)(7, start.cap_state, start.seen)
+  assert (cap.dtype, cap.shape, int(cap)) == (jnp.int32, (), 64)
+  found, blank = jax.tree.leaves(state), jax.tree.leaves(start.cap_state)
+  assert [(x.dtype, x.shape) for x in found] == [
+    (x.dtype, x.shape) for x in blank
+  ]
+  # The first cap is the highest; a measurement moves none that is not known.
+  again, _ = schedule(8, state, start.seen)
+  assert int(again) == 64
+  assert bool(state.compressing)
 
 
 @twins('reward')

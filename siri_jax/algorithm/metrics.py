@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from siri_jax import types
+
 # The first keys of a record; other keys follow.
 ORDER = (
   'step',
@@ -62,6 +64,26 @@ def of_samples(batch, rewards):
     'zero_variance_frac': float(np.mean(np.ptp(rewards, axis=1) == 0)),
     'tokens': int(np.sum(lengths)),
   }
+
+
+def summary(batch):
+  """What the next step's schedule knows of a step.
+
+  Args:
+    batch: types.Batch of numpy arrays.
+  Returns:
+    types.StepSummary.
+  """
+  right = batch.length[batch.correct]
+  shares = np.linspace(0, 1, types.QUANTILES)
+  return types.StepSummary(
+    samples=np.asarray(batch.length.size, np.int32),
+    accuracy=np.asarray(np.mean(batch.correct), np.float32),
+    truncated_frac=np.asarray(np.mean(batch.truncated), np.float32),
+    right_lengths=np.quantile(right if right.size else [0], shares).astype(
+      np.float32
+    ),
+  )
 
 
 def of_update(totals):

@@ -18,6 +18,17 @@ def presets(low, high, period):
   """
   cycle = dict(low=low, high=high, period=period, phase=0)
   half = period // 2
+  # Our choice: a closed loop crosses the range in half a cycle at most, its
+  # phases last an eighth of one at least, its average is over a sixteenth.
+  rate, eighth = max(high - low, 1) / half, max(period // 8, 2)
+  loop = dict(
+    low=low,
+    high=high,
+    fall=rate,
+    rise=rate,
+    smoothing=min(16 / period, 1.0),
+    least=eighth,
+  )
   return {
     'constant': dict(cap=high),
     'stair': dict(**cycle, low_share=0.5, first='low'),  # Paper's Figure 3.
@@ -25,4 +36,12 @@ def presets(low, high, period):
     'stair_cosine': cycle,
     'piecewise': dict(caps=(low, high), starts=(0, half), phase=0),  # 8K, 16K.
     'asymmetric_cosine': dict(**cycle, fall=max(half // 2, 1)),
+    # 5 points and 1 point of accuracy; the average needs an eighth to recover.
+    'accuracy_turns': dict(**loop, drop=0.05, gain=0.01, patience=2 * eighth),
+    # The cap is a tenth above 95 % of the right responses.
+    'length_quantile': dict(**loop, quantile=0.95, margin=1.1, band=0.02),
+    # A tenth off the target moves the highest cap at the full rate.
+    'truncation_target': dict(
+      **loop, target=0.2, gain=10 * rate / high, band=0.02
+    ),
   }

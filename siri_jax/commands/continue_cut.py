@@ -79,7 +79,7 @@ def main(argv):
   c, workdir = asked.config, pathlib.Path(asked.workdir)
   try:
     plan = plans.make(c)
-    cut = cut_samples(workdir, highest=int(plan.caps.max()))
+    cut = cut_samples(workdir, highest=plan.highest)
     task, _ = load.read(c)
     if asked.faults:
       raise ValueError('\n'.join(asked.faults))
@@ -183,7 +183,7 @@ def go_on(ctx, plan, found, step, rows):
     step: index of the samples' step.
     rows: their records, all of one length.
   """
-  c, highest = plan.c, int(plan.caps.max())
+  c, highest = plan.c, plan.highest
   begun, problems = {}, []
   for row in rows:
     key = f'{step:06d}/{row["problem_id"]}/{row["index"]}'

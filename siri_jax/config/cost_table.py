@@ -1,13 +1,12 @@
 """The cost of a run under each schedule, relative to a constant cap."""
 
-import jax
 import numpy as np
 import pandas as pd
 import tabulate
 
 from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets
-from siri_jax.config import cost_model
+from siri_jax.config import cost_model, outlook
 from siri_jax.models import flops
 from siri_jax.runtime import terminal
 
@@ -17,7 +16,9 @@ NOTES = """\
 %: of the same steps at the highest cap. FLOPs: of sampling and training, causal
 attention by half. Wait: decoding steps until the longest response of a step is
 done, each having a slot, summed over steps. All for a policy that stays as it
-is: one in training adapts to its cap. Evaluations are not counted."""
+is: one in training adapts to its cap. Evaluations are not counted. The caps of
+a schedule that follows measurements are simulated on the same lengths: a
+response is right unless the cap cuts it."""
 
 
 def text(plan, task, shape, sampled=None):
@@ -32,16 +33,18 @@ def text(plan, task, shape, sampled=None):
   c = plan.c
   lengths, source = natural(c.uncapped_length_kw, sampled)
   given = setting(plan, task, shape)
-  cycle, low, high = _of_steps(plan, _period(plan))
-  run, _, _ = _of_steps(plan, c.total_steps)
+  found, low, high = _of_steps(plan, lengths)
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
     f'Cost, estimated for {source}.',
     f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
     f'one of {high:,} {cuts[1]:.0f} %.',
   ]
-  for words, caps in (('A cycle', cycle), ('The run', run)):
-    steps = len(next(iter(caps.values())))
+  for words, steps in (
+    ('A cycle', _period(plan)),
+    ('The run', c.total_steps),
+  ):
+    caps = {name: own[:steps] for name, own in found.items()}
     parts += ['', f'{words}, {steps:,} steps (* as configured)']
     parts += [table(caps, lengths, high, **given)]
   if c.cap_at == 'reward':
@@ -49,7 +52,7 @@ def text(plan, task, shape, sampled=None):
   return '\n'.join([*parts, '', NOTES])
 
 
-def marked(name, own, low, high, period):
+def marked(name, own, low, high, period, lengths):
   """The run's caps, marked by a star, and those of the other schedules.
 
   Args:
@@ -58,22 +61,24 @@ def marked(name, own, low, high, period):
     low: lowest cap, tokens.
     high: highest cap, tokens; if equal to the lowest, there are no others.
     period: steps of a cycle, even.
+    lengths: cost_model.LengthDistribution of a closed loop's simulation.
   Returns:
     dict from name to int [steps], tokens.
   """
   lines = schedule_presets.presets(low, high, period)
-  beside = every(lines, len(own)) if low < high else {}
+  beside = every(lines, len(own), lengths) if low < high else {}
   if name in beside and np.array_equal(beside[name], own):
     return {n + ' *' * (n == name): caps for n, caps in beside.items()}
   return {f'{name} *': own, **beside}
 
 
-def every(lines, steps):
+def every(lines, steps, lengths):
   """The caps of every schedule.
 
   Args:
     lines: dict schedule -> its settings.
     steps: number of steps, from 0.
+    lengths: cost_model.LengthDistribution of a closed loop's simulation.
   Returns:
     dict schedule -> int [steps], tokens, in the order of the schedules' file.
   Raises:
@@ -89,9 +94,8 @@ def every(lines, steps):
     wrong += plugins.faults('schedule', name, lines[name])
   if wrong:
     raise ValueError('\n'.join(wrong))
-  at = np.arange(steps, dtype=np.int32)
   return {
-    name: np.asarray(jax.vmap(plugins.find('schedule', name, lines[name]))(at))
+    name: outlook.of(name, lines[name], steps, lengths).caps
     for name in dict.fromkeys([*names, *lines])
   }
 
@@ -148,8 +152,9 @@ def of_cycle(plan, task, shape, sampled=None):
   Returns:
     DataFrame of `costs`.
   """
-  found, _, high = _of_steps(plan, _period(plan))
   lengths, _ = natural(plan.c.uncapped_length_kw, sampled)
+  found, _, high = _of_steps(plan, lengths)
+  found = {name: caps[: _period(plan)] for name, caps in found.items()}
   return costs(found, lengths, high, **setting(plan, task, shape))
 
 
@@ -201,13 +206,18 @@ def table(caps, lengths, high, style='simple', **setting):
   )
 
 
-def _of_steps(plan, steps):
-  """Caps of every schedule, int [steps] each, and the lowest and highest."""
+def _of_steps(plan, lengths):
+  """Caps of every schedule, and the lowest and the highest.
+
+  The caps are int [steps] each, for a cycle or the run, if that is longer.
+  """
   c, period = plan.c, _period(plan)
-  at = np.arange(max(period, c.total_steps), dtype=np.int32)
-  caps = np.asarray(jax.vmap(plan.find['schedule'])(at))
+  steps, kw = max(period, c.total_steps), c.schedule_kw.to_dict()
+  caps = outlook.of(c.schedule, kw, steps, lengths).caps
   low, high = int(caps.min()), int(caps.max())
-  found = marked(c.schedule, caps[:steps], low, high, period)
+  if outlook.is_loop(c.schedule):
+    low, high = plan.lowest, plan.highest
+  found = marked(c.schedule, caps, low, high, period, lengths)
   if c.cap_at == 'reward':
     found = {name: np.full(steps, high) for name in found}
   return found, low, high

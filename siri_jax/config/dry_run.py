@@ -3,7 +3,7 @@
 import numpy as np
 import tabulate
 
-from siri_jax.config import cost_table, memory
+from siri_jax.config import cost_table, memory, outlook
 from siri_jax.runtime import run_folder
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
@@ -71,21 +71,26 @@ def derived(plan, task, dropped):
 def of_plan(plan):
   """The numbers of the plan that need no problems as text, by name."""
   c = plan.c
-  most = plan.samples * int(plan.caps.max())
+  loop = outlook.is_loop(c.schedule)
+  caps = np.full(c.total_steps, plan.highest) if loop else plan.caps
+  simulated, and_turns = ' (simulated)' * loop, ', and every turn' * loop
+  turns = (plan.turns or plan.simulated).items()
   return {
     'samples a step': (
       f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size})'
     ),
     'samples an optimiser step': f'{plan.minibatch:,}',
     'optimiser steps': f'{c.total_steps * c.minibatches * c.epochs:,}',
-    'response tokens, at most': f'{most:,} a step, '
-    f'{plan.samples * int(plan.caps.sum()):,} in all',
-    'cap': f'{plan.caps.min():,} to {plan.caps.max():,}, '
-    f'mean {plan.caps.mean():,.1f} tokens',
+    'response tokens, at most': (
+      f'{plan.samples * plan.highest:,} a step, '
+      f'{plan.samples * int(caps.sum()):,} in all'
+    ),
+    'cap': f'{plan.lowest:,} to {plan.highest:,}, '
+    f'mean {plan.caps.mean():,.1f} tokens{simulated}',
     'row': f'{plan.row_tokens:,} tokens',
-    'turns': _listed(f'{at} {kind}' for at, kind in plan.turns.items()),
-    'evaluations': _listed(plan.evals),
-    'checkpoints': _listed(sorted(plan.checkpoints)),
+    'turns': _listed(f'{at} {kind}' for at, kind in turns) + simulated,
+    'evaluations': _listed(plan.evals) + and_turns,
+    'checkpoints': _listed(sorted(plan.checkpoints)) + and_turns,
   }
 
 
@@ -142,7 +147,7 @@ def plot(plan):
     dots = ''.join('•' if at == y else ' ' for at in level)
     rows.append(f'{value:>{margin}} │{dots}'.rstrip())
   marks = [' '] * wide
-  for at, kind in plan.turns.items():
+  for at, kind in (plan.turns or plan.simulated).items():
     place = round(at / max(len(caps) - 1, 1) * (wide - 1))
     marks[min(place, wide - 1)] = 'v' if kind == 'compressed' else '^'
   axis = f'{"":{margin}} └' + '─' * wide

@@ -4,6 +4,7 @@ No device is used and no file is written before the check.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 
 from siri_jax import plugins, settings, types
 from siri_jax.algorithm import losses, phases, rewards
-from siri_jax.config import schema
-from siri_jax.runtime import writers
+from siri_jax.config import cost_model, outlook, schema
+from siri_jax.runtime import progress, writers
 
 ROW_MULTIPLE = 128  # Tokens; rows are rounded up to it, for fast kernels.
 PLUGINS = {
@@ -35,8 +36,9 @@ FLAT, WHOLE, FLAGS = (
   jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
 )
 SCALAR = jax.ShapeDtypeStruct((), 'int32')
+BLANK = progress.start()
 CALLS = {
-  'schedule': (SCALAR,),
+  'schedule': (SCALAR, BLANK.cap_state, BLANK.seen),
   'reward': (types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR),),
   'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
   'aggregation': (WHOLE,),
@@ -60,16 +62,23 @@ class Plan:
 
   Attributes:
     c: the config.
-    find: family -> the config's plug-in with its settings bound.
+    find: family -> the config's plug-in with its settings bound; the schedule
+      as outlook.threaded.
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
       samples need no backward pass.
-    caps: int [total_steps], tokens at each step.
-    phases: 'compress' or 'expand' at each step.
-    turns: updates done -> 'compressed' or 'expanded'.
+    caps: int [total_steps], tokens at each step; of a closed loop, simulated.
+    lowest: the lowest cap that the run can have, tokens.
+    highest: the highest one.
+    phases: 'compress' or 'expand' at each step; of a closed loop, simulated.
+    turns: updates done -> 'compressed' or 'expanded'; of a closed loop none,
+      because the run finds them.
+    simulated: the turns of a closed loop, simulated; of another schedule none.
+    phase_at: (step, types.CapState before, after) -> the step's phase, and the
+      turn after `step` updates or ''.
     evals: updates done -> 'start', 'compressed', 'expanded', 'cadence' or
-      'end': the reason to evaluate held-out sets.
-    checkpoints: updates done after which a checkpoint is saved.
+      'end': the reason to evaluate held-out sets. Every turn is one more.
+    checkpoints: updates done after which a checkpoint is saved, as after turns.
     longest: tokens of the longest response of the run.
     row_tokens: R, tokens of a packed row.
     samples: B, samples of a step.
@@ -81,8 +90,12 @@ class Plan:
   extra: tuple[str, ...]
   rests: bool
   caps: np.ndarray
+  lowest: int
+  highest: int
   phases: list[str]
   turns: Mapping[int, str]
+  simulated: Mapping[int, str]
+  phase_at: Callable
   evals: Mapping[int, str]
   checkpoints: frozenset[int]
   longest: int
@@ -101,9 +114,12 @@ def make(c):
   Raises:
     ConfigError: the config is invalid; lists every fault.
   """
-  if wrong := faults(c) or _bad_caps(c):
+  if wrong := faults(c):
     raise ConfigError(wrong)
-  return _derive(c)
+  course = _course(c)
+  if wrong := _bad_caps(c, course):
+    raise ConfigError(wrong)
+  return _derive(c, course)
 
 
 def faults(c):
@@ -121,18 +137,16 @@ def faults(c):
 def bound(c, family):
   """The config's plug-in of a family, with its settings bound."""
   kw = c[f'{family}_kw'].to_dict()
+  if family == 'schedule':
+    return outlook.threaded(c.schedule, kw)
   return plugins.find(family, c[family], kw, PLUGINS[family])
 
 
-def _derive(c):
-  """The plan of a valid config."""
-  ahead = _ahead(c)
-  turns = phases.cap_extrema(ahead)
-  caps = ahead[: c.total_steps]
-  longest = max(int(caps.max()), c.eval_kw.cap)
-  need = c.max_prompt_tokens + int(caps.max())
+def _derive(c, course):
+  """The plan of a valid config, with the fields of _course."""
+  turns, highest = course['turns'], course['highest']
+  need = c.max_prompt_tokens + highest
   samples = c.prompts_per_step * c.group_size
-  turns = {at: kind for at, kind in turns.items() if at <= c.total_steps}
   wants = plugins.settings_of(plugins.function('loss', c.loss))
   extra = tuple(name for name in wants if name in losses.EXTRA)
   return Plan(
@@ -140,24 +154,56 @@ def _derive(c):
     find={family: bound(c, family) for family in PLUGINS},
     extra=extra,
     rests=not extra and _rests(bound(c, 'loss')),
-    caps=caps,
-    phases=phases.phases(caps, turns),
-    turns=turns,
+    **course,
     evals=_evals(c, turns),
     checkpoints=frozenset(
       {*turns, *_every(c.checkpoint_kw.every, c.total_steps), c.total_steps}
     ),
-    longest=longest,
+    longest=max(highest, c.eval_kw.cap),
     row_tokens=c.row_tokens or -(-need // ROW_MULTIPLE) * ROW_MULTIPLE,
     samples=samples,
     minibatch=samples // c.minibatches,
   )
 
 
-def _ahead(c):
-  """Caps of twice as many steps, to classify the run's last extremum."""
-  steps = jnp.arange(2 * c.total_steps + 1)
-  return np.asarray(jax.vmap(bound(c, 'schedule'))(steps))
+def _course(c):
+  """The fields of a Plan that follow from the schedule."""
+  if outlook.is_loop(c.schedule):
+    return _course_of_loop(c)
+  # Twice as many steps, to classify the run's last extremum.
+  ahead = _outlook(c, 2 * c.total_steps + 1).caps
+  caps, turns = ahead[: c.total_steps], phases.cap_extrema(ahead)
+  turns = {at: kind for at, kind in turns.items() if at <= c.total_steps}
+  words = phases.phases(caps, turns)
+  return dict(
+    caps=caps,
+    lowest=int(caps.min()),
+    highest=int(caps.max()),
+    phases=words,
+    turns=turns,
+    simulated={},
+    phase_at=functools.partial(phases.of_caps, words, turns),
+  )
+
+
+def _course_of_loop(c):
+  """The same of a closed loop, simulated on uncapped_length_kw."""
+  caps, compressing = _outlook(c, c.total_steps)
+  words = [phases.word(phase) for phase in compressing]
+  return dict(
+    caps=caps,
+    lowest=int(c.schedule_kw.low),
+    highest=int(c.schedule_kw.high),
+    phases=words,
+    turns={},
+    simulated=phases.turns_of(words),
+    phase_at=phases.of_states,
+  )
+
+
+def _outlook(c, steps):
+  lengths = cost_model.lognormal(**c.uncapped_length_kw)
+  return outlook.of(c.schedule, c.schedule_kw.to_dict(), steps, lengths)
 
 
 def _rests(loss):
@@ -193,6 +239,10 @@ def _plugin_faults(c, family):
   except Exception as error:  # A plug-in may raise anything.
     why = error if isinstance(error, ValueError) else repr(error)
     return [f'{family}_kw of {name}: {why}']
+  if family == 'schedule':
+    found, state = found
+    if _avals(state) != _avals(BLANK.cap_state):
+      return [f'schedule={name!r} returns a state of other arrays: {state}']
   if family in GIVES and getattr(found, 'shape', None) != GIVES[family]:
     return [
       f'{family}={name!r} returns shape {found}, not {list(GIVES[family])}'
@@ -200,20 +250,25 @@ def _plugin_faults(c, family):
   return []
 
 
-def _bad_caps(c):
+def _avals(tree):
+  """The shapes and dtypes of a tree of arrays."""
+  return jax.tree.map(lambda x: (x.shape, x.dtype), tree)
+
+
+def _bad_caps(c, course):
   """Faults of caps: below a token or a buffer, or above what a row holds."""
-  caps = _ahead(c)[: c.total_steps]
-  if caps.min() < 1:
-    return [f'schedule={c.schedule!r} falls to {caps.min()}, below a token']
+  lowest, highest = course['lowest'], course['highest']
+  if lowest < 1:
+    return [f'schedule={c.schedule!r} falls to {lowest}, below a token']
   wrong, buffer = [], c.reward_kw.get('buffer', 0)
   buffered = plugins.function('reward', c.reward) is rewards.overlong_buffer
-  if buffered and caps.min() < buffer:
+  if buffered and lowest < buffer:
     wrong.append(
       f'reward_kw.buffer={buffer} is above the lowest cap of the run, '
-      f'{caps.min()}: a response of any length would lose reward; take a '
+      f'{lowest}: a response of any length would lose reward; take a '
       'buffer of at most that, or a higher schedule_kw.low'
     )
-  need = c.max_prompt_tokens + int(caps.max())
+  need = c.max_prompt_tokens + highest
   if c.row_tokens and c.row_tokens < need:
     wrong.append(
       f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap '

@@ -12,7 +12,8 @@ the cosine cap by another; all variants share one SFT policy:
 
 The argument may also be the name of any other schedule in
 siri_jax/algorithm/schedule_presets.py: `:stair`, `:stair_cosine`,
-`:asymmetric_cosine`.
+`:asymmetric_cosine`; or a closed loop: `:accuracy_turns`, `:length_quantile`,
+`:truncation_target`.
 """
 
 from ml_collections import config_dict

@@ -21,12 +21,13 @@ def sampling_params(c, samples, done):
   )
 
 
-def evaluate(ctx, done):
+def evaluate(ctx, done, kind):
   """Samples and grades every held-out set in training.
 
   Args:
     ctx: context.TrainContext; its engine has the weights to evaluate.
     done: updates done.
+    kind: the reason, one of plan.Plan.evals or a turn.
   Yields:
     (name of the set, record for eval.jsonl, rows with every sample).
   """
@@ -41,7 +42,7 @@ def evaluate(ctx, done):
     found = [graded.rows(group, ctx.task, done) for group in groups]
     record = {
       'step': done,
-      'kind': ctx.plan.evals[done],
+      'kind': kind,
       'set': name,
       **summary(found),
       'secs': watch.total(),

@@ -79,7 +79,7 @@ class CheckpointManager:
     self._thread = concurrent.futures.ThreadPoolExecutor(1, 'checkpoint')
     self._unfinished = None
 
-  def save(self, state, facts):
+  def save(self, state, facts, always=()):
     """Starts to save a types.TrainState and facts of the run.
 
     The state may be changed or donated as soon as this returns.
@@ -87,10 +87,12 @@ class CheckpointManager:
     Args:
       state: the state; its `step` names the checkpoint.
       facts: dict of JSON values.
+      always: further steps to keep from now on.
     Raises:
       OSError: the disk is full, or the last save failed.
     """
     self.finish()
+    self._always |= {*always}
     step = int(state.step)
     if step in self._manager.all_steps():
       return  # Saved already: an extremum at the end, or a finished run.

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from siri_jax.algorithm import phases, schedules
+from siri_jax.runtime import progress
 
 
 def caps_of(name, steps, **settings):
@@ -141,11 +142,78 @@ def test_after_the_last_turn_it_goes_the_other_way():
   ]
 
 
-def test_a_sawtooth_is_compressed_at_the_end_of_each_tooth():
-  caps = [9, 7, 5, 3, 1] * 3
-  turning = phases.cap_extrema(caps)
-  assert turning == {5: 'compressed', 10: 'compressed'}
-  assert phases.phases(caps[:10], turning) == ['compress'] * 10
+# Caps by hand: their turns, phases and stretches of compression.
+SHAPES = {
+  'a sawtooth that falls': (
+    [9, 7, 5, 3, 1] * 3,
+    {5: 'compressed', 10: 'compressed'},
+    15 * 'v',
+    [(0, 5), (5, 10), (10, 15)],
+  ),
+  'a sawtooth that rises': (
+    [1, 3, 5, 7, 9] * 3,
+    {5: 'expanded', 10: 'expanded'},
+    15 * '^',
+    [],
+  ),
+  # Its last jump, of 1 to 5, is half of the whole range and all of its way.
+  'a sawtooth whose teeth shrink': (
+    [9, 7, 5, 3, 1, 5, 4, 3, 2, 1, 3, 2, 1],
+    {5: 'compressed', 10: 'compressed'},
+    13 * 'v',
+    [(0, 5), (5, 10), (10, 13)],
+  ),
+  'a short fall and a long rise': (
+    [8, 5, 2, 3, 4, 5, 6, 7, 8, 5, 2, 3, 4],
+    {2: 'compressed', 8: 'expanded', 10: 'compressed'},
+    'vv^^^^^^vv^^^',
+    [(0, 2), (8, 10)],
+  ),
+  'plateaus with slopes between': (
+    [8, 8, 8, 6, 4, 2, 2, 2, 4, 6, 8, 8, 8, 6, 4],
+    {6: 'compressed', 11: 'expanded'},
+    'vvvvvv^^^^^vvvv',
+    [(0, 6), (11, 15)],
+  ),
+  'plateaus with jumps between': (
+    [2, 2, 2, 8, 8, 8, 2, 2, 2, 8],
+    {3: 'compressed', 6: 'expanded', 9: 'compressed'},
+    'vvv^^^vvv^',
+    [(0, 3), (6, 9)],
+  ),
+  'one jump up': ([4, 4, 8, 8], {2: 'compressed'}, 'vv^^', [(0, 2)]),
+  'one jump down': ([8, 8, 4, 4], {2: 'expanded'}, '^^vv', [(2, 4)]),
+  'a constant': ([5, 5, 5], {}, '^^^', []),
+}
+
+
+@pytest.mark.parametrize('shape', SHAPES)
+def test_a_cap_turns_where_its_changes_change_their_sign(shape):
+  caps, turns, words, stretches = SHAPES[shape]
+  found = phases.cap_extrema(caps)
+  assert found == turns
+  signs = {'compress': 'v', 'expand': '^'}
+  own = phases.phases(caps, found)
+  assert ''.join(signs[word] for word in own) == words
+  assert phases.compressions(caps, own) == stretches
+
+
+def test_a_sawtooth_that_rises_has_stretches_of_expansion():
+  caps = [1, 3, 5, 7, 9] * 2
+  words = phases.phases(caps, phases.cap_extrema(caps))
+  assert phases.expansions(caps, words) == [(0, 5), (5, 10)]
+
+
+def test_a_closed_loop_turns_where_its_own_phase_ends():
+  words = ['compress', 'compress', 'expand', 'compress']
+  assert phases.turns_of(words) == {2: 'compressed', 3: 'expanded'}
+  start = progress.start().cap_state
+  falling = start.replace(cap=np.float32(8), compressing=np.bool_(True))
+  rising = start.replace(cap=np.float32(8))
+  assert phases.of_states(0, start, falling) == ('compress', '')
+  assert phases.of_states(3, falling, rising) == ('expand', 'compressed')
+  assert phases.of_states(4, rising, falling) == ('compress', 'expanded')
+  assert phases.of_states(5, falling, falling) == ('compress', '')
 
 
 def test_compressions_are_spans_of_steps_and_a_constant_cap_has_none():

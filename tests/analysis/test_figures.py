@@ -21,8 +21,10 @@ from siri_jax.analysis.figures import (
   words,
 )
 from siri_jax.commands import figures
-from siri_jax.config import cost_table
+from siri_jax.config import cost_model, cost_table
 from siri_jax.runtime import files
+
+LENGTHS = cost_model.lognormal(mean=52.0, median=43.0)
 
 
 def keep(path, step, rows, kind='eval'):
@@ -148,7 +150,8 @@ def test_damaged_samples_affect_only_their_figures(tmp_path, monkeypatch):
 
 def test_every_schedule_is_drawn():
   lines = shapes.presets(46, 92, 8)
-  fig = schedule.draw(cost_table.every(lines, 8))
+  caps = cost_table.every(lines, 8, LENGTHS)
+  fig = schedule.draw({name: schedule.of_caps(caps[name]) for name in caps})
   titles = [ax.get_title() for ax in fig.axes if ax.axison]
   assert titles == plugins.names('schedule')
 
@@ -160,7 +163,7 @@ def test_a_schedule_without_a_preset_is_named():
   with pytest.raises(
     ValueError, match='stair has no line in siri_jax'
   ) as error:
-    cost_table.every(lines, 8)
+    cost_table.every(lines, 8, LENGTHS)
   assert 'schedule_kw.high is missing' in str(error.value)
 
 

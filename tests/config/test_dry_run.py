@@ -2,10 +2,11 @@
 
 import builders
 import pytest
+from ml_collections import ConfigDict
 
 from configs import cosine640, cosine640_7b
 from siri_jax import types
-from siri_jax.config import dry_run, plan
+from siri_jax.config import dry_run, plan, plugin_defaults
 from tests.helpers import tiny
 from tools.benchmarks import full_size
 
@@ -150,3 +151,20 @@ def test_a_policy_that_does_not_fit_is_reported():
   text = dry_run.needed(made, builders.tiny_shape())
   assert text.endswith("With remat='nothing' it does NOT fit.")
   assert {line.split()[-1] for line in text.splitlines()[10:-1]} == {'no'}
+
+
+def test_a_closed_loop_is_shown_as_simulated():
+  c = tiny.get_config()
+  asked = plugin_defaults.settled(c, {'schedule': 'accuracy_turns'})
+  c.schedule, c.schedule_kw = (
+    asked['schedule'],
+    ConfigDict(asked['schedule_kw']),
+  )
+  made = plan.make(c)
+  facts = dry_run.of_plan(made)
+  assert facts['response tokens, at most'] == '128 a step, 768 in all'
+  assert facts['cap'].startswith('4 to 8, ')
+  for name in ('cap', 'turns'):
+    assert facts[name].endswith('(simulated)')
+  for name in ('evaluations', 'checkpoints'):
+    assert facts[name].endswith(', and every turn')

@@ -202,6 +202,48 @@ def test_a_plan_has_the_cap_and_the_phase_of_every_step():
   assert made.turns == {2: 'compressed', 4: 'expanded', 6: 'compressed'}
 
 
+LOOP = dict(
+  schedule='accuracy_turns',
+  schedule_kw=dict(
+    **dict(low=4, high=8, fall=1.0, rise=1.0, smoothing=1.0, least=2),
+    **dict(drop=0.1, gain=0.01, patience=2),
+  ),
+)
+
+
+def test_a_closed_loop_is_planned_by_its_bounds_and_simulated():
+  # Natural lengths around 6 tokens, so that the cap cuts some of them.
+  lengths = dict(mean=7.0, median=6.0)
+  made = plan.make(changed(**LOOP, uncapped_length_kw=lengths, total_steps=12))
+  assert (made.lowest, made.highest, made.longest) == (4, 8, 8)
+  assert (made.caps[0], made.caps[1]) == (8, 7)
+  assert made.phases[:2] == ['compress', 'compress']
+  assert 'expand' in made.phases
+  # The run finds its turns; the plan has those of the simulation beside.
+  assert made.turns == {}
+  assert 'compressed' in made.simulated.values()
+  assert made.evals == {0: 'start', 12: 'end'}
+
+
+def stateful_without_bounds(step, state, seen, *, cap):
+  return cap, state
+
+
+def forgetful(step, state, seen, *, low, high):
+  return low + high - high + step * 0, state.cap
+
+
+def test_a_closed_loop_without_bounds_or_with_another_state_is_refused():
+  here = 'tests.config.test_plan:'
+  (fault,) = faults_of(
+    schedule=f'{here}stateful_without_bounds', schedule_kw={'cap': 4}
+  )
+  assert 'needs the bounds of its cap, low and high' in fault
+  kw = {'low': 4, 'high': 8}
+  (fault,) = faults_of(schedule=f'{here}forgetful', schedule_kw=kw)
+  assert 'returns a state of other arrays' in fault
+
+
 def test_samples_and_rows_follow_from_the_settings():
   made = plan.make(
     changed(prompts_per_step=6, group_size=4, minibatches=3, row_tokens=0)
@@ -247,7 +289,8 @@ def test_the_extras_that_a_loss_takes_are_found_in_its_signature():
 
 def test_plug_ins_come_with_their_settings_bound():
   made = plan.make(changed())
-  assert int(made.find['schedule'](2)) == 4
+  cap, state = made.find['schedule'](2, 'state', 'seen')
+  assert (int(cap), state) == (4, 'state')
   assert set(made.find) == set(plan.PLUGINS)
 
 

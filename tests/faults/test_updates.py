@@ -73,12 +73,12 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
 ):
   broken_at = f'{__name__}:broken'
   changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
-  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, tokens):
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, done):
     start = soak.digest(state.params)
     with pytest.raises(
       trainer.DivergedError, match='4 optimiser steps in a row'
     ):
-      trainer.train(ctx, state, tokens)
+      trainer.train(ctx, state, done)
     assert [r['skipped'] for r in records(ctx)] == [2, 4]
     assert [r['loss'] for r in records(ctx)] == [None, None]
     assert [e['in_row'] for e in records(ctx, 'events')] == [2, 4]

@@ -97,7 +97,7 @@ def opened(path, cache, **changes):
     cache: cache of compiled programs.
     **changes: settings that differ.
   Yields:
-    (context.TrainContext, types.TrainState, response tokens trained on so far).
+    (context.TrainContext, types.TrainState, progress.Progress to start from).
   """
   c = get_config()
   c.cache_dir = str(cache)

@@ -144,7 +144,9 @@ def test_the_grader_reads_no_further_than_the_cap(ctx):
 
 
 def test_every_set_is_evaluated_with_its_settings(ctx):
-  found = {name: record for name, record, _ in held_out.evaluate(ctx, 4)}
+  found = {
+    name: record for name, record, _ in held_out.evaluate(ctx, 4, 'compressed')
+  }
   assert list(found) == ['first', 'second']
   _, sampling = ctx.engine.asked[0]
   assert sampling == engines.SamplingParams(

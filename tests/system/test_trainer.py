@@ -233,9 +233,9 @@ def test_a_rate_that_is_far_too_high_diverges_and_leaves_finite_weights(
   tmp_path, cache
 ):
   changes = dict(learning_rate=1e30, total_steps=20)
-  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, tokens):
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, state, done):
     with pytest.raises(trainer.DivergedError, match='learning_rate'):
-      trainer.train(ctx, state, tokens)
+      trainer.train(ctx, state, done)
     assert 2 <= len(records(ctx)) < 20
 
 

@@ -11,14 +11,16 @@ from siri_jax.analysis.figures import (
   schedule,
   words,
 )
+from siri_jax.config import base
 
-CYCLE = {'low': 8192, 'high': 16384, 'period': 640}  # The paper's, 1.5B.
+CYCLE = ('low', 'high', 'period')  # The settings of a cycle.
 
 
 def shapes(read):
   """Every schedule over one cycle, with the first run's caps and period.
 
-  As the paper's Figure 3; with the paper's caps if no run has a cycle.
+  As the paper's Figure 3; with the paper's caps if no run has a cycle. A closed
+  loop is simulated on the run's uncapped_length_kw.
 
   Args:
     read: list of runs.Run.
@@ -27,14 +29,17 @@ def shapes(read):
   Raises:
     ValueError: a schedule has no line in schedule_presets.py.
   """
-  own = [run.config['schedule_kw'] for run in read]
-  cycle = next((kw for kw in own if CYCLE.keys() <= kw.keys()), CYCLE)
-  cycle = {name: cycle[name] for name in CYCLE}
+  own = [r.config for r in read if {*CYCLE} <= r.config['schedule_kw'].keys()]
+  c = base.get_config().to_dict() | (own[0] if own else {})
+  cycle = {name: c['schedule_kw'][name] for name in CYCLE}
   lines = schedule_presets.presets(**cycle)
 
-  from siri_jax.config import cost_table  # Here, because it imports JAX.
+  # Here, because they import JAX.
+  from siri_jax.config import cost_model, cost_table
 
-  return schedule.draw(cost_table.every(lines, cycle['period']))
+  lengths = cost_model.lognormal(**c['uncapped_length_kw'])
+  caps = cost_table.every(lines, cycle['period'], lengths)
+  return schedule.draw({name: schedule.of_caps(caps[name]) for name in caps})
 
 
 def own_shapes(read):

@@ -75,7 +75,9 @@ def of_group(group):
   Returns:
     Lag or str.
   """
-  spans = panels.compressed_spans(group.longest)
+  run = group.longest
+  # A sawtooth that rises has no stretch of compression.
+  spans = panels.compressed_spans(run) or panels.expanded_spans(run)
   if not spans:
     return 'the cap never moves'
   starts = np.array([begin for begin, _ in spans])

@@ -16,8 +16,17 @@ OUTCOMES = {  # Column -> label, colour.
 
 def compressed_spans(run):
   """(first step, one past the last) of every stretch of compression."""
+  return _spans(run, phases.compressions)
+
+
+def expanded_spans(run):
+  """The same of expansion."""
+  return _spans(run, phases.expansions)
+
+
+def _spans(run, stretches):
   steps = np.append(run.column('step'), run.last)
-  spans = phases.compressions(run.column('cap'), run.column('phase'))
+  spans = stretches(run.column('cap'), run.column('phase'))
   return [(steps[begin], steps[end]) for begin, end in spans]
 
 

@@ -1,5 +1,7 @@
 """The cap against the step, of schedules or of runs."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from siri_jax.algorithm import phases
@@ -7,37 +9,60 @@ from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import style
 
 
-def draw(caps):
+class Course(NamedTuple):
+  """Caps and their phases.
+
+  Attributes:
+    caps: int [steps], tokens.
+    compressed: list of (first step, one past the last) of compression.
+  """
+
+  caps: np.ndarray
+  compressed: list
+
+
+def draw(courses):
   """Caps over their steps, compression shaded, as the paper's Figure 3.
 
   Args:
-    caps: dict label -> int [steps], tokens.
+    courses: dict label -> Course.
   Returns:
     matplotlib Figure, a panel for each cap, all with one scale.
   Raises:
-    NothingToDrawError: `caps` is empty.
+    NothingToDrawError: `courses` is empty.
   """
-  style.need(caps, 'no run has a step in its metrics.jsonl yet')
-  wide = min(len(caps), 2)
-  deep = -(-len(caps) // wide)
+  style.need(courses, 'no run has a step in its metrics.jsonl yet')
+  wide = min(len(courses), 2)
+  deep = -(-len(courses) // wide)
   fig, axes = style.sheet(deep, wide, heights=0.95, sharex=True, sharey=True)
-  for ax in axes.flat[len(caps) :]:
+  for ax in axes.flat[len(courses) :]:
     ax.set_axis_off()
-  for place, (label, values) in enumerate(caps.items()):
+  for place, (label, course) in enumerate(courses.items()):
     ax = axes.flat[place]
-    _panel(ax, np.asarray(values))
+    style.shade(ax, course.compressed)
+    style.cap(ax, np.arange(len(course.caps)), course.caps, color=style.BLACK)
     ax.set_title(label, fontsize=style.TEXT)
     if place % wide == 0:
       ax.set_ylabel('cap, tokens')
-    if place + wide >= len(caps):
+    if place + wide >= len(courses):
       ax.set_xlabel('step')
       ax.tick_params(labelbottom=True)
-  top = max(np.max(values) for values in caps.values())
-  last = max(len(values) for values in caps.values())
+  top = max(np.max(course.caps) for course in courses.values())
+  last = max(len(course.caps) for course in courses.values())
   axes[0, 0].set_ylim(0, 1.1 * top)
   axes[0, 0].set_xlim(-0.02 * last, 1.02 * last)
   style.legend(fig, axes.flat)
   return fig
+
+
+def of_caps(caps):
+  """The Course of a schedule's caps, compressed where they lead down.
+
+  Args:
+    caps: int [steps], tokens.
+  """
+  words = phases.phases(caps, phases.cap_extrema(caps))
+  return Course(caps, phases.compressions(caps, words))
 
 
 def of_runs(runs):
@@ -46,13 +71,14 @@ def of_runs(runs):
   Args:
     runs: list of runs.Run.
   Returns:
-    dict label -> int [steps], tokens.
+    dict label -> Course, with the phases that the run had.
   """
-  caps = {g.label: g.longest.column('cap') for g in seeds.of(runs)}
-  return {label: values for label, values in caps.items() if len(values)}
-
-
-def _panel(ax, caps):
-  words = phases.phases(caps, phases.cap_extrema(caps))
-  style.shade(ax, phases.compressions(caps, words))
-  style.cap(ax, np.arange(len(caps)), caps, color=style.BLACK)
+  longest = {group.label: group.longest for group in seeds.of(runs)}
+  courses = {
+    label: Course(
+      run.column('cap'),
+      phases.compressions(run.column('cap'), run.column('phase')),
+    )
+    for label, run in longest.items()
+  }
+  return {label: own for label, own in courses.items() if len(own.caps)}
