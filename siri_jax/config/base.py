@@ -79,9 +79,7 @@ def get_config():
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 
   # The cap.
-  c.schedule = (
-    'cosine'  # Step -> cap in tokens (paper, 4.2); docs/schedules.md.
-  )
+  c.schedule = 'cosine'  # Step -> cap (paper, 4.2); docs/schedules.md.
   c.schedule_kw = config_dict.create(
     low=8192,  # Lowest cap, tokens (paper, 5.1).
     high=16384,  # Highest cap, tokens (paper, 5.1).
