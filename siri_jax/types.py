@@ -19,13 +19,18 @@ from siri_jax.grading.verdict import Verdict
 class Problem:
   """One verifiable problem.
 
-  `id` is unique in its set; of several answers any will do.
+  `id` is unique in its set; of several answers any will do. `columns` are the
+  further keys of its line in the problem file, JSON values by name.
   """
 
   id: str
   text: str
   answer: str | tuple[str, ...]
   source: str
+  # Not in the repr, of which the built-in task's fingerprint is made.
+  columns: Mapping[str, Any] = dataclasses.field(
+    default_factory=dict, repr=False, hash=False
+  )
 
 
 @dataclasses.dataclass(frozen=True)

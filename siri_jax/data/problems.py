@@ -22,8 +22,8 @@ def read(path, *, skip_bad=False):
   Args:
     path: UTF-8 lines {"id", "problem", "answer", "source"}, each a string;
       `id` is unique, and only `source` may be empty. An answer that is a JSON
-      list of texts stands for all of them. A byte-order mark, CRLF, blank
-      lines and further keys are ignored.
+      list of texts stands for all of them. Further keys are the problem's
+      columns. A byte-order mark, CRLF and blank lines are ignored.
     skip_bad: skip bad lines and log their number instead of raising.
   Returns:
     list of types.Problem, at least one.
@@ -65,6 +65,7 @@ def scan(path):
         text=row['problem'],
         answer=_answer(row['answer']),
         source=row['source'],
+        columns={k: v for k, v in row.items() if k not in KEYS},
       )
       good.append(problem)
   return good, bad
@@ -147,6 +148,7 @@ def fingerprint(problems):
   digest = hashlib.sha256()
   for problem in problems:
     row = [problem.id, problem.text, problem.answer, problem.source]
+    row += [dict(problem.columns)] if problem.columns else []
     digest.update(json.dumps(row).encode() + b'\n')
   return digest.hexdigest()
 

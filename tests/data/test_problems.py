@@ -107,7 +107,10 @@ def test_the_fingerprint_depends_on_every_field_and_the_order():
   one = types.Problem(id='a', text='b', answer='c', source='d')
   two = dataclasses.replace(one, id='e')
   sets = [[one, two], [two, one], [one]]
-  sets += [[dataclasses.replace(one, **{key: 'x'})] for key in vars(one)]
+  others = dict.fromkeys(('id', 'text', 'answer', 'source'), 'x')
+  others['columns'] = {'x': 1}
+  assert set(others) == set(vars(one))
+  sets += [[dataclasses.replace(one, **{k: x})] for k, x in others.items()]
   assert len({problems.fingerprint(s) for s in sets}) == len(sets)
 
 
