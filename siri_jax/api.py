@@ -27,6 +27,7 @@ from siri_jax.experiments import branch as branches
 from siri_jax.experiments import grid as grids
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
+from siri_jax.rollout import rewarded
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
 SOURCE = '_siri_source'  # Attribute of a loaded config: its file.
@@ -77,7 +78,7 @@ def dry_run(config, natural_lengths=''):
   plan, files = _planned(config), hub_names.table(config)
   if hub_names.absent(config):
     return dry_runs.before_fetching(plan, files)
-  task, dropped = load.load_task(config)
+  task, dropped = _loaded(plan)
   shape = initial.shape_of(plan.c, task.vocab)
   sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
   report = dry_runs.text(plan, task, dropped, shape, sampled, files)
@@ -100,6 +101,7 @@ def train(config, workdir, *, allow_change=()):
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
     run_folder.RunFolderError: the folder belongs to another run.
+    rewarded.RewardError: a text reward failed; the run is saved before it.
     trainer.DivergedError: too many updates in a row were not finite.
     http_client.ServerError: no vLLM server responds.
     OSError: a file cannot be written.
@@ -146,7 +148,15 @@ def prepare(config):
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
   """
-  return _planned(config), *load.load_task(config)
+  plan = _planned(config)
+  return plan, *_loaded(plan)
+
+
+def _loaded(plan):
+  """A plan's task and the number of prompts dropped, text rewards tried out."""
+  task, dropped = load.load_task(plan.c)
+  rewarded.try_out(plan.text_rewards, task)
+  return task, dropped
 
 
 def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):

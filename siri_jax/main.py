@@ -23,7 +23,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.models import decoder
 from siri_jax.models.hf import initial
-from siri_jax.rollout import http_client
+from siri_jax.rollout import http_client, rewarded
 from siri_jax.runtime import (
   distributed,
   run_folder,
@@ -34,6 +34,7 @@ from siri_jax.runtime import (
 from siri_jax.runtime.exit_status import (
   DIVERGED,
   DONE,
+  REFUSED,
   UNSERVED,
   UNWRITTEN,
   refuse,
@@ -164,6 +165,12 @@ def run(plan, task, folder, screen, team, again):
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
       state = trainer.train(ctx, state, done)
+  except rewarded.RewardError as error:
+    screen.say(
+      f'{error}\nThe run is saved before this step. Correct the function; to '
+      f'resume with it: {again} --allow_change=text_rewards.{error.name}'
+    )
+    return REFUSED
   except trainer.DivergedError as error:
     screen.say(str(error))
     return DIVERGED

@@ -14,6 +14,7 @@ import sys
 FAMILIES = {
   'schedule': 'siri_jax.algorithm.schedules',
   'reward': 'siri_jax.algorithm.rewards',
+  'text_rewards': 'siri_jax.grading.text_rewards',
   'advantage': 'siri_jax.algorithm.advantages',
   'aggregation': 'siri_jax.algorithm.aggregations',
   'loss': 'siri_jax.algorithm.losses',
@@ -91,13 +92,13 @@ def sources(config):
   Args:
     config: mapping of settings; each family of FAMILIES is one.
   Returns:
-    dict family -> 'module:function SHA256', of the function's source text.
+    dict family -> 'module:function SHA256', of the function's source text; of
+    a family with several plug-ins 'family.function'.
   Raises:
     ValueError: a function's source cannot be read.
   """
-  named = {family: config[family] for family in FAMILIES}
   found = {}
-  for family, name in named.items():
+  for key, family, name in _named(config):
     if ':' not in name:
       continue
     try:
@@ -106,8 +107,23 @@ def sources(config):
       raise ValueError(
         f'{family}={name!r} has no source text to record: {error}. {ELSEWHERE}'
       ) from error
-    found[family] = f'{name} {hashlib.sha256(text.encode()).hexdigest()}'
+    found[key] = f'{name} {hashlib.sha256(text.encode()).hexdigest()}'
   return found
+
+
+def _named(config):
+  """(key of its record, family, name) of each plug-in of a config."""
+  for family in FAMILIES:
+    if isinstance(config[family], str):
+      yield family, family, config[family]
+    else:
+      for name in config[family]:
+        yield f'{family}.{short(name)}', family, name
+
+
+def short(name):
+  """A plug-in's name without its module: 'my_plugins:judge' -> 'judge'."""
+  return name.rpartition(':')[2]
 
 
 def settings_of(plugin):
@@ -122,7 +138,7 @@ def inputs_of(plugin):
   return [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
 
 
-def faults(family, name, settings, supplied=()):
+def faults(family, name, settings, supplied=(), group=None):
   """Messages about every fault in a plug-in's name and settings.
 
   Args:
@@ -130,7 +146,9 @@ def faults(family, name, settings, supplied=()):
     name: the function's name, or 'module:function'.
     settings: mapping of the config's settings.
     supplied: keyword-only arguments that the caller passes at each call.
+    group: name of the group of its settings; None: FAMILY_kw.
   """
+  group = group or f'{family}_kw'
   try:
     wanted = settings_of(function(family, name))
   except ValueError as error:
@@ -139,8 +157,8 @@ def faults(family, name, settings, supplied=()):
   missing = [w for w in wanted if w not in settings]
   unknown = [s for s in settings if s not in wanted]
   listed = ', '.join(wanted) or 'none'
-  return [f'{family}_kw.{s} is missing; {name} needs it' for s in missing] + [
-    f'{family}_kw.{s} is not a setting of {name}; choose from {listed}'
+  return [f'{group}.{s} is missing; {name} needs it' for s in missing] + [
+    f'{group}.{s} is not a setting of {name}; choose from {listed}'
     for s in unknown
   ]
 

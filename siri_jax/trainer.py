@@ -5,11 +5,10 @@ import contextlib
 import jax
 import numpy as np
 
-from siri_jax import types
 from siri_jax.algorithm import metrics, packing, update
 from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out
-from siri_jax.rollout import engines, graded
+from siri_jax.rollout import engines, graded, rewarded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files, progress
 from siri_jax.runtime.stopwatch import StopRequested, Stopwatch
@@ -33,6 +32,7 @@ def train(ctx, state, done):
     The last state, which is saved.
   Raises:
     DivergedError: max_skipped optimiser steps in a row were not finite.
+    rewarded.RewardError: a text reward failed; the state is saved.
     OSError: a record or a checkpoint could not be written.
   """
   c, find = ctx.plan.c, ctx.plan.find
@@ -49,12 +49,12 @@ def train(ctx, state, done):
       watch, before = Stopwatch(), ctx.counts()
       groups = sampling.get(step, own.tokens, watch)
       samples = [s for g in groups for s in g.samples]
-      batch = make_batch(groups, own.tokens)
-      later = done.after(own, metrics.summary(batch), batch.length.sum())
+      batch = rewarded.make_batch(groups, own.tokens)
+      rewards, parts, memory = reward(ctx, state, done, own, groups, batch)
+      watch.lap('grade')
+      seen, tokens = metrics.summary(batch), batch.length.sum()
+      later = done.after(own, seen, tokens, memory)
       following = ctx.next_cap(step + 1, later)
-      rewards = np.asarray(find['reward'](batch)).reshape(
-        c.prompts_per_step, c.group_size
-      )
       advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
       if c.off_policy_steps and step + 1 < c.total_steps:
         sampling.start(step + 1, following.tokens, Stopwatch())
@@ -74,17 +74,18 @@ def train(ctx, state, done):
           'cap': own.tokens,
           'phase': own.phase,
           **metrics.of_samples(batch, rewards),
+          **metrics.of_rewards(parts),
           **metrics.of_update(totals),
           **metrics.counted(before, ctx.counts()),
           'tokens_so_far': done.tokens,
           'weight_version': samples[0].spans[0][0],
           'skipped': int(state.skipped),
-          **watch.seconds(int(batch.length.sum())),
+          **watch.seconds(int(tokens)),
         }
       )
       own = following
       if ctx.writes_rollouts(step) or own.turn:
-        write_rollouts(ctx, step, groups, rewards, advantages)
+        write_rollouts(ctx, step, groups, rewards, advantages, parts)
       raise_alarms(ctx)
       check_divergence(ctx, state)
       evaluate_and_save(ctx, state, done, own.turn)
@@ -151,35 +152,32 @@ def collect(ctx, step, cap, watch):
   return ctx.plan.find['collect'](gather)
 
 
-def make_batch(groups, cap):
-  """The input of reward functions: types.Batch of numpy arrays [B]."""
-  samples = [s for g in groups for s in g.samples]
-  verdicts = [v for g in groups for v in g.verdicts]
-  sizes = [len(g.samples) for g in groups]
-  length = np.asarray([s.response_ids.size for s in samples], np.int32)
-  cut = np.asarray([s.finish_reason == 'length' for s in samples])
-  return types.Batch(
-    group=np.repeat(np.arange(len(groups), dtype=np.int32), sizes),
-    length=length,
-    correct=np.asarray([v.correct for v in verdicts]),
-    answered=np.asarray([v.extracted != '' for v in verdicts]),
-    truncated=cut | (length > cap),
-    cap=np.int32(cap),
-  )
+def reward(ctx, state, done, own, groups, batch):
+  """What rewarded.rewards returns; saves the state if a text reward fails."""
+  try:
+    return rewarded.rewards(ctx.plan, groups, batch, own.step, done.memory)
+  except rewarded.RewardError as error:
+    ctx.save(state, done, own.turn)
+    ctx.checkpoints.finish()
+    ctx.run_folder.event('reward_failed', step=own.step, why=str(error))
+    raise
 
 
-def write_rollouts(ctx, step, groups, rewards, advantages):
+def write_rollouts(ctx, step, groups, rewards, advantages, parts):
   """Writes a step's samples with rewards and advantages."""
-  columns = zip(groups, rewards, advantages.reshape(rewards.shape), strict=True)
+  columns = {
+    'reward': rewards,
+    'advantage': advantages.reshape(rewards.shape),
+    **{f'rewards/{name}': part for name, part in parts.items()},
+  }
   rows = [
     row
-    for group, reward, advantage in columns
+    for i, group in enumerate(groups)
     for row in graded.rows(
       group,
       ctx.task,
       step,
-      reward=reward,
-      advantage=advantage,
+      **{name: column[i] for name, column in columns.items()},
       response_ids=[sample.response_ids for sample in group.samples],
     )
   ]

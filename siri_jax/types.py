@@ -110,11 +110,15 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-  """All samples of one problem in one step, graded."""
+  """All samples of one problem in one step, graded.
+
+  `texts` are the responses up to the cap, as the grader reads them.
+  """
 
   problem: Problem
   samples: list[Sample]
   verdicts: list[Verdict]
+  texts: list[str]
 
 
 @flax.struct.dataclass
@@ -181,6 +185,26 @@ class CapState:
   signal: jax.Array
   mark: jax.Array
   marked: jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextBatch:
+  """All samples of a step with their text, the input of text rewards.
+
+  Attributes:
+    step: index of the step.
+    problems: the Problem of each of the B samples, group by group.
+    completions: B texts, the responses up to the cap, as the grader reads them.
+    response_ids: B arrays int32 [T], the whole responses.
+    arrays: Batch of numpy arrays [B]: group, length, correct, answered,
+      truncated and cap.
+  """
+
+  step: int
+  problems: Sequence[Problem]
+  completions: Sequence[str]
+  response_ids: Sequence[np.ndarray]
+  arrays: Batch
 
 
 @flax.struct.dataclass

@@ -16,6 +16,7 @@ import pytest
 from siri_jax import plugins
 from siri_jax.algorithm import losses, schedule_presets
 from siri_jax.config import outlook
+from siri_jax.rollout import rewarded
 from siri_jax.runtime import progress
 
 CLIP = dict(low=0.2, high=0.28)
@@ -24,6 +25,10 @@ SETTINGS = {
   'reward': dict(
     length_capped={},
     overlong_buffer=dict(buffer=4, factor=0.5),
+  ),
+  'text_rewards': dict(
+    think_format=dict(close='</think>', answer=''),
+    repetition_penalty=dict(size=3),
   ),
   'advantage': dict(
     mean_std=dict(eps=1e-6),
@@ -114,6 +119,20 @@ def test_a_reward_scores_every_sample(name):
   np.testing.assert_array_equal(reward(batch), scores)
   # A right answer well under the cap has the highest reward.
   assert scores[0] == max(scores) == 1
+
+
+@twins('text_rewards')
+def test_a_text_reward_scores_every_sample_by_itself(name):
+  reward = bound('text_rewards', name)
+  texts = ['so 1 </think> 1', 'so so so so so so so </think> 1', '']
+  group = builders.make_group(builders.make_problem(), texts)
+  arrays = rewarded.make_batch([group], cap=8)
+  found = reward(rewarded.make_text_batch([group], arrays, step=0))
+  assert np.shape(found) == (3,)
+  assert np.isfinite(found).all()
+  assert found[0] == max(found)
+  group = builders.make_group(builders.make_problem(), texts[::-1])
+  assert reward(rewarded.make_text_batch([group], arrays, 0)) == found[::-1]
 
 
 @twins('advantage')

@@ -24,7 +24,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from siri_jax.analysis import runs
-from siri_jax.runtime import files
+from siri_jax.runtime import checkpoint, files
 
 PASSING = ('secs', 'per_sec', 'time', 'grader_cached')
 STATUSES = {
@@ -126,6 +126,7 @@ def outcome(folder):
   return {
     'updates': newest.name,
     'parameters': digest(arrays),
+    'memory': checkpoint.read_facts(newest.parent, int(newest.name))['memory'],
     'metrics': untimed(folder / 'metrics.jsonl'),
     'evaluations': untimed(folder / 'eval.jsonl'),
     'samples': {

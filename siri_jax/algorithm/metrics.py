@@ -86,6 +86,17 @@ def summary(batch):
   )
 
 
+def of_rewards(parts):
+  """The mean of each part of the rewards, before its weight.
+
+  Args:
+    parts: name -> float32 [N, G], reward units.
+  Returns:
+    dict of floats, 'rewards/NAME'.
+  """
+  return {f'rewards/{name}': float(np.mean(x)) for name, x in parts.items()}
+
+
 def of_update(totals):
   """The metrics of a step's update: sums become shares or means.
 

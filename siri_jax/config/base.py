@@ -128,6 +128,11 @@ def get_config():
   # 1 if right under the cap, else 0.
   c.reward = 'length_capped'  # Paper, 4.1. Overlong buffer off [open].
   c.reward_kw = config_dict.ConfigDict()
+  # Functions of the decoded responses, siri_jax/grading/text_rewards.py. Their
+  # rewards are multiplied by their weights and added to `reward`.
+  c.text_rewards = ()  # Names; off (paper has none).
+  # Function -> dict(weight=..., and its settings); reward units.
+  c.text_rewards_kw = config_dict.ConfigDict()
   # Rewards by group -> advantages.
   c.advantage = 'mean_std'  # Unbiased deviation [open]: VeRL.
   c.advantage_kw = config_dict.create(

@@ -249,6 +249,8 @@ def _value(config, name, text):
   inner = config
   for group in groups:
     inner = inner.get(group) if isinstance(inner, ConfigDict) else None
+  if inner is None and groups[0] == 'text_rewards_kw':
+    return literal(text)  # Of a text reward that the command line names.
   if not isinstance(inner, ConfigDict):
     group = '.'.join(groups)
     raise ValueError(f'is not a setting: there is no group {group}')

@@ -14,7 +14,7 @@ import numpy as np
 
 from siri_jax import plugins, settings, types
 from siri_jax.algorithm import losses, phases, rewards
-from siri_jax.config import cost_model, outlook, schema
+from siri_jax.config import cost_model, outlook, schema, text_rewards
 from siri_jax.runtime import progress, writers
 
 ROW_MULTIPLE = 128  # Tokens; rows are rounded up to it, for fast kernels.
@@ -29,6 +29,7 @@ PLUGINS = {
   'loss': losses.EXTRA,
   'aggregation': (),
 }
+TEXT_REWARDS = ('text_rewards', 'text_rewards_kw')
 
 
 # Abstract arguments with which plug-ins are called to check their settings.
@@ -64,6 +65,7 @@ class Plan:
     c: the config.
     find: family -> the config's plug-in with its settings bound; the schedule
       as outlook.threaded.
+    text_rewards: the config's rewarded.TextRewards.
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
       samples need no backward pass.
@@ -87,6 +89,7 @@ class Plan:
 
   c: Any
   find: Mapping[str, Callable]
+  text_rewards: tuple
   extra: tuple[str, ...]
   rests: bool
   caps: np.ndarray
@@ -131,6 +134,8 @@ def faults(c):
     # A plug-in with an infinite or too large number is not called.
     if not any(fault.startswith(f'{family}_kw.') for fault in wrong):
       wrong += _plugin_faults(c, family)
+  if schema.sound(c, 'reward', *TEXT_REWARDS):
+    wrong += text_rewards.faults(c.text_rewards, c.text_rewards_kw, c.reward)
   return wrong
 
 
@@ -152,6 +157,7 @@ def _derive(c, course):
   return Plan(
     c=c,
     find={family: bound(c, family) for family in PLUGINS},
+    text_rewards=text_rewards.bound(c.text_rewards, c.text_rewards_kw),
     extra=extra,
     rests=not extra and _rests(bound(c, 'loss')),
     **course,

@@ -35,6 +35,10 @@ LINES = {
     **dict.fromkeys(('deepscaler', 'math_verify', 'either'), LATEX),
   },
 }
+TEXT_REWARDS = {
+  'think_format': dict(close='</think>', answer=''),  # TRL.
+  'repetition_penalty': dict(size=3),  # open-r1.
+}
 
 
 def settled(config, changes):
@@ -48,6 +52,7 @@ def settled(config, changes):
     dict, the changes. Where another plug-in is named and its settings are not
     given as a whole, they have the group's name: 'schedule_kw': {...}.
   """
+  changes = _text_rewards(config, changes)
   for family in plugins.FAMILIES:
     name, group = changes.get(family), f'{family}_kw'
     if name is None or name == config[family] or group in changes:
@@ -62,6 +67,28 @@ def settled(config, changes):
   if changes.get('policy', config.policy) != config.policy == 'sft':
     changes = {'sft_kw': {}, **changes}  # Used by policy='sft' alone.
   return changes
+
+
+def _text_rewards(config, changes):
+  """Adds the settings of the text rewards: a weight of 1 and their own."""
+  group = 'text_rewards_kw'
+  own = _within(changes, group)
+  if 'text_rewards' not in changes and not own:
+    return changes
+  names = changes.get('text_rewards', config.text_rewards)
+  names = [names] if isinstance(names, str) else names
+  old = changes.get(group, config[group])
+  line = dict(changes.get(group, {}))
+  for name in filter(lambda each: isinstance(each, str), names):
+    label = plugins.short(name)
+    lines = {'weight': 1.0, **TEXT_REWARDS.get(name, {})}
+    line[label] = {**lines, **old.get(label, {})}
+  for key, value in own.items():
+    label, _, setting = key.partition('.')
+    inner = line.setdefault(label, {})
+    inner[setting] = _as(inner.get(setting), value)
+  kept = {k: v for k, v in changes.items() if not k.startswith(f'{group}.')}
+  return {**kept, group: line}
 
 
 def _within(changes, group):

@@ -38,23 +38,23 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
     ctx.signals.raise_if_stopped()
     ctx.terminal.working(word, done, total)
 
-  def whole(samples, ticket):
+  def whole(samples, texts, ticket):
     verdicts = ctx.graders.collect(ticket)
-    return types.Group(by_id[samples[0].problem_id], samples, verdicts)
+    return types.Group(by_id[samples[0].problem_id], samples, verdicts, texts)
 
   waiting = collections.deque()
   for samples in ctx.engine.sample(prompts, sampling, progress):
     problem = by_id[samples[0].problem_id]
     texts = [task.decode(s.response_ids[:cap]) for s in samples]
     ticket = ctx.graders.submit([problem.answer] * len(texts), texts)
-    waiting.append((samples, ticket))
-    while waiting and waiting[0][1].is_done():
+    waiting.append((samples, texts, ticket))
+    while waiting and waiting[0][-1].is_done():
       yield whole(*waiting.popleft())
   watch.lap('rollout')
-  for done, (samples, ticket) in enumerate(waiting):
+  for done, parts in enumerate(waiting):
     ctx.signals.raise_if_stopped()
     ctx.terminal.working('grading', done, len(waiting))
-    yield whole(samples, ticket)
+    yield whole(*parts)
   ctx.note_disagreements()
   watch.lap('grade')
 

@@ -37,20 +37,23 @@ class Progress:
     cap_state: types.CapState after the step.
     seen: types.StepSummary of the step.
     turns: updates done -> 'compressed' or 'expanded', the turns so far.
+    memory: text reward -> problem id -> value that it remembers; JSON.
   """
 
   tokens: int
   cap_state: types.CapState
   seen: types.StepSummary
   turns: Mapping[int, str]
+  memory: Mapping[str, Mapping]
 
-  def after(self, cap, seen, tokens):
+  def after(self, cap, seen, tokens, memory):
     """The progress after one more step.
 
     Args:
       cap: Cap of the step.
       seen: its types.StepSummary.
       tokens: its response tokens.
+      memory: of the text rewards, after it.
     """
     turn = {cap.step: cap.turn} if cap.turn else {}
     return Progress(
@@ -58,6 +61,7 @@ class Progress:
       cap_state=cap.state,
       seen=seen,
       turns={**self.turns, **turn},
+      memory=memory,
     )
 
   def facts(self):
@@ -67,6 +71,7 @@ class Progress:
       'cap_state': _plain(self.cap_state),
       'seen': _plain(self.seen),
       'turns': {str(done): kind for done, kind in self.turns.items()},
+      'memory': self.memory,
     }
 
 
@@ -89,6 +94,7 @@ def start():
       right_lengths=np.zeros(types.QUANTILES, np.float32),
     ),
     turns={},
+    memory={},
   )
 
 
@@ -106,6 +112,7 @@ def restored(facts, schedule):
     cap_state=_arrays(blank.cap_state, facts['cap_state'] if own else {}),
     seen=_arrays(blank.seen, facts.get('seen', {})),
     turns={int(done): kind for done, kind in facts.get('turns', {}).items()},
+    memory=facts.get('memory', {}),
   )
 
 

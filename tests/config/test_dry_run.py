@@ -46,6 +46,7 @@ def test_every_setting_is_shown_with_its_value():
   assert set(tiny.get_config()) <= {name.split('.')[0] for name in shown} | {
     'collect_kw',  # Without settings,
     'reward_kw',
+    'text_rewards_kw',
     'aggregation_kw',
     'sft_kw',
   }

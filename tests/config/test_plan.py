@@ -36,6 +36,33 @@ BAD = [
   ({'seed': 1.5}, 'seed=1.5', 'whole number'),
   ({'total_steps': 0}, 'total_steps=0', '1 or more'),
   ({'cache_dir': ''}, "cache_dir=''", 'folder'),
+  ({'text_rewards': 'think_format'}, "text_rewards='think_format'", 'tuple'),
+  ({'text_rewards': ('formt',)}, "unknown text_rewards 'formt'", 'format'),
+  ({'text_rewards': ('a:b',)}, "text_rewards='a:b'", 'cannot be imported'),
+  ({'text_rewards_kw.judge': {}}, 'text_rewards_kw.judge', 'add its function'),
+  (
+    {'text_rewards': ('think_format',)},
+    'text_rewards_kw.think_format is missing',
+    'dict(weight=..., close=..., answer=...)',
+  ),
+  (
+    {'text_rewards': ('math:cos',), 'text_rewards_kw.cos': {'weight': 'big'}},
+    "text_rewards_kw.cos.weight='big'",
+    'a finite number',
+  ),
+  (
+    {
+      'text_rewards': ('operator:setitem',),
+      'text_rewards_kw.setitem': {'weight': 1.0},
+    },
+    'text_rewards: operator:setitem',
+    'keyword-only',
+  ),
+  (
+    {'text_rewards': ('tests.helpers.tiny:brevity',)},
+    'two rewards are called brevity',
+    'rename',
+  ),
   ({'writers': 'tensorboard'}, "writers='tensorboard'", 'tuple'),
   ({'writers': ('csv',)}, "unknown writer 'csv'", 'tensorboard'),
   ({'prompts_per_step': True}, 'prompts_per_step=True', 'whole number'),

@@ -70,6 +70,29 @@ def test_a_buffer_and_a_denominator_follow_the_caps():
   assert config.aggregation_kw.to_dict() == {'tokens': 92}
 
 
+def test_text_rewards_alone_have_a_weight_and_their_settings():
+  config = read('--config.text_rewards=repetition_penalty,my_lab:judge').config
+  assert config.text_rewards == ('repetition_penalty', 'my_lab:judge')
+  assert config.text_rewards_kw.to_dict() == dict(
+    repetition_penalty=dict(weight=1.0, size=3), judge=dict(weight=1.0)
+  )
+
+
+@pytest.mark.parametrize('turn', [1, -1])
+def test_a_setting_of_a_text_reward_is_one_flag(turn):
+  words = (
+    '--config.text_rewards=think_format,repetition_penalty',
+    '--config.text_rewards_kw.think_format.weight=2',
+    "--config.text_rewards_kw.think_format.answer='7'",
+  )
+  asked = read(*words[::turn])
+  assert plan.faults(asked.config) == []
+  assert asked.config.text_rewards_kw.think_format.to_dict() == dict(
+    weight=2.0, close='</think>', answer='7'
+  )
+  assert asked.config.text_rewards_kw.repetition_penalty.weight == 1.0
+
+
 def test_settings_that_are_given_as_a_whole_are_kept():
   kw = "{'low': 40, 'high': 80, 'period': 10, 'phase': 5}"
   words = ('--config.schedule=stair_cosine', f'--config.schedule_kw={kw}')

@@ -10,7 +10,7 @@ from ml_collections import config_dict
 
 from siri_jax import compiled, types
 from siri_jax.algorithm import losses, packing, update
-from siri_jax.grading import pool
+from siri_jax.grading import pool, verdict
 from siri_jax.models import attention, decoder, sharding
 
 
@@ -158,3 +158,20 @@ def boxed(answer):
 def new_counts(graders, before):
   """The counters that rose, and by how much."""
   return {k: n - before[k] for k, n in graders.counts.items() if n - before[k]}
+
+
+def make_group(problem, texts, *, correct=None, lengths=None, **changes):
+  """A types.Group of responses; each is right and has 3 tokens by default."""
+  correct = [True] * len(texts) if correct is None else correct
+  lengths = [3] * len(texts) if lengths is None else lengths
+  samples = [
+    make_sample(
+      response=range(n), problem_id=problem.id, index=index, **changes
+    )
+    for index, n in enumerate(lengths)
+  ]
+  verdicts = [
+    verdict.Verdict(bool(right), text, '')
+    for right, text in zip(correct, texts, strict=True)
+  ]
+  return types.Group(problem, samples, verdicts, list(texts))

@@ -24,6 +24,23 @@ def brevity(batch):
   return 1 - batch.length / jnp.float32(batch.cap)
 
 
+def fresh_words(batch, memory):
+  """A text reward: the share of words that the last response did not have.
+
+  Args:
+    batch: types.TextBatch.
+    memory: problem id -> the first words of its last response.
+  Returns:
+    list of B numbers in [0, 1], and the new memory.
+  """
+  rewards, last = [], {}
+  for problem, text in zip(batch.problems, batch.completions, strict=True):
+    words, old = text.split(), memory.get(problem.id, ())
+    rewards.append(len(set(words) - set(old)) / (len(words) + 1))
+    last[problem.id] = words[:9]
+  return rewards, last
+
+
 def publishing(engine, *, max_concurrent, decode_steps):
   """The embedded engine, which also writes each push for servers."""
   own = engines.embedded(

@@ -9,7 +9,7 @@ from siri_jax.rollout import collect
 
 def group(name, *verdicts):
   problem = types.Problem(name, 'text', '1', 'made')
-  return types.Group(problem, [], [Verdict(v, '', '') for v in verdicts])
+  return types.Group(problem, [], [Verdict(v, '', '') for v in verdicts], [])
 
 
 def rounds(*given):

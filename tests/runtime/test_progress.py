@@ -18,7 +18,8 @@ def after_a_step():
   )
   batch = builders.make_batch([2, 3, 9], [True, True, False], cap=8)
   own = progress.Cap(5, 8, 'compress', 'expanded', state)
-  return start.after(own, metrics.summary(batch), 14)
+  memory = {'judge': {'p0': [0.1, None]}}
+  return start.after(own, metrics.summary(batch), 14, memory)
 
 
 def test_every_bit_comes_back_from_the_facts():

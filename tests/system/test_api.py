@@ -90,9 +90,12 @@ import siri_jax, sys
 def half(batch):
   return batch.correct * {worth}
 
+def words(batch):
+  return [len(text.split()) for text in batch.completions]
+
 config = siri_jax.load_config(
   'tests/helpers/tiny.py', total_steps=int(sys.argv[3]), cache_dir=sys.argv[2],
-  reward={reward}, checkpoint_kw={{'every': 1}})
+  reward={reward}, text_rewards=[words], checkpoint_kw={{'every': 1}})
 siri_jax.train(config, sys.argv[1])
 """
 
@@ -119,6 +122,7 @@ def test_a_notebooks_function_trains_and_is_found_again_by_its_source(
   info = json.loads((tmp_path / 'run' / 'RUN.json').read_text())
   name, _, digest = info['plugins']['reward'].partition(' ')
   assert (name, len(digest)) == ('__main__:half', 64)
+  assert info['plugins']['text_rewards.words'].startswith('__main__:words ')
   # The same function in another process, another one of that name, and none.
   assert train(2)[0] == 0
   status, said = train(3, worth=0.25)

@@ -64,8 +64,8 @@ def test_every_command_exists_and_accepts_its_flags(name):
     source = source_of(words[2]) + shared
     for flag in re.findall(r'--([\w.]+)', ' '.join(words[3:])):
       setting = flag.removeprefix('config.')
-      if setting.startswith('schedule_kw.'):
-        continue  # Its settings are the schedule's.
+      if setting.startswith(('schedule_kw.', 'text_rewards_kw.')):
+        continue  # Its settings are the plug-in's.
       known = (
         setting in settings
         if flag != setting

@@ -32,6 +32,7 @@ SETTINGS = (
   # Some gradients are only rounding, which Adam would enlarge.
   '--config.optimizer_kw.eps=1e-4',
   '--config.micro_batch_rows=8',
+  '--config.text_rewards=tests.helpers.tiny:fresh_words',
 )
 EIGHT = ('--config.mesh_kw.data=2', '--config.mesh_kw.fsdp=4')
 
@@ -161,6 +162,12 @@ def test_two_processes_are_one_run_and_one_process_resumes_it(
     found, *others = ([r[name] for r in record] for record in records)
     for other in others:
       near(found, other)
+  memory = [
+    checkpoint.read_facts(run / 'checkpoints', STEPS)['memory']['fresh_words']
+    for run in (both, one, eight)
+  ]
+  assert memory[0] == memory[1] == memory[2]
+  assert len(memory[0]) == 4 * STEPS  # A value of each problem.
   tell(
     3,
     'TERM to the second of two processes',

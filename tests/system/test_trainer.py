@@ -6,6 +6,7 @@ import types as std
 import builders
 import jax
 import jax.numpy as jnp
+import launch
 import numpy as np
 import optax
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from siri_jax import trainer, types
 from siri_jax.grading.verdict import Verdict
 from siri_jax.rollout import engines
-from siri_jax.runtime import files
+from siri_jax.runtime import checkpoint, exit_status, files
 from tests.helpers import tiny
 from tools import soak
 
@@ -22,43 +23,14 @@ pytestmark = pytest.mark.usefixtures('no_picture')
 
 def group(number, *samples, correct=None):
   verdicts = [Verdict(bool(v), 'x', '') for v in correct or [1] * len(samples)]
-  return types.Group(builders.make_problem(number), list(samples), verdicts)
+  texts = ['x'] * len(samples)
+  return types.Group(
+    builders.make_problem(number), list(samples), verdicts, texts
+  )
 
 
 def make_sample(length, **changes):
   return builders.make_sample(response=range(length), **changes)
-
-
-# The input of reward functions.
-
-
-def test_a_batch_lists_all_samples_group_by_group():
-  batch = trainer.make_batch(
-    [
-      group(0, make_sample(3), make_sample(8), correct=[1, 0]),
-      group(1, make_sample(9, finish_reason='length'), correct=[0]),
-    ],
-    cap=8,
-  )
-  np.testing.assert_array_equal(batch.group, [0, 0, 1])
-  np.testing.assert_array_equal(batch.length, [3, 8, 9])
-  np.testing.assert_array_equal(batch.correct, [True, False, False])
-  np.testing.assert_array_equal(batch.answered, [True, True, True])
-  np.testing.assert_array_equal(batch.truncated, [False, False, True])
-  assert batch.cap == 8
-  assert {x.dtype for x in (batch.group, batch.length)} == {np.dtype('int32')}
-
-
-def test_a_sample_beyond_the_cap_counts_as_truncated_however_it_ended():
-  batch = trainer.make_batch([group(0, make_sample(9), make_sample(8))], cap=8)
-  np.testing.assert_array_equal(batch.truncated, [True, False])
-
-
-def test_a_verdict_without_an_answer_is_unanswered():
-  nothing = types.Group(
-    builders.make_problem(), [make_sample(3)], [Verdict(False, '', 'no box')]
-  )
-  assert not trainer.make_batch([nothing], cap=8).answered[0]
 
 
 # Invalid samples.
@@ -311,6 +283,55 @@ def test_each_sample_is_measured_once_by_the_policy_before_its_updates(
     assert metrics['tokens_sum'] == metrics['sampler_told_sum'] == tokens
     for name in ('entropy_sum', 'sampler_gap_sum', 'sampler_gap_max'):
       assert metrics[name] == pytest.approx(found[0][name], rel=1e-4), name
+
+
+def fails_at_step_3(batch, memory):
+  if batch.step == 3:
+    raise KeyError('level')
+  return FRESH_WORDS(batch, memory)
+
+
+FRESH_WORDS = tiny.fresh_words
+
+
+@pytest.mark.slow
+def test_a_faulty_text_reward_ends_the_run_saved_and_a_correct_one_resumes_it(
+  plain, tmp_path, cache, monkeypatch, capsys
+):
+  name = 'text_rewards.fresh_words'
+  words = (
+    '--config.total_steps=6',
+    '--config.schedule_kw.period=4',
+    '--config.text_rewards=tests.helpers.tiny:fresh_words',
+    '--config.text_rewards_kw.fresh_words.weight=0.0',
+  )
+  monkeypatch.setattr(tiny, 'fresh_words', fails_at_step_3)
+  run = tmp_path / 'run'
+  assert launch.here(run, cache, *words) == exit_status.REFUSED
+  told = ' '.join(capsys.readouterr().out.split())
+  assert "text reward fresh_words raised KeyError('level') at" in told
+  assert f'--allow_change={name}' in told
+  assert launch.records(run, 'events')[-1]['kind'] == 'reward_failed'
+  assert checkpoint.finished(run / 'checkpoints')[-1] == 3
+  monkeypatch.setattr(tiny, 'fresh_words', FRESH_WORDS)
+  allowed = f'--allow_change={name}'
+  assert launch.here(run, cache, *words, allowed) == exit_status.DONE
+  # A weight of 0 reports the reward, and changes no bit of the plain run.
+  found = launch.records(run, 'metrics')
+  parts = ('rewards/brevity', 'rewards/fresh_words')
+  assert all(0 < record[part] < 1 for record in found for part in parts)
+  for record in found:
+    assert record['rewards/brevity'] == record['reward_mean']
+  other = {*parts, 'compile_count', 'grader_cached'}  # Begin anew, if resumed.
+  bare = [
+    [{k: v for k, v in record.items() if k not in other} for record in run]
+    for run in (untimed(found), untimed(plain[0]))
+  ]
+  assert bare[0] == bare[1]
+  params = checkpoint.read_parameters(run / 'checkpoints', 6)
+  assert soak.digest(params) == plain[1]
+  memory = checkpoint.read_facts(run / 'checkpoints', 6)['memory']
+  assert len(memory['fresh_words']) == 6 * 4
 
 
 @pytest.mark.slow
