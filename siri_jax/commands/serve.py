@@ -106,7 +106,8 @@ def taken(host, port):
 def misfits(c, task):
   """Messages about a policy's shape that vLLM does not support."""
   shape = initial.shape_of(c, task.vocab)
-  if shape.heads * shape.head_dim != shape.dim:
+  wide = shape.heads * shape.head_dim != shape.dim
+  if wide and hf_config.model_type(shape) == 'qwen2':
     yield (
       f'head_dim={shape.head_dim} does not fit; for Qwen2 vLLM needs dim / '
       f'heads = {shape.dim} / {shape.heads}'

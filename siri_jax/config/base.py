@@ -59,6 +59,7 @@ def get_config():
   # (random) and 'sft' use the shape of model_kw.
   c.model_path = ''  # Hugging Face folder or Hub name, OWNER/NAME@REVISION.
   c.model_kw = config_dict.create(
+    model_type='qwen2',  # Of Hugging Face: qwen2, qwen3 or llama.
     layers=2,  # Blocks.
     dim=128,  # Width of the residual stream.
     heads=4,  # Query heads.

@@ -36,6 +36,7 @@ def get_config(schedule='cosine'):
 
   c.policy = 'sft'
   c.model_kw = config_dict.create(
+    model_type='qwen2',
     layers=2,
     dim=64,
     heads=2,

@@ -93,7 +93,7 @@ RULES = {
 
 # Nested settings. Plug-ins check their own settings.
 INNER = {
-  'model_kw': decoder.SETTINGS,
+  'model_kw': initial.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
   'eval_kw': {

@@ -1,9 +1,12 @@
-"""Qwen2 as pure functions over a pytree: the policy.
+"""A dense decoder as pure functions over a pytree: the policy.
 
-Grouped-query attention with biases on q, k and v, rotary positions, RMSNorm,
-SwiGLU, tied or untied head. Layers are stacked on a leading axis and scanned.
-Source: Qwen2 technical report, section 2.2, arxiv.org/abs/2407.10671. The tests
-compare it with transformers' Qwen2ForCausalLM.
+Grouped-query attention, rotary positions, RMSNorm, SwiGLU, tied or untied head.
+ModelConfig says what differs between Qwen2, Qwen3 and Llama, and
+models/hf/config.py has their table. Layers are stacked on a leading axis and
+scanned.
+Source: Qwen2, section 2.2, arxiv.org/abs/2407.10671; Qwen3, section 2,
+arxiv.org/abs/2505.09388; Llama 3, section 3.2, arxiv.org/abs/2407.21783. The
+tests compare it with transformers' Qwen2, Qwen3 and LlamaForCausalLM.
 """
 
 import dataclasses
@@ -14,7 +17,7 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from siri_jax import shapes
-from siri_jax.models import attention
+from siri_jax.models import attention, rope
 from siri_jax.settings import FLAG, real, whole
 
 SETTINGS = {
@@ -76,6 +79,9 @@ class ModelConfig:
     rope_theta: base of the rotary frequencies.
     norm_eps: added to the mean square in RMSNorm.
     tied: whether the head is the embedding.
+    qkv_bias: whether q, k and v have biases.
+    qk_norm: whether each head's queries and keys get an RMSNorm before RoPE.
+    rope_scaling: rope.RopeScaling, or None.
     padding: last rows of the embedding that no token has. The policy is the
       distribution over the other ones, for engines and trainer alike.
   """
@@ -90,6 +96,9 @@ class ModelConfig:
   rope_theta: float
   norm_eps: float
   tied: bool
+  qkv_bias: bool
+  qk_norm: bool
+  rope_scaling: rope.RopeScaling | None = None
   # Not compared: the arrays are the same, and the name of a cached SFT policy
   # is made of the shape.
   padding: int = dataclasses.field(default=0, compare=False, repr=False)
@@ -99,24 +108,22 @@ def param_shapes(shape):
   """The parameter tree with the shape of each array in its place."""
   n, d, f = shape.layers, shape.dim, shape.mlp
   h, k, e = shape.heads, shape.kv_heads, shape.head_dim
-  tree = {
-    'embed': (shape.vocab, d),
-    'layers': {
-      'attn_norm': (n, d),
-      'q': (n, d, h, e),
-      'q_bias': (n, h, e),
-      'k': (n, d, k, e),
-      'k_bias': (n, k, e),
-      'v': (n, d, k, e),
-      'v_bias': (n, k, e),
-      'o': (n, h, e, d),
-      'mlp_norm': (n, d),
-      'gate': (n, d, f),
-      'up': (n, d, f),
-      'down': (n, f, d),
-    },
-    'norm': (d,),
+  layers = {
+    'attn_norm': (n, d),
+    'q': (n, d, h, e),
+    'k': (n, d, k, e),
+    'v': (n, d, k, e),
+    'o': (n, h, e, d),
+    'mlp_norm': (n, d),
+    'gate': (n, d, f),
+    'up': (n, d, f),
+    'down': (n, f, d),
   }
+  if shape.qkv_bias:
+    layers |= {'q_bias': (n, h, e), 'k_bias': (n, k, e), 'v_bias': (n, k, e)}
+  if shape.qk_norm:
+    layers |= {'q_norm': (n, e), 'k_norm': (n, e)}
+  tree = {'embed': (shape.vocab, d), 'layers': layers, 'norm': (d,)}
   return tree if shape.tied else {**tree, 'head': (d, shape.vocab)}
 
 
@@ -169,7 +176,7 @@ def forward(
     ValueError: shapes differ.
   """
   shapes.check('M R, M R, M R', tokens, positions, segments)
-  angles = rope_angles(shape, positions.reshape(-1))
+  angles = rope.angles(shape, positions.reshape(-1))
 
   # Rows are flat except in attention. With two axes, the sum in a weight's
   # gradient makes XLA transpose its operands on a CPU.
@@ -238,7 +245,7 @@ def prefill(params, shape, tokens):
     For each layer k and v, [N, K, P, E] each.
   """
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
-  angles = rope_angles(shape, positions)
+  angles = rope.angles(shape, positions)
   one_segment = jnp.ones_like(tokens)
   x = embed(params['embed'], tokens)
   cache = []
@@ -267,7 +274,7 @@ def decode(params, shape, token, position, cache):
     float32 [S, V] logits of the next token, -inf at padding; the cache with
     this token added.
   """
-  angles = rope_angles(shape, position)
+  angles = rope.angles(shape, position)
   slots = jnp.arange(token.size)
   seen = jnp.arange(cache[0][0].shape[2]) <= position[:, None]
   x = embed(params['embed'], token)
@@ -305,10 +312,15 @@ def head(params):
 def project_qkv(layer, shape, x, angles):
   """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], with RoPE."""
   x = norm(x, layer['attn_norm'], shape.norm_eps)
-  q = jnp.einsum('...d,dhe->...he', x, layer['q']) + layer['q_bias']
-  k = jnp.einsum('...d,dke->...ke', x, layer['k']) + layer['k_bias']
-  v = jnp.einsum('...d,dke->...ke', x, layer['v']) + layer['v_bias']
-  return apply_rope(q, angles), apply_rope(k, angles), v
+  q = jnp.einsum('...d,dhe->...he', x, layer['q'])
+  k = jnp.einsum('...d,dke->...ke', x, layer['k'])
+  v = jnp.einsum('...d,dke->...ke', x, layer['v'])
+  if shape.qkv_bias:
+    q, k, v = q + layer['q_bias'], k + layer['k_bias'], v + layer['v_bias']
+  if shape.qk_norm:
+    q = norm(q, layer['q_norm'], shape.norm_eps)
+    k = norm(k, layer['k_norm'], shape.norm_eps)
+  return rope.turn(q, angles), rope.turn(k, angles), v
 
 
 def output_and_mlp(layer, shape, x, out):
@@ -328,24 +340,6 @@ def norm(x, scale, eps):
   wide *= jax.lax.rsqrt(jnp.mean(wide**2, axis=-1, keepdims=True) + eps)
   # Rounded once, at the end; transformers also rounds before the scale.
   return (wide * scale).astype(scale.dtype)
-
-
-def rope_angles(shape, positions):
-  """cos and sin of the rotary angles, float32 [..., 1, E / 2] each."""
-  half = shape.head_dim // 2
-  # Rounded as in PyTorch: late in a response one bit is 5e-4 of a turn.
-  inverse = 1 / shape.rope_theta ** (jnp.arange(half, dtype=jnp.float32) / half)
-  angles = positions[..., None, None].astype(jnp.float32) * inverse
-  return jnp.cos(angles), jnp.sin(angles)
-
-
-def apply_rope(x, angles):
-  """Rotates the pairs (x[i], x[i + E / 2]) of every head by their angles."""
-  cos, sin = (a.astype(x.dtype) for a in angles)
-  left, right = jnp.split(x, 2, axis=-1)
-  return jnp.concatenate(
-    [left * cos - right * sin, right * cos + left * sin], axis=-1
-  )
 
 
 def _is_size(value):

@@ -10,12 +10,15 @@ from typing import NamedTuple
 
 from siri_jax.models import decoder
 
+# Qwen2, Qwen3 and Llama have the same names. A ModelConfig has some of them.
 LAYER = {
   'attn_norm': 'input_layernorm.weight',
   'q': 'self_attn.q_proj.weight',
   'q_bias': 'self_attn.q_proj.bias',
+  'q_norm': 'self_attn.q_norm.weight',
   'k': 'self_attn.k_proj.weight',
   'k_bias': 'self_attn.k_proj.bias',
+  'k_norm': 'self_attn.k_norm.weight',
   'v': 'self_attn.v_proj.weight',
   'v_bias': 'self_attn.v_proj.bias',
   'o': 'self_attn.o_proj.weight',
@@ -55,7 +58,7 @@ def sources(shape):
     if ours in sizes
   }
   for layer in range(shape.layers):
-    for ours, name in LAYER.items():
+    for ours, name in _held(sizes['layers']):
       size = hf_shape(ours, sizes['layers'][ours][1:])
       found[of_layer(layer, name)] = Source(ours, layer, size)
   return found
@@ -82,10 +85,15 @@ def export(params, dtype):
   }
   layers = params['layers']
   for layer in range(layers['q'].shape[0]):
-    for ours, name in LAYER.items():
+    for ours, name in _held(layers):
       array = to_hf(ours, layers[ours][layer])
       found[of_layer(layer, name)] = array.astype(dtype)
   return found
+
+
+def _held(layers):
+  """The entries of LAYER whose arrays are in a tree's layers."""
+  return [(ours, name) for ours, name in LAYER.items() if ours in layers]
 
 
 def of_layer(layer, name):

@@ -67,6 +67,7 @@ def tiny_shape(**changes):
   """A policy of two layers that computes in milliseconds."""
   given = dict(vocab=19, layers=2, dim=16, heads=4, kv_heads=2, head_dim=4)
   given |= dict(mlp=24, rope_theta=100.0, norm_eps=1e-6, tied=False)
+  given |= dict(qkv_bias=True, qk_norm=False)
   return decoder.ModelConfig(**{**given, **changes})
 
 

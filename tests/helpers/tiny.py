@@ -73,6 +73,7 @@ def get_config():
 
   c.policy = 'fresh'
   c.model_kw = config_dict.create(
+    model_type='qwen2',
     layers=1,
     dim=16,
     heads=2,

@@ -1,43 +1,38 @@
-"""The policy against transformers' Qwen2ForCausalLM on random models."""
+"""The policy against transformers' models of each type, with random numbers."""
 
 import dataclasses
 import functools
 
 import builders
+import families
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import attention, decoder
+from siri_jax.models import attention, decode, decoder, hf_names, rope
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
 
-def their_model(heads, kv_heads, tied, mlp=40):
-  """A random model of transformers, with random biases and norms."""
-  config = transformers.Qwen2Config(
-    vocab_size=53,
+def opened(model, folder):
+  """The shape and parameters of a model that transformers has saved."""
+  model.save_pretrained(folder)
+  shape = hf_config.read_shape(folder)
+  return shape, load.read_parameters(folder, shape, builders.here(shape))
+
+
+def sizes(kind, heads, kv_heads):
+  """Settings of a width of 4 a head; heads are wider, if they may be."""
+  return dict(
     hidden_size=4 * heads,
-    intermediate_size=mlp,
-    num_hidden_layers=2,
     num_attention_heads=heads,
     num_key_value_heads=kv_heads,
-    tie_word_embeddings=tied,
-    rms_norm_eps=1e-6,
-    rope_parameters={'rope_type': 'default', 'rope_theta': 10000.0},
+    head_dim=4 if kind == 'qwen2' else 8,
   )
-  torch.manual_seed(0)
-  model = transformers.Qwen2ForCausalLM(config).eval()
-  for parameter in model.parameters():
-    parameter.data = 0.1 * torch.randn_like(parameter)
-    if parameter.ndim == 1:
-      parameter.data += 1
-  return model
 
 
 def their_logits(model, tokens, positions):
@@ -76,20 +71,30 @@ def random_tokens(rows, tokens, vocab=53):
 
 
 @pytest.mark.parametrize(
-  ('heads', 'kv_heads', 'tied', 'mlp'),
+  ('kind', 'heads', 'kv_heads', 'tied', 'mlp'),
   [
-    (12, 2, False, 40),  # The 1.5B model's heads.
-    (28, 4, False, 40),  # The 7B model's.
-    (14, 2, True, 40),  # Tied, as the 0.5B model.
-    (4, 4, True, 16),  # Square matrices: a missing transpose shows.
+    ('qwen2', 12, 2, False, 40),  # The 1.5B model's heads.
+    ('qwen2', 28, 4, False, 40),  # The 7B model's.
+    ('qwen2', 14, 2, True, 40),  # Tied, as the 0.5B model.
+    ('qwen2', 4, 4, True, 16),  # Square matrices: a missing transpose shows.
+    ('qwen3', 4, 2, True, 40),  # Heads as Qwen3-1.7B's: half as wide as here.
+    ('qwen3', 4, 4, False, 16),
+    ('llama', 4, 1, False, 40),  # R1-Distill-Llama-8B's share of key heads.
+    ('llama', 9, 3, True, 40),  # SmolLM2's heads, tied.
   ],
 )
-def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
-  model = their_model(heads, kv_heads, tied, mlp)
-  model.save_pretrained(tmp_path)
-  shape = hf_config.read_shape(tmp_path)
+def test_logits_are_those_of_transformers(
+  tmp_path, kind, heads, kv_heads, tied, mlp
+):
+  model = families.make(
+    kind,
+    **sizes(kind, heads, kv_heads),
+    intermediate_size=mlp,
+    tie_word_embeddings=tied,
+  )
+  shape, params = opened(model, tmp_path)
   assert (shape.heads, shape.kv_heads, shape.tied) == (heads, kv_heads, tied)
-  params = load.read_parameters(tmp_path, shape, builders.here(shape))
+  assert (shape.rope_scaling is not None) == (kind == 'llama')
   ids = random_tokens(2, 13)
   positions, segments = plain_row(ids)
   positions = positions + np.int32([[0], [16000]])  # Also late positions.
@@ -97,6 +102,77 @@ def test_logits_are_those_of_transformers(tmp_path, heads, kv_heads, tied, mlp):
   expected = their_logits(model, ids, positions)
   atol = 1e-5 * np.abs(expected).max()
   np.testing.assert_allclose(found, expected, atol=atol, rtol=0)
+
+
+def test_llama_scales_low_frequencies_and_those_between_in_part():
+  scaling = rope.RopeScaling(factor=8.0, low=1.0, high=4.0, context=8192)
+  turns = np.float32([0.5, 1, 2.5, 4, 100])  # In 8,192 positions.
+  found = rope.scaled(2 * np.pi * turns / 8192, scaling)
+  # At 2.5 turns half stays and half is divided by 8.
+  expected = [1 / 8, 1 / 8, 0.5 + 0.5 / 8, 1, 1]
+  np.testing.assert_allclose(found * 8192 / (2 * np.pi * turns), expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
+)
+def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
+  model = families.make(kind, num_hidden_layers=1, tie_word_embeddings=tied)
+  shape, params = opened(model, tmp_path)
+  ids, weights = random_tokens(2, 23), np.float32([[1.0], [-0.5]])
+
+  def ours(params):
+    logits = our_logits(params, shape, ids, *plain_row(ids))
+    logp = jax.nn.log_softmax(logits[:, :-1])
+    picked = jnp.take_along_axis(logp, ids[:, 1:, None], axis=-1)[..., 0]
+    return jnp.sum(weights * picked)
+
+  given = torch.tensor(ids, dtype=torch.long)
+  logp = torch.log_softmax(model(given).logits[:, :-1], -1)
+  picked = logp.gather(-1, given[:, 1:, None])[..., 0]
+  (torch.tensor(weights) * picked).sum().backward()
+  found = hf_names.export(jax.grad(ours)(params), 'float32')
+  expected = dict(model.named_parameters())
+  assert found.keys() == expected.keys()
+  for name, parameter in expected.items():
+    grad = parameter.grad.numpy()
+    atol = 1e-5 * np.abs(grad).max()
+    np.testing.assert_allclose(
+      found[name], grad, atol=atol, rtol=0, err_msg=name
+    )
+
+
+@pytest.mark.parametrize(
+  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
+)
+def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):
+  model = families.make(kind, spread=0.4, tie_word_embeddings=tied)
+  shape, params = opened(model, tmp_path)
+  prompts, new = random_tokens(2, 13), 24  # Past Llama's 16 positions.
+  none = np.zeros((2, 2), np.uint32)
+  ask = decode.Requests(
+    prompts,
+    np.int32([13, 7]),
+    *(np.int32(2), np.arange(2, dtype=np.int32), none, np.int32(2)),
+    *(np.uint32([0]), np.int32(new), np.float32(0), np.float32(1), np.int32(0)),
+  )
+  layers = decoder.unstacked(params)
+  start = functools.partial(decode.prefill, shape=shape, slots=2, columns=new)
+  state = jax.jit(start)(layers, ask)
+  advance = functools.partial(
+    decode.decode_steps, shape=shape, eos_ids=(shape.vocab,), stretch=new
+  )
+  found = jax.jit(advance)(layers, ask, state)
+  assert found.lengths.tolist() == [new, new]
+  for prompt, length, own in zip(
+    prompts, ask.prompt_length, np.asarray(found.responses), strict=True
+  ):
+    given = torch.tensor(prompt[None, :length], dtype=torch.long)
+    told = model.generate(
+      given, do_sample=False, max_new_tokens=new, min_new_tokens=new
+    )
+    assert own.tolist() == told[0, length:].tolist()
+    assert len({*own.tolist()}) > 4  # Not one token again and again.
 
 
 def their_logprobs(model, sample):
@@ -111,15 +187,20 @@ def their_logprobs(model, sample):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-  ('heads', 'kv_heads', 'tied'), [(12, 2, False), (28, 4, True)]
+  ('kind', 'heads', 'kv_heads', 'tied'),
+  [
+    ('qwen2', 12, 2, False),
+    ('qwen3', 8, 2, True),
+    ('llama', 8, 2, False),
+  ],
 )
 def test_log_probabilities_of_packed_rows_are_those_of_transformers(
-  tmp_path, heads, kv_heads, tied
+  tmp_path, kind, heads, kv_heads, tied
 ):
-  model = their_model(heads, kv_heads, tied)
-  model.save_pretrained(tmp_path)
-  shape = hf_config.read_shape(tmp_path)
-  params = load.read_parameters(tmp_path, shape, builders.here(shape))
+  model = families.make(
+    kind, **sizes(kind, heads, kv_heads), tie_word_embeddings=tied
+  )
+  shape, params = opened(model, tmp_path)
   plain = builders.random_samples([26, 11, 1, 8, 17, 29] * 6, vocab=53)
 
   def theirs():
@@ -170,7 +251,7 @@ def test_the_packed_forward_equals_the_unpacked_one():
 
 
 SLOTS, PROMPT, WIDTH = 3, 4, 9
-decode = jax.jit(functools.partial(decoder.decode, shape=SHAPE))
+decode_one = jax.jit(functools.partial(decoder.decode, shape=SHAPE))
 
 
 @functools.cache
@@ -189,7 +270,7 @@ def test_prefill_and_decode_step_by_step_equal_the_forward():
   # Each slot at a different position, as in continuous batching.
   position, slots = np.int32([PROMPT, PROMPT - 1, PROMPT - 2]), np.arange(SLOTS)
   for _ in range(WIDTH - PROMPT):
-    logits, cache = decode(
+    logits, cache = decode_one(
       LAYERS, token=ids[slots, position], position=position, cache=cache
     )
     here = expected[slots, position]
@@ -200,13 +281,13 @@ def test_prefill_and_decode_step_by_step_equal_the_forward():
 def test_a_position_past_the_cache_writes_nothing():
   cache, ids = filled_cache()
   past = np.int32([WIDTH, WIDTH + 1, 999])
-  _, after = decode(LAYERS, token=ids[:, 0], position=past, cache=cache)
+  _, after = decode_one(LAYERS, token=ids[:, 0], position=past, cache=cache)
   assert jax.tree.all(jax.tree.map(np.array_equal, cache, after))
 
 
 def test_fresh_parameters_are_small_normal_numbers():
   sizes = ('vocab', 'dim', 'heads', 'kv_heads', 'head_dim', 'mlp')
-  shape = builders.tiny_shape(layers=1, **dict.fromkeys(sizes, 8))
+  shape = builders.tiny_shape(layers=1, qk_norm=True, **dict.fromkeys(sizes, 8))
   params = jax.device_get(decoder.init(jax.random.key(0), shape))
   layers = params.pop('layers')
   assert {x.dtype for x in jax.tree.leaves((params, layers))} == {
@@ -215,7 +296,7 @@ def test_fresh_parameters_are_small_normal_numbers():
   for name in 'q_bias', 'k_bias', 'v_bias':
     assert (layers.pop(name) == 0).all()
   assert (params.pop('norm') == 1).all()
-  for name in 'attn_norm', 'mlp_norm':
+  for name in 'attn_norm', 'mlp_norm', 'q_norm', 'k_norm':
     assert (layers.pop(name) == 1).all()
   drawn = np.concatenate([x.ravel() for x in jax.tree.leaves((params, layers))])
   assert drawn.mean() == pytest.approx(0, abs=0.002)

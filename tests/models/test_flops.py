@@ -6,6 +6,7 @@ import pytest
 from siri_jax.models import decoder, flops
 
 ROPE = dict(rope_theta=1e4, norm_eps=1e-6, tied=False)
+ROPE |= dict(qkv_bias=True, qk_norm=False)
 SMALL = decoder.ModelConfig(
   151_936, 28, 1536, 12, 2, 128, 8960, **ROPE
 )  # The 1.5B.

@@ -1,13 +1,22 @@
 """Reading of config.json, and refusal of other features."""
 
+import dataclasses
 import json
 
 import builders
 import pytest
 
+from siri_jax.models import decoder, rope
 from siri_jax.models.hf import config as hf_config
 
 SHAPE = builders.tiny_shape()
+LLAMA3 = {
+  'rope_type': 'llama3',
+  'factor': 8.0,
+  'low_freq_factor': 1.0,
+  'high_freq_factor': 4.0,
+  'original_max_position_embeddings': 8192,
+}
 
 
 def written(folder, drop=(), **changes):
@@ -18,14 +27,67 @@ def written(folder, drop=(), **changes):
   return folder
 
 
-def test_a_shape_is_read_as_it_was_written(tmp_path):
-  assert hf_config.read_shape(written(tmp_path)) == SHAPE
+@pytest.mark.parametrize('kind', hf_config.FAMILIES)
+@pytest.mark.parametrize('scaling', [None, rope.RopeScaling(8.0, 1.0, 4.0, 64)])
+def test_a_shape_is_read_as_it_was_written(tmp_path, kind, scaling):
+  fields = hf_config.FAMILIES[kind].fields
+  shape = dataclasses.replace(SHAPE, rope_scaling=scaling, **fields)
+  config = hf_config.config_of(shape)
+  assert config['model_type'] == kind
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert hf_config.read_shape(tmp_path) == shape
+
+
+def test_the_config_of_r1_distill_llama_8b_is_read(tmp_path):
+  # huggingface.co/deepseek-ai/DeepSeek-R1-Distill-Llama-8B, config.json.
+  config = {
+    'architectures': ['LlamaForCausalLM'],
+    'attention_bias': False,
+    'attention_dropout': 0.0,
+    'bos_token_id': 128000,
+    'eos_token_id': 128001,
+    'hidden_act': 'silu',
+    'hidden_size': 4096,
+    'initializer_range': 0.02,
+    'intermediate_size': 14336,
+    'max_position_embeddings': 131072,
+    'mlp_bias': False,
+    'model_type': 'llama',
+    'num_attention_heads': 32,
+    'num_hidden_layers': 32,
+    'num_key_value_heads': 8,
+    'pretraining_tp': 1,
+    'rms_norm_eps': 1e-05,
+    'rope_scaling': LLAMA3,
+    'rope_theta': 500000.0,
+    'tie_word_embeddings': False,
+    'torch_dtype': 'bfloat16',
+    'use_cache': True,
+    'vocab_size': 128256,
+  }
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  shape = hf_config.read_shape(tmp_path)
+  assert shape.rope_scaling == rope.RopeScaling(8.0, 1.0, 4.0, 8192)
+  assert (shape.head_dim, shape.qkv_bias, shape.qk_norm) == (128, False, False)
+  assert decoder.param_count(shape) == 8_030_261_248
+
+
+def test_a_qwen3_without_head_dim_has_that_of_transformers(tmp_path):
+  fields = hf_config.FAMILIES['qwen3'].fields
+  config = hf_config.config_of(dataclasses.replace(SHAPE, **fields))
+  del config['head_dim']
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  assert hf_config.read_shape(tmp_path).head_dim == 128
 
 
 @pytest.mark.parametrize(
   ('changes', 'named'),
   [
-    ({'model_type': 'qwen3'}, "model_type='qwen3'"),
+    ({'model_type': 'qwen3_moe'}, "model_type='qwen3_moe' is not one of qwen2"),
+    ({'model_type': ['llama']}, "model_type=['llama']"),
+    ({'model_type': 'llama'}, "['Qwen2ForCausalLM'] is not ['LlamaForCausalLM"),
+    ({'attention_bias': True}, 'attention_bias=True'),
+    ({'mlp_bias': True}, 'mlp_bias=True'),
     ({'architectures': ['Qwen2ForSequenceClassification']}, 'architectures='),
     ({'use_sliding_window': True}, 'use_sliding_window'),
     ({'hidden_act': 'gelu'}, "hidden_act='gelu'"),
@@ -41,6 +103,21 @@ def test_a_shape_is_read_as_it_was_written(tmp_path):
     ({'rope_scaling': {'type': 'yarn', 'factor': 4.0}}, "'yarn'"),
     ({'rope_scaling': {'rope_type': 'default', 'type': 'su'}}, "'su'"),
     ({'rope_scaling': {'factor': 4.0}}, 'RoPE scaling by factor'),
+    ({'rope_scaling': {**LLAMA3, 'type': 'yarn'}}, "'yarn' (only llama3 is)"),
+    ({'rope_scaling': {**LLAMA3, 'beta': 1}}, 'RoPE scaling by beta'),
+    ({'rope_scaling': {**LLAMA3, 'factor': 'x'}}, "scaling by factor='x'"),
+    (
+      {'rope_scaling': {'rope_type': 'llama3', 'factor': 8.0}},
+      'low_freq_factor=None',
+    ),
+    (
+      {'rope_scaling': {**LLAMA3, 'high_freq_factor': 1.0}},
+      'high_freq_factor=1.0, which is not above low_freq_factor=1.0',
+    ),
+    (
+      {'rope_scaling': LLAMA3, 'rope_parameters': {'rope_type': 'default'}},
+      'rope_scaling and rope_parameters differ',
+    ),
     ({'rope_parameters': {'rope_type': 'linear'}}, "'linear'"),
     (
       {
@@ -75,8 +152,8 @@ def test_a_feature_that_is_not_implemented_is_refused_by_name(
 
 
 def test_all_missing_features_are_named_at_once(tmp_path):
-  written(tmp_path, model_type='llama', hidden_act='gelu', auto_map={})
-  with pytest.raises(hf_config.FolderError, match=r'llama.*gelu.*auto_map'):
+  written(tmp_path, model_type='gemma', hidden_act='gelu', auto_map={})
+  with pytest.raises(hf_config.FolderError, match=r'gemma.*gelu.*auto_map'):
     hf_config.read_shape(tmp_path)
 
 

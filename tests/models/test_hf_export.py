@@ -3,6 +3,7 @@
 import json
 
 import builders
+import families
 import jax
 import numpy as np
 import pytest
@@ -21,21 +22,22 @@ SHARD = 5000  # Bytes.
 OWN = ('tokenizer.json', 'tokenizer_config.json', 'merges.txt', 'x.jinja')
 
 
-@pytest.fixture(scope='module', params=[True, False], ids=['tied', 'untied'])
+@pytest.fixture(
+  scope='module',
+  params=[('qwen2', True), ('qwen3', False), ('llama', False)],
+  ids=['qwen2-tied', 'qwen3', 'llama'],
+)
 def base(request, tmp_path_factory):
-  """A bfloat16 model in several files, one norm in float32, and a tokenizer."""
+  """A bfloat16 model in several files, and a tokenizer."""
   folder = tmp_path_factory.mktemp('base')
-  config = transformers.Qwen2Config(
+  kind, tied = request.param
+  model = families.make(
+    kind,
     vocab_size=40,
     hidden_size=48,
-    num_hidden_layers=2,
-    num_attention_heads=4,
-    num_key_value_heads=2,
     intermediate_size=56,
-    tie_word_embeddings=request.param,
-  )
-  torch.manual_seed(0)
-  model = transformers.Qwen2ForCausalLM(config).to(torch.bfloat16)
+    tie_word_embeddings=tied,
+  ).to(torch.bfloat16)
   model.save_pretrained(folder, max_shard_size='20KB')
   # In a format that no library would write again.
   text = (folder / 'config.json').read_text()
@@ -122,7 +124,7 @@ def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
     return jax.tree.map(lambda x: x * 1.25 + 0.01, params)
 
   folder = exported(base, tmp_path / 'out', change)
-  model, info = transformers.Qwen2ForCausalLM.from_pretrained(
+  model, info = transformers.AutoModelForCausalLM.from_pretrained(
     folder, output_loading_info=True, dtype=torch.float32
   )
   assert not any(info.values())

@@ -193,7 +193,7 @@ def test_all_faults_of_the_tensors_are_named_at_once(folder):
   told = str(refusal.value).splitlines()
   assert [line.removeprefix(f'{folder}: ') for line in told] == [
     'its *.safetensors lack 1 of 27 tensors: model.norm.weight',
-    '1 of its tensors are not in a Qwen2 of this config.json: '
+    '1 of its tensors are not in a model of this config.json: '
     'model.layers.2.mlp.up_proj.weight',
     f'{embed} is (48, 40), not (40, 48)',
     'lm_head.weight has dtype I8, not one of F32, F16, BF16',

@@ -40,7 +40,8 @@ def model_folder(tmp_path):
 def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
   shape = initial.shape_of(c, vocab=22)
   assert shape == decoder.ModelConfig(
-    22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6, False
+    *(22, 1, 16, 2, 1, 8, 32, 100.0, 1e-6),
+    **dict(tied=False, qkv_bias=True, qk_norm=False),
   )
 
 

@@ -103,7 +103,8 @@ def test_every_axis_that_the_mesh_does_not_divide_is_named():
 @functools.cache
 def updated(param_sharding='zero3', **axes):
   """One optimiser step of a few samples on a mesh, back on the host."""
-  shape = builders.tiny_shape(vocab=20)
+  # With the arrays of every model type.
+  shape = builders.tiny_shape(vocab=20, qk_norm=True)
   recipe = builders.tiny_recipe(
     shape, param_sharding=param_sharding, remat='full'
   )

@@ -8,6 +8,7 @@ import tiny
 from siri_jax import compiled, sft
 from siri_jax.data import arithmetic, arithmetic_audit
 from siri_jax.models import decoder
+from siri_jax.models.hf import initial
 from siri_jax.runtime import stopwatch
 
 
@@ -62,7 +63,7 @@ def config(folder, **sft_kw):
 def warmed(c, signals=None):
   """(parameters, messages)."""
   task = arithmetic.task(seed=0, problems=8, held_out=8)
-  shape = decoder.ModelConfig(vocab=task.vocab, **c.model_kw)
+  shape = initial.shape_of(c, task.vocab)
   fresh = decoder.init(jax.random.key(c.seed), shape)
   screen = Screen()
   params = sft.parameters(c, task, shape, fresh, screen, signals or Asked())

@@ -8,6 +8,7 @@ from siri_jax.algorithm import losses, optimizers, update
 from siri_jax.models import decoder
 
 _LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
+_LIKE |= dict(qkv_bias=True, qk_norm=False)
 # DeepSeek-R1-Distill-Qwen 1.5B and 7B, and one small enough for a laptop.
 SHAPES = {
   '1.5b': decoder.ModelConfig(

@@ -5,9 +5,37 @@ Features that the model functions do not implement are refused, all at once.
 
 import json
 import pathlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from siri_jax.models import decoder
+from siri_jax.models import decoder, rope
 from siri_jax.settings import LARGEST
+
+
+class Family(NamedTuple):
+  """One of Hugging Face's model types.
+
+  Attributes:
+    architecture: its class in transformers.
+    fields: the fields of decoder.ModelConfig that it sets.
+    defaults: keys of config.json that it need not have.
+  """
+
+  architecture: str
+  fields: Mapping[str, bool]
+  defaults: Mapping[str, Any]
+
+
+# model_type -> Family. Their tensors have the same names, models/hf_names.py.
+FAMILIES = {
+  'qwen2': Family('Qwen2ForCausalLM', dict(qkv_bias=True, qk_norm=False), {}),
+  'qwen3': Family(
+    'Qwen3ForCausalLM',
+    dict(qkv_bias=False, qk_norm=True),
+    dict(head_dim=128),
+  ),
+  'llama': Family('LlamaForCausalLM', dict(qkv_bias=False, qk_norm=False), {}),
+}
 
 WHOLE = (
   'vocab_size',
@@ -23,6 +51,15 @@ DEEPEST = 10_000  # Layers: the names of each are listed.
 # The keys of RoPE settings, before and since transformers 5.
 ROPE = ('rope_scaling', 'rope_parameters')
 PLAIN_ROPE = ('rope_type', 'type', 'rope_theta')
+# Further keys of RoPE scaling of type llama3 -> the fields of rope.RopeScaling.
+LLAMA3 = {
+  'factor': 'factor',
+  'low_freq_factor': 'low',
+  'high_freq_factor': 'high',
+  'original_max_position_embeddings': 'context',
+}
+# A limit for servers. The arrays have none.
+POSITIONS = 32_768
 # Setting -> the only value that is implemented, also the default.
 ONLY = {
   'hidden_act': 'silu',
@@ -30,6 +67,8 @@ ONLY = {
   'use_mrope': False,
   'attention_dropout': 0,
   'partial_rotary_factor': 1,
+  'attention_bias': False,
+  'mlp_bias': False,
 }
 
 
@@ -53,6 +92,8 @@ def read_shape(folder):
   try:
     config = json.loads(path.read_text())
     config = {k: v for k, v in config.items() if v is not None}
+    known = FAMILIES.get(str(config.get('model_type')))
+    config = {**(known.defaults if known else {}), **config}
     ropes = [dict(config[key]) for key in ROPE if key in config]
   except (ValueError, RecursionError) as error:
     raise FolderError(f'{path} is not JSON: {error}') from error
@@ -79,6 +120,17 @@ def read_shape(folder):
     rope_theta=float(config['rope_theta']),
     norm_eps=config['rms_norm_eps'],
     tied=config.get('tie_word_embeddings', False),
+    rope_scaling=_scaling(ropes),
+    **known.fields,
+  )
+
+
+def model_type(shape):
+  """The key of FAMILIES that has a decoder.ModelConfig's fields."""
+  return next(
+    name
+    for name, family in FAMILIES.items()
+    if all(getattr(shape, k) == v for k, v in family.fields.items())
   )
 
 
@@ -88,9 +140,10 @@ def config_of(shape):
   Returns:
     dict that `read_shape` reads as the same shape.
   """
-  return {
-    'architectures': ['Qwen2ForCausalLM'],
-    'model_type': 'qwen2',
+  kind = model_type(shape)
+  config = {
+    'architectures': [FAMILIES[kind].architecture],
+    'model_type': kind,
     'vocab_size': shape.vocab,
     'num_hidden_layers': shape.layers,
     'hidden_size': shape.dim,
@@ -102,8 +155,13 @@ def config_of(shape):
     'rope_theta': shape.rope_theta,
     'rms_norm_eps': shape.norm_eps,
     'tie_word_embeddings': shape.tied,
+    'max_position_embeddings': POSITIONS,
     'torch_dtype': 'float32',
   }
+  if not shape.rope_scaling:
+    return config
+  scaling = {key: getattr(shape.rope_scaling, k) for key, k in LLAMA3.items()}
+  return {**config, 'rope_scaling': {'rope_type': 'llama3', **scaling}}
 
 
 def _head_dim(config):
@@ -152,10 +210,10 @@ def _heads(config):
 def _others(config):
   """Other features that are not implemented."""
   kind, own = config.get('model_type'), config.get('architectures')
-  if kind != 'qwen2':
-    yield f'model_type={kind!r} is not qwen2'
-  if own not in (None, ['Qwen2ForCausalLM']):
-    yield f"architectures={own!r} is not ['Qwen2ForCausalLM']"
+  if not (isinstance(kind, str) and kind in FAMILIES):
+    yield f'model_type={kind!r} is not one of {", ".join(FAMILIES)}'
+  elif own not in (None, [FAMILIES[kind].architecture]):
+    yield f'architectures={own!r} is not {[FAMILIES[kind].architecture]!r}'
   for key, only in ONLY.items():
     if config.get(key, only) != only:
       yield f'{key}={config[key]!r} (only {only!r} is)'
@@ -170,15 +228,44 @@ def _others(config):
 
 
 def _turns(ropes, thetas):
-  """RoPE settings other than plain RoPE with one base."""
+  """RoPE settings other than one base, and at most one scaling of llama3."""
   if len(set(map(repr, thetas))) > 1:
     yield f'rope_theta is given as {" and ".join(map(repr, thetas))}'
-  for rope in ropes:
-    kinds = [rope[key] for key in ('rope_type', 'type') if key in rope]
-    if other := [kind for kind in kinds if kind != 'default']:
-      yield f'RoPE scaling of type {other[0]!r}'
-    elif more := sorted({*rope} - {*PLAIN_ROPE}):
+  for given in ropes:
+    kinds = [given[key] for key in ('rope_type', 'type') if key in given]
+    named = {*PLAIN_ROPE, *(LLAMA3 if 'llama3' in kinds else ())}
+    if other := [kind for kind in kinds if kind not in ('default', 'llama3')]:
+      yield f'RoPE scaling of type {other[0]!r} (only llama3 is)'
+    elif more := sorted({*given} - named):
       yield f'RoPE scaling by {", ".join(map(str, more))}'
+    elif 'llama3' in kinds:
+      yield from _unscalable(given)
+  found = [[given.get(key) for key in LLAMA3] for given in ropes]
+  if any(row != found[0] for row in found):
+    yield f'{" and ".join(ROPE)} differ'
+
+
+def _unscalable(given):
+  """Numbers of a llama3 scaling that are missing or invalid."""
+  for key in LLAMA3:
+    holds = _whole if LLAMA3[key] == 'context' else _real
+    if not holds(given.get(key)):
+      yield f'RoPE scaling by {key}={given.get(key)!r}, not a number above 0'
+      return
+  if given['high_freq_factor'] <= given['low_freq_factor']:
+    yield (
+      f'RoPE scaling by high_freq_factor={given["high_freq_factor"]}, which '
+      f'is not above low_freq_factor={given["low_freq_factor"]}'
+    )
+
+
+def _scaling(ropes):
+  """The rope.RopeScaling of valid RoPE settings, or None."""
+  for given in ropes:
+    if 'llama3' in (given.get('rope_type'), given.get('type')):
+      fields = {field: given[key] for key, field in LLAMA3.items()}
+      return rope.RopeScaling(**fields)
+  return None
 
 
 def _whole(value):

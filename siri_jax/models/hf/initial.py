@@ -9,8 +9,11 @@ import jax
 from siri_jax.models import decoder, sharding
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import hub, load
+from siri_jax.settings import one_of
 
 KINDS = ('pretrained', 'fresh', 'sft')
+# Of model_kw.
+SETTINGS = {'model_type': one_of(*hf_config.FAMILIES), **decoder.SETTINGS}
 
 
 class MismatchError(ValueError):
@@ -43,7 +46,9 @@ def shape_of(c, vocab):
     hub.HubError: see `folder`.
   """
   if c.policy != 'pretrained':
-    return decoder.ModelConfig(vocab=vocab, **c.model_kw)
+    kw = c.model_kw.to_dict()
+    fields = hf_config.FAMILIES[kw.pop('model_type')].fields
+    return decoder.ModelConfig(vocab=vocab, **fields, **kw)
   shape = hf_config.read_shape(folder(c))
   if shape.vocab < vocab:
     raise MismatchError(

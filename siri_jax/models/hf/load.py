@@ -176,7 +176,7 @@ def _misfits(shape, tensors):
   others = (name for name in tensors if name not in wanted)
   if strange := [name for name in others if not _harmless(name, tensors)]:
     yield (
-      f'{len(strange)} of its tensors are not in a Qwen2 of this config.json: '
+      f'{len(strange)} of its tensors are not in a model of this config.json: '
       f'{_listed(strange)}'
     )
   for name in (name for name in wanted if name in tensors):
