@@ -45,6 +45,12 @@ def test_a_fresh_policy_has_the_settings_shape_and_the_tasks_vocabulary(c):
   )
 
 
+def test_a_config_of_an_older_run_without_a_model_type_is_qwen2s(c):
+  today = initial.shape_of(c, vocab=22)
+  del c.model_kw['model_type']
+  assert initial.shape_of(c, vocab=22) == today
+
+
 def test_fresh_parameters_are_of_the_shape_and_float32(c):
   shape = initial.shape_of(c, vocab=22)
   params = initial.parameters(c, shape, builders.here(shape))

@@ -47,7 +47,8 @@ def shape_of(c, vocab):
   """
   if c.policy != 'pretrained':
     kw = c.model_kw.to_dict()
-    fields = hf_config.FAMILIES[kw.pop('model_type')].fields
+    # Configs of older runs have no model type.
+    fields = hf_config.FAMILIES[kw.pop('model_type', 'qwen2')].fields
     return decoder.ModelConfig(vocab=vocab, **fields, **kw)
   shape = hf_config.read_shape(folder(c))
   if shape.vocab < vocab:
