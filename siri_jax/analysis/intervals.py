@@ -50,6 +50,17 @@ def paired(one, other):
   return Interval(mean, mean - edge, mean + edge)
 
 
+def of_mean(values):
+  """The mean of seeds' values and its interval by Student's t.
+
+  Args:
+    values: float [S], S > 1.
+  Returns:
+    Interval at LEVEL per cent.
+  """
+  return paired(np.zeros((len(values), 1)), np.reshape(values, (-1, 1)))
+
+
 def _of_mean(gap):
   """The variance of the mean of [S, P], and its degrees of freedom."""
   seeds, problems = gap.shape

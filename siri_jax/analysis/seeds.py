@@ -14,12 +14,17 @@ from siri_jax.runtime import files, run_folder
 MOST = 3  # Most settings in a label.
 
 
+def lowest_to_highest(values):
+  """(mean, lowest, highest) of several seeds' values."""
+  return sum(values) / len(values), min(values), max(values)
+
+
 class Point(NamedTuple):
   """An evaluation of a held-out set at one step, over a group's runs.
 
   Accuracy (%) and length (tokens) are (mean, low, high) each. For several runs,
-  low and high are the lowest and the highest; for one run, the mean minus and
-  plus one standard error over problems.
+  low and high are the lowest and the highest, or an interval; for one run, the
+  mean minus and plus one standard error over problems.
   """
 
   step: int
@@ -66,13 +71,23 @@ class Group:
       reduced = [f(values, axis=0) for f in (np.nanmean, np.nanmin, np.nanmax)]
     return steps, *(scale * r for r in reduced)
 
-  def points(self, name):
-    """The Points of a set, each over the runs that have it."""
+  def points(self, name, over_seeds=lowest_to_highest):
+    """The Points of a set, each over the runs that have it.
+
+    Args:
+      name: held-out set.
+      over_seeds: values of several seeds -> (mean, low, high).
+    Returns:
+      list of Point, by step.
+    """
     found = [run_table.evaluations(run, name) for run in self.runs]
     points = []
     for step in sorted({step for records in found for step in records}):
       there = [records[step] for records in found if step in records]
-      spans = (_span(there, *c) for c in (('accuracy', 100), ('length', 1)))
+      spans = (
+        _span(there, *column, over_seeds)
+        for column in (('accuracy', 100), ('length', 1))
+      )
       points.append(Point(step, there[0]['kind'], *spans))
     return points
 
@@ -127,12 +142,11 @@ def missing(groups):
   return ' '.join(dict.fromkeys(notes))
 
 
-def _span(records, name, scale):
+def _span(records, name, scale, over_seeds):
   values = [scale * r[name] for r in records]
-  mean = sum(values) / len(values)
   if len(values) > 1:
-    return mean, min(values), max(values)
-  error = scale * (records[0].get(f'{name}_se') or 0)
+    return tuple(over_seeds(values))
+  mean, error = values[0], scale * (records[0].get(f'{name}_se') or 0)
   return mean, mean - error, mean + error
 
 

@@ -85,8 +85,9 @@ def test_the_curves_are_the_numbers_and_nothing_is_cut_off(tmp_path):
   }
   cap = curves['cap'].get_ydata()[:-1]  # It ends at the end of the last step.
   np.testing.assert_array_equal(cap, run.metrics['cap'])
-  np.testing.assert_array_equal(curves['held_out'].get_xdata(), [0, 4, 8])
-  np.testing.assert_allclose(curves['held_out'].get_ydata(), [50, 60, 75])
+  held_out = curves['held-out problems']
+  np.testing.assert_array_equal(held_out.get_xdata(), [0, 4, 8])
+  np.testing.assert_allclose(held_out.get_ydata(), [50, 60, 75])
   bottom, top = tokens.get_ylim()
   assert bottom == 0
   assert top > run.metrics['cap'].max()

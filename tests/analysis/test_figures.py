@@ -1,6 +1,5 @@
 """The figures: counts, lags and marks, by hand."""
 
-import json
 import math
 
 import numpy as np
@@ -9,12 +8,12 @@ from made_runs import evaluation, make, sample
 
 from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets as shapes
-from siri_jax.analysis import runs, validate
+from siri_jax.analysis import intervals, runs, validate
 from siri_jax.analysis import seeds as groups
 from siri_jax.analysis.figures import (
   accuracy_by_cap,
   catalog,
-  lag,
+  overlay,
   pareto,
   schedule,
   style,
@@ -63,37 +62,90 @@ def test_a_figure_has_units_on_its_axes_and_letters_of_7_points(trained, name):
   shown = [ax for ax in fig.axes if ax.axison]
   for ax in shown:
     texts = [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.get_xticklabels()]
-    assert min(t.get_fontsize() for t in texts if t.get_text()) >= 7
+    assert (
+      min((t.get_fontsize() for t in texts if t.get_text()), default=7) >= 7
+    )
   named = {ax.get_ylabel() for ax in shown if ax.get_ylabel()}
-  units = ('tokens', '%', 'nats', 'a response')
+  units = ('token', '%', 'per response', 'reward', 'loss', 'norm', ', s')
   assert named
   assert all(any(unit in label for unit in units) for label in named)
-  assert all(
-    legend.get_texts()[0].get_fontsize() >= 7 for legend in fig.legends
+  drawn = [*fig.legends, *(ax.get_legend() for ax in fig.axes)]
+  sizes = [t.get_fontsize() for key in drawn if key for t in key.get_texts()]
+  assert min(sizes, default=7) >= 7
+
+
+@pytest.fixture(scope='module')
+def twenty(tmp_path_factory):
+  """Twenty settings, with learning rates that are not written as computed."""
+  folder = tmp_path_factory.mktemp('twenty')
+  return runs.read_all(
+    make(folder / f'r{i}', learning_rate=i / 1000 + 1e-18) for i in range(20)
   )
 
 
-@pytest.mark.parametrize('name', ['overlay', 'pareto'])
 def test_a_legend_of_many_settings_leaves_room_and_says_what_it_leaves_out(
-  tmp_path, name
+  twenty,
 ):
-  made = [
-    make(tmp_path / f'r{i}', learning_rate=i / 1000 + 1e-18) for i in range(40)
-  ]
-  fig = catalog.every()[name](runs.read_all(made))
+  fig = pareto.draw(twenty)
   fig.draw_without_rendering()
   (legend,) = fig.legends
   names = [text.get_text() for text in legend.get_texts()]
   assert len(names) == style.NAMED + 1
-  assert names[9] == 'cosine, learning_rate 0.009'
-  assert names[-1].startswith('... and 2')
-  assert names[-1].endswith(' more, not named')
+  assert 'cosine, learning_rate 0.009' in names
+  assert names[-1] == '... and 7 more, not named'  # 20, 2 kinds and the start.
   panels = max(ax.get_window_extent().y1 for ax in fig.axes)
   assert panels <= legend.get_window_extent().y0 + 1
 
 
+def test_an_overlay_of_many_settings_names_each_above_its_cap(twenty):
+  fig = overlay.draw(twenty)
+  titles = [ax.get_title() for ax in fig.axes if ax.get_title()]
+  assert len(titles) == style.NAMED
+  assert titles[9] == 'cosine, learning_rate 0.009'
+  assert 'Not drawn: 4 more settings.' in fig.get_supxlabel()
+
+
+def test_an_overlay_needs_two_settings(trained):
+  with pytest.raises(style.NothingToDrawError, match='one setting'):
+    overlay.draw(trained[:2])
+
+
+def test_a_legend_is_in_its_own_panel_and_names_each_colour_once(trained):
+  fig = catalog.every()['training'](trained[:1])
+  first, second = (
+    [text.get_text() for text in ax.get_legend().get_texts()] for ax in fig.axes
+  )
+  assert first == ['compression', 'cap', 'mean length', '90th percentile']
+  assert second[:2] == ['training, under the cap', 'held-out problems']
+  colours = [line.get_color() for ax in fig.axes for line in ax.lines]
+  labels = [line.get_label() for ax in fig.axes for line in ax.lines]
+  named = dict(zip(labels, colours, strict=True))
+  curves = [*first[1:], *second[:2]]
+  assert len({named[name] for name in curves}) == len(curves)
+
+
+def test_the_legends_of_several_settings_fill_the_cell_after_the_last(trained):
+  fig = catalog.every()['training'](trained)
+  cells = [ax for ax in fig.axes if not ax.axison]
+  assert [bool(ax.get_legend()) for ax in cells] == [True, True]
+  assert [style.across(n) for n in (2, 4, 5, 6, 8, 9)] == [2, 4, 3, 3, 4, 3]
+
+
+@pytest.mark.parametrize(
+  ('value', 'shown'), [(16384, '16,384'), (92, '92'), (0.25, '0.25')]
+)
+def test_thousands_are_separated(value, shown):
+  fig, axes = style.sheet(1)
+  axes[0, 0].plot([0, value], [0, 1])
+  axes[0, 0].set_xticks([0, value])
+  fig.draw_without_rendering()
+  assert axes[0, 0].get_xticklabels()[1].get_text() == shown
+
+
 @pytest.mark.parametrize('runs_of_it', [1, 3])
-@pytest.mark.parametrize('name', ['training', 'overlay', 'outcomes', 'pareto'])
+@pytest.mark.parametrize(
+  'name', ['training', 'words', 'outcomes', 'pareto', 'lag']
+)
 def test_nothing_reaches_over_the_edge_of_a_figure(trained, name, runs_of_it):
   fig = catalog.every()[name](trained[:runs_of_it])
   fig.draw_without_rendering()
@@ -130,7 +182,7 @@ def test_a_dollar_in_a_name_is_not_mathematics(tmp_path):
   evals = [evaluation(0, 'start', 0.5, 50.0, name='$_5$^')]
   fig = pareto.draw([runs.read(make(tmp_path, evals=evals))])
   fig.draw_without_rendering()
-  assert fig.axes[0].get_title() == '$_5$^'
+  assert fig.axes[0].get_ylabel() == 'accuracy on\n$_5$^, %'
 
 
 def test_damaged_samples_affect_only_their_figures(tmp_path, monkeypatch):
@@ -167,29 +219,43 @@ def test_a_schedule_without_a_preset_is_named():
   assert 'schedule_kw.high is missing' in str(error.value)
 
 
-# The Pareto front.
+# Accuracy against tokens.
 
 
-def test_the_front_by_hand():
-  #         dominated by 1; front; front; dominated by 2 (longer, as accurate)
-  tokens = np.array([30, 20, 40, 50])
-  accuracy = np.array([0.5, 0.6, 0.9, 0.9])
-  np.testing.assert_array_equal(pareto.front(tokens, accuracy), [1, 2])
-
-
-def test_one_of_equal_points_is_on_the_front():
-  np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.5]), [0])
-  np.testing.assert_array_equal(pareto.front([7, 7], [0.5, 0.6]), [1])
-  assert pareto.front([], []).size == 0
-
-
-def test_a_trace_has_the_points_in_order_of_steps(trained):
+def test_the_newest_points_of_a_cap_that_cycles_are_compared(trained):
   ax = pareto.draw(trained[:1]).axes[0]
-  trace = next(line for line in ax.lines if line.get_label() == 'cosine')
-  np.testing.assert_allclose(trace.get_xdata(), [50, 30, 40])
-  np.testing.assert_allclose(trace.get_ydata(), [50, 60, 75])
-  front = next(x for x in ax.lines if x.get_label() == pareto.FRONT)
-  np.testing.assert_allclose(front.get_xdata(), [30, 40])
+  drawn = [line for line in ax.lines if len(line.get_xdata())]
+  found = {(*line.get_xdata(), *line.get_ydata()) for line in drawn}
+  # The start, (50, 50), is within view.
+  assert {(30, 60), (40, 75), (50, 50)} <= {tuple(map(round, x)) for x in found}
+  names = [text.get_text() for text in ax.figure.legends[0].get_texts()]
+  assert names == [*list(pareto.LAST)[:2], 'cosine', 'mean start']
+
+
+def test_a_cap_that_never_comes_back_has_only_its_newest_point():
+  points = [groups.Point(4, 'compressed', (0,) * 3, (0,) * 3)]
+  points.append(groups.Point(8, 'cadence', (1,) * 3, (1,) * 3))
+  assert pareto.chosen(points) == {'last evaluation': points[-1]}
+  assert pareto.chosen([]) == {}
+
+
+def test_a_start_far_from_the_points_is_a_sentence(tmp_path):
+  evals = [
+    evaluation(0, 'start', 0.2, 5190.0),
+    evaluation(4, 'compressed', 0.96, 3000.0),
+    evaluation(8, 'expanded', 0.98, 3500.0),
+  ]
+  ax = pareto.draw([runs.read(make(tmp_path, evals=evals))]).axes[0]
+  (text,) = ax.texts
+  assert text.get_text() == 'not in view: start, 20.0 % at 5,190 tokens'
+  assert ax.get_ylim()[0] > 90
+
+
+def test_the_bars_of_seeds_are_intervals_by_students_t():
+  # t with 2 degrees of freedom is 4.303; the deviation of 1, 2, 3 is 1.
+  mean, low, high = intervals.of_mean([1.0, 2.0, 3.0])
+  assert (mean, low) == (2, pytest.approx(2 - 4.3027 / math.sqrt(3), abs=1e-3))
+  assert high - mean == pytest.approx(mean - low)
 
 
 # Words.
@@ -213,14 +279,14 @@ def test_words_before_and_after_by_hand(tmp_path):
   keep(path, 4, [sample(problem_id='a', response='so', **right)])
   found = words.table([runs.read(path)], ['wait'])
   found = found.set_index(['cycle', 'point', 'answers'])
-  row = found.loc[(1, 'before', 'right')]
+  row = found.loc[(1, 'before', 'correct')]
   assert (row.step, row.samples) == (0, 2)
-  assert row.a_response == 2
-  assert row.a_response_se == pytest.approx(1)  # Of 3 and 1, over problems.
+  assert row.per_response == 2
+  assert row.per_response_se == pytest.approx(1)  # Of 3 and 1, over problems.
   assert row.per_1000_tokens == 200
-  assert found.loc[(1, 'before', 'wrong')].a_response == 7
-  assert found.loc[(1, 'after', 'right')].a_response == 0
-  assert (1, 'after', 'wrong') not in found.index
+  assert found.loc[(1, 'before', 'incorrect')].per_response == 7
+  assert found.loc[(1, 'after', 'correct')].per_response == 0
+  assert (1, 'after', 'incorrect') not in found.index
 
 
 def test_training_samples_are_used_if_evaluations_have_none(tmp_path):
@@ -228,7 +294,7 @@ def test_training_samples_are_used_if_evaluations_have_none(tmp_path):
   keep(path, 0, [sample(response='wait wait')], 'rollouts')
   keep(path, 3, [sample(response='wait')], 'rollouts')
   found = words.table([runs.read(path)], ['wait'])
-  assert list(found.a_response) == [2, 1]
+  assert list(found.per_response) == [2, 1]
 
 
 def test_samples_without_text_are_not_counted(tmp_path):
@@ -257,76 +323,6 @@ def test_the_default_words_depend_on_the_task(tmp_path):
   assert 'alternatively' in words.usual([built_in, real])
 
 
-# The lag.
-
-
-def swing(steps, period):
-  return 69 + 23 * np.cos(2 * np.pi * np.arange(steps) / period)
-
-
-@pytest.mark.parametrize('shift', [-3, 0, 7])
-def test_the_lag_of_a_shifted_series_is_found(shift):
-  cap = swing(170, 40)
-  length = np.roll(0.4 * cap, shift)[10:-10] - 0.1 * np.arange(150)
-  found = lag.estimate([(cap[10:-10], length)], 20, 10)
-  assert found.lag == shift
-  assert found.low <= shift <= found.high
-  assert found.high - found.low <= 2
-  assert found.correlation == pytest.approx(1, abs=0.02)
-
-
-def test_the_interval_covers_the_lag_with_its_probability():
-  rng = np.random.default_rng(0)
-  held = 0
-  for seed in range(40):
-    noise = rng.normal(0, 6, 200)
-    for t in range(1, 200):  # The noise of a step lasts for a few steps.
-      noise[t] += 0.6 * noise[t - 1]
-    cap = swing(200, 40)
-    length = 0.4 * np.roll(cap, 6) + noise
-    found = lag.estimate([(cap[20:], length[20:])], 20, 10, seed)
-    held += found.low <= 6 <= found.high
-  assert held >= 33  # Of 40; 38 are expected of 95 %.
-
-
-def test_noise_has_an_interval_as_wide_as_the_cycle():
-  noise = np.random.default_rng(1).normal(size=160)
-  found = lag.estimate([(swing(160, 40), noise)], 20, 10)
-  assert found.high - found.low > 15
-
-
-def test_more_seeds_narrow_the_interval_of_the_lag():
-  rng = np.random.default_rng(2)
-  cap = swing(160, 40)
-  seeds = [
-    (cap, 0.2 * np.roll(cap, 5) + rng.normal(0, 8, 160)) for _ in range(6)
-  ]
-  one, six = lag.estimate(seeds[:1], 20, 10), lag.estimate(seeds, 20, 10)
-  assert six.high - six.low < one.high - one.low
-
-
-def test_a_missing_lag_has_a_reason(tmp_path, trained):
-  found = lag.table(trained).set_index('setting')
-  assert found.loc['constant'].told == 'the cap never moves'
-  assert math.isnan(found.loc['constant'].lag)
-  short = runs.read(make(tmp_path / 'short', steps=6))
-  (group,) = groups.of([short])
-  assert 'does not come back' in lag.of_group(group)
-
-
-def test_the_lag_of_runs_is_drawn_with_its_interval(tmp_path):
-  path = make(tmp_path, steps=40)
-  lines = [
-    json.loads(x) for x in (path / 'metrics.jsonl').read_text().splitlines()
-  ]
-  for record in lines:
-    record['length_mean'] = lines[max(record['step'] - 2, 0)]['cap'] / 2
-  text = ''.join(json.dumps(record) + '\n' for record in lines)
-  (path / 'metrics.jsonl').write_text(text)
-  (text,) = lag.draw([runs.read(path)]).legends[0].get_texts()
-  assert text.get_text().startswith('cosine: 2 steps (')
-
-
 # Caps.
 
 
@@ -349,4 +345,4 @@ def test_a_run_that_has_just_begun_is_drawn(tmp_path, steps):
   evals = [evaluation(0, 'start', 0.5, 50.0)]
   read = [runs.read(make(tmp_path, steps=steps, evals=evals))]
   drawn = {k: v for k, v in catalog.drawn(read) if not isinstance(v, str)}
-  assert {'training', 'entropy', 'overlay', 'pareto'} <= set(drawn)
+  assert {'training', 'entropy', 'updates', 'pareto'} <= set(drawn)

@@ -19,6 +19,13 @@ def step_record(step, cap=None):
     'length_p90': 45.5,
     'length_wrong': None if step == 1 else 38.0,
     'entropy': 0.4,
+    'reward_mean': 0.5,
+    'loss': 1e-3,
+    'grad_norm': 0.3,
+    'rollout_secs': 2.0,
+    'update_secs': 1.0,
+    'step_secs': 3.0,
+    'tokens_per_sec': 4000.0,
   }
 
 

@@ -132,9 +132,8 @@ show('overlay')
 """
 ## Accuracy against tokens
 
-The paper's Figure 1: each setting from its start through compressed and
-expanded points. The grey line is the Pareto front: no other point is as
-accurate with fewer tokens.
+The paper's Figure 1, without the paths: the newest compressed and expanded
+point of each cap that cycles, and the last evaluation of the others.
 """
 
 # %%
@@ -160,9 +159,9 @@ siri_jax.table(runs, 'lag')
 
 # %% [markdown]
 """
-## Right, wrong and cut samples
+## Correct, incorrect and truncated samples
 
-Mean lengths in training, and the share of samples cut by the cap.
+Mean lengths in training, and the share of samples that the cap truncates.
 """
 
 # %%
@@ -173,9 +172,9 @@ show('outcomes')
 ## Words
 
 The paper's Figure 6, for the words of the task. The built-in task has only
-`wait`, which starts a check of a step. Right and wrong answers are counted
-separately, because the problems with right answers change with compression.
-Only one setting of these runs has the texts of its samples.
+`wait`, which starts a check of a step. Correct and incorrect answers are
+counted separately, because the problems with correct answers change with
+compression. Only one setting of these runs has the texts of its samples.
 """
 
 # %%
@@ -185,7 +184,7 @@ show('words')
 counted = siri_jax.table(runs, 'words')
 counted[counted.cycle == 1].groupby(
   ['setting', 'answers', 'word', 'point'], sort=False
-)[['a_response', 'per_1000_tokens', 'samples']].mean()
+)[['per_response', 'per_1000_tokens', 'samples']].mean()
 
 # %% [markdown]
 """

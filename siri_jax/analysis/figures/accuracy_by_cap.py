@@ -1,19 +1,20 @@
 """Figures of accuracy under every cap, from evaluations and from runs."""
 
+import itertools
 import pathlib
 
 import numpy as np
 
 from siri_jax.analysis import paper_table, runs, seeds
-from siri_jax.analysis.figures import style
+from siri_jax.analysis.figures import panels, style
 from siri_jax.grading import pass_at_k
 from siri_jax.runtime import files
 
 POINTS = 64  # Number of caps.
 LOOKS = {  # Kind of evaluation -> look of its curve.
   'start': {'color': '0.55', 'linestyle': '-'},
-  'compressed': {'color': style.SET_COLOURS[0], 'linestyle': '--'},
-  'expanded': {'color': style.BLUE, 'linestyle': '-'},
+  'compressed': {'color': style.POINTS['compressed'], 'linestyle': '--'},
+  'expanded': {'color': style.POINTS['expanded'], 'linestyle': '-'},
   'end': {'color': style.BLACK, 'linestyle': ':'},
 }
 
@@ -72,28 +73,32 @@ def of_runs(read):
   for group in found:
     for name in group.sets:
       curves = _newest(group, name)
-      title = f'{group.label}, {name}' if several else group.label
+      title = group.label + (f', {panels.set_name(name)}' if several else '')
       parts |= {title: curves} if curves else {}
   style.need(parts, 'no run kept the samples of an evaluation (eval/)')
-  fig, blocks = style.grid(list(parts), 1, height=1.6)
+  more = len(parts) - style.NAMED
+  parts = dict(itertools.islice(parts.items(), style.NAMED))
+  titles = [f'{title}\n{_steps(curves)}' for title, curves in parts.items()]
+  fig, blocks, keys = style.grid(titles, 1, height=1.6)
   for (ax,), curves in zip(blocks, parts.values(), strict=True):
-    for kind, (caps, spans) in curves.items():
+    for kind in (kind for kind in LOOKS if kind in curves):
+      _, caps, spans = curves[kind]
       _curve(ax, caps, spans[0], None, None, LOOKS[kind])
-      style.band(
-        ax, [0, *caps], *_from_nothing(spans[1:]), LOOKS[kind]['color']
-      )
+      band = _from_nothing(spans[1:])
+      style.band(ax, [0, *caps], *band, LOOKS[kind]['color'])
     _name(ax, '')
-    ax.set_ylim(0, 103)
-  for kind in LOOKS:  # In this order, also if some are missing.
+  for kind in LOOKS:  # In this order, also if the first panel lacks some.
     if any(kind in curves for curves in parts.values()):
-      blocks[0][0].plot([], [], label=kind, **LOOKS[kind])
+      label = f'last {kind} point' if kind in style.POINTS else kind
+      blocks[0][0].plot([], [], label=label, **LOOKS[kind])
   style.even(blocks)
-  style.legend(fig, [ax for (ax,) in blocks], columns=4)
+  style.legends(blocks, keys)
   style.note(
     fig,
-    'A sample longer than the cap counts as wrong.',
+    'A sample longer than the cap counts as incorrect.',
     seeds.spread(found, 'bands'),
     seeds.missing(found),
+    f'Not drawn: {more} more panels.' if more > 0 else '',
   )
   return fig
 
@@ -107,11 +112,13 @@ def right_within(rows, caps):
   Returns:
     accuracy float [K] from 0 to 1, and its standard error over problems.
   """
-  by_problem = {}
-  for row in rows:
-    right = bool(row['correct']) & (row['length'] <= np.asarray(caps))
-    by_problem.setdefault(row['problem_id'], []).append(right)
-  means = np.array([np.mean(own, axis=0) for own in by_problem.values()])
+  problems = np.unique([row['problem_id'] for row in rows], return_inverse=True)
+  correct = np.array([row['correct'] for row in rows], bool)
+  lengths = np.array([row['length'] for row in rows])
+  right = correct[:, None] & (lengths[:, None] <= np.asarray(caps))
+  sums = np.zeros((len(problems[0]), right.shape[1]))
+  np.add.at(sums, problems[1], right)
+  means = sums / np.bincount(problems[1])[:, None]
   pairs = [pass_at_k.mean_and_error(column) for column in means.T]
   return tuple(np.array(part) for part in zip(*pairs, strict=True))
 
@@ -124,7 +131,7 @@ def save(out, folders):
 
 
 def _newest(group, name):
-  """{kind: (caps, (mean, low, high))} of the last points of all runs."""
+  """{kind: (step, caps, (mean, low, high))} of the last points of all runs."""
   latest = {p.kind: p.step for p in group.points(name) if p.kind in LOOKS}
   found = {}
   for kind, step in latest.items():
@@ -134,8 +141,14 @@ def _newest(group, name):
     most = max(row['length'] for own in rows for row in own)
     highest = group.longest.config['eval_kw']['cap']
     caps = pass_at_k.caps(max(most, highest), POINTS)
-    found[kind] = caps, _span([right_within(own, caps) for own in rows])
+    found[kind] = step, caps, _span([right_within(own, caps) for own in rows])
   return found
+
+
+def _steps(curves):
+  """'steps 0, 120, 144': the steps of the curves."""
+  steps = sorted(step for step, _, _ in curves.values())
+  return f'step{"s" if steps[1:] else ""} {", ".join(map(str, steps))}'
 
 
 def _samples(run, step, name):
@@ -181,4 +194,4 @@ def _name(ax, name):
   ax.set_ylabel(f'{name}\naccuracy, %'.strip())
   ax.set_xlabel('cap, tokens')
   ax.set_xlim(left=0)
-  ax.set_ylim(bottom=0)
+  style.per_cent(ax)

@@ -7,6 +7,7 @@ from siri_jax.analysis.figures import (
   accuracy_by_cap,
   curves,
   lag,
+  overlay,
   pareto,
   schedule,
   words,
@@ -59,12 +60,14 @@ def every(chosen=None):
     'schedules': shapes,
     'schedule': own_shapes,
     'training': curves.training,
-    'overlay': curves.overlay,
+    'overlay': overlay.draw,
     'pareto': pareto.draw,
     'words': functools.partial(words.draw, words=chosen),
     'entropy': curves.entropy,
     'lag': lag.draw,
     'outcomes': curves.outcomes,
+    'updates': curves.updates,
+    'timing': curves.timing,
     'caps': accuracy_by_cap.of_runs,
   }
 

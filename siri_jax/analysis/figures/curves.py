@@ -1,6 +1,4 @@
-"""Figures against the step: training, entropy, outcomes, overlay."""
-
-import numpy as np
+"""Figures against the step, a column of panels for each setting."""
 
 from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import panels, style
@@ -10,8 +8,7 @@ def training(runs):
   """Cap, length and accuracy against the step, a column for each setting.
 
   As the paper's Figures 4, 5 and 8. Bands and bars are the range over seeds.
-  With one run, the band of lengths ends at the 90th percentile, and bars are
-  one standard error over problems.
+  With one run, bars are one standard error over problems.
 
   Args:
     runs: list of runs.Run; runs that differ only in seed are one setting.
@@ -21,7 +18,7 @@ def training(runs):
     NothingToDrawError: no run has a step or an evaluation yet.
   """
   rows = panels.lengths, panels.accuracy
-  return _grid(runs, rows, columns=3, bars='bars')
+  return _grid(runs, rows, bars='bars')
 
 
 def entropy(runs):
@@ -40,7 +37,7 @@ def entropy(runs):
 
 
 def outcomes(runs):
-  """Mean length of right, wrong and cut samples, and the share of cut ones.
+  """Mean length of correct and incorrect samples, and the truncated share.
 
   Args:
     runs: list of runs.Run.
@@ -49,67 +46,74 @@ def outcomes(runs):
   Raises:
     NothingToDrawError: no run has a step yet.
   """
-  return _grid(runs, (panels.outcomes, panels.cut), columns=4)
+  at_cap = all(run.config['cap_at'] == 'sampler' for run in runs)
+  said = 'A truncated sample is as long as the cap.' if at_cap else ''
+  return _grid(runs, (panels.outcomes, panels.truncated), said=said)
 
 
-def overlay(runs):
-  """Several settings in the same panels, as the paper's Figure 7.
-
-  Accuracy is the mean over held-out sets. For a run without evaluations, it is
-  the accuracy in training, under its own cap. Bands and bars as in `training`.
+def updates(runs):
+  """Reward, loss and gradient norm against the step; bands as in `entropy`.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    matplotlib Figure: caps, mean lengths and accuracy; settings have colours.
+    matplotlib Figure, a column for each setting.
+  Raises:
+    NothingToDrawError: no run recorded a loss.
+  """
+  _need(runs, 'loss')
+  return _grid(runs, (panels.reward, panels.loss, panels.grad_norm))
+
+
+def timing(runs):
+  """Seconds of a step's parts and tokens a second against the step.
+
+  Args:
+    runs: list of runs.Run.
+  Returns:
+    matplotlib Figure, a column for each setting.
+  Raises:
+    NothingToDrawError: no run recorded times.
+  """
+  _need(runs, 'step_secs')
+  said = 'The first step compiles and may be above the axis.'
+  return _grid(runs, (panels.times, panels.speed), said=said)
+
+
+def settings(runs):
+  """The groups that have a step, at most NAMED, and a note about the others.
+
+  Args:
+    runs: list of runs.Run.
+  Returns:
+    list of seeds.Group, str.
   Raises:
     NothingToDrawError: no run has a step yet.
   """
-  found = _groups(runs)
-  sets = list(dict.fromkeys(name for group in found for name in group.sets))
-  rows = 2 + max(len(sets), 1)
-  fig, axes = style.sheet(rows, heights=(0.8, *[1.4] * (rows - 1)), sharex=True)
-  axes = axes[:, 0]
-  for group, look in style.cycled(found):
-    steps, cap, _, _ = group.band('cap')
-    style.cap(axes[0], steps, cap, label=group.label, **look)
-    panels.curve(axes[1], group, 'length_mean', **look)
-    for ax, name in zip(axes[2:], sets, strict=False):
-      if name in group.sets:
-        panels.points(ax, group.points(name), 'accuracy', label=None, **look)
-      ax.set_ylabel(f'{name},\naccuracy, %')
-    if not sets:
-      panels.curve(axes[2], group, 'accuracy', 100, **look)
-      axes[2].set_ylabel('training\naccuracy, %')
-  for ax, label in zip(
-    axes, ('cap, tokens', 'mean length,\ntokens'), strict=False
-  ):
-    ax.set_ylabel(label)
-    style.from_zero(ax)
-  style.legend(fig, axes[:1])
-  style.steps_axis(axes[-1], max(g.longest.last for g in found))
-  note = seeds.spread(found, 'bars' if sets else '')
-  style.note(fig, note, seeds.missing(found))
-  fig.align_ylabels()
-  return fig
+  found = [g for g in seeds.of(runs) if len(g.longest.column('step'))]
+  style.need(found, 'no run has a step in its metrics.jsonl yet')
+  more = len(found) - style.NAMED
+  return found[: style.NAMED], f'{more} more settings.' if more > 0 else ''
 
 
-def _groups(runs):
-  found = seeds.of(runs)
-  steps = [g for g in found if len(g.longest.column('step'))]
-  style.need(steps, 'no run has a step in its metrics.jsonl yet')
-  return steps
+def _need(runs, column):
+  there = any(column in run.metrics for run in runs)
+  style.need(there, f'no run has {column} in its metrics.jsonl')
 
 
-def _grid(runs, rows, columns=2, bars=''):
+def _grid(runs, rows, bars='', said=''):
   """A column of panels for each group, all with one scale."""
-  found = _groups(runs)
-  fig, blocks = style.grid([group.label for group in found], len(rows))
+  found, more = settings(runs)
+  fig, blocks, keys = style.grid([group.label for group in found], len(rows))
   for group, axes in zip(found, blocks, strict=True):
     for panel, ax in zip(rows, axes, strict=True):
       panel(ax, group)
     style.steps_axis(axes[-1], max(g.longest.last for g in found))
   style.even(blocks)
-  style.legend(fig, np.ravel(blocks), columns)
-  style.note(fig, seeds.spread(found, bars), seeds.missing(found))
+  style.legends(blocks, keys)
+  note = seeds.spread(found, bars)
+  style.note(
+    fig, said, note, seeds.missing(found), more and f'Not drawn: {more}'
+  )
+  fig.align_ylabels()
   return fig

@@ -17,14 +17,14 @@ def draw(run):
   """
   fig, axes = style.sheet(3, heights=(1.5, 1.5, 1.0), sharex=True)
   axes, (group,) = axes[:, 0], seeds.of([run])
-  title = f'{run.name}: {run.config["schedule"]} cap'
-  axes[0].set_title(title, fontsize=style.TEXT)
+  style.title(fig, f'{run.name}: {run.config["schedule"]} cap')
   panels.lengths(axes[0], group)
   panels.accuracy(axes[1], group)
   panels.entropy(axes[2], group)
-  style.legend(fig, axes)
+  style.legends([axes], None)
   style.steps_axis(axes[-1], run.last)
-  style.note(fig, seeds.missing([group]))
+  note = seeds.spread([group], 'bars' if group.sets else '')
+  style.note(fig, note, seeds.missing([group]))
   fig.align_ylabels()
   return fig
 

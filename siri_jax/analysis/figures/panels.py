@@ -1,17 +1,29 @@
-"""Panels against the step: length, accuracy, entropy and outcomes."""
+"""Panels against the step: length, accuracy, entropy, outcomes, updates."""
 
 import itertools
 
 import numpy as np
 
 from siri_jax.algorithm import phases
-from siri_jax.analysis import runs
+from siri_jax.analysis import paper_table, runs
 from siri_jax.analysis.figures import style
 
 OUTCOMES = {  # Column -> label, colour.
-  'length_correct': ('right', style.RIGHT),
-  'length_wrong': ('wrong', style.WRONG),
+  'length_correct': ('correct', style.BLUE),
+  'length_wrong': ('incorrect', style.VERMILLION),
 }
+TIMES = {  # Column -> label, colour.
+  'rollout_secs': ('sampling', style.BLUE),
+  'grade_secs': ('grading', style.ORANGE),
+  'update_secs': ('update', style.GREEN),
+  'push_secs': ('weight push', style.PINK),
+}
+
+
+def set_name(name):
+  """The name of a held-out set as a figure shows it."""
+  own = {'held_out': 'held-out problems', **paper_table.SETS}
+  return own.get(name, name)
 
 
 def compressed_spans(run):
@@ -35,19 +47,20 @@ def shade(ax, group):
   style.shade(ax, compressed_spans(group.longest))
 
 
-def curve(ax, group, name, scale=1.0, **look):
-  """A column's mean and range over the seeds.
+def curve(ax, group, name, scale=1.0, bands=True, **look):
+  """A column's mean and, with `bands`, its range over the seeds.
 
   Args:
     ax: matplotlib Axes.
     group: seeds.Group.
     name: a column of metrics.jsonl.
     scale: factor of the values.
+    bands: whether to draw the range.
     **look: properties of the line, including `color`.
   """
   steps, mean, low, high = group.band(name, scale)
   style.line(ax, steps, mean, **look)
-  if len(group.runs) > 1:
+  if bands and len(group.runs) > 1:
     style.band(ax, steps, low, high, look['color'])
 
 
@@ -57,12 +70,10 @@ def lengths(ax, group):
   steps, cap, _, _ = group.band('cap')
   style.cap(ax, steps, cap, color=style.BLACK, label='cap')
   curve(ax, group, 'length_mean', color=style.BLUE, label='mean length')
-  if len(group.runs) == 1:
-    steps, mean, _, _ = group.band('length_mean')
-    _, high, _, _ = group.band('length_p90')
-    light = {'alpha': 0.4, 'label': 'to 90th percentile'}
-    style.band(ax, steps, mean, high, style.SKY, **light)
-  ax.set_ylabel('response, tokens')
+  p90 = {'color': style.ORANGE, 'linestyle': '--', 'linewidth': 0.8}
+  steps, mean, _, _ = group.band('length_p90')
+  style.line(ax, steps, mean, label='90th percentile', **p90)
+  ax.set_ylabel('response length,\ntokens')
   style.from_zero(ax)
 
 
@@ -70,17 +81,19 @@ def accuracy(ax, group):
   """Accuracy in training, and at the evaluations of held-out sets."""
   shade(ax, group)
   label = 'training, under the cap'
-  curve(ax, group, 'accuracy', 100, color=style.BLUE, label=label)
+  curve(ax, group, 'accuracy', 100, color=style.GREEN, label=label)
   for name, colour in zip(group.sets, itertools.cycle(style.SET_COLOURS)):
-    points(ax, group.points(name), 'accuracy', color=colour, label=name)
+    found = group.points(name)
+    points(ax, found, 'accuracy', color=colour, label=set_name(name))
   named = {r['kind'] for run in group.runs for r in run.evals}
   for kind in sorted(named & set(style.MARKERS)):
-    marker = style.MARKERS[kind]
-    ax.plot([], [], marker, color=style.GREY, markersize=4.5, label=kind)
+    look = {'color': style.GREY, 'markersize': 4.5}
+    ax.plot([], [], style.MARKERS[kind], label=kind, **look)
   ax.set_ylabel('accuracy, %')
+  style.per_cent(ax)
 
 
-def points(ax, found, what, *, color, label, linestyle='-', against='step'):
+def points(ax, found, what, *, color, label, linestyle='-', bars=True):
   """Points joined by a line, with a marker for their kind and error bars.
 
   Args:
@@ -90,23 +103,18 @@ def points(ax, found, what, *, color, label, linestyle='-', against='step'):
     color: colour of line, markers and bars.
     label: label of the line.
     linestyle: style of the line.
-    against: the field on the horizontal axis; if it is not the step, it has
-      bars too.
+    bars: whether to draw error bars.
   """
-  across = [
-    p.step if against == 'step' else getattr(p, against)[0] for p in found
-  ]
+  steps = [p.step for p in found]
   means = [getattr(p, what)[0] for p in found]
   line = {'color': color, 'linestyle': linestyle}
-  ax.plot(across, means, linewidth=0.8, alpha=0.6, label=label, **line)
-  for x, point in zip(across, found, strict=True):
-    bars = {'yerr': _bar(getattr(point, what))}
-    if against != 'step':
-      bars['xerr'] = _bar(getattr(point, against))
+  ax.plot(steps, means, linewidth=0.8, alpha=0.6, label=label, **line)
+  for step, point in zip(steps, found, strict=True):
+    span = getattr(point, what)
     drawn = ax.errorbar(
-      x,
-      getattr(point, what)[0],
-      **bars,
+      step,
+      span[0],
+      yerr=bar(span) if bars else None,
       color=color,
       marker=style.MARKERS.get(point.kind, 'o'),
       markersize=4.5 if point.kind in style.MARKERS else 3,
@@ -121,31 +129,81 @@ def entropy(ax, group):
   """The policy's entropy per token."""
   shade(ax, group)
   curve(ax, group, 'entropy', color=style.BLUE)
-  ax.set_ylabel('entropy,\nnats a token')
+  ax.set_ylabel('entropy,\nnats per token')
   style.from_zero(ax)
 
 
 def outcomes(ax, group):
-  """Mean lengths of right, wrong and cut samples."""
+  """Mean lengths of correct, incorrect and truncated samples, and the cap."""
   shade(ax, group)
+  steps, cap, _, _ = group.band('cap')
+  style.cap(ax, steps, cap, color=style.BLACK, label='cap', linewidth=0.7)
   for column, (label, colour) in OUTCOMES.items():
     curve(ax, group, column, color=colour, label=label)
-  cut = [(r.column('step'), runs.length_cut(r)) for r in group.runs]
-  steps, lengths = (np.concatenate(part) for part in zip(*cut, strict=True))
-  ax.plot(steps, lengths, '.', color=style.CUT, markersize=2, label='cut')
-  ax.set_ylabel('response, tokens')
+  clipped = [r for r in group.runs if r.config['cap_at'] != 'sampler']
+  for run in clipped:  # Otherwise a truncated sample is as long as the cap.
+    at = run.column('step'), runs.length_cut(run)
+    label = 'truncated' if run is clipped[0] else None
+    ax.plot(*at, '.', color=style.GREY, markersize=2, label=label)
+  ax.set_ylabel('response length,\ntokens')
   style.from_zero(ax)
 
 
-def cut(ax, group):
-  """The share of samples cut by the cap."""
+def truncated(ax, group):
+  """The share of samples that the cap truncated."""
   shade(ax, group)
-  curve(ax, group, 'truncated_frac', 100, color=style.BLACK)
-  ax.set_ylabel('cut, %')
+  curve(ax, group, 'truncated_frac', 100, color=style.GREY)
+  ax.set_ylabel('truncated, %')
   style.from_zero(ax)
 
 
-def _bar(span):
+def reward(ax, group):
+  """The mean reward of a step."""
+  shade(ax, group)
+  curve(ax, group, 'reward_mean', color=style.GREEN)
+  ax.set_ylabel('mean reward')
+
+
+def loss(ax, group):
+  """The loss of a step's updates."""
+  shade(ax, group)
+  curve(ax, group, 'loss', color=style.VERMILLION)
+  ax.set_ylabel('loss')
+
+
+def grad_norm(ax, group):
+  """The norm of the gradient before clipping."""
+  shade(ax, group)
+  curve(ax, group, 'grad_norm', color=style.PINK)
+  ax.set_ylabel('gradient norm')
+  style.from_zero(ax)
+
+
+def times(ax, group):
+  """The seconds of a step's parts, stacked; means over the seeds.
+
+  The first step compiles. It may be higher than the axis.
+  """
+  bottom = 0.0
+  for column, (label, colour) in TIMES.items():
+    steps, mean, _, _ = group.band(column)
+    top = bottom + np.nan_to_num(mean)
+    ax.fill_between(
+      steps, bottom, top, color=colour, label=label, linewidth=0, step='post'
+    )
+    bottom = top
+  ax.set_ylabel('time of a step, s')
+  ax.set_ylim(0, 1.08 * max(np.max(bottom[1:], initial=0.0), 1e-3))
+
+
+def speed(ax, group):
+  """Response tokens a second."""
+  curve(ax, group, 'tokens_per_sec', color=style.BLACK)
+  ax.set_ylabel('tokens per second')
+  style.from_zero(ax)
+
+
+def bar(span):
   """(mean, low, high) as the two lengths of an error bar."""
   mean, low, high = span
   return [[mean - low], [high - mean]]

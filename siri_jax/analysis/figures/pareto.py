@@ -1,139 +1,155 @@
-"""Accuracy against mean length, with the Pareto front."""
+"""Accuracy against mean length at the last points of each setting."""
+
+import itertools
 
 import numpy as np
+from matplotlib import ticker
 
-from siri_jax.analysis import seeds
+from siri_jax.analysis import intervals, seeds
 from siri_jax.analysis.figures import panels, style
 
-FRONT = 'Pareto front'
-CROWDED = 0.3  # Share of the accuracies' range below which half is crowded.
-NUMBERED = 3  # Most settings for which points are numbered by cycle.
+CROWDED = 0.3  # Share of the range below which the chosen points are crowded.
+LAST = {  # Point of a setting -> marker.
+  'last compressed point': 'v',
+  'last expanded point': '^',
+  'last evaluation': 'o',
+}
+FEW = 8  # Most settings whose legend fits a column.
+FILLS = ('full', 'none', 'left', 'bottom')
 
 
-def front(tokens, accuracy):
-  """The Pareto front of points.
-
-  A point is dominated by one that has the same accuracy with fewer tokens, or a
-  higher accuracy with the same tokens.
+def chosen(points):
+  """The points of a setting that are compared.
 
   Args:
-    tokens: float [n], mean length of a response.
-    accuracy: float [n], in any unit.
+    points: list of seeds.Point, by step.
   Returns:
-    int [k], indices of the front, tokens and accuracy ascending.
+    dict name in LAST -> Point: of a cap that cycles the newest compressed and
+    expanded one, and the newest evaluation unless it is one of them.
   """
-  # With equal tokens the most accurate first; with equal both, the first.
-  order = np.lexsort((-np.asarray(accuracy), np.asarray(tokens)))
-  kept, best = [], -np.inf
-  for i in order:
-    if accuracy[i] > best:
-      kept.append(int(i))
-      best = accuracy[i]
-  return np.array(kept, int)
+  newest = {p.kind: p for p in points if p.kind in style.MARKERS}
+  found = {}
+  if len(newest) == len(style.MARKERS):
+    names = zip(style.MARKERS, LAST, strict=False)
+    found = {name: newest[kind] for kind, name in names}
+  if points and points[-1] not in found.values():
+    found['last evaluation'] = points[-1]
+  return found
 
 
 def draw(runs):
-  """Accuracy against tokens, the trace of each setting and the Pareto front.
+  """Accuracy against tokens at the last points of each setting.
 
-  As the paper's Figure 1: from the start through compressed and expanded
-  points, or through every evaluation if the cap has fewer than two extrema.
-  Points are means over seeds. Bars are the range over seeds, or one standard
-  error over problems for one run. If the more accurate half of the points is
-  crowded, a second panel shows only that half.
+  As the paper's Figure 1, without the paths: the newest compressed and expanded
+  point, and the newest evaluation. Points are means over seeds with a 95 %
+  interval of Student's t; for one run bars are one standard error over
+  problems. The common start is grey, or a sentence if it is far from all
+  points.
 
   Args:
     runs: list of runs.Run.
   Returns:
-    matplotlib Figure.
+    matplotlib Figure, a panel for each held-out set.
   Raises:
     NothingToDrawError: no run has an evaluation yet.
   """
   found = seeds.of(runs)
   sets = list(dict.fromkeys(name for group in found for name in group.sets))
   style.need(sets, 'no run has an evaluation in its eval.jsonl yet')
-  parts = []
-  for name in sets:
-    traces = [(g, _trace(g, name)) for g in found if name in g.sets]
-    parts.append((name, traces, None))
-    if closer := _upper_half(traces):
-      parts.append((f'{name}, its upper half', traces, closer))
-  heights = [1.7 if closer else 2.1 for _, _, closer in parts]
-  fig, axes = style.sheet(len(parts), heights=heights)
-  for ax, (title, traces, closer) in zip(axes[:, 0], parts, strict=True):
-    _panel(ax, traces)
-    ax.set_title(title, fontsize=style.TEXT)
-    ax.set_ylabel('accuracy, %')
-    if closer:
-      ax.set(**closer)
-      _lighten(ax)
-  axes[-1, 0].set_xlabel('mean length of a response, tokens')
-  style.legend(fig, axes[:, 0])
-  style.note(fig, seeds.spread(found, 'bars'), seeds.missing(found))
+  width = style.COLUMN if len(found) <= FEW else style.PAGE
+  fig, axes = style.sheet(len(sets), width=width, heights=2.3)
+  for ax, name in zip(axes[:, 0], sets, strict=True):
+    own = [group for group in found if name in group.sets]
+    _panel(ax, own, name)
+    if sets[1:]:
+      ax.set_title(panels.set_name(name), fontsize=style.TEXT)
+    ax.set_ylabel(f'accuracy on\n{panels.set_name(name)}, %')
+  axes[-1, 0].set_xlabel('mean response length, tokens')
+  style.legend(fig, axes[:, 0], columns=4)
+  style.note(fig, _bars(found), _steps(found, sets[0]), seeds.missing(found))
   return fig
 
 
-def _lighten(ax):
-  """Makes traces and bars lighter than the points."""
-  points = {'o', *style.MARKERS.values()}
-  for part in (*ax.collections, *ax.lines):
-    kept = part.get_label() == FRONT
-    if part in ax.lines:
-      kept |= part.get_marker() in points
-    part.set_alpha(None if kept else 0.35)
+def _panel(ax, groups, name):
+  looks = itertools.cycle(itertools.product(FILLS, style.COLOURS))
+  traces = [(group, group.points(name, intervals.of_mean)) for group in groups]
+  marks = {kind for _, points in traces for kind in chosen(points)}
+  for kind in (k for k in LAST if k in marks):
+    ax.plot([], [], LAST[kind], color=style.GREY, label=kind, markersize=4.5)
+  spots = []
+  for (group, points), (fill, colour) in zip(traces, looks, strict=False):
+    look = {'color': colour, 'fillstyle': fill, 'linestyle': ''}
+    ax.plot([], [], 's', label=group.label, **look)
+    for kind, point in chosen(points).items():
+      spots.append(_point(ax, point, marker=LAST[kind], **look))
+  starts = [p for _, points in traces for p in points if p.kind == 'start']
+  _start(ax, starts, np.array(spots))
+  for axis, least in ((ax.xaxis, 5), (ax.yaxis, 1)):  # Tokens, points.
+    low, high = axis.get_view_interval()
+    room = max(least - (high - low), 0) / 2
+    axis.set_view_interval(low - room, high + room, ignore=True)
+    axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
+  low, high = ax.get_ylim()
+  ax.set_ylim(top=min(high, 100 + 0.05 * (high - low)))
 
 
-def _trace(group, name):
-  """A group's points at start, extrema and end; all without extrema."""
-  points = group.points(name)
-  turns = sum(p.kind in style.MARKERS for p in points)
-  return [p for p in points if turns < 2 or p.kind != 'cadence']
+def _point(ax, point, **look):
+  """Draws a point with its bars; returns (tokens, accuracy)."""
+  at = point.length[0], point.accuracy[0]
+  mean, low, high = point.accuracy
+  inside = mean, max(low, 0), min(high, 100)
+  bars = panels.bar(point.length), panels.bar(inside)
+  drawn = ax.errorbar(
+    *at, xerr=bars[0], yerr=bars[1], markersize=5, elinewidth=0.7, **look
+  )
+  for part in drawn[2]:
+    part.set_alpha(0.4)
+  return at
 
 
-def _upper_half(traces):
-  """Limits of the more accurate half of the points; None if not crowded."""
-  spots = [(p.length[0], p.accuracy[0]) for _, points in traces for p in points]
-  tokens, accuracy = np.transpose(spots)
-  upper = accuracy >= np.median(accuracy)
-  if np.ptp(accuracy[upper]) > CROWDED * np.ptp(accuracy):
-    return None
-  limits = []
-  for values, least in ((tokens[upper], 1.0), (accuracy[upper], 0.3)):
-    room = max(0.15 * np.ptp(values), least)
-    limits.append((min(values) - room, max(values) + room))
-  return dict(zip(('xlim', 'ylim'), limits, strict=True))
+def _start(ax, starts, spots):
+  """The starts as a grey mark, or as a sentence if they are far away."""
+  if not starts:
+    return
+  tokens, accuracy = np.mean([(p.length[0], p.accuracy[0]) for p in starts], 0)
+  ranges = np.ptp(spots, 0), np.ptp([*spots, (tokens, accuracy)], 0)
+  if ranges[0][1] >= CROWDED * ranges[1][1]:
+    look = {'color': style.GREY, 'linestyle': '', 'label': 'mean start'}
+    ax.plot(tokens, accuracy, marker='D', markersize=4, **look)
+    return
+  text = f'not in view: start, {accuracy:.1f} % at {tokens:,.0f} tokens'
+  ax.text(
+    0.98,
+    0.03,
+    text,
+    transform=ax.transAxes,
+    ha='right',
+    color=style.GREY,
+    fontsize=style.SMALL,
+  )
 
 
-def _panel(ax, traces):
-  for (group, points), look in style.cycled(traces):
-    panels.points(
-      ax, points, 'accuracy', against='length', label=group.label, **look
-    )
-    if len(traces) <= NUMBERED:
-      _number(ax, points, look['color'])
-  points = [point for _, points in traces for point in points]
-  tokens = np.array([p.length[0] for p in points])
-  accuracy = np.array([p.accuracy[0] for p in points])
-  best = front(tokens, accuracy)
-  wide = {'color': '0.8', 'linewidth': 4, 'solid_capstyle': 'round'}
-  ax.plot(tokens[best], accuracy[best], label=FRONT, zorder=0, **wide)
-  for kind in sorted({p.kind for p in points} & set(style.MARKERS)):
-    marker = style.MARKERS[kind]
-    ax.plot([], [], marker, color=style.GREY, markersize=4.5, label=kind)
-  ax.margins(0.08)
+def _bars(groups):
+  """A sentence about the bars."""
+  several = [g for g in groups if len(g.runs) > 1]
+  counts = sorted({len(g.runs) for g in several})
+  parts = []
+  if several:
+    span = ' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+    parts.append(f"Means of {span} seeds, bars: 95 % intervals by Student's t.")
+  if len(several) < len(groups):
+    parts.append('One run, bars: one standard error over problems.')
+  return ' '.join(parts)
 
 
-def _number(ax, points, colour):
-  """Labels each compressed or expanded point with its number."""
-  seen = dict.fromkeys(style.MARKERS, 0)
-  for point in points:
-    if point.kind in seen:
-      seen[point.kind] += 1
-      ax.annotate(
-        str(seen[point.kind]),
-        (point.length[0], point.accuracy[0]),
-        (3, 3 if point.kind == 'expanded' else -8),
-        textcoords='offset points',
-        annotation_clip=True,
-        fontsize=style.SMALL,
-        color=colour,
-      )
+def _steps(groups, name):
+  """The steps of the chosen points of each setting, as a sentence."""
+  labels = {}
+  for group in groups:
+    steps = [str(p.step) for p in chosen(group.points(name)).values()]
+    labels.setdefault(' and '.join(steps), []).append(group.label)
+  labels.pop('', None)
+  if len(labels) == 1:
+    return f'The points are after step {", ".join(labels)}.'
+  parts = [f'{steps} ({", ".join(own)})' for steps, own in labels.items()]
+  return f'The points are after steps {"; ".join(parts)}.'

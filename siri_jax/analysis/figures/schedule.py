@@ -32,26 +32,15 @@ def draw(courses):
     NothingToDrawError: `courses` is empty.
   """
   style.need(courses, 'no run has a step in its metrics.jsonl yet')
-  wide = min(len(courses), 2)
-  deep = -(-len(courses) // wide)
-  fig, axes = style.sheet(deep, wide, heights=0.95, sharex=True, sharey=True)
-  for ax in axes.flat[len(courses) :]:
-    ax.set_axis_off()
-  for place, (label, course) in enumerate(courses.items()):
-    ax = axes.flat[place]
-    style.shade(ax, course.compressed)
-    style.cap(ax, np.arange(len(course.caps)), course.caps, color=style.BLACK)
-    ax.set_title(label, fontsize=style.TEXT)
-    if place % wide == 0:
-      ax.set_ylabel('cap, tokens')
-    if place + wide >= len(courses):
-      ax.set_xlabel('step')
-      ax.tick_params(labelbottom=True)
-  top = max(np.max(course.caps) for course in courses.values())
+  fig, blocks, keys = style.grid(list(courses), 1, height=0.9)
   last = max(len(course.caps) for course in courses.values())
-  axes[0, 0].set_ylim(0, 1.1 * top)
-  axes[0, 0].set_xlim(-0.02 * last, 1.02 * last)
-  style.legend(fig, axes.flat)
+  for (ax,), course in zip(blocks, courses.values(), strict=True):
+    _panel(ax, course)
+    style.cap_axis(ax, np.concatenate([own.caps for own in courses.values()]))
+    style.steps_axis(ax, last)
+    ax.set_ylabel('cap, tokens')
+  style.even(blocks)
+  style.legends(blocks, keys)
   return fig
 
 
@@ -82,3 +71,9 @@ def of_runs(runs):
     for label, run in longest.items()
   }
   return {label: own for label, own in courses.items() if len(own.caps)}
+
+
+def _panel(ax, course):
+  style.shade(ax, course.compressed)
+  steps = np.arange(len(course.caps))
+  style.cap(ax, steps, course.caps, color=style.BLACK, label='cap')

@@ -12,12 +12,15 @@ from siri_jax.grading import pass_at_k
 # The paper's words of reflection, alternatives and progress.
 PAPER = ('wait', 'hold on', 'alternatively', 'so', 'compute')
 BUILT_IN = ('wait',)  # The only such word of the built-in task.
-ANSWERS = {True: 'right', False: 'wrong'}
+ANSWERS = {True: 'correct', False: 'incorrect'}
 COLUMNS = (
   *('cycle', 'point', 'step', 'answers', 'word'),
-  *('samples', 'a_response', 'a_response_se', 'per_1000_tokens'),
+  *('samples', 'per_response', 'per_response_se', 'per_1000_tokens'),
 )
-POINTS = {'before': style.SKY, 'after': style.BLUE}
+POINTS = {  # End of a compression -> colour.
+  'before': style.POINTS['expanded'],
+  'after': style.POINTS['compressed'],
+}
 
 
 def pattern(word):
@@ -80,8 +83,9 @@ def table(runs, words=None):
     words: words or phrases; None for those of `usual`.
   Returns:
     DataFrame: run, setting, seed, cycle (from 1), point ('before', 'after'),
-    step (updates done), answers ('right', 'wrong'), word, samples,
-    a_response (mean count), a_response_se (over problems), per_1000_tokens.
+    step (updates done), answers ('correct', 'incorrect'), word, samples,
+    per_response (mean count), per_response_se (over problems),
+    per_1000_tokens.
   Raises:
     ValueError: a file of samples is damaged; names it.
   """
@@ -98,7 +102,7 @@ def table(runs, words=None):
 
 
 def draw(runs, words=None, cycle=1):
-  """Words before and after compression, for right and for wrong answers.
+  """Words before and after compression, in correct and incorrect answers.
 
   As the paper's Figure 6. With one setting, each word has a pair of bars. With
   several, each word has a row of panels, and each setting a pair of bars. Error
@@ -122,28 +126,30 @@ def draw(runs, words=None, cycle=1):
     f'its compression {cycle}',
   )
   found = found[found.setting.isin(pairs[pairs].index)]
-  several = found.setting.nunique() > 1
-  rows = list(dict.fromkeys(found.word)) if several else ['']
+  shown = list(dict.fromkeys(found.setting))
+  rows = list(dict.fromkeys(found.word)) if shown[1:] else ['']
   fig, axes = style.sheet(len(rows), 2, heights=1.5, sharey='row')
   for line, word in zip(axes, rows, strict=True):
-    part = found[found.word == word] if several else found
+    part = found[found.word == word] if word else found
     for ax, answers in zip(line, ANSWERS.values(), strict=True):
-      _bars(ax, part[part.answers == answers], 'setting' if several else 'word')
+      _bars(ax, part[part.answers == answers], 'setting' if word else 'word')
     line[0].set_ylim(0, 1.08 * max(ax.dataLim.y1 for ax in line))
-    line[0].set_ylabel(f'{word}\na response'.strip())
+    what = f"'{word}' " if word else ''
+    line[0].set_ylabel(f'{what}count\nper response')
   for ax, answers in zip(axes[0], ANSWERS.values(), strict=True):
-    ax.set_title(f'{answers} answers', fontsize=style.TEXT)
+    of = '' if shown[1:] else f'{shown[0]}:\n'
+    ax.set_title(f'{of}{answers} answers', fontsize=style.TEXT)
+  for point, colour in POINTS.items():
+    label = _label(found, point, cycle)
+    axes[0, 0].bar(0, np.nan, color=colour, label=label)
   style.legend(fig, axes[:1, 0])
-  shown = [g for g in seeds.of(runs) if g.label in set(found.setting)]
-  left = [g.label for g in seeds.of(runs) if g not in shown]
-  none = f'Without compression {cycle} or its samples: {", ".join(left)}.'
-  kept = f'Counted in {_ends(found)}.'
-  style.note(
-    fig,
-    kept,
-    seeds.spread(shown, 'lines'),
-    none if left else '',
-  )
+  groups = seeds.of(runs)
+  left = [g.label for g in groups if g.label not in shown]
+  none = f'No samples of both ends: {", ".join(left)}.' if left else ''
+  kept = [g for g in groups if g.label in shown]
+  few, many = found.samples.min(), found.samples.max()
+  count = f'{few:,} to {many:,} responses per bar and run.'
+  style.note(fig, count, seeds.spread(kept, 'lines'), none)
   return fig
 
 
@@ -166,7 +172,7 @@ def _names(group, run):
 
 
 def _counted(samples, words):
-  """A record for each word and each of right and wrong answers."""
+  """A record for each word and each of correct and incorrect answers."""
   for right, answers in ANSWERS.items():
     part = samples[samples.correct == right] if len(samples) else samples
     if not len(part):
@@ -178,8 +184,8 @@ def _counted(samples, words):
         'answers': answers,
         'word': word,
         'samples': len(part),
-        'a_response': column.mean(),
-        'a_response_se': pass_at_k.mean_and_error(by_problem)[1],
+        'per_response': column.mean(),
+        'per_response_se': pass_at_k.mean_and_error(by_problem)[1],
         'per_1000_tokens': 1000 * column.sum() / part.length.sum(),
       }
 
@@ -194,7 +200,7 @@ def _bars(ax, part, name):
     ]
     mean, low, high = np.transpose(spans) if spans else ([], [], [])
     places = np.arange(len(labels)) + shift
-    ax.bar(places, mean, 0.38, color=colour, label=f'{point} compression')
+    ax.bar(places, mean, 0.38, color=colour)
     bars = [np.subtract(mean, low), np.subtract(high, mean)]
     ax.errorbar(places, mean, bars, fmt='none', ecolor='black', elinewidth=0.8)
   ax.set_xticks(range(len(labels)), labels, parse_math=False)
@@ -209,16 +215,14 @@ def _span(part):
   """(mean, low, high) over seeds, or with a standard error; NaN if none."""
   if not len(part):
     return np.nan, np.nan, np.nan
-  mean = part.a_response.mean()
+  mean = part.per_response.mean()
   if len(part) > 1:
-    return mean, part.a_response.min(), part.a_response.max()
-  error = np.nan_to_num(part.a_response_se.iloc[0])
+    return mean, part.per_response.min(), part.per_response.max()
+  error = np.nan_to_num(part.per_response_se.iloc[0])
   return mean, mean - error, mean + error
 
 
-def _ends(found):
-  """'112 to 912 samples, after 0 and 27 updates'."""
-  steps = [sorted(set(found[found.point == p].step)) for p in POINTS]
-  updates = ' and '.join('/'.join(map(str, own)) for own in steps)
-  few, many = found.samples.min(), found.samples.max()
-  return f'{few} to {many} responses a bar and run, after {updates} updates'
+def _label(found, point, cycle):
+  """'before compression 1, step 0'; several steps are joined by a slash."""
+  steps = sorted(set(found[found.point == point].step))
+  return f'{point} compression {cycle}, step {"/".join(map(str, steps))}'
