@@ -355,10 +355,12 @@ ELSEWHERE = {
 def test_files_name_no_place_outside_the_project(pattern):
   top = [p.relative_to(ROOT) for p in ROOT.iterdir() if p.is_file()]
   texts = ('.md', '.txt', '.toml', '.py', '.sh', '.ipynb', '')
+  paths = [p for p in (*top, *files_of(*HOUSE, '.ci')) if p.suffix in texts]
+  picture = r'"image/png": ".*?"'  # Letters of base64 spell anything.
   found = {
     path.as_posix()
-    for path in [*top, *files_of(*HOUSE, '.ci')]
-    if path.suffix in texts and re.search(pattern, (ROOT / path).read_text())
+    for path in paths
+    if re.search(pattern, re.sub(picture, '', (ROOT / path).read_text()))
   }
   assert found - set(ELSEWHERE[pattern]) == set()
 
