@@ -139,7 +139,17 @@ def text(frame, style='simple'):
   lines = [f'{row.arm}: {row.why}' for row in failed.itertuples()]
   if not len(frame):
     return '\n'.join(lines or ['No run has been evaluated yet.'])
-  shown = {
+  shown = cells(frame)
+  align = ('left', *['right'] * (len(shown) - 1))
+  grid = tabulate.tabulate(
+    shown, 'keys', style, disable_numparse=True, colalign=align
+  )
+  return '\n'.join([grid, *lines])
+
+
+def cells(frame):
+  """The columns of a table of `Ablation.table` as texts, by their heads."""
+  return {
     'arm': frame['arm'],
     'runs': frame['runs'],
     'accuracy': _with_error(frame, 'accuracy', 1),
@@ -149,11 +159,6 @@ def text(frame, style='simple'):
     'accuracy, difference': _with_interval(frame, 'accuracy'),
     'length, difference': _with_interval(frame, 'length'),
   }
-  align = ('left', *['right'] * (len(shown) - 1))
-  grid = tabulate.tabulate(
-    shown, 'keys', style, disable_numparse=True, colalign=align
-  )
-  return '\n'.join([grid, *lines])
 
 
 def _point(folder, at, set_name):

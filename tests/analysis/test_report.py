@@ -1,15 +1,23 @@
 """The report: one page without external files, with escaped text."""
 
+import base64
+import hashlib
+import html
 import html.parser
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from made_runs import make, sample
 from test_figures import keep
 
 from siri_jax.analysis import runs
+from siri_jax.analysis import seeds as groups
 from siri_jax.analysis.figures import catalog
+from siri_jax.analysis.report import facts
+from siri_jax.analysis.report.page import page as page_of
 from siri_jax.commands import report
 
 NASTY = (
@@ -60,10 +68,14 @@ def nasty_run(path, **changes):
 
 def test_the_page_fetches_nothing_and_runs_nothing(tmp_path, few):
   run = nasty_run(tmp_path / 'run <b>&')
-  report.write(tmp_path / 'page.html', report.page([runs.read(run)]))
+  report.write(tmp_path / 'page.html', page_of([runs.read(run)]))
   page = (tmp_path / 'page.html').read_text()
   found = Reader(page)
-  assert {'script', 'b', 'link', 'iframe', 'object'} & {*found.tags} == {'b'}
+  assert {'link', 'iframe', 'object'} & {*found.tags} == set()
+  assert found.tags.count('script') == 1  # Its own, the only one allowed.
+  script = page.partition('<script>')[2].partition('</script>')[0]
+  digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+  assert f"script-src 'sha256-{digest}'" in html.unescape(page)
   assert found.tags.count('style') == 1
   assert found.tags.count('img') == 1  # The entropy's.
   kept = {
@@ -75,38 +87,93 @@ def test_the_page_fetches_nothing_and_runs_nothing(tmp_path, few):
 
 
 def test_model_text_is_escaped(tmp_path, few):
-  page = report.page([runs.read(nasty_run(tmp_path))])
+  page = page_of([runs.read(nasty_run(tmp_path))])
   assert '&lt;script&gt;alert(1)&lt;/script&gt;' in page
   assert '{{ 7 * 7 }} ?&lt;202E&gt;&lt;0000&gt;' in page
   assert 'http-equiv="refresh"' not in page
 
 
 def test_words_of_interest_are_marked_and_counted(tmp_path, few):
-  page = report.page([runs.read(nasty_run(tmp_path))])
+  page = page_of([runs.read(nasty_run(tmp_path))])
   # Problem p0 with equal verdicts is first; 'await' is not 'wait'.
   assert Reader(page).marked == ['wait'] * (3 + 4) + ['Wait'] * 2
   assert '4 marked' in page
-  assert 'compressed, 4 updates' in page
-  assert 'expanded, 8 updates' in page
+  assert 'compressed, step 4' in page
+  assert 'expanded, step 8' in page
 
 
 def test_settings_that_differ_are_columns_and_the_rest_is_shared(tmp_path, few):
   made = [make(tmp_path / f's{seed}', seed=seed) for seed in (0, 1)]
-  page = report.page(runs.read_all(made))
-  assert '<th>seed</th>' in page
-  assert '<th>schedule</th>' not in page
-  assert re.search(r'<td>schedule</td><td>&#39;cosine&#39;</td>', page)
+  page = page_of(runs.read_all(made))
+  assert re.search(r'<th scope="row">schedule_kw.low</th><td>46</td>', page)
+  assert 'Settings that differ</caption>' not in page  # One setting, two seeds.
   assert 'No run has samples yet' in page
   assert 'words is not drawn: no run kept samples' in page
 
 
+def test_arms_show_first_in_which_settings_they_differ(tmp_path, few):
+  made = [
+    make(tmp_path / 'a', learning_rate=9e-3 + 1e-18),
+    make(tmp_path / 'b', learning_rate=1e-3),
+  ]
+  differing, _, _ = facts.settings(groups.of(runs.read_all(made)))
+  assert differing.heads == ['arm', 'learning_rate', 'seeds']
+  assert differing.rows[0][1:] == ['0.009', '0']
+  assert [facts.shown(x) for x in ('a', True, [1])] == ['a', 'true', '[1]']
+
+
+def test_alarms_are_on_the_page_before_other_events(tmp_path, few):
+  path = make(tmp_path)
+  events = [
+    {'kind': 'resumed', 'time': '2026-01-01T00:00:00+00:00', 'step': 3},
+    {'kind': 'alarm', 'name': 'cut', 'step': 5, 'told': 'raise <the> cap'},
+  ]
+  text = ''.join(json.dumps(event) + '\n' for event in events)
+  (path / 'events.jsonl').write_text(text)
+  found = facts.events(groups.of([runs.read(path)]))
+  assert [row[0] for row in found.rows] == ['alarm cut', 'resumed']
+  assert 'raise &lt;the&gt; cap' in page_of([runs.read(path)])
+
+
+def test_a_run_has_its_speed_and_progress(tmp_path):
+  (row,) = facts.runs(groups.of([runs.read(make(tmp_path))])).rows
+  assert row[3:4] + row[5:6] == ['16 / 16', '0:00:48']  # 16 steps of 3 s.
+
+
+def test_a_sample_has_the_expected_answer_and_the_verdict(tmp_path, few):
+  page = page_of([runs.read(nasty_run(tmp_path))])
+  assert 'Expected answer: <b>1</b>' in page
+  assert '<span class="incorrect">incorrect</span>, answer 1, 10 tokens' in page
+
+
+@pytest.mark.slow
+def test_a_browser_sorts_a_table_by_a_click_on_its_head(tmp_path, few):
+  browser = shutil.which('chromium') or shutil.which('google-chrome')
+  if not browser:
+    pytest.skip('no chromium')
+  made = [make(tmp_path / name) for name in ('b', 'c', 'a')]
+  page = page_of(runs.read_all(made))
+  # Without its policy, which would refuse the click of the test.
+  page = re.sub('<meta http-equiv="Content-Security-Policy".*?>', '', page)
+  click = '<script>document.querySelector("th button").click()</script></body>'
+  report.write(tmp_path / 'p.html', page.replace('</body>', click))
+  flags = ['--headless', '--no-sandbox', '--disable-gpu', '--dump-dom']
+  found = subprocess.run(
+    [browser, *flags, (tmp_path / 'p.html').as_uri()],
+    capture_output=True,
+    text=True,
+    check=True,
+    timeout=120,
+  ).stdout
+  assert '<th scope="col" aria-sort="ascending"><button type="button">' in found
+  assert re.findall('<th scope="row">([abc])</th>', found)[:3] == [*'abc']
+
+
 def test_an_unfinished_run_has_a_page_that_reloads(tmp_path, few):
   going = runs.read(make(tmp_path, steps=5))
-  assert '<meta http-equiv="refresh" content="9">' in report.page(
-    [going], None, 9
-  )
+  assert '<meta http-equiv="refresh" content="9">' in page_of([going], None, 9)
   done = runs.read(make(tmp_path / 'done', evals=[]))
-  assert 'http-equiv="refresh"' not in report.page([done], None, 9)
+  assert 'http-equiv="refresh"' not in page_of([done], None, 9)
 
 
 def test_following_ends_with_the_run_and_a_page_without_reload(

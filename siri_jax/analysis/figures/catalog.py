@@ -72,16 +72,19 @@ def every(chosen=None):
   }
 
 
-def drawn(read, chosen=None):
+def drawn(read, chosen=None, skipped=()):
   """Draws one figure after another.
 
   Args:
     read: list of runs.Run.
     chosen: words to count, or None.
+    skipped: names of figures that are not drawn.
   Yields:
     name, and a matplotlib Figure or the reason why it cannot be drawn.
   """
   for name, draw in every(chosen).items():
+    if name in skipped:
+      continue
     try:
       yield name, draw(read)
     except ValueError as error:  # Nothing to draw, or damaged samples.

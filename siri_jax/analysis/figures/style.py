@@ -308,10 +308,10 @@ def steps_axis(ax, last):
   ax.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
 
 
-def png(fig, dpi=DPI):
+def png(fig, dpi=DPI, transparent=False):
   """A figure's PNG as bytes."""
   data = io.BytesIO()
-  fig.savefig(data, format='png', dpi=dpi)
+  fig.savefig(data, format='png', dpi=dpi, transparent=transparent)
   return data.getvalue()
 
 

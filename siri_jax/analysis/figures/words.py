@@ -72,7 +72,7 @@ def compressions(run):
   ]
 
 
-def table(runs, words=None):
+def table(runs, words=None, cycles=None):
   """Word frequencies before and after each compression.
 
   Counted in the samples of evaluations (`eval/`); if there are none, in those
@@ -81,6 +81,7 @@ def table(runs, words=None):
   Args:
     runs: list of runs.Run.
     words: words or phrases; None for those of `usual`.
+    cycles: numbers of compressions, from 1; None for all.
   Returns:
     DataFrame: run, setting, seed, cycle (from 1), point ('before', 'after'),
     step (updates done), answers ('correct', 'incorrect'), word, samples,
@@ -94,6 +95,8 @@ def table(runs, words=None):
     for run in group.runs:
       own = dict(zip(dataframes.NAMES, _names(group, run), strict=True))
       for cycle, ends in enumerate(compressions(run), 1):
+        if cycles and cycle not in cycles:
+          continue
         for point, done in zip(POINTS, ends, strict=True):
           place = {**own, 'cycle': cycle, 'point': point, 'step': done}
           samples = samples_at(run, done)
@@ -117,8 +120,7 @@ def draw(runs, words=None, cycle=1):
   Raises:
     NothingToDrawError: no run has samples with text from both ends of it.
   """
-  found = table(runs, words)
-  found = found[found.cycle == cycle]
+  found = table(runs, words, [cycle])
   pairs = found.groupby('setting').point.nunique() == 2
   style.need(
     pairs.any(),
