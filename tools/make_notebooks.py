@@ -4,7 +4,7 @@
 
 A notebook's source is the percent script tools/notebooks/NAME.py; its .ipynb
 has the outputs and is never edited by hand. Equal outputs give an equal file:
-it has no times or execution counts, and cell ids are digests of the cells.
+it has no times, and cell ids are digests of the cells.
 """
 
 import argparse
@@ -75,7 +75,6 @@ def executed(notebook):
   notebook.metadata = nbformat.from_dict(METADATA)
   for cell in notebook.cells:
     if cell.cell_type == 'code':
-      cell.execution_count = None
       for output in cell.outputs:
         _settle(output)
   return notebook
@@ -83,8 +82,6 @@ def executed(notebook):
 
 def _settle(output):
   """Removes the parts of an output that differ between runs."""
-  if output.output_type == 'execute_result':
-    output.execution_count = None
   data = output.get('data', {})
   if len(data) > 1:
     data.pop('text/plain', None)  # The text version of a picture or table.

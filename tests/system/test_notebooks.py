@@ -62,10 +62,11 @@ def test_it_has_no_path_of_the_machine_that_ran_it(name):
   assert found == []
 
 
-def test_it_has_no_times_and_no_execution_counts(name):
-  for cell in committed(name).cells:
-    assert 'execution' not in cell.metadata
-    assert cell.get('execution_count') is None
+def test_it_has_no_times_and_its_cells_are_numbered_as_executed(name):
+  cells = [c for c in committed(name).cells if c.cell_type == 'code']
+  assert not any('execution' in cell.metadata for cell in cells)
+  numbers = [cell.execution_count for cell in cells]
+  assert numbers == list(range(1, len(cells) + 1))
 
 
 @pytest.mark.slow
