@@ -10,14 +10,17 @@ state. The paper reports 43.6 % on AIME24 at 10,049 tokens after step 1,920
 The model and the problems are fetched from the Hugging Face Hub (3.6 GB), each
 at the commit named here; --dry_run lists them. Paths may stand in their place.
 
-The command above decodes on one device; docs/cluster.md has the command with
-vLLM servers. docs/data.md has a command for a laptop, with the real tokenizer
-and problems, a small policy and short caps.
+The node has eight GPUs: the run starts a vLLM server on each of the first four,
+and trains on the others (server_kw.placement='split'). With another number of
+GPUs set mesh_kw.fsdp and micro_batch_rows to the number of those that train.
+docs/data.md has a command for a laptop, with the real tokenizer and problems, a
+small policy and short caps.
 """
 
 from configs import base
 
-# Problems of the paper: files of the Hugging Face Hub, each at a fixed commit.
+# Problems and model of the paper: files of the Hugging Face Hub, each at a
+# fixed commit.
 TRAIN = (
   'agentica-org/DeepScaleR-Preview-Dataset'
   '@b6ae8c60f5c1f2b594e2140b91c49c9ad0949e29'
@@ -29,17 +32,21 @@ EVALS = dict(
   amc='math-ai/amc23@80815d37005feb82cd7f8fbc6901d5d3eff43057',
   math500='HuggingFaceH4/MATH-500@6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be',
 )
+MODEL = (
+  'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B'
+  '@ad9f0ae0864d7fbcd1cd905e3c6c5b069cc8b562'
+)
 
 
 def get_config():
   c = base.get_config()
-  c.model_path = (
-    'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B'
-    '@ad9f0ae0864d7fbcd1cd905e3c6c5b069cc8b562'
-  )
+  c.model_path = MODEL
   c.task_kw.train = TRAIN
   c.task_kw.evals = EVALS
   c.attention = 'cudnn'
-  c.mesh_kw.fsdp = 8  # H100s of 80 GB.
-  c.micro_batch_rows = 8  # One row a device.
+  c.engine = 'vllm'
+  c.engine_kw.max_concurrent = 1024  # All samples of a step.
+  c.server_kw.placement = 'split'
+  c.mesh_kw.fsdp = 4  # H100s of 80 GB; the other four sample.
+  c.micro_batch_rows = 4  # One row a device.
   return c

@@ -6,6 +6,10 @@ The cap is that of the 1.5B: a cosine of 640 steps between 16,384 and 8,192
 tokens. The parameters are sharded over the eight GPUs of a node, which have
 fast links. Each node has all of them; the nodes exchange only gradients, once
 an update.
+
+All 16 GPUs train. Servers run on other nodes, which you start (siri-jax serve,
+see docs/vllm_servers.md): set server_kw.urls to their addresses and
+server_kw.folder to a folder that they and the trainer share.
 """
 
 from configs import base, cosine640
@@ -20,6 +24,8 @@ def get_config():
   c.task_kw.train = cosine640.TRAIN
   c.task_kw.evals = cosine640.EVALS
   c.attention = 'cudnn'
+  c.engine = 'vllm'
+  c.engine_kw.max_concurrent = 1024  # All samples of a step.
   # From AMC's 6,740 tokens at 16,384 in the paper's Table 1, as in base.py.
   c.uncapped_length_kw = dict(mean=7162.0, median=5606.0)
   c.hosts_kw.count = 2  # Nodes, one process each.

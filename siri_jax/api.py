@@ -17,7 +17,7 @@ import pandas as pd
 
 from siri_jax import build, plugins, trainer
 from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
-from siri_jax.config import base, cost_table
+from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
 from siri_jax.data import hub_names, load
@@ -27,7 +27,7 @@ from siri_jax.experiments import branch as branches
 from siri_jax.experiments import grid as grids
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
-from siri_jax.rollout import rewarded
+from siri_jax.rollout import placement, rewarded
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
 SOURCE = '_siri_source'  # Attribute of a loaded config: its file.
@@ -109,6 +109,8 @@ def train(config, workdir, *, allow_change=()):
       resumes it.
   """
   xla_flags.set_up(config.cache_dir)
+  if not schema.faults(config):  # If there are any, `prepare` lists them.
+    placement.reserve(config, trains=True)
   plan, task, _ = prepare(config)
   source, overrides = _origin(config)
   with contextlib.ExitStack() as stack:

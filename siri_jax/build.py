@@ -14,7 +14,7 @@ from siri_jax.data import hub_names, shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
 from siri_jax.models.hf import initial
-from siri_jax.rollout import engines
+from siri_jax.rollout import engines, servers
 from siri_jax.runtime import (
   checkpoint,
   distributed,
@@ -58,6 +58,17 @@ def open_run(plan, task, folder, screen, team):
     watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
     stack.enter_context(team.listening(signals.relay))
     bench = Context(task, folder, screen, signals)
+
+    def report(why):
+      folder.event('server_restarted', why=why)
+      screen.say(why)
+
+    # Before JAX fills a device that a server shares.
+    bench.servers = stack.enter_context(
+      servers.serving(
+        plan, task, folder.path / 'servers', screen, signals, report
+      )
+    )
     resume = functools.partial(
       restore, folder=folder, screen=screen, schedule=c.schedule
     )
@@ -94,6 +105,7 @@ def open_follower(plan, task, path, screen, team):
   with contextlib.ExitStack() as stack:
     signals = Signals(team.pass_on, secs=plan.c.stop_secs)
     bench = Context(task, None, screen, stack.enter_context(signals))
+    bench.servers = servers.External(plan.c.server_kw.urls)
     ctx, state, _ = _made(stack, bench, plan, path, team, resume)
     yield ctx, state
 
@@ -125,6 +137,7 @@ def _made(stack, bench, plan, path, team, resume):
     task,
     requests=plan.samples,
     prompt_tokens=c.max_prompt_tokens,
+    servers=bench.servers,
     run=team.broadcast_value(lambda: bench.run_folder.info['id']),
     say=screen.say,
   )
@@ -226,7 +239,9 @@ def check_attention(recipe):
     )
 
 
-def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
+def make_engine(
+  plan, programs, task, *, requests, prompt_tokens, servers, run, say
+):
   """The config's engine; see engines.EngineInputs."""
   return plan.find['engine'](
     engines.EngineInputs(
@@ -238,6 +253,7 @@ def make_engine(plan, programs, task, *, requests, prompt_tokens, run, say):
       prompt_tokens=prompt_tokens,
       task=task,
       server=plan.c.server_kw,
+      servers=servers,
       logprob_share=logprob_share(plan),
       run=run,
       say=say,

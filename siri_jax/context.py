@@ -23,6 +23,7 @@ class Context:
     signals: stopwatch.Signals.
     engine: engines.Engine.
     graders: pool.GraderPool.
+    servers: servers.External or Owned, for the engine.
   """
 
   task: Any
@@ -31,6 +32,7 @@ class Context:
   signals: Any
   engine: Any = None
   graders: Any = None
+  servers: Any = None
 
   def note_disagreements(self):
     """Records the responses on which the two grading rules disagree."""

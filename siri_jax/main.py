@@ -23,7 +23,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.models import decoder
 from siri_jax.models.hf import initial
-from siri_jax.rollout import http_client, rewarded
+from siri_jax.rollout import http_client, placement, rewarded
 from siri_jax.runtime import (
   distributed,
   run_folder,
@@ -56,9 +56,10 @@ def main(argv):
   if asked.flags.natural_lengths:
     return refuse(['--natural_lengths needs --dry_run; add it'], asked.source)
   try:
+    placement.reserve(c, trains=True)
     team = distributed.join(c.hosts_kw)
   except ValueError as error:
-    return refuse([str(error)], asked.source)
+    return refuse(str(error).splitlines(), asked.source)
   with team:
     return team.end(lead(asked, team) if team.first else follow(asked, team))
 
@@ -162,6 +163,8 @@ def run(plan, task, folder, screen, team, again):
       except stopwatch.StopRequested as stop:
         screen.say(f'saved; to resume: {again}')
         return 128 + stop.args[0]
+      except http_client.ServerError:
+        raise
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
       state = trainer.train(ctx, state, done)

@@ -20,12 +20,12 @@ import tabulate
 
 from siri_jax import build, context, types
 from siri_jax.analysis import runs
-from siri_jax.config import command_line
+from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.evaluation import weights
 from siri_jax.grading import pass_at_k
-from siri_jax.rollout import engines, graded
+from siri_jax.rollout import engines, graded, placement
 from siri_jax.runtime import (
   checkpoint,
   files,
@@ -78,6 +78,9 @@ def main(argv):
     return refuse(asked.faults, 'the command line')
   c, workdir = asked.config, pathlib.Path(asked.workdir)
   try:
+    if not schema.faults(c):
+      xla_flags.set_up(c.cache_dir)
+      placement.reserve(c, trains=False)
     plan = plans.make(c)
     cut = cut_samples(workdir, highest=plan.highest)
     task, _ = load.read(c)
@@ -86,7 +89,6 @@ def main(argv):
     folder = open_folder(workdir / 'continued', asked)
   except (ValueError, OSError, run_folder.RunFolderError) as error:
     return refuse(str(error).splitlines(), asked.source)
-  xla_flags.set_up(c.cache_dir)
   with contextlib.ExitStack() as stack:
     stack.enter_context(folder)
     screen = stack.enter_context(terminal.Terminal(0))
@@ -205,6 +207,7 @@ def go_on(ctx, plan, found, step, rows):
     requests=len(problems),
     prompt_tokens=c.max_prompt_tokens + highest,
     longest=highest,
+    server_logs=ctx.run_folder.path / 'servers',
   ) as engine:
     ctx = dataclasses.replace(ctx, engine=Continuing(engine, begun))
     word, watched = f'continuing step {step}', stopwatch.Stopwatch()

@@ -101,7 +101,14 @@ def get_config():
     decode_steps=128,  # Of 'embedded', in one call of the compiled program.
   )
   c.server_kw = config_dict.create(  # Of engine='vllm' and siri-jax serve.
-    urls=('http://127.0.0.1:8000',),  # Addresses of the servers.
+    # 'split': some GPUs of this node sample, the others train; 'shared': all do
+    # both; 'external': servers that you start. The run starts the others.
+    placement='external',
+    gpus=0,  # GPUs that sample under 'split'; 0: half of the node's.
+    python='',  # Python that has vLLM; '': this one.
+    start_secs=1200.0,  # Time in which a server that the run starts answers.
+    restarts=5,  # Most restarts of each of them in an attempt.
+    urls=('http://127.0.0.1:8000',),  # Addresses under 'external'.
     folder='/dev/shm/siri_jax',  # Pushed weights; every server must read it.
     patience_secs=300.0,  # Time without a token after which requests fail.
     push_secs=600.0,  # Timeout of a push.
@@ -109,7 +116,8 @@ def get_config():
     tensor=1,  # Devices that share a model in a server.
     data=1,  # Copies of the model in a server.
     memory=0.9,  # Share of a device's memory for a server; vLLM's default.
-    sleep=0,  # 1: servers free their devices' memory while nothing is sampled.
+    sleep=0,  # 1: servers free their devices' memory while nothing is sampled,
+    # as always under 'shared'.
   )
   c.prompts_per_step = (
     128  # Prompts a step: the paper's batch size [open]: prompts.

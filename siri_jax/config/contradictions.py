@@ -5,7 +5,7 @@ message, or something false.
 """
 
 from siri_jax.grading import extract
-from siri_jax.rollout import http_client
+from siri_jax.rollout import http_client, placement
 from siri_jax.settings import (
   BINDINGS,
   Rule,
@@ -147,9 +147,19 @@ def _addresses(*, server_kw):
 
 
 def _sleep(*, server_kw, off_policy_steps):
-  return (server_kw.sleep and off_policy_steps) and (
+  return (placement.sleeps(server_kw) and off_policy_steps) and (
     f'off_policy_steps={off_policy_steps} samples during training, so servers '
-    f'cannot sleep (server_kw.sleep={server_kw.sleep}); set one of them to 0'
+    f'cannot sleep (server_kw.sleep={server_kw.sleep}, server_kw.placement='
+    f"{server_kw.placement!r}); set it to 0, or server_kw.placement='split'"
+  )
+
+
+def _placement(*, server_kw, engine, hosts_kw):
+  started = engine == 'vllm' and server_kw.placement != 'external'
+  return (started and hosts_kw.count > 1) and (
+    f'server_kw.placement={server_kw.placement!r} starts servers on one node, '
+    f'not on hosts_kw.count={hosts_kw.count}; set server_kw.placement='
+    "'external' and start them by siri-jax serve"
   )
 
 
@@ -173,5 +183,6 @@ ALL = (
   _engine,
   _addresses,
   _sleep,
+  _placement,
   _kind,
 )

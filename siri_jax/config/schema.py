@@ -8,7 +8,7 @@ from siri_jax.config import contradictions, cost_model
 from siri_jax.grading import pool
 from siri_jax.models import attention, decoder, sharding
 from siri_jax.models.hf import initial
-from siri_jax.rollout import vllm
+from siri_jax.rollout import placement
 from siri_jax.runtime import alarms, checkpoint, credentials, distributed
 from siri_jax.settings import (
   BINDINGS,
@@ -107,7 +107,7 @@ INNER = {
   },
   'grader_kw': pool.SETTINGS,
   'uncapped_length_kw': cost_model.SETTINGS,
-  'server_kw': vllm.SETTINGS,
+  'server_kw': placement.SETTINGS,
   'alarms_kw': alarms.SETTINGS,
   'mesh_kw': sharding.SETTINGS,
   'hosts_kw': distributed.SETTINGS,

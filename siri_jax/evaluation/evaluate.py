@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 import pathlib
@@ -12,10 +13,11 @@ import numpy as np
 from siri_jax import build, context, types
 from siri_jax.analysis import paper_table, runs
 from siri_jax.config import plan as plans
+from siri_jax.config import schema
 from siri_jax.data import hub_names, load, problems
 from siri_jax.evaluation import accuracy_by_cap, held_out, weights
 from siri_jax.grading import pass_at_k
-from siri_jax.rollout import graded
+from siri_jax.rollout import graded, placement
 from siri_jax.runtime import files, run_folder, stopwatch, xla_flags
 
 
@@ -65,7 +67,6 @@ def evaluate(request, screen):
   c = request.config
   with contextlib.ExitStack() as stack:
     jobs = open_jobs(request, found, stack)
-    xla_flags.set_up(c.cache_dir)
     signals = stack.enter_context(
       stopwatch.Signals(screen.say, secs=c.stop_secs)
     )
@@ -78,6 +79,10 @@ def evaluate(request, screen):
 def find(request):
   """([(weights.Weights, types.Task)], faults) of a request."""
   c, faults, found = request.config, [], []
+  if not schema.faults(c):
+    xla_flags.set_up(c.cache_dir)  # Before a plan uses JAX.
+    if not all('://' in word for word in request.weights):
+      _tried(faults, functools.partial(placement.reserve, trains=False), c)
   if request.samples:
     c.eval_kw.table_samples = request.samples
   named = [
@@ -194,6 +199,7 @@ def measure(job, graders, screen, signals):
     requests=max(c.eval_kw.table_samples, c.prompts_per_step * c.group_size),
     prompt_tokens=c.max_prompt_tokens,
     longest=c.eval_kw.cap,
+    server_logs=next(iter(left.values())).path.parent / 'servers',
   ) as engine:
     for name, folder in left.items():
       folder.start(job.weights.done, hub=hub_names.commits(c))

@@ -13,7 +13,7 @@ from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.data import load
 from siri_jax.models.hf import hub, initial
-from siri_jax.rollout import http_client, vllm
+from siri_jax.rollout import http_client, servers, vllm
 from siri_jax.runtime import checkpoint, credentials, files
 
 
@@ -115,7 +115,17 @@ def identity(weights):
 
 
 @contextlib.contextmanager
-def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
+def engine(
+  weights,
+  task,
+  screen,
+  signals,
+  *,
+  requests,
+  prompt_tokens,
+  longest,
+  server_logs,
+):
   """A context with the config's engine on these weights.
 
   Args:
@@ -126,16 +136,40 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     requests: most samples in the engine at a time.
     prompt_tokens: tokens of the longest prompt.
     longest: tokens of the longest response.
+    server_logs: folder of the output of servers that it starts.
   Yields:
     engines.Engine.
   Raises:
     ValueError: the weights are damaged, or of another model.
+    http_client.ServerError: a server does not start.
   """
   if weights.url:
     with contextlib.closing(served(weights, task, screen)) as made:
       yield made
     return
   plan = plans.make(weights.c)
+  with contextlib.ExitStack() as stack:
+    own = server_logs, screen, signals, screen.say
+    fleet = stack.enter_context(servers.serving(plan, task, *own))
+    programs, params = _read(plan, weights, task, screen, signals, longest)
+    made = build.make_engine(
+      plan,
+      programs,
+      task,
+      requests=requests,
+      prompt_tokens=prompt_tokens,
+      servers=fleet,
+      run=f'evaluation-{os.getpid()}',
+      say=screen.say,
+    )
+    stack.callback(made.close)
+    made.push(params, weights.done)
+    del params
+    yield made
+
+
+def _read(plan, weights, task, screen, signals, longest):
+  """(compiled.Programs, parameters) of weights; see `engine`."""
   shape = initial.shape_of(weights.c, task.vocab)
   remat = memory.choose_remat(plan.c, memory.of_plan(plan, shape))
   recipe = recipes.recipe_of(plan, shape, remat)
@@ -143,32 +177,19 @@ def engine(weights, task, screen, signals, *, requests, prompt_tokens, longest):
     plan, task, recipe, longest=longest
   )
   screen.working(f'reading {weights.name}')
-  if weights.checkpoints:
-    like = checkpoint.abstract(blank.params, layout.state.params)
-    where = weights.checkpoints, weights.done
-    params = checkpoint.read_parameters(*where, like)
-    if task.train and _is_of_others(where, task):
-      screen.say(
-        f'note: {weights.name} was trained on other problems, or with another '
-        'tokenizer or template, than this config has'
-      )
-  else:
-    params = build.initial_params(
+  if not weights.checkpoints:
+    return programs, build.initial_params(
       weights.c, task, shape, layout, screen, signals
     )
-  made = build.make_engine(
-    plan,
-    programs,
-    task,
-    requests=requests,
-    prompt_tokens=prompt_tokens,
-    run=f'evaluation-{os.getpid()}',
-    say=screen.say,
-  )
-  with contextlib.closing(made):
-    made.push(params, weights.done)
-    del params
-    yield made
+  like = checkpoint.abstract(blank.params, layout.state.params)
+  where = weights.checkpoints, weights.done
+  params = checkpoint.read_parameters(*where, like)
+  if task.train and _is_of_others(where, task):
+    screen.say(
+      f'note: {weights.name} was trained on other problems, or with another '
+      'tokenizer or template, than this config has'
+    )
+  return programs, params
 
 
 def served(weights, task, screen):
@@ -178,7 +199,7 @@ def served(weights, task, screen):
     task.eos_ids, task.vocab, c.engine_kw.max_concurrent, logprob_share=0.0
   )
   return vllm.Vllm(
-    [weights.url],
+    servers.External([weights.url]),
     None,
     rules,
     patience_secs=c.server_kw.patience_secs,

@@ -98,6 +98,7 @@ class EngineInputs:
     prompt_tokens: P, longest prompt.
     task: types.Task of the vocabulary.
     server: the config's server_kw.
+    servers: servers.External or Owned.
     logprob_share: share of the prompts whose samples have log-probabilities.
     run: name of the run.
     say: called with messages for the user.
@@ -112,6 +113,7 @@ class EngineInputs:
   prompt_tokens: int
   task: types.Task
   server: Any
+  servers: Any
   logprob_share: float
   run: str
   say: Callable[[str], None]
@@ -142,8 +144,8 @@ def vllm(inputs, *, max_concurrent, decode_steps):
   Raises:
     ValueError: the policy has more padding than a server can leave out.
   """
+  from siri_jax.rollout import placement, weight_sync
   from siri_jax.rollout import vllm as module
-  from siri_jax.rollout import weight_sync
 
   del decode_steps
   if inputs.padding > module.MOST_PADDING:
@@ -158,7 +160,7 @@ def vllm(inputs, *, max_concurrent, decode_steps):
     inputs.run,
     inputs.publish,
     push_secs=server.push_secs,
-    sleeps=bool(server.sleep),
+    sleeps=placement.sleeps(server),
   )
   if jax.process_index() != 0:
     return weight_sync.FollowerEngine(publisher)
@@ -170,7 +172,7 @@ def vllm(inputs, *, max_concurrent, decode_steps):
     padding=inputs.padding,
   )
   return module.Vllm(
-    server.urls,
+    inputs.servers,
     publisher,
     rules,
     patience_secs=server.patience_secs,

@@ -57,13 +57,14 @@ class ServerPool:
     hosts: list of Server.
   """
 
-  def __init__(self, urls, *, patience_secs, refresh, say):
+  def __init__(self, urls, *, patience_secs, grace_secs, refresh, say):
     """Makes no request.
 
     Args:
       urls: addresses.
       patience_secs: time without a token after which requests are cancelled;
         time of failures after which a request raises.
+      grace_secs: added to the latter, for servers that are restarted.
       refresh: Server -> None; pushes the newest weights unless it serves them.
       say: called with messages when a server fails or is back.
     Raises:
@@ -71,6 +72,7 @@ class ServerPool:
     """
     self.hosts = [Server(url) for url in urls]
     self._patience, self._refresh, self._say = patience_secs, refresh, say
+    self._longest = patience_secs + grace_secs
     self._changed = threading.Condition()
 
   def run(self, work, ended):
@@ -94,7 +96,7 @@ class ServerPool:
           raise ClientClosedError from error
         self._failed(host, error)
         tries, since = tries + 1, since or time.monotonic()
-        if tries >= TRIES and time.monotonic() - since > self._patience:
+        if tries >= TRIES and time.monotonic() - since > self._longest:
           raise http_client.ServerError(
             f'{error} ({tries} tries in {time.monotonic() - since:.0f} s). '
             'Restart that server (siri_jax.commands.serve) if it is down, '

@@ -19,19 +19,6 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.rollout import http_client, server_pool
-from siri_jax.settings import FOLDER, NAMES, SHARE, Rule, real, whole
-
-SETTINGS = {
-  'urls': Rule(lambda v: NAMES.holds(v) and len(v), 'a tuple of addresses'),
-  'folder': FOLDER,
-  'patience_secs': real(0),
-  'push_secs': real(0),
-  'logprob_share': SHARE,
-  'tensor': whole(1),
-  'data': whole(1),
-  'memory': real(0, 1),
-  'sleep': whole(0, 1),
-}
 
 LOOK_SECS = 1.0  # Interval at which responses and signals are polled.
 TRIES = 5  # Requests for a prompt whose samples are rejected.
@@ -70,11 +57,11 @@ class Vllm:
     counts: {'rejected': samples rejected since the start}.
   """
 
-  def __init__(self, hosts, publisher, rules, *, patience_secs, say):
+  def __init__(self, servers, publisher, rules, *, patience_secs, say):
     """Makes no request.
 
     Args:
-      hosts: addresses of the servers.
+      servers: servers.External or Owned.
       publisher: weight_sync.WeightPublisher; None if servers keep their
         weights.
       rules: Rules.
@@ -82,9 +69,14 @@ class Vllm:
       say: called with messages for the user.
     """
     self.counts = collections.Counter(rejected=0)
-    self._publisher, self._rules, self._say = publisher, rules, say
+    self._servers, self._publisher = servers, publisher
+    self._rules, self._say = rules, say
     self._fleet = server_pool.ServerPool(
-      hosts, patience_secs=patience_secs, refresh=self._refresh, say=say
+      servers.urls,
+      patience_secs=patience_secs,
+      grace_secs=servers.grace_secs,
+      refresh=self._refresh,
+      say=say,
     )
     self._routes = {}  # Address -> the route that the server has.
     self._pushed = None
@@ -190,6 +182,7 @@ class Vllm:
       return
     with host.lock:
       if not host.current:
+        self._servers.revive(host.line.url)
         self._publisher.bring(host.line, self._pushed)
         host.current = True
 

@@ -24,6 +24,8 @@ from siri_jax.runtime import checkpoint, files
 
 KEPT = 2  # Pushes kept on disk.
 ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
+# Frees a server's device memory; its weights stay in the host's.
+SLEEP = '/sleep?level=1'
 
 
 class Pushed(NamedTuple):
@@ -163,7 +165,7 @@ class WeightPublisher:
     Raises:
       http_client.TransientError: it cannot be reached, or the request fails.
     """
-    line.post('/sleep?level=1', secs=self._secs)
+    line.post(SLEEP, secs=self._secs)
 
   @contextlib.contextmanager
   def _timed(self, stage):

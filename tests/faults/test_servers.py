@@ -313,8 +313,7 @@ def test_a_stop_cancels_open_requests(tmp_path):
 def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   tmp_path, cache, capsys, tell
 ):
-  eos = arithmetic.ID['<eos>']
-  fake = fake_vllm.Fake(vocab=len(arithmetic.TOKENS), eos=eos)
+  fake = fake_vllm.Fake(vocab=len(arithmetic.TOKENS))
   with fake_vllm.serving(fake):
     told = (
       '--config.engine=vllm',

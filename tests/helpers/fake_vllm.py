@@ -3,23 +3,29 @@
 Its samples are a function of the request's seed. `faults[path]` lists faults of
 the next requests of that path: a status, bytes to return, or a function
 (handler, right answer) -> another answer, None for no answer.
+
+As a program it stands in for a Python that runs vLLM, see `python`.
 """
 
 import collections
 import contextlib
 import http.server
+import itertools
 import json
+import os
+import pathlib
+import shlex
+import signal
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import urllib.parse
 
-import jax.numpy as jnp
 import numpy as np
 
-from siri_jax import types
-from siri_jax.rollout import engines, vllm, weight_sync
-
+# JAX is imported where it is needed: a program starts in a tenth of the time.
 GENERATE, UPDATE = '/inference/v1/generate', '/update_weights'
 LOGP = -0.5  # The log-probability that it returns for every token.
 
@@ -85,13 +91,12 @@ class Fake:
     lacks: paths without a route.
   """
 
-  def __init__(self, vocab=19, eos=0):
+  def __init__(self, vocab=19, port=0):
     self.label, self.tokens = 'default', 0
     self.paused = self.asleep = False
     self.asked, self.lacks = [], set()
     self.faults = collections.defaultdict(collections.deque)
-    self._vocab, self._eos = vocab, eos
-    self._port, self._server = 0, None
+    self._vocab, self._port, self._server = vocab, port, None
 
   @property
   def url(self):
@@ -150,10 +155,11 @@ class Fake:
       size = int(rng.integers(1, 2 * asked['max_tokens']))
       cut = size > asked['max_tokens']
       size = min(size, asked['max_tokens'])
+      (eos,) = asked['stop_token_ids']
       ids = rng.integers(0, self._vocab - 1, size)
-      ids = (ids + (ids >= self._eos)).tolist()  # Any except the end token.
+      ids = (ids + (ids >= eos)).tolist()  # Any except the end token.
       if not cut:
-        ids[-1] = self._eos
+        ids[-1] = eos
       self.tokens += size
       told = [{'token_id': i, 'logprob': LOGP} for i in ids]
       found.append(
@@ -236,10 +242,14 @@ PARAMS = {'w': np.ones((2, 2), np.float32)}
 
 
 def export(params):
+  import jax.numpy as jnp
+
   return {name: jnp.asarray(array) for name, array in params.items()}
 
 
 def make_prompts(count=3):
+  from siri_jax import types
+
   return [types.Prompt(f'p{i}', np.int32([5, i + 1])) for i in range(count)]
 
 
@@ -248,12 +258,14 @@ def client(
   folder, *fakes, patience_secs=0.5, slots=4, logprob_share=0.0, sleeps=False
 ):
   """A client of these servers with version 7 pushed; `said` is its log."""
+  from siri_jax.rollout import servers, vllm, weight_sync
+
   said = []
   publisher = weight_sync.WeightPublisher(
     folder, 'run', export, push_secs=5.0, sleeps=sleeps
   )
   made = vllm.Vllm(
-    [fake.url for fake in fakes],
+    servers.External([fake.url for fake in fakes]),
     publisher,
     vllm.Rules(
       eos_ids=(0,), vocab=19, slots=slots, logprob_share=logprob_share
@@ -269,8 +281,40 @@ def client(
 
 def sampled(engine, count=3, n=2, cap=9):
   """(problem, index) -> response ids."""
+  from siri_jax.rollout import engines
+
   asked = engines.SamplingParams(n, cap, 1.0, 1.0, 0, (0, 0, 7))
   groups = engine.sample(make_prompts(count), asked, lambda *_: None)
   return {
     (s.problem_id, s.index): s.response_ids.tolist() for g in groups for s in g
   }
+
+
+# A program.
+
+
+def python(folder):
+  """Path of a program that takes a server's command line in Python's place."""
+  path = folder / 'fake_python'
+  words = shlex.join([sys.executable, __file__])
+  path.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+  path.chmod(0o755)
+  return path
+
+
+def main(words):
+  """Serves the model of a server's command line, until TERM.
+
+  Like vLLM it has a process of its own for the engine; that one ignores TERM.
+  """
+  given = dict(itertools.pairwise(words))
+  config = json.loads(pathlib.Path(given['--model'], 'config.json').read_text())
+  subprocess.Popen(['sh', '-c', 'trap "" TERM; exec sleep 600'])
+  signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+  Fake(config['vocab_size'], port=int(given['--port'])).up()
+  signal.sigwait({signal.SIGTERM})
+  os._exit(0)
+
+
+if __name__ == '__main__':
+  main(sys.argv[1:])

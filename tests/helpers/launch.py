@@ -68,6 +68,18 @@ def process_of(folder, cache, *more, devices=8):
     process.wait()
 
 
+def server_processes(folder):
+  """Pid -> command of all processes of servers whose pushes are in a folder."""
+  mark = f'SIRI_PUSHES={folder.resolve()}'.encode()
+  found = {}
+  for path in pathlib.Path('/proc').glob('[0-9]*'):
+    with contextlib.suppress(OSError):  # Another user's, or it has ended.
+      if mark in (path / 'environ').read_bytes().split(b'\0'):
+        words = (path / 'cmdline').read_bytes().decode().split('\0')
+        found[int(path.name)] = ' '.join(words)
+  return found
+
+
 def free_port():
   with socket.socket() as taken:
     taken.bind(('localhost', 0))
@@ -108,6 +120,14 @@ def wait_for(process, happens):
       return True
     time.sleep(0.001)
   return False
+
+
+def wait_until(happens, secs=60.0):
+  """Waits until something happens, some seconds at most."""
+  until = time.monotonic() + secs
+  while not happens():
+    assert time.monotonic() < until
+    time.sleep(0.02)
 
 
 def lines(folder, name):

@@ -49,7 +49,7 @@ def make_engine(
     prompt_tokens=PROMPT,
     # Arguments for servers.
     **dict.fromkeys(
-      ('publish', 'task', 'server', 'logprob_share', 'run', 'say')
+      ('publish', 'task', 'server', 'servers', 'logprob_share', 'run', 'say')
     ),
   )
   built = engines.embedded(engine, max_concurrent=slots, decode_steps=stretch)

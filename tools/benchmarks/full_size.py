@@ -26,7 +26,7 @@ SHAPES = {
     **{**_LIKE, 'head_dim': 32, 'layers': 4},
   ),
 }
-# Meshes of configs/cosine640.py and configs/cosine640_7b.py.
+# All GPUs of one node of eight, and of two.
 MESHES = {
   '1.5b': dict(data=1, fsdp=8, tensor=1),
   '7b': dict(data=2, fsdp=8, tensor=1),
