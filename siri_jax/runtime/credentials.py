@@ -8,7 +8,7 @@ SHAPES = re.compile(
   r'|\bgh[pousr]_[A-Za-z0-9]{30,}|\bgithub_pat_\w{30,}'
   r'|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b'  # Amazon.
   r'|\bxox[a-z]-[A-Za-z0-9-]{20,}'  # Slack.
-  r'|(?<![\w/])[0-9a-f]{40}(?![\w/])'  # W&B; not a commit in a path.
+  r'|(?<![\w/@])[0-9a-f]{40}(?![\w/])'  # W&B; no commit of a path or name.
   r'|-----BEGIN [A-Z ]*PRIVATE KEY'
   r'|://[^/\s@]*:[^/\s@]+@'  # The password of an address.
 )

@@ -44,6 +44,8 @@ def test_a_value_that_looks_like_a_key_is_refused_and_not_shown(
   'value',
   [
     f'/models--a--b/snapshots/{"0f" * 20}/',
+    f'owner/name@{"0f" * 20}',
+    f'owner/name@{"0f" * 20}:train',
     'runs/quickstart',
     'sk-short',
     'http://node7:8000/a@b',
