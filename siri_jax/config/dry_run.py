@@ -3,7 +3,7 @@
 import numpy as np
 import tabulate
 
-from siri_jax.config import cost_table, memory, outlook
+from siri_jax.config import both_halves, cost_table, memory, outlook
 from siri_jax.runtime import run_folder
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
@@ -40,8 +40,11 @@ def text(plan, task, dropped, shape, sampled=None, files=''):
   """
   parts = _settings(plan, derived(plan, task, dropped))
   parts += [files] * bool(files)
+  parts.append(needed(plan, shape))
+  if plan.c.engine == 'vllm' and plan.c.server_kw.placement == 'shared':
+    parts.append(both_halves.text(plan, shape))
   cost = cost_table.text(plan, task, shape, sampled)
-  return '\n\n'.join([*parts, needed(plan, shape), cost, plot(plan)])
+  return '\n\n'.join([*parts, cost, plot(plan)])
 
 
 def _settings(plan, follows):
