@@ -20,6 +20,7 @@ import argparse
 import dataclasses
 import functools
 import json
+import operator
 import pathlib
 import resource
 import subprocess
@@ -99,7 +100,12 @@ def child(module, *words):
 
 
 def ours(flags):
-  """Measures our update over all devices of this process."""
+  """All measurements of our update, over all devices of this process."""
+  return functools.reduce(operator.or_, stages(flags))
+
+
+def stages(flags):
+  """Yields the measurements of our update as they come, each a dict."""
   import jax
 
   from siri_jax import compiled as steps
@@ -108,7 +114,17 @@ def ours(flags):
 
   settings, recipe, layout, fit, samples = prepared(flags)
   rows, count = packed(samples, fit, layout)
-  shape = recipe.shape
+  shape, lengths = recipe.shape, settings['lengths']
+  yield {
+    'system': 'siri_jax',
+    'settings': settings,
+    'fill': sum(lengths) / (int(count) * fit.micro_batch_rows * fit.row_tokens),
+    'flops': flops.update(shape, lengths),
+    'devices': layout.mesh.size,
+    'device': jax.devices()[0].device_kind,
+    'matmul_flops': update_parts.matmul_flops(recipe.dtype),
+    'estimated_gb': estimated_gb(recipe, layout, fit, rows.tokens.shape[0]),
+  }
   make = functools.partial(decoder.init, shape=shape)
   params = jax.jit(make, out_shardings=layout.state.params)(jax.random.key(0))
   state = steps.init_state(params, recipe.tx, layout)
@@ -118,7 +134,7 @@ def ours(flags):
   update = (
     steps.compile_update(recipe, layout).lower(state, rows, *scalars).compile()
   )
-  compiled = time.monotonic() - began
+  yield {'compile_secs': time.monotonic() - began}
   secs, cpu = [], []
   for _ in range(flags.updates + 1):
     began, worked = time.monotonic(), time.process_time()
@@ -126,23 +142,9 @@ def ours(flags):
     jax.block_until_ready((state, metrics))
     secs.append(time.monotonic() - began)
     cpu.append(time.process_time() - worked)
-  peak = peak_memory()
-  parts = update_parts.seconds(recipe, layout, state, rows, int(count))
-  lengths = settings['lengths']
-  return {
-    'system': 'siri_jax',
-    'settings': settings,
-    'secs': min(secs[1:]),
-    'cpu_secs': min(cpu[1:]),
-    'compile_secs': compiled,
-    'peak_gb': peak,
-    'parts': parts,
-    'fill': sum(lengths) / (int(count) * fit.micro_batch_rows * fit.row_tokens),
-    'flops': flops.update(shape, lengths),
-    'devices': layout.mesh.size,
-    'matmul_flops': update_parts.matmul_flops(recipe.dtype),
-    'device': jax.devices()[0].device_kind,
-  }
+  best = {'secs': min(secs[1:]), 'cpu_secs': min(cpu[1:])}
+  yield {**best, 'peak_gb': peak_memory()}
+  yield {'parts': update_parts.seconds(recipe, layout, state, rows, int(count))}
 
 
 def prepared(flags):
@@ -203,6 +205,16 @@ def roomiest(recipe, layout, fit, micro_batches, room):
   state = recipes.blank(recipe)
   needs = memory.estimates(recipe, layout, state, fit, micro_batches)
   return dataclasses.replace(recipe, remat=memory.best(needs, room))
+
+
+def estimated_gb(recipe, layout, fit, micro_batches):
+  """The memory estimate of an update on a device, GB."""
+  from siri_jax.config import memory
+  from siri_jax.config import recipe as recipes
+
+  state = recipes.blank(recipe)
+  found = memory.estimate(recipe, layout, state, fit, micro_batches)
+  return memory.total(found) / 1e9
 
 
 def draw(flags, vocab):
