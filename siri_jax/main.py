@@ -17,7 +17,7 @@ import sys
 import jax
 
 from siri_jax import api, build, trainer
-from siri_jax.analysis import run_table
+from siri_jax.analysis import paper_table, run_table
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
@@ -190,6 +190,8 @@ def run(plan, task, folder, screen, team, again):
     screen.say(f'saved at step {int(state.step)}; to resume: {again}')
     return 128 + ctx.signals.asked
   screen.say(run_table.text([folder.path]))
+  if beside := paper_table.of_run(folder.path, plan.c.model_path):
+    screen.say(beside)
   screen.say(
     f'{folder.path} is complete; picture.png has its curves. To train again, '
     'delete the folder or name another with --workdir.'

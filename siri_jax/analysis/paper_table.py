@@ -143,6 +143,35 @@ def text(folders, size=None, style='simple'):
   return '\n\n'.join(blocks)
 
 
+def of_run(folder, model):
+  """A finished run's own evaluations as the paper's table, below its rows.
+
+  Args:
+    folder: the run's folder.
+    model: the config's model_path, whose name tells the size.
+  Returns:
+    str: the table with a row for each named point of the run; '' if the model
+    is not the paper's or the run evaluated none of SETS.
+  """
+  size = next((s for s in ROWS if f'R1-Distill-Qwen-{s}' in model), None)
+  run, own = runs.read(folder), {}
+  for record in run.evals:
+    if record['kind'] in run_table.POINTS and record['set'] in SETS:
+      label = f'step {record["step"]}, {record["kind"]}'
+      own.setdefault(label, {})[record['set']] = record
+  if not (size and own):
+    return ''
+  shown = {name for found in own.values() for name in found}
+  names = [name for name in SETS if name in shown]
+  parts = [{f'paper: {k}': v for k, v in printed(size).items()}, own]
+  samples = max(record['samples'] for record in run.evals)
+  return (
+    f'{_paper_table(parts, names, "simple")}\n\nMeans over {samples} samples a '
+    'problem; the paper has 64. siri_jax.commands.evaluate measures a '
+    f'checkpoint with as many: --weights=start,newest --paper={size}'
+  )
+
+
 def save(out, folders, size):
   """Writes table.txt, .md and .tex to a folder; returns the text."""
   for suffix, style in STYLES.items():

@@ -2,6 +2,7 @@
 
 import json
 
+import made_runs
 import pytest
 
 from siri_jax.analysis import paper_table
@@ -165,3 +166,45 @@ def test_the_figure_has_a_panel_a_set_and_a_curve_a_policy(folders):
   assert list(curve.get_xdata()) == [0, 4096, 8192, 12288, 16384]
   assert list(curve.get_ydata()) == pytest.approx([0, 10, 20, 50, 50])
   assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (12288, 50)
+
+
+def write_run(folder, evals):
+  """A run's folder with these evaluations: (step, kind, set, accuracy)."""
+  return made_runs.make(
+    folder,
+    evals=[
+      made_runs.evaluation(step, kind, accuracy, 6000.0, name, samples=32)
+      for step, kind, name, accuracy in evals
+    ],
+  )
+
+
+def test_a_run_of_the_papers_model_ends_with_its_points_below_the_papers_rows(
+  tmp_path,
+):
+  run = write_run(
+    tmp_path / 'run',
+    [
+      (0, 'start', 'aime24', 0.25),
+      (20, 'cadence', 'aime24', 0.3),
+      (320, 'compressed', 'aime24', 0.5),
+    ],
+  )
+  model = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B@0123'
+  lines = paper_table.of_run(run, model).splitlines()
+  assert 'AIME24 %' in lines[0]
+  assert 'MATH500' not in lines[0]
+  assert any(line.startswith('paper: SIRI-high') for line in lines)
+  assert not any('cadence' in line for line in lines)
+  # Twice the accuracy of the start, at the same length.
+  (compressed,) = [x for x in lines if x.startswith('step 320, compressed')]
+  assert compressed.split()[-3:] == ['50.0', '6000', '1.00']
+  assert 'Means over 32 samples a problem' in lines[-1]
+  assert 'paper: SIRI-low ' in paper_table.of_run(run, 'R1-Distill-Qwen-7B')
+
+
+def test_a_run_of_another_model_or_other_sets_has_no_such_table(tmp_path):
+  run = write_run(tmp_path / 'run', [(0, 'start', 'arithmetic', 0.5)])
+  assert paper_table.of_run(run, 'R1-Distill-Qwen-1.5B') == ''
+  run = write_run(tmp_path / 'other', [(0, 'start', 'aime24', 0.5)])
+  assert paper_table.of_run(run, 'models/tiny') == ''
