@@ -6,7 +6,8 @@
 # The arguments are those of siri_jax.main. Options of sbatch come before the
 # file name and override those below:
 #   sbatch --nodes=1 --time=12:00:00 tools/launch_slurm.sh ...
-# The checkout, HF_HOME and run folder must be on a shared file system.
+# The checkout, HF_HOME and run folder must be on a shared file system. Before
+# the first job, make .venv-gpu: bash tools/train.sh --config=... --dry_run
 # The job restarts a run that was killed, hung or crashed. The same command
 # resumes a run whose job ended.
 #SBATCH --job-name=siri_jax
@@ -33,5 +34,5 @@ JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 "$last")
 # No shell between srun and the run: Slurm and the shell would both send TERM,
 # and a second TERM ends the run before it has saved.
 exec bash tools/supervise.sh \
-  srun --cpu-bind=none --kill-on-bad-exit=1 "${PYTHON:-.venv/bin/python}" -m siri_jax.main \
+  srun --cpu-bind=none --kill-on-bad-exit=1 "${PYTHON:-.venv-gpu/bin/python}" -m siri_jax.main \
   "$@" --config.hosts_kw.count="$SLURM_NTASKS"

@@ -38,6 +38,7 @@ def make_checkout(folder):
   shutil.copytree(ROOT / 'tools', folder / 'tools')
   write(folder / 'requirements-cpu.txt', '# none\n')
   write(folder / 'requirements-test.txt', '-r requirements-cpu.txt\n')
+  write(folder / 'requirements.txt', '# none\n')
   write(folder / 'siri_jax/main.py', STAND_IN.format('MAIN'))
   write(folder / 'ruff.py', STAND_IN.format('RUFF'))
   write(folder / 'pytest.py', STAND_IN.format('PYTEST'))
@@ -93,6 +94,13 @@ def program(path, command):
   """An executable at that path."""
   write(path, f'#!/bin/sh\n{command}\n')
   path.chmod(0o755)
+
+
+def install(environment, name):
+  """Records that version 9 of a package is installed in an environment."""
+  (packages,) = (environment / 'lib').glob('python*/site-packages')
+  about = f'Metadata-Version: 2.1\nName: {name}\nVersion: 9\n'
+  write(packages / f'{name}-9.dist-info/METADATA', about)
 
 
 def failing(folder, *names):
@@ -157,6 +165,27 @@ def test_a_named_config_replaces_the_quickstarts(quick):
   flag = '--config=configs/quickstart.py:constant'
   _, output = call(quick, 'quickstart.sh', flag)
   assert f'called {[flag]} {quick}' in output
+
+
+@pytest.mark.slow
+def test_training_on_a_node_makes_its_environment_with_the_package(bare):
+  status, output = call(bare, 'train.sh', '--config=a.py')
+  assert 'Making .venv-gpu with Python' in output
+  assert 'the packages of requirements.txt' in output.replace('\n', ' ')
+  # The stand-in has no pyproject.toml, so the package cannot be installed.
+  assert 'pyproject.toml' in output
+  assert (status, 'called' in output) == (1, False)
+  install(bare / '.venv-gpu', 'siri_jax')
+  flags = ['--config=a.py', '--workdir=a b']
+  status, output = call(bare, 'train.sh', *flags, MAIN='7')
+  assert status == 7
+  assert f'called {flags} {bare}' in output
+
+
+def test_training_on_a_node_without_arguments_prints_its_usage(bare):
+  status, output = call(bare, 'train.sh')
+  assert (status, output.startswith('usage: bash tools/train.sh --c')) == (2, 1)
+  assert not (bare / '.venv-gpu').exists()
 
 
 @pytest.mark.slow
@@ -245,9 +274,7 @@ def integrated(checkout, environment, **env):
   The plug-in that compiles for GPUs is installed, for jaxlib 9.
   """
   shutil.copytree(ROOT / '.ci', checkout / '.ci', dirs_exist_ok=True)
-  (packages,) = (checkout / '.venv-test/lib').glob('python*/site-packages')
-  about = 'Metadata-Version: 2.1\nName: jaxlib\nVersion: 9\n'
-  write(packages / 'jaxlib-9.dist-info/METADATA', about)
+  install(checkout / '.venv-test', 'jaxlib')
   (checkout / '.venv-test/cuda-plugin-9').mkdir(exist_ok=True)
   write(checkout / 'tools/vllm_environment.sh', environment)
   assert os.access(checkout / '.ci/run', os.X_OK)
