@@ -13,6 +13,7 @@ from siri_jax.context import Context, TrainContext
 from siri_jax.data import hub_names, shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
+from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, distributed, run_folder, writers
@@ -31,6 +32,39 @@ def open_folder(path, c, *, source, overrides, allow_change):
     free=run_folder.RESUMABLE_SETTINGS,
     allow_change=allow_change,
   )
+
+
+def refusals(c, path, allow_change):
+  """Why a run would be refused here, though its settings are valid.
+
+  The devices count only on a machine with GPUs: a cluster run is planned
+  elsewhere.
+
+  Args:
+    c: the config.
+    path: the run's folder.
+    allow_change: names of settings that may differ from the folder's.
+  Returns:
+    list of messages; nothing is fetched, written or locked.
+  """
+  wrong, found = _message(lambda: hub_names.check(c)), jax.local_devices()
+  if found[0].platform == 'gpu' and c.hosts_kw.count == 1:
+    wrong += _message(lambda: sharding.make_mesh(found, **c.mesh_kw))
+  if c.policy == 'pretrained' and not hub_names.absent(c):
+    shape = hf_config.read_shape(initial.folder(c))
+    wrong += _message(lambda: initial.check_fits(c, shape))
+  free = (*run_folder.RESUMABLE_SETTINGS, *allow_change)
+  check = functools.partial(run_folder.check, path, c.to_dict(), free)
+  return wrong + _message(check)
+
+
+def _message(check):
+  """The lines of the error that a check raises."""
+  try:
+    check()
+  except (ValueError, OSError, run_folder.RunFolderError) as error:
+    return str(error).splitlines()
+  return []
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
     [--config.KEY=VALUE ...] [--allow_change=KEY,KEY]
-    [--dry_run [--natural_lengths=RUN]]
+    [--dry_run [--verbose] [--natural_lengths=RUN]]
 
 Exit status: 0 done, 1 an error of the program, 2 refused (config, files or
 folder), 3 diverged, 4 no progress (watchdog.py), 5 a file could not be written,
@@ -52,8 +52,12 @@ def main(argv):
   xla_flags.set_up(c.cache_dir)  # Before a plan uses JAX.
   if asked.flags.dry_run:
     return show(asked)
-  if asked.flags.natural_lengths:
-    return refuse(['--natural_lengths needs --dry_run; add it'], asked.source)
+  if more := [
+    n for n in ('verbose', 'natural_lengths') if getattr(asked.flags, n)
+  ]:
+    return refuse(
+      [f'--{n} needs --dry_run; add it' for n in more], asked.source
+    )
   try:
     team = distributed.join(c.hosts_kw)
   except ValueError as error:
@@ -64,11 +68,13 @@ def main(argv):
 
 def show(asked):
   """Prints the report of --dry_run and returns the exit status."""
+  c, flags = asked.config, asked.flags
   try:
-    print(api.dry_run(asked.config, asked.flags.natural_lengths))
+    print(api.dry_run(c, flags.natural_lengths, flags.verbose), flush=True)
   except (ValueError, OSError) as error:
     return refuse(str(error).splitlines(), asked.source)
-  return DONE
+  wrong = build.refusals(c, asked.workdir, flags.allow_change)
+  return refuse(wrong, f'a run of {asked.source}') if wrong else DONE
 
 
 def alike(asked):

@@ -151,17 +151,9 @@ class RunFolder:
     Raises:
       RunFolderError: settings differ that may not; names each.
     """
+    flag = self._allow_change is not None
     changes = differences(written, self._config)
-    refused = [c for c in changes if not may_change(*c, self._free)]
-    if refused:
-      listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
-      way_out = ', or let them change by --allow_change=' + ','.join(
-        name for name, _, _ in refused
-      )
-      raise RunFolderError(
-        f'{self.path} {how} other settings:{listed}\nTake another folder'
-        + ('' if self._allow_change is None else way_out)
-      )
+    _refuse(self.path, how, changes, self._free, flag)
     return changes
 
   def refuse_change(self, written, now):
@@ -255,6 +247,38 @@ def differences(old, new):
     for name in dict.fromkeys([*old, *new])
     if old.get(name, ABSENT) != new.get(name, ABSENT)
   ]
+
+
+def check(folder, config, free):
+  """Refuses a folder in which a run with these settings would be refused.
+
+  Writes and locks nothing.
+
+  Args:
+    folder: path, which may not exist.
+    config: nested dict of every setting.
+    free: names of settings that may differ from the folder's.
+  Raises:
+    RunFolderError: see RunFolder.
+  """
+  refuse_foreign(folder)
+  path = pathlib.Path(folder) / 'config.json'
+  if path.exists():
+    changes = differences(_object_of(path), config)
+    _refuse(folder, 'was started with', changes, free, flag=True)
+
+
+def _refuse(folder, how, changes, free, flag):
+  """Raises if settings of `differences` may not change; see RunFolder."""
+  refused = [c for c in changes if not may_change(*c, free)]
+  if not refused:
+    return
+  listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+  names = ','.join(name for name, _, _ in refused)
+  way_out = f', or let them change by --allow_change={names}' * flag
+  raise RunFolderError(
+    f'{folder} {how} other settings:{listed}\nTake another folder{way_out}'
+  )
 
 
 def refuse_foreign(folder):

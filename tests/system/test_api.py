@@ -208,4 +208,4 @@ def test_a_dry_run_of_the_paper_without_a_cache_or_network_names_its_files(
   for name in ('DeepSeek-R1-Distill-Qwen-1.5B@', 'aime_2024@', 'MATH-500@'):
     assert name in text
   assert '16,384 │•' in text
-  assert 'this report fetches none' in text
+  assert 'Cost on 8 * H100' in text
