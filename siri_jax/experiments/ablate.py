@@ -58,11 +58,7 @@ def ablate(
     stopwatch.StopRequested: a signal came; the same call continues.
   """
   files.refuse_backslash(out)
-  if executor == 'slurm' and not shutil.which('srun'):
-    raise ValueError(
-      '--executor=slurm: there is no srun on this machine; start this on a '
-      "node of the cluster, or use --executor=here for this machine's cores"
-    )
+  check_place(executor)
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))
   _write_list(out, base, grid, overrides, found)
@@ -81,6 +77,15 @@ def ablate(
     ending = executors.submitted(attempts, **place, **cluster)
   failed = _followed(ending, found, attempts)
   return _written(out, failed)
+
+
+def check_place(executor):
+  """Raises ValueError if this machine cannot use an executor."""
+  if executor == 'slurm' and not shutil.which('srun'):
+    raise ValueError(
+      '--executor=slurm: there is no srun on this machine; start this on a '
+      "node of the cluster, or use --executor=here for this machine's cores"
+    )
 
 
 def finished(run):
