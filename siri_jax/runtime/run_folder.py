@@ -4,37 +4,19 @@ Records are JSON lines in order of steps. Times of day are for the user; no code
 reads them back.
 """
 
-import contextlib
 import datetime
 import fcntl
 import gzip
-import importlib.metadata
 import os
 import pathlib
-import platform
 import re
 import secrets
 import shlex
 import socket
-import subprocess
 import sys
 
-from siri_jax.runtime import credentials, files
+from siri_jax.runtime import credentials, files, provenance
 
-PACKAGES = (
-  'siri_jax',
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'grain',
-  'ml-collections',
-  'numpy',
-  'transformers',
-  'math-verify',
-  'vllm',
-)
 ABSENT = '(absent)'
 # Settings that do not change the result of training. A run may be resumed with
 # other values of them, and runs that differ only in them are compared as seeds.
@@ -125,7 +107,7 @@ class RunFolder:
       for records in self.path.glob('*.jsonl'):
         files.cut_torn_end(records)
       self.info = _run_info(self.path)
-      self._about = _about(config, source, overrides)
+      self._about = provenance.about(config, source, overrides)
     except BaseException:
       self.close()
       raise
@@ -360,53 +342,6 @@ def _run_info(folder):
     if key in info and not holds(info[key]):
       raise RunFolderError(f'{path} is damaged: {key} is {info[key]!r:.60}')
   return info
-
-
-def _about(config, source, overrides):
-  """The settings, program, versions and machine of this attempt."""
-  file, _, argument = source.partition(':')
-  about = {
-    'config': file,
-    'arg': argument,
-    'overrides': overrides,
-    'seed': config['seed'],
-    'argv': sys.orig_argv,
-    'git': _git(pathlib.Path(__file__).resolve().parents[2]),
-    'versions': _versions(),
-    'host': socket.gethostname(),
-  }
-  return files.plain(about)
-
-
-def _versions():
-  """Versions of Python and of the main packages that are installed."""
-  versions = {'python': platform.python_version()}
-  for name in PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      versions[name] = importlib.metadata.version(name)
-  return versions
-
-
-def _git(checkout):
-  """Commit of the checkout and whether it was changed; {} outside of one."""
-
-  def ask(*words):
-    return subprocess.run(
-      ['git', '-C', str(checkout), *words],
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=20,
-    ).stdout.strip()
-
-  try:
-    # An installed package may be inside another project's repository.
-    if pathlib.Path(ask('rev-parse', '--show-toplevel')) != checkout:
-      return {}
-    dirty = bool(ask('status', '--porcelain'))
-    return {'sha': ask('rev-parse', 'HEAD'), 'dirty': dirty}
-  except (OSError, subprocess.SubprocessError):
-    return {}
 
 
 def _time_of_day():
