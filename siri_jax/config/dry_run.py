@@ -36,7 +36,7 @@ def text(plan, work, *, files='', sampled=None, verbose=False):
   """
   parts, counts = [changes(plan.c), files, plot(plan)], facts(plan)
   if isinstance(work, str):
-    why = '\n'.join(textwrap.wrap(work, COLUMNS))
+    why = '\n'.join(_wrapped(work, COLUMNS))
     parts += [listed('Run', counts), why]
   else:
     parts += [listed('Run', {**problems(plan, work), **counts})]
@@ -76,7 +76,7 @@ def changes(c):
 def entry(name, told):
   """Lines with a setting on the left and its meaning on the right."""
   room = COLUMNS - NAME - 2
-  told = textwrap.wrap(told, room) or ['']
+  told = _wrapped(told, room)
   if len(name) > NAME - 2:
     name = name if len(name) < COLUMNS else f'{name[: COLUMNS - 5]}...'
     return [f'  {name}', *(' ' * (NAME + 2) + t for t in told if t)]
@@ -99,8 +99,7 @@ def listed(title, values):
   room = COLUMNS - wide - 4
   lines = [title]
   for name, value in values.items():
-    # A path or an address is not broken.
-    first, *more = textwrap.wrap(value, room, break_long_words=False) or ['']
+    first, *more = _wrapped(value, room)
     lines += [f'  {name:{wide}}  {first}'.rstrip()]
     lines += [' ' * (wide + 4) + line for line in more]
   return '\n'.join(lines)
@@ -163,7 +162,7 @@ def cost(plan, work, sampled, device, needs):
     'rewards, which need no gradient; the policy stays as it is, while one in '
     'training adapts to its cap. Not counted: compilation and SFT.',
   ]
-  notes = '\n'.join(line for n in notes for line in textwrap.wrap(n, COLUMNS))
+  notes = '\n'.join(line for n in notes for line in _wrapped(n, COLUMNS))
   return f'{listed(f"Cost on {place(found, device)}", lines)}\n{notes}'
 
 
@@ -311,3 +310,9 @@ def _some(items, most=12):
   items = [str(item) for item in items]
   more = f', ... {len(items) - most} more' if len(items) > most else ''
   return ', '.join(items[:most]) + more or 'none'
+
+
+def _wrapped(text, width):
+  """Lines of a text, at least one; a path or an address is not broken."""
+  whole = dict(break_long_words=False, break_on_hyphens=False)
+  return textwrap.wrap(text, width, **whole) or ['']
