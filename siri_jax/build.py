@@ -90,7 +90,9 @@ def open_run(plan, task, folder, screen, team):
     ctx, state, tokens = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first, ctx.sources, hub_names.commits(c))
-    ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
+    ctx.views = writers.open_writers(
+      c.writers, folder.path, folder.info, first, **c.writers_kw
+    )
     stack.callback(ctx.views.close)
     ctx.graders = graders = stack.enter_context(make_graders(c))
     ctx.order = shuffling.shuffled(

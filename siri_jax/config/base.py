@@ -16,7 +16,13 @@ def get_config():
   c.seed = 0  # Every draw is a function of it and of the step.
   c.total_steps = 1920  # GRPO steps (paper, 5.1): three cycles of 640.
   c.cache_dir = 'runs/cache'  # Cache of compiled programs and SFT policies.
-  c.writers = ('tensorboard',)  # Writers of metrics; also 'wandb'.
+  c.writers = ('tensorboard',)  # Writers of metrics; also 'wandb', 'trackio'.
+  c.writers_kw = config_dict.create(  # Of Weights & Biases and Trackio.
+    project='siri_jax',  # The project of the run.
+    entity='',  # User or team of W&B; '': your own.
+    group='',  # Group of runs; '': the ablation's name, if there is one.
+    tags=(),  # Tags of W&B.
+  )
   c.stall_secs = 1800.0  # Time without progress after which the run ends.
   c.hosts_kw = config_dict.create(
     count=1,  # Processes, one per host.

@@ -23,6 +23,7 @@ ABSENT = '(absent)'
 RESUMABLE_SETTINGS = (
   'cache_dir',
   'writers',
+  'writers_kw',
   'grader_kw.workers',
   'grader_kw.memory_gb',
   'eval_kw.every',
