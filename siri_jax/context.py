@@ -71,7 +71,7 @@ class TrainContext(Context):
 
   def push(self, params, version):
     """Pushes parameters to the engine."""
-    self.terminal.working('push')
+    self.terminal.working('weights to the sampler')
     self.processes.broadcast('push', version=version)
     self.engine.push(params, version)
 

@@ -29,6 +29,7 @@ from siri_jax.runtime import (
   run_folder,
   stopwatch,
   terminal,
+  writers,
   xla_flags,
 )
 from siri_jax.runtime.exit_status import (
@@ -112,7 +113,7 @@ def lead(asked, team):
 
 
 def outline(plan, task, path, again):
-  """Four lines about a run: model, device, folder, and how to resume it.
+  """What a run is: task, model, device, folder, and how to resume it.
 
   Args:
     plan: plan.Plan.
@@ -127,12 +128,36 @@ def outline(plan, task, path, again):
   watch = command_line.typed(
     'siri_jax.commands.report', [str(path), '--follow']
   )
-  return (
-    f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
-    f'width {shape.dim}\n'
-    f'devices: {len(devices)} of {devices[0].device_kind}\n'
-    f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it: {watch}'
-    f'\nto stop: Ctrl-C, which saves; to resume: {again}'
+  curves = writers.commands(
+    plan.c.writers, path, project=plan.c.writers_kw.project
+  )
+  return '\n'.join(
+    [
+      *([f'task: {task.about}'] * bool(task.about)),
+      f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
+      f'width {shape.dim}',
+      f'devices: {len(devices)} of {devices[0].device_kind}',
+      f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it:',
+      *(f'  {command}' for command in (watch, *curves)),
+      'to stop: Ctrl-C, which saves; to resume:',
+      f'  {again}',
+    ]
+  )
+
+
+def closing(path):
+  """The lines of a finished run: its table, and what to do with it."""
+  path = str(path)
+  typed = command_line.typed
+  return '\n'.join(
+    [
+      run_table.text([path]),
+      '',
+      f'{path} is complete; picture.png has its curves. To read it:',
+      f'  {typed("siri_jax.commands.report", [path])}',
+      f'  {typed("siri_jax.commands.figures", [path, "--out=figures"])}',
+      'To train again, delete the folder or name another with --workdir.',
+    ]
   )
 
 
@@ -165,7 +190,7 @@ def run(plan, task, folder, screen, team, again):
         parts = build.open_run(plan, task, folder, screen, team)
         ctx, state, tokens = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
-        screen.say(f'saved; to resume: {again}')
+        screen.say(f'saved; to resume:\n  {again}')
         return 128 + stop.args[0]
       except (ValueError, OSError, run_folder.RunFolderError) as error:
         return refuse(str(error).splitlines(), folder.path)
@@ -183,13 +208,9 @@ def run(plan, task, folder, screen, team, again):
     )
     return UNWRITTEN
   if ctx.signals.asked:
-    screen.say(f'saved at step {int(state.step)}; to resume: {again}')
+    screen.say(f'saved at step {int(state.step)}; to resume:\n  {again}')
     return 128 + ctx.signals.asked
-  screen.say(run_table.text([folder.path]))
-  screen.say(
-    f'{folder.path} is complete; picture.png has its curves. To train again, '
-    'delete the folder or name another with --workdir.'
-  )
+  screen.say(closing(folder.path))
   return DONE
 
 

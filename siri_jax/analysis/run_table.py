@@ -13,8 +13,10 @@ Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
 run's start. ± is one standard error over problems. Differences from a run's own
 start are paired by problem if both evaluations have samples; ~ marks those
-within two standard errors. A difference from another run is of one seed each:
-it has no interval. Train several seeds by siri_jax.commands.ablate for one."""
+within two standard errors."""
+OTHERS = """\
+A difference from another run is of one seed each: it has no interval. Train
+several seeds by siri_jax.commands.ablate for one."""
 
 
 def efficiency(accuracy, length, first_accuracy, first_length):
@@ -98,7 +100,8 @@ def text(folders, style='simple'):
   for title, by_run in sets.items():
     blocks += [title, _grid(names, by_run, style)]
     blocks += [_differences(names, by_run, style)]
-  return '\n\n'.join(b for b in [*blocks, _settings(runs, names), NOTES] if b)
+  notes = f'{NOTES}\n{OTHERS}' if len(runs) > 1 else NOTES
+  return '\n\n'.join(b for b in [*blocks, _settings(runs, names), notes] if b)
 
 
 def labels(runs):

@@ -117,22 +117,19 @@ def test_a_run_begins_with_its_model_device_folder_and_commands(
   whole, cache, capsys
 ):
   assert launch.here(whole, cache) == exit_status.DONE
-  model, devices, folder, stop, resumed, *_ = (
-    capsys.readouterr().out.splitlines()
-  )
+  said = capsys.readouterr().out.splitlines()
+  assert said[0].startswith('task: running sums of digits. ')
+  model, devices, folder, watch, stop, again, resumed, *_ = said[3:]
   assert re.fullmatch(
     r'model: [\d.]+k parameters \(\w+\), \d layers of width \d+', model
   )
   assert devices == 'devices: 8 of cpu'
   python = command_line.typed('siri_jax', [])
-  assert folder.endswith(
-    f'evaluations of held_out; to watch it: {python}.commands.report '
-    f'{whole} --follow'
-  )
-  again = shlex.join(launch.arguments(whole, cache))
-  assert stop == (
-    f'to stop: Ctrl-C, which saves; to resume: {python}.main {again}'
-  )
+  assert folder.endswith('evaluations of held_out; to watch it:')
+  assert watch == f'  {python}.commands.report {whole} --follow'
+  assert stop == 'to stop: Ctrl-C, which saves; to resume:'
+  command = shlex.join(launch.arguments(whole, cache))
+  assert again == f'  {python}.main {command}'
   assert resumed == f'resuming from step {launch.STEPS} of {whole}'
 
 
