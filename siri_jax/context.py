@@ -6,6 +6,7 @@ from typing import Any
 
 from siri_jax import compiled
 from siri_jax.algorithm import metrics
+from siri_jax.analysis import run_table
 from siri_jax.runtime import files
 
 
@@ -103,10 +104,15 @@ class TrainContext(Context):
       f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
     }
     self.views.write(done, scalars)
+    accuracy, length = (
+      run_table.with_error(
+        scale * record[name], scale * (record[f'{name}_se'] or 0)
+      )
+      for name, scale in (('accuracy', 100), ('length', 1))
+    )
     self.terminal.say(
-      f'after {done} updates ({record["kind"]}): {name} '
-      f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
-      f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
+      f'after {done} updates ({record["kind"]}): {name} {accuracy} % at '
+      f'{length} tokens'
     )
 
   def measured(self, done):

@@ -11,9 +11,9 @@ POINTS = ('start', 'compressed', 'expanded', 'end')  # Not every eval_kw.every.
 NOTES = """\
 Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
-run's start. ± is one standard error over problems. Differences from a run's own
-start are paired by problem if both evaluations have samples; ~ marks those
-within two standard errors."""
+run's start. ± is one standard error over problems, left out where all gave the
+same. Differences from a run's own start are paired by problem if both
+evaluations have samples; ~ marks those within two standard errors."""
 OTHERS = """\
 A difference from another run is of one seed each: it has no interval. Train
 several seeds by siri_jax.commands.ablate for one."""
@@ -147,8 +147,8 @@ def _cells(record):
   """A record's numbers as texts."""
   score = record['efficiency']
   return (
-    _with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
-    _with_error(record['length'], _number(record['length_se'])),
+    with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
+    with_error(record['length'], _number(record['length_se'])),
     terminal.short(record['tokens']),
     '' if record['kind'] == 'start' or math.isnan(score) else f'{score:.2f}',
   )
@@ -214,7 +214,7 @@ def _from_start(one, other):
     # Without samples the errors are added as if independent: an upper bound.
     error = paired[name] if paired else scale * math.hypot(*errors)
     mark = '~ ' if abs(difference) <= 2 * error else ''
-    yield mark + _with_error(difference, error, '+')
+    yield mark + with_error(difference, error, '+')
 
 
 def _format(rows, headers, style):
@@ -246,7 +246,13 @@ def _number(value):
   return math.nan if value is None else value
 
 
-def _with_error(value, error, sign=''):
+def with_error(value, error, sign=''):
+  """A value and its standard error as text.
+
+  The error is left out if it is NaN, None or 0: where all problems gave the
+  same, they show nothing of how others would differ.
+  """
+  error = _number(error) or math.nan
   digits = 0 if error >= 10 else 1
   text = f'{value:{sign}.{digits}f}'
   return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'
