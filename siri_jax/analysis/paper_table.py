@@ -149,11 +149,9 @@ def save(out, folders, size):
   for suffix, style in STYLES.items():
     table = text(folders, size, style)
     if suffix == 'tex':
-      notes = ''.join(f'% {line}\n' for line in NOTES.splitlines())
-      table = table.removesuffix(NOTES) + notes
-    files.write_atomically(
-      pathlib.Path(out) / f'table.{suffix}', table.encode()
-    )
+      table = run_table.latex_comments(table)
+    path = pathlib.Path(out) / f'table.{suffix}'
+    files.write_atomically(path, f'{table}\n'.encode())
   return text(folders, size)
 
 

@@ -217,6 +217,16 @@ def _from_start(one, other):
     yield mark + with_error(difference, error, '+')
 
 
+def latex_comments(text):
+  """A text for LaTeX: what is outside of its tabulars is a comment."""
+  lines, inside = [], False
+  for line in text.splitlines():
+    inside |= line.startswith('\\begin{tabular}')
+    lines.append(line if inside or not line else f'% {line}')
+    inside &= not line.startswith('\\end{tabular}')
+  return '\n'.join(lines)
+
+
 def _format(rows, headers, style):
   """Rows that begin with step, point and run, each step named once."""
   shown, before = [], None

@@ -71,7 +71,7 @@ def main(argv):
     axes |= grid.axes(asked.axis)
     overrides = grid.overrides(words)
     if asked.dry_run:
-      ablate.check_place(asked.executor)
+      ablate.check_place(asked.executor, asked.out)
       runs = grid.runs(asked.config, axes, asked.out, overrides)
       print(preview.text(runs), flush=True)
       wrong = preview.refusals(runs)

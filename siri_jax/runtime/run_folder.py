@@ -97,7 +97,13 @@ class RunFolder:
     except ValueError as error:
       raise RunFolderError(str(error)) from None
     self.path = pathlib.Path(path)
-    self.path.mkdir(parents=True, exist_ok=True)
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise RunFolderError(
+        f'the folder {path} cannot be made ({error.strerror}); name another '
+        'with --workdir'
+      ) from error
     self._lock = _take_lock(self.path)
     try:
       self._config, self._allow_change = config, allow_change
@@ -258,7 +264,8 @@ def _refuse(folder, how, changes, free, flag):
     return
   listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
   names = ','.join(name for name, _, _ in refused)
-  way_out = f', or let them change by --allow_change={names}' * flag
+  way_out = f', or let them change by --allow_change={names}'
+  way_out = way_out if flag else ' with --out'
   raise RunFolderError(
     f'{folder} {how} other settings:{listed}\nTake another folder{way_out}'
   )

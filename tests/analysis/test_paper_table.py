@@ -123,7 +123,7 @@ def test_a_set_that_is_missing_leaves_its_cells_empty(tmp_path, folders):
 
 def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
   told = paper_table.save(tmp_path, folders, '7B')
-  assert told == (tmp_path / 'table.txt').read_text()
+  assert f'{told}\n' == (tmp_path / 'table.txt').read_text()
   assert '| paper: SIRI-low ' in (tmp_path / 'table.md').read_text()
   latex = (tmp_path / 'table.tex').read_text()
   assert latex.count('\\begin{tabular}') == 4
@@ -143,7 +143,7 @@ def test_one_sample_of_one_problem_without_a_right_answer_has_no_empty_table(
   text = (tmp_path / 'table.txt').read_text()
   assert 'AMC start 0.0 16384.0 100.0 0.0' in lines(text)
   for absent in ('mean of ratios  ', '@', 'nan', ' ± 0'):
-    assert absent not in text.removesuffix(paper_table.NOTES)
+    assert absent not in text.removesuffix(f'{paper_table.NOTES}\n')
   latex = (tmp_path / 'table.tex').read_text()
   assert latex.count('\\begin{tabular}') == 2
   assert '\\begin{tabular}{}' not in latex

@@ -41,3 +41,9 @@ def test_a_dry_run_is_refused_where_a_run_would_be(tmp_path, capsys):
   slurm = '--executor=slurm'
   assert ablate.main([*WORDS, f'--out={tmp_path}', slurm]) == 2
   assert 'there is no srun' in capsys.readouterr().err
+
+
+def test_an_ablation_in_the_folder_of_a_run_is_refused(tmp_path, capsys):
+  (tmp_path / 'RUN.json').write_text('{}')
+  assert ablate.main([*WORDS, f'--out={tmp_path}']) == exit_status.REFUSED
+  assert 'is the folder of a run' in capsys.readouterr().err
