@@ -136,7 +136,7 @@ def outline(plan, task, path, again):
       *([f'task: {task.about}'] * bool(task.about)),
       f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
       f'width {shape.dim}',
-      f'devices: {len(devices)} of {devices[0].device_kind}',
+      f'devices: {len(devices)} * {devices[0].device_kind}',
       f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it:',
       *(f'  {command}' for command in (watch, *curves)),
       'to stop: Ctrl-C, which saves; to resume:',

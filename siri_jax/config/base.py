@@ -80,8 +80,8 @@ def get_config():
   c.compute_dtype = (
     'bfloat16'  # Dtype of activations. Master parameters are always float32.
   )
-  c.remat = ''  # A key of decoder.REMAT; '': the least recomputation that fits
-  # device_gb, but never 'nothing'.
+  c.remat = ''  # What is kept for the backward pass, of decoder.REMAT; '': the
+  # least recomputation that fits device_gb, but never 'nothing'.
   c.device_gb = 80.0  # Memory of a device, GB: an H100's.
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 

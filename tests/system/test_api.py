@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -132,6 +133,7 @@ def test_a_notebooks_function_trains_and_is_found_again_by_its_source(
 def test_a_run_shows_itself_as_a_table(trained):
   assert len(trained.metrics['length_mean']) == trained.config['total_steps']
   assert 'compressed' in trained._repr_html_()
+  assert re.fullmatch(r'Run\(\S+: (\d+) of \1 steps\)', repr(trained))
   assert set(trained.evaluations['set']) == {'held_out'}
 
 

@@ -123,7 +123,7 @@ def test_a_run_begins_with_its_model_device_folder_and_commands(
   assert re.fullmatch(
     r'model: [\d.]+k parameters \(\w+\), \d layers of width \d+', model
   )
-  assert devices == 'devices: 8 of cpu'
+  assert devices == 'devices: 8 * cpu'
   python = command_line.typed('siri_jax', [])
   assert folder.endswith('evaluations of held_out; to watch it:')
   assert watch == f'  {python}.commands.report {whole} --follow'
