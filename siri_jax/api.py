@@ -20,13 +20,11 @@ from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
 from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
-from siri_jax.data import hub_names, load
+from siri_jax.data import hub_names, load, workload
 from siri_jax.evaluation import evaluate as evaluation
 from siri_jax.experiments import ablate as ablations
 from siri_jax.experiments import branch as branches
 from siri_jax.experiments import grid as grids
-from siri_jax.models.hf import config as hf_config
-from siri_jax.models.hf import initial
 from siri_jax.rollout import placement, rewarded
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
@@ -59,34 +57,32 @@ def load_config(path, **settings):
   return config
 
 
-def dry_run(config, natural_lengths=''):
+def dry_run(config, natural_lengths='', verbose=False):
   """Describes the run of a config without starting it; fetches no file.
 
   Args:
     config: ConfigDict.
     natural_lengths: folder of a run whose samples give the lengths without a
       cap; '': the config's uncapped_length_kw.
+    verbose: whether to add every setting, the memory by remat policy and the
+      cost of every other schedule.
   Returns:
-    str: settings, derived numbers, files of the Hub, memory, cost and schedule;
-      problems, memory and cost only if the cache has those files. It ends
-      with a warning if the model's tensors do not fit.
+    str: the settings that differ from the defaults, files of the Hub, the
+      schedule, and the forecast of tokens, time, memory and disk.
   Raises:
     ValueError: the config or its files are invalid; lists every fault.
     OSError: a file cannot be read.
   """
   xla_flags.set_up(config.cache_dir)
   plan, files = _planned(config), hub_names.table(config)
-  if hub_names.absent(config):
-    return dry_runs.before_fetching(plan, files)
-  task, dropped = _loaded(plan)
-  shape = initial.shape_of(plan.c, task.vocab)
-  sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
-  report = dry_runs.text(plan, task, dropped, shape, sampled, files)
   try:
-    initial.check_fits(plan.c, shape)
-  except hf_config.FolderError as error:  # The report needs only the shape.
-    return f'{report}\nWARNING: a run would be refused:\n{error}'
-  return report
+    work = workload.of(config)
+  except workload.UnknownError as error:
+    work = str(error)
+  sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
+  return dry_runs.text(
+    plan, work, files=files, sampled=sampled, verbose=verbose
+  )
 
 
 def train(config, workdir, *, allow_change=()):
@@ -332,10 +328,10 @@ def costs(config, natural_lengths=''):
   Raises:
     ValueError: every fault of the config and its files, a line each.
   """
-  plan, task, _ = prepare(config)
-  shape = initial.shape_of(plan.c, task.vocab)
-  sampled = runs.sampled_lengths(natural_lengths) if natural_lengths else None
-  return cost_table.of_cycle(plan, task, shape, sampled)
+  plan, sampled = _planned(config), None
+  if natural_lengths:
+    sampled = runs.sampled_lengths(natural_lengths)
+  return cost_table.of_cycle(plan, workload.of(config), sampled)
 
 
 def _runs(found):

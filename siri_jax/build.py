@@ -13,6 +13,7 @@ from siri_jax.context import Context, TrainContext
 from siri_jax.data import hub_names, shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
+from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines, servers
 from siri_jax.runtime import (
@@ -37,6 +38,39 @@ def open_folder(path, c, *, source, overrides, allow_change):
     free=run_folder.RESUMABLE_SETTINGS,
     allow_change=allow_change,
   )
+
+
+def refusals(c, path, allow_change):
+  """Why a run would be refused here, though its settings are valid.
+
+  The devices count only on a machine with GPUs: a cluster run is planned
+  elsewhere.
+
+  Args:
+    c: the config.
+    path: the run's folder.
+    allow_change: names of settings that may differ from the folder's.
+  Returns:
+    list of messages; nothing is fetched, written or locked.
+  """
+  wrong, found = _message(lambda: hub_names.check(c)), jax.local_devices()
+  if found[0].platform == 'gpu' and c.hosts_kw.count == 1:
+    wrong += _message(lambda: sharding.make_mesh(found, **c.mesh_kw))
+  if c.policy == 'pretrained' and not hub_names.absent(c):
+    shape = hf_config.read_shape(initial.folder(c))
+    wrong += _message(lambda: initial.check_fits(c, shape))
+  free = (*run_folder.RESUMABLE_SETTINGS, *allow_change)
+  check = functools.partial(run_folder.check, path, c.to_dict(), free)
+  return wrong + _message(check)
+
+
+def _message(check):
+  """The lines of the error that a check raises."""
+  try:
+    check()
+  except (ValueError, OSError, run_folder.RunFolderError) as error:
+    return str(error).splitlines()
+  return []
 
 
 @contextlib.contextmanager
@@ -75,7 +109,9 @@ def open_run(plan, task, folder, screen, team):
     ctx, state, done = _made(stack, bench, plan, folder.path, team, resume)
     first = int(state.step)
     folder.start(first, ctx.sources, hub_names.commits(c))
-    ctx.views = writers.open_writers(c.writers, folder.path, folder.info, first)
+    ctx.views = writers.open_writers(
+      c.writers, folder.path, folder.info, first, **c.writers_kw
+    )
     stack.callback(ctx.views.close)
     ctx.graders = graders = stack.enter_context(make_graders(c))
     ctx.order = shuffling.shuffled(

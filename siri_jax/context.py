@@ -9,6 +9,7 @@ import numpy as np
 
 from siri_jax import compiled
 from siri_jax.algorithm import metrics
+from siri_jax.analysis import run_table
 from siri_jax.runtime import files, progress
 
 
@@ -76,7 +77,7 @@ class TrainContext(Context):
 
   def push(self, params, version):
     """Pushes parameters to the engine."""
-    self.terminal.working('push')
+    self.terminal.working('weights to the sampler')
     self.processes.broadcast('push', version=version)
     self.engine.push(params, version)
 
@@ -107,10 +108,15 @@ class TrainContext(Context):
       f'eval/{name}/{key}': record[key] for key in ('accuracy', 'length')
     }
     self.views.write(done, scalars)
+    accuracy, length = (
+      run_table.with_error(
+        scale * record[name], scale * (record[f'{name}_se'] or 0)
+      )
+      for name, scale in (('accuracy', 100), ('length', 1))
+    )
     self.terminal.say(
-      f'after {done} updates ({record["kind"]}): {name} '
-      f'{100 * record["accuracy"]:.1f} ± {100 * record["accuracy_se"]:.1f} % '
-      f'at {record["length"]:.1f} ± {record["length_se"]:.1f} tokens'
+      f'after {done} updates ({record["kind"]}): {name} {accuracy} % at '
+      f'{length} tokens'
     )
 
   def next_cap(self, step, done):

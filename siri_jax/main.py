@@ -2,7 +2,7 @@
 
   python -m siri_jax.main --config=configs/quickstart.py [--workdir=DIR]
     [--config.KEY=VALUE ...] [--allow_change=KEY,KEY]
-    [--dry_run [--natural_lengths=RUN]]
+    [--dry_run [--verbose] [--natural_lengths=RUN]]
 
 Exit status: 0 done, 1 an error of the program, 2 refused (config, files or
 folder), 3 diverged, 4 no progress (watchdog.py), 5 a file could not be written,
@@ -29,6 +29,7 @@ from siri_jax.runtime import (
   run_folder,
   stopwatch,
   terminal,
+  writers,
   xla_flags,
 )
 from siri_jax.runtime.exit_status import (
@@ -53,8 +54,12 @@ def main(argv):
   xla_flags.set_up(c.cache_dir)  # Before a plan uses JAX.
   if asked.flags.dry_run:
     return show(asked)
-  if asked.flags.natural_lengths:
-    return refuse(['--natural_lengths needs --dry_run; add it'], asked.source)
+  if more := [
+    n for n in ('verbose', 'natural_lengths') if getattr(asked.flags, n)
+  ]:
+    return refuse(
+      [f'--{n} needs --dry_run; add it' for n in more], asked.source
+    )
   try:
     placement.reserve(c, trains=True)
     team = distributed.join(c.hosts_kw)
@@ -66,11 +71,13 @@ def main(argv):
 
 def show(asked):
   """Prints the report of --dry_run and returns the exit status."""
+  c, flags = asked.config, asked.flags
   try:
-    print(api.dry_run(asked.config, asked.flags.natural_lengths))
+    print(api.dry_run(c, flags.natural_lengths, flags.verbose), flush=True)
   except (ValueError, OSError) as error:
     return refuse(str(error).splitlines(), asked.source)
-  return DONE
+  wrong = build.refusals(c, asked.workdir, flags.allow_change)
+  return refuse(wrong, f'a run of {asked.source}') if wrong else DONE
 
 
 def alike(asked):
@@ -108,7 +115,7 @@ def lead(asked, team):
 
 
 def outline(plan, task, path, again):
-  """Four lines about a run: model, device, folder, and how to resume it.
+  """What a run is: task, model, device, folder, and how to resume it.
 
   Args:
     plan: plan.Plan.
@@ -123,12 +130,37 @@ def outline(plan, task, path, again):
   watch = command_line.typed(
     'siri_jax.commands.report', [str(path), '--follow']
   )
-  return (
-    f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
-    f'width {shape.dim}\n'
-    f'devices: {len(devices)} of {devices[0].device_kind}\n'
-    f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it: {watch}'
-    f'\nto stop: Ctrl-C, which saves; to resume: {again}'
+  curves = writers.commands(
+    plan.c.writers, path, project=plan.c.writers_kw.project
+  )
+  return '\n'.join(
+    [
+      *([f'task: {task.about}'] * bool(task.about)),
+      f'model: {size} parameters ({plan.c.policy}), {shape.layers} layers of '
+      f'width {shape.dim}',
+      f'devices: {len(devices)} * {devices[0].device_kind}',
+      f'folder: {path}, {plan.c.total_steps:,} steps{evals}; to watch it:',
+      *(f'  {command}' for command in (watch, *curves)),
+      'to stop: Ctrl-C, which saves; to resume:',
+      f'  {again}',
+    ]
+  )
+
+
+def closing(path, model_path):
+  """The lines of a finished run: its tables, and what to do with it."""
+  path, beside = str(path), paper_table.of_run(path, model_path)
+  typed = command_line.typed
+  return '\n'.join(
+    [
+      run_table.text([path]),
+      *[beside] * bool(beside),
+      '',
+      f'{path} is complete; picture.png has its curves. To read it:',
+      f'  {typed("siri_jax.commands.report", [path])}',
+      f'  {typed("siri_jax.commands.figures", [path, "--out=figures"])}',
+      'To train again, delete the folder or name another with --workdir.',
+    ]
   )
 
 
@@ -161,7 +193,7 @@ def run(plan, task, folder, screen, team, again):
         parts = build.open_run(plan, task, folder, screen, team)
         ctx, state, done = stack.enter_context(parts)
       except stopwatch.StopRequested as stop:
-        screen.say(f'saved; to resume: {again}')
+        screen.say(f'saved; to resume:\n  {again}')
         return 128 + stop.args[0]
       except http_client.ServerError:
         raise
@@ -187,15 +219,9 @@ def run(plan, task, folder, screen, team, again):
     )
     return UNWRITTEN
   if ctx.signals.asked:
-    screen.say(f'saved at step {int(state.step)}; to resume: {again}')
+    screen.say(f'saved at step {int(state.step)}; to resume:\n  {again}')
     return 128 + ctx.signals.asked
-  screen.say(run_table.text([folder.path]))
-  if beside := paper_table.of_run(folder.path, plan.c.model_path):
-    screen.say(beside)
-  screen.say(
-    f'{folder.path} is complete; picture.png has its curves. To train again, '
-    'delete the folder or name another with --workdir.'
-  )
+  screen.say(closing(folder.path, plan.c.model_path))
   return DONE
 
 

@@ -55,7 +55,7 @@ def finite(value):
 
 
 TEXT = Rule(lambda v: isinstance(v, str), 'text')
-NAME = Rule(lambda v: isinstance(v, str) and v, "a function's name")
+NAME = Rule(lambda v: isinstance(v, str) and v, 'a name')
 FOLDER = Rule(
   lambda v: isinstance(v, str) and v and v.isprintable() and '\\' not in v,
   'a folder (without a backslash)',

@@ -76,6 +76,7 @@ def parameters(c, task, shape, fresh, screen, signals):
 def _train(c, task, recipe, layout, state, saves, screen, signals):
   """Trains in rounds until the gate is passed."""
   kw = c.sft_kw
+  screen.working('SFT: compiling')
   learn = compiled.compile_update(recipe, layout)
   logprobs = compiled.compile_logprobs(recipe, layout)
   one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)

@@ -92,6 +92,7 @@ class Task:
     traces: (first, count) -> a range of an endless list of supervised
       (problem, response ids) pairs for SFT; None if the task has none.
     longest: an upper bound on the tokens of all prompts; None if unknown.
+    about: what the problems are, in words; '' if their text says it.
     most_tokens: problem -> an upper bound on the tokens of its prompt, cheaper
       than encoding; None if encoding is cheap.
   """
@@ -106,6 +107,7 @@ class Task:
   traces: Callable[[int, int], list] | None = None
   longest: int | None = None
   most_tokens: Callable[[Problem], int] | None = None
+  about: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

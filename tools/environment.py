@@ -89,7 +89,7 @@ def run_logged(arguments, log, lock):
             drawn = True
           elif fetched % 20 == 0:
             say(f'  {fetched} packages fetched')
-        elif line.startswith('Installing collected packages'):
+        elif fetched and line.startswith('Installing collected packages'):
           start = '\r' if living else ''
           say(f'{start}  {fetched} packages fetched; installing them')
           drawn = False
@@ -103,7 +103,7 @@ def make(folder, requirements, lock):
   """Makes the environment; returns the exit status of the last command."""
   say(
     f'Making {folder} with Python {sys.version.split()[0]} and the packages '
-    f'of {requirements}. This takes a few minutes, once.'
+    f'of {requirements}.\nThis takes a few minutes, once.'
   )
   if folder.exists():
     shutil.rmtree(folder)

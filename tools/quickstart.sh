@@ -16,8 +16,7 @@ for flag in "$@"; do
 done
 
 if [ $# = 0 ]; then
-  echo 'SFT, then 162 updates with 7 evaluations: about 6 minutes on 2 cores.' \
-    'Ctrl-C saves; the same command goes on.'
+  echo 'SFT, then 162 updates with 7 evaluations: about 6 minutes on 2 cores.'
 fi
-echo "Running: $python -m siri_jax.main ${config:+$config }$*"
+echo "Running: $python -m siri_jax.main${config:+ $config}${*:+ $*}"
 exec "$python" -m siri_jax.main ${config:+"$config"} "$@"

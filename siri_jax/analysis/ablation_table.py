@@ -18,7 +18,7 @@ Accuracy in %, length in tokens a response, tokens trained on, each the mean
 over seeds ± its standard error (deviation over seeds / sqrt(seeds)). Against
 the first arm: the mean difference over the seeds and problems that both arms
 have, and its {intervals.LEVEL} % interval by Student's t over both. † One seed:
-the interval is over problems alone; another seed may fall outside it."""
+no interval, because one seed shows nothing of how seeds differ."""
 
 
 def read(out):
@@ -77,8 +77,9 @@ class Ablation:
       DataFrame, a row an arm: runs, accuracy, accuracy_se, length, length_se,
       tokens, efficiency (dAcc/CR against each run's own start), and for all but
       the first accuracy_diff, length_diff with _low and _high, and pairs: seeds
-      that both arms have. Accuracies and their differences in per cent. An arm
-      without such an evaluation in any run has no row.
+      that both arms have; with one, _low and _high are NaN. Accuracies and
+      their differences in per cent. An arm without such an evaluation in any
+      run has no row.
     """
     points = {
       arm: {
@@ -206,6 +207,8 @@ def _difference(name, first, other):
     for seed in seeds
   ]
   found = intervals.paired(*np.stack(pairs).transpose(2, 0, 1))
+  if len(seeds) == 1:
+    found = found._replace(low=math.nan, high=math.nan)
   return {
     f'{name}_diff': found.mean,
     f'{name}_low': found.low,
@@ -228,8 +231,11 @@ def _with_interval(frame, name):
     return [''] * len(frame)
   columns = [frame[f'{name}_{part}'] for part in ('diff', 'low', 'high')]
   return [
-    ''
-    if math.isnan(diff)
-    else f'{diff:+.1f} [{low:+.1f}, {high:+.1f}]' + (' †' if pairs == 1 else '')
-    for diff, low, high, pairs in zip(*columns, frame['pairs'], strict=True)
+    '' if math.isnan(diff) else f'{diff:+.1f} {_edges(low, high)}'
+    for diff, low, high in zip(*columns, strict=True)
   ]
+
+
+def _edges(low, high):
+  """An interval as text; † without one."""
+  return '†' if math.isnan(low) else f'[{low:+.1f}, {high:+.1f}]'

@@ -41,13 +41,14 @@ ROWS = {
 }
 NOTES = """\
 Accuracy is the mean over samples and problems in %, tokens the mean length of
-a response; ± is one standard error over problems. dAcc/CR is the relative
-gain in accuracy over the relative length, against the first row: for each
-set, and as the mean over sets (mean of ratios). The ratio of means divides the
-mean gain by the mean length. pass@k is the chance that one of k samples is
-right, maj@k that their most frequent answer is right. The accuracy under a cap
-is that of responses cut at the cap. Area is its mean over all caps. The cap for
-95 % is the lowest with 95 % of the accuracy under the highest cap."""
+a response; ± is one standard error over problems, left out where all gave the
+same. dAcc/CR is the relative gain in accuracy over the relative length, against
+the first row: for each set, and as the mean over sets (mean of ratios). The
+ratio of means divides the mean gain by the mean length. pass@k is the chance
+that one of k samples is right, maj@k that their most frequent answer is right.
+The accuracy under a cap is that of responses truncated at the cap. Area is its
+mean over all caps. The cap for 95 % is the lowest with 95 % of the accuracy
+under the highest cap."""
 
 
 def faults(folders):
@@ -140,7 +141,7 @@ def text(folders, size=None, style='simple'):
     _choice_table(own, names, style),
     NOTES,
   ]
-  return '\n\n'.join(blocks)
+  return '\n\n'.join(block for block in blocks if block)
 
 
 def of_run(folder, model):
@@ -177,11 +178,9 @@ def save(out, folders, size):
   for suffix, style in STYLES.items():
     table = text(folders, size, style)
     if suffix == 'tex':
-      notes = ''.join(f'% {line}\n' for line in NOTES.splitlines())
-      table = table.removesuffix(NOTES) + notes
-    files.write_atomically(
-      pathlib.Path(out) / f'table.{suffix}', table.encode()
-    )
+      table = run_table.latex_comments(table)
+    path = pathlib.Path(out) / f'table.{suffix}'
+    files.write_atomically(path, f'{table}\n'.encode())
   return text(folders, size)
 
 
@@ -189,7 +188,12 @@ def labels(folders):
   """The names of folders, with those of their runs if two are equal."""
   folders = [pathlib.Path(folder).resolve() for folder in folders]
   paths = [(*folder.parents[1].parts, folder.name) for folder in folders]
-  return ['/'.join(end) for end in runs.ends(paths)]
+  return ['/'.join(map(_unpadded, end)) for end in runs.ends(paths)]
+
+
+def _unpadded(part):
+  """The name of a checkpoint's evaluation as a step; others as they are."""
+  return f'step {int(part)}' if part.isdigit() else part
 
 
 def _paper_table(parts, names, style):
@@ -209,7 +213,8 @@ def _paper_table(parts, names, style):
 
 
 def _efficiency_table(parts, names, style):
-  rows = []
+  """dAcc/CR of each set; '' if no original has a right answer."""
+  rows, known = [], False
   for part in parts:
     original = next(iter(part.values()))
     for label, found in part.items():
@@ -220,9 +225,10 @@ def _efficiency_table(parts, names, style):
         mean_of_ratios(found, original),
         ratio_of_means(found, original),
       ]
+      known |= not all(map(math.isnan, scores))
       rows.append([label, *(_number(score, 3) for score in scores)])
   headers = ['dAcc/CR', *map(_shown, names), 'mean of ratios', 'ratio of means']
-  return _grid(rows, headers, style)
+  return _grid(rows, headers, style) if known else ''
 
 
 def _error_table(own, names, style):
@@ -240,14 +246,16 @@ def _error_table(own, names, style):
         _number(record['cap_for_95'], 0),
       ]
     )
-  headers = ['set', '', 'accuracy, %', 'tokens', 'cut, %', 'area, %']
+  headers = ['set', '', 'accuracy, %', 'tokens', 'truncated, %', 'area, %']
   return _grid(rows, [*headers, 'cap for 95 %'], style, words=2)
 
 
 def _choice_table(own, names, style):
-  """pass@k and maj@k of each set."""
+  """pass@k and maj@k of each set; '' with one sample a problem."""
   records = list(_records(own, names))
   ks = sorted({k for _, _, record in records for k in _powers(record)})
+  if not ks:
+    return ''
   rows = [
     [
       _shown(name),
@@ -257,7 +265,6 @@ def _choice_table(own, names, style):
     ]
     for name, label, record in records
     for kind in ('pass', 'maj')
-    if ks
   ]
   return _grid(rows, ['set', '', '%', *(f'@{k}' for k in ks)], style, words=3)
 
@@ -301,10 +308,8 @@ def _number(value, digits):
 def _with_error(record, name, scale):
   if name not in record:
     return ''
-  value, error = record[name], record[f'{name}_se']
-  digits = 0 if (error or 0) * scale >= 10 else 1
-  text = _number(scale * value, digits)
-  return text if error is None else f'{text} ± {scale * error:.{digits}f}'
+  error = scale * (record[f'{name}_se'] or 0)
+  return run_table.with_error(scale * record[name], error)
 
 
 def _grid(rows, headers, style, words=1):

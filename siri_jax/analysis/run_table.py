@@ -11,10 +11,12 @@ POINTS = ('start', 'compressed', 'expanded', 'end')  # Not every eval_kw.every.
 NOTES = """\
 Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
-run's start. ± is one standard error over problems. Differences from a run's own
-start are paired by problem if both evaluations have samples; ~ marks those
-within two standard errors. A difference from another run is of one seed each:
-it has no interval. Train several seeds by siri_jax.commands.ablate for one."""
+run's start. ± is one standard error over problems, left out where all gave the
+same. Differences from a run's own start are paired by problem if both
+evaluations have samples; ~ marks those within two standard errors."""
+OTHERS = """\
+A difference from another run is of one seed each: it has no interval. Train
+several seeds by siri_jax.commands.ablate for one."""
 
 
 def efficiency(accuracy, length, first_accuracy, first_length):
@@ -98,7 +100,8 @@ def text(folders, style='simple'):
   for title, by_run in sets.items():
     blocks += [title, _grid(names, by_run, style)]
     blocks += [_differences(names, by_run, style)]
-  return '\n\n'.join(b for b in [*blocks, _settings(runs, names), NOTES] if b)
+  notes = f'{NOTES}\n{OTHERS}' if len(runs) > 1 else NOTES
+  return '\n\n'.join(b for b in [*blocks, _settings(runs, names), notes] if b)
 
 
 def labels(runs):
@@ -144,8 +147,8 @@ def _cells(record):
   """A record's numbers as texts."""
   score = record['efficiency']
   return (
-    _with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
-    _with_error(record['length'], _number(record['length_se'])),
+    with_error(100 * record['accuracy'], 100 * _number(record['accuracy_se'])),
+    with_error(record['length'], _number(record['length_se'])),
     terminal.short(record['tokens']),
     '' if record['kind'] == 'start' or math.isnan(score) else f'{score:.2f}',
   )
@@ -211,7 +214,17 @@ def _from_start(one, other):
     # Without samples the errors are added as if independent: an upper bound.
     error = paired[name] if paired else scale * math.hypot(*errors)
     mark = '~ ' if abs(difference) <= 2 * error else ''
-    yield mark + _with_error(difference, error, '+')
+    yield mark + with_error(difference, error, '+')
+
+
+def latex_comments(text):
+  """A text for LaTeX: what is outside of its tabulars is a comment."""
+  lines, inside = [], False
+  for line in text.splitlines():
+    inside |= line.startswith('\\begin{tabular}')
+    lines.append(line if inside or not line else f'% {line}')
+    inside &= not line.startswith('\\end{tabular}')
+  return '\n'.join(lines)
 
 
 def _format(rows, headers, style):
@@ -243,7 +256,13 @@ def _number(value):
   return math.nan if value is None else value
 
 
-def _with_error(value, error, sign=''):
+def with_error(value, error, sign=''):
+  """A value and its standard error as text.
+
+  The error is left out if it is NaN, None or 0: where all problems gave the
+  same, they show nothing of how others would differ.
+  """
+  error = _number(error) or math.nan
   digits = 0 if error >= 10 else 1
   text = f'{value:{sign}.{digits}f}'
   return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'

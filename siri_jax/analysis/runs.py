@@ -29,7 +29,7 @@ class Past(NamedTuple):
   config: dict | None
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Run:
   """The records of a run so far.
 
@@ -64,6 +64,10 @@ class Run:
     import pandas as pd  # Here, because it is slow to import.
 
     return pd.DataFrame(self.evals)
+
+  def __repr__(self):
+    total, done = self.config['total_steps'], steps_done(self.path)
+    return f'Run({self.path}: {done:,} of {total:,} steps)'
 
   def _repr_html_(self):
     """The evaluations as a table, for notebooks."""

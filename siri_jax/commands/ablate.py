@@ -4,7 +4,7 @@
     --out=runs/shapes --axis=schedule=cosine,stair,constant \\
     --axis=seed=0,1,2 [--jobs=N] [--grid=FILE.json] \\
     [--config.KEY=VALUE ...] [--past=RUN --step=STEP] \\
-    [--executor=slurm --partition=NAME --gpus=8 --hours=48]
+    [--executor=slurm --partition=NAME --gpus=8 --hours=48] [--dry_run]
 
 From Python, siri_jax.experiments.ablate.ablate returns the table.
 The same command continues unfinished runs. Exit status 0 if all runs finished,
@@ -15,9 +15,9 @@ import sys
 
 from siri_jax.analysis import ablation_table
 from siri_jax.config import command_line
-from siri_jax.experiments import ablate, grid
+from siri_jax.experiments import ablate, grid, preview
 from siri_jax.runtime import stopwatch
-from siri_jax.runtime.exit_status import refuse
+from siri_jax.runtime.exit_status import DONE, refuse
 
 FLAGS = {
   'config': dict(
@@ -33,6 +33,9 @@ FLAGS = {
     help='a setting and its values; may be given several times',
   ),
   'grid': dict(metavar='FILE', help='JSON file of axes'),
+  'dry_run': dict(
+    action='store_true', help='print the runs and their cost, and exit'
+  ),
   'past': dict(metavar='RUN', help='a run that all runs branch from'),
   'step': dict(type=int, help='the checkpoint of --past, in updates done'),
   'executor': dict(
@@ -64,12 +67,20 @@ def main(argv):
   if (asked.past is None) != (asked.step is None):
     parser.error('--past=RUN and --step=STEP go together; give both')
   try:
-    axes = grid.axes(asked.axis)
+    axes = grid.read(asked.grid) if asked.grid else {}
+    axes |= grid.axes(asked.axis)
+    overrides = grid.overrides(words)
+    if asked.dry_run:
+      ablate.check_place(asked.executor, asked.out)
+      runs = grid.runs(asked.config, axes, asked.out, overrides)
+      print(preview.text(runs), flush=True)
+      wrong = preview.refusals(runs)
+      return refuse(wrong, asked.out) if wrong else DONE
     frame = ablate.ablate(
       asked.config,
-      {**(grid.read(asked.grid) if asked.grid else {}), **axes},
+      axes,
       asked.out,
-      overrides=grid.overrides(words),
+      overrides=overrides,
       past=(asked.past, asked.step) if asked.past else None,
       **{name: getattr(asked, name) for name in ablate.PLACE},
     )

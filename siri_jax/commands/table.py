@@ -11,6 +11,8 @@ evaluation has a results.json for each set.
 import pathlib
 import sys
 
+import tabulate
+
 from siri_jax.analysis import ablation_table, paper_table, run_table
 from siri_jax.config import command_line
 from siri_jax.runtime.exit_status import DONE, refuse
@@ -21,7 +23,13 @@ def main(argv):
   parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('folders', nargs='+', metavar='FOLDER', help='folders of one kind')
-  add('--style', default='simple', help="tabulate's: github, latex, ...")
+  add(
+    '--style',
+    default='simple',
+    choices=tabulate.tabulate_formats,
+    metavar='STYLE',
+    help="a format of tabulate's: github, latex, latex_booktabs, html, ...",
+  )
   add(
     '--at',
     type=int,
@@ -31,9 +39,11 @@ def main(argv):
   add('--paper', choices=paper_table.ROWS, help="also show the paper's rows")
   args = parser.parse_args(argv)
   try:
-    print(text(args))
+    table = text(args)
   except (OSError, ValueError) as error:
     return refuse(str(error).splitlines(), ' '.join(args.folders))
+  latex = args.style.startswith('latex')
+  print(run_table.latex_comments(table) if latex else table)
   return DONE
 
 

@@ -14,9 +14,15 @@ def get_config():
   c = config_dict.ConfigDict()
   # The run.
   c.seed = 0  # Every draw is a function of it and of the step.
-  c.total_steps = 1920  # GRPO steps: three cycles of 640 (paper, 5.1).
+  c.total_steps = 1920  # GRPO steps (paper, 5.1): three cycles of 640.
   c.cache_dir = 'runs/cache'  # Cache of compiled programs and SFT policies.
-  c.writers = ('tensorboard',)  # Writers of metrics; also 'wandb'.
+  c.writers = ('tensorboard',)  # Writers of metrics; also 'wandb', 'trackio'.
+  c.writers_kw = config_dict.create(  # Of Weights & Biases and Trackio.
+    project='siri_jax',  # The project of the run.
+    entity='',  # User or team of W&B; '': your own.
+    group='',  # Group of runs; '': the ablation's name, if there is one.
+    tags=(),  # Tags of W&B.
+  )
   c.stall_secs = 1800.0  # Time without progress after which the run ends.
   c.hosts_kw = config_dict.create(
     count=1,  # Processes, one per host.
@@ -29,7 +35,8 @@ def get_config():
   c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
   c.task_kw = config_dict.create(
     train='',  # Path (JSONL) or Hub name of the training problems.
-    evals=dict(aime24='', aime25='', amc='', math500=''),  # Same.
+    # Path or Hub name of each held-out set.
+    evals=dict(aime24='', aime25='', amc='', math500=''),
     tokenizer='',  # Folder or Hub name; '': the model's.
     # [open]: DeepScaleR's, scripts/data/deepscaler_dataset.py.
     instruction=(
@@ -49,7 +56,7 @@ def get_config():
     verify_kw=dict(),  # Options of math-verify, if not its defaults.
   )
   c.grader_kw = config_dict.create(
-    workers=2,  # Processes.
+    workers=2,  # Grading processes.
     secs=5.0,  # Time limit of one response; then its worker is killed.
     memory_gb=4.0,  # Memory limit of one worker, GiB.
   )
@@ -66,16 +73,16 @@ def get_config():
     kv_heads=2,  # Key-value heads.
     head_dim=32,  # Width of a head; vLLM serves 32 and more on the CPU.
     mlp=384,  # Width of the SwiGLU.
-    rope_theta=10000.0,  # R1-Distill-Qwen's.
-    norm_eps=1e-6,  # Qwen2's.
+    rope_theta=10000.0,  # Base of the rotary embedding; R1-Distill-Qwen's.
+    norm_eps=1e-6,  # Added in the norms; Qwen2's.
     tied=False,  # Whether the head is the embedding; R1-Distill: untied.
   )
   c.sft_kw = config_dict.ConfigDict()  # Settings of supervised fine-tuning.
   c.compute_dtype = (
-    'bfloat16'  # Of activations. Master parameters are always float32.
+    'bfloat16'  # Dtype of activations. Master parameters are always float32.
   )
-  c.remat = ''  # A key of decoder.REMAT; '': the least recomputation that fits
-  # device_gb, but never 'nothing'.
+  c.remat = ''  # What is kept for the backward pass, of decoder.REMAT; '': the
+  # least recomputation that fits device_gb, but never 'nothing'.
   c.device_gb = 80.0  # Memory of a device, GB: an H100's.
   c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 
@@ -120,7 +127,7 @@ def get_config():
     # as always under 'shared'.
   )
   c.prompts_per_step = (
-    128  # Prompts a step: the paper's batch size [open]: prompts.
+    128  # Prompts a step [open]: the paper's batch size, read as prompts.
   )
   c.group_size = 8  # Samples a prompt [open]: DeepScaleR, Laser, Thinkless.
   c.temperature = 1.0  # Of sampling in training; paper, 5.1.
@@ -158,7 +165,7 @@ def get_config():
   c.epochs = 1  # Passes over a batch [open]: 1 everywhere.
 
   # The optimiser: AdamW [open]: VeRL.
-  c.learning_rate = 1e-6  # Of AdamW, constant; paper, 5.1.
+  c.learning_rate = 1e-6  # Learning rate of AdamW, constant; paper, 5.1.
   c.optimizer_kw = config_dict.create(
     warmup_steps=0,  # Optimiser steps of a linear rise to the rate.
     b1=0.9,  # Decay of the first moment.
@@ -210,7 +217,7 @@ def get_config():
     samples=32,  # Samples a problem in training.
     table_samples=64,  # Samples a problem in `siri-jax evaluate`.
     table_caps=64,  # Caps in its accuracy by cap; our choice.
-    temperature=0.6,  # Of their sampling; paper, 5.1.
+    temperature=0.6,  # Of sampling in evaluations; paper, 5.1.
     top_p=1.0,  # Off [open].
     cap=16384,  # Most new tokens, thinking and answer.
   )

@@ -121,7 +121,13 @@ def define_run(add):
   add.add_argument(
     '--dry_run',
     action='store_true',
-    help='print the settings, the plan, memory and cost, and exit',
+    help='print what differs from the defaults, the schedule and the cost, '
+    'and exit; with status 2 if a run would be refused',
+  )
+  add.add_argument(
+    '--verbose',
+    action='store_true',
+    help='with --dry_run: also every setting, and the cost of other schedules',
   )
   add.add_argument(
     '--natural_lengths',

@@ -10,7 +10,6 @@ from siri_jax.config import cost_model, outlook
 from siri_jax.models import flops
 from siri_jax.runtime import terminal
 
-PROMPTS = 256  # Prompts that are encoded to estimate their length.
 HEADS = ('schedule', 'mean cap', 'tokens', '%', 'FLOPs', '%', 'wait', '%')
 NOTES = """\
 %: of the same steps at the highest cap. FLOPs: of sampling and training, causal
@@ -21,22 +20,21 @@ a schedule that follows measurements are simulated on the same lengths: a
 response is right unless the cap cuts it."""
 
 
-def text(plan, task, shape, sampled=None):
-  """The cost section of --dry_run: a cycle, and the whole run.
+def text(plan, work, sampled=None):
+  """The cost of every schedule as text: of a cycle, and of the whole run.
 
   Args:
     plan: plan.Plan.
-    task: types.Task.
-    shape: the policy's decoder.ModelConfig.
+    work: forecast.Workload.
     sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
   """
   c = plan.c
   lengths, source = natural(c.uncapped_length_kw, sampled)
-  given = setting(plan, task, shape)
+  given = setting(plan, work)
   found, low, high = _of_steps(plan, lengths)
   cuts = 100 * cost_model.share_cut(lengths, [low, high])
   parts = [
-    f'Cost, estimated for {source}.',
+    f'The cost of other schedules, for {source}.',
     f'A cap of {low:,} tokens cuts {cuts[0]:.0f} % of these, '
     f'one of {high:,} {cuts[1]:.0f} %.',
   ]
@@ -100,19 +98,12 @@ def every(lines, steps, lengths):
   }
 
 
-def setting(plan, task, shape):
-  """The arguments of cost_model.estimate_cost besides lengths and caps.
-
-  Args:
-    plan: plan.Plan.
-    task: types.Task; PROMPTS of its training prompts, evenly spaced, are used.
-    shape: the policy's decoder.ModelConfig.
-  """
-  some = task.train[:: -(-len(task.train) // PROMPTS)]
+def setting(plan, work):
+  """The arguments of cost_model.estimate_cost besides lengths and caps."""
   return dict(
     samples=plan.samples,
-    prompt=float(np.mean([len(task.encode(problem)) for problem in some])),
-    forward=flops.forward(shape),
+    prompt=work.prompt,
+    forward=flops.forward(work.shape),
     epochs=plan.c.epochs,
   )
 
@@ -141,13 +132,12 @@ def natural(given, sampled=None):
   )
 
 
-def of_cycle(plan, task, shape, sampled=None):
+def of_cycle(plan, work, sampled=None):
   """What a cycle of every schedule costs, as a table.
 
   Args:
     plan: plan.Plan.
-    task: types.Task.
-    shape: the policy's decoder.ModelConfig.
+    work: forecast.Workload.
     sampled: runs.SampledLengths of a run; None: uncapped_length_kw.
   Returns:
     DataFrame of `costs`.
@@ -155,7 +145,7 @@ def of_cycle(plan, task, shape, sampled=None):
   lengths, _ = natural(plan.c.uncapped_length_kw, sampled)
   found, _, high = _of_steps(plan, lengths)
   found = {name: caps[: _period(plan)] for name, caps in found.items()}
-  return costs(found, lengths, high, **setting(plan, task, shape))
+  return costs(found, lengths, high, **setting(plan, work))
 
 
 def costs(caps, lengths, high, **setting):

@@ -1,138 +1,289 @@
-"""The report of --dry_run: settings, plan, memory, cost and schedule."""
+"""The report of --dry_run: what a config changes, its schedule and its cost."""
+
+import textwrap
 
 import numpy as np
 import tabulate
 
-from siri_jax.config import both_halves, cost_table, memory, outlook
-from siri_jax.runtime import run_folder
+from siri_jax.config import (
+  base,
+  both_halves,
+  cost_table,
+  descriptions,
+  devices,
+  forecast,
+  memory,
+  outlook,
+)
+from siri_jax.runtime import run_folder, terminal
 
 WIDTH, HEIGHT = 64, 12  # Characters of the plot.
+COLUMNS, NAME = 79, 34  # Characters of a line, and of a setting in it.
+TELLING = 0.05  # Least share of a device's memory for a table.
+UNITS = ((86_400, 'days'), (3600, 'hours'), (60, 'minutes'), (1, 'seconds'))
 
 
-def before_fetching(plan, files):
-  """The report of a config whose files are not all in the cache.
-
-  Args:
-    plan: plan.Plan.
-    files: hub_names.table of the config.
-  """
-  lacks = (
-    'Problems, memory and cost are shown once the cache has these files. The '
-    'run\nfetches them; this report fetches none.'
-  )
-  return '\n\n'.join(
-    [*_settings(plan, of_plan(plan)), files, lacks, plot(plan)]
-  )
-
-
-def text(plan, task, dropped, shape, sampled=None, files=''):
-  """The whole report of --dry_run.
+def text(plan, work, *, files='', sampled=None, verbose=False):
+  """The report.
 
   Args:
     plan: plan.Plan.
-    task: types.Task, without the prompts that were dropped.
-    dropped: number of dropped prompts.
-    shape: the policy's decoder.ModelConfig.
-    sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
+    work: forecast.Workload, or the reason as text why there is none.
     files: hub_names.table of the config; '' without Hub names.
+    sampled: runs.SampledLengths of another run; None: uncapped_length_kw.
+    verbose: whether to add every setting, the memory by remat policy and the
+      cost of every schedule.
   Raises:
     ValueError: the mesh does not divide an array of the policy.
   """
-  parts = _settings(plan, derived(plan, task, dropped))
-  parts += [files] * bool(files)
-  parts.append(needed(plan, shape))
-  if plan.c.engine == 'vllm' and plan.c.server_kw.placement == 'shared':
-    parts.append(both_halves.text(plan, shape))
-  cost = cost_table.text(plan, task, shape, sampled)
-  return '\n\n'.join([*parts, cost, plot(plan)])
+  parts, counts = [changes(plan.c), files, plot(plan)], facts(plan)
+  if isinstance(work, str):
+    why = '\n'.join(_wrapped(work, COLUMNS))
+    parts += [listed('Run', counts), why]
+  else:
+    parts += [listed('Run', {**problems(plan, work), **counts})]
+    device = devices.planned(plan.c)
+    needs = memory.of_plan(plan, work.shape)
+    parts += [cost(plan, work, sampled, device, needs)]
+    taken = memory.total(needs[memory.choose_remat(plan.c, needs)])
+    if verbose or taken > TELLING * device.gb * 1e9:
+      parts += [needed(plan, needs, device.gb)]
+    if plan.c.engine == 'vllm' and plan.c.server_kw.placement == 'shared':
+      parts += [both_halves.text(plan, work.shape)]
+    if verbose:
+      parts += [cost_table.text(plan, work, sampled)]
+  parts += [every(plan.c) if verbose else MORE]
+  return '\n\n'.join(part for part in parts if part)
 
 
-def _settings(plan, follows):
-  """The paragraphs of the settings and of what follows from them."""
-  settings = run_folder.flatten(plan.c.to_dict())
-  wide = max(map(len, settings))
-  lines = [f'  {key:{wide}}  {value!r}' for key, value in settings.items()]
-  follows = [f'  {key:{wide}}  {value}' for key, value in follows.items()]
-  return ['\n'.join(p) for p in (['Settings', *lines], ['Plan', *follows])]
+MORE = """\
+--verbose adds every setting, the memory by remat policy, and the cost of every
+other schedule."""
 
 
-def derived(plan, task, dropped):
-  """The numbers of the plan as text, by name."""
-  c = plan.c
-  epoch = len(task.train) // c.prompts_per_step
-  return {
-    'training problems': f'{len(task.train):,} ({dropped:,} too long)',
-    'held-out problems': ', '.join(
-      f'{name} {len(held):,}' for name, held in task.evals.items()
-    )
-    or 'none',
-    'steps an epoch': f'{epoch:,} ({c.total_steps / max(epoch, 1):.2f} epochs)',
-    **of_plan(plan),
-  }
+def changes(c):
+  """The settings that differ from base.py, with their meaning."""
+  now = run_folder.flatten(c.to_dict())
+  default = run_folder.flatten(base.get_config().to_dict())
+  differing = [n for n in now if n not in default or now[n] != default[n]]
+  order = [name.partition('.')[0] for name in descriptions.comments(base)]
+  differing.sort(key=lambda name: order.index(name.partition('.')[0]))
+  texts, before = descriptions.described(now), None
+  lines = [f'{len(differing)} settings differ from siri_jax/config/base.py:']
+  for name in differing:
+    told = descriptions.meaning(texts[name])
+    lines += entry(f'{name}={now[name]!r}', '' if told == before else told)
+    before = told
+  return '\n'.join(lines)
 
 
-def of_plan(plan):
+def entry(name, told):
+  """Lines with a setting on the left and its meaning on the right."""
+  room = COLUMNS - NAME - 2
+  told = _wrapped(told, room)
+  if len(name) > NAME - 2:
+    name = name if len(name) < COLUMNS else f'{name[: COLUMNS - 5]}...'
+    return [f'  {name}', *(' ' * (NAME + 2) + t for t in told if t)]
+  first, *more = told
+  return [
+    f'  {name:{NAME}}{first}'.rstrip(),
+    *(' ' * (NAME + 2) + t for t in more),
+  ]
+
+
+def every(c):
+  """Every setting with its value."""
+  settings = run_folder.flatten(c.to_dict())
+  return listed('Settings', {k: repr(v) for k, v in settings.items()})
+
+
+def listed(title, values):
+  """A title, and a line for each value by name."""
+  wide = max(map(len, values))
+  room = COLUMNS - wide - 4
+  lines = [title]
+  for name, value in values.items():
+    first, *more = _wrapped(value, room)
+    lines += [f'  {name:{wide}}  {first}'.rstrip()]
+    lines += [' ' * (wide + 4) + line for line in more]
+  return '\n'.join(lines)
+
+
+def facts(plan):
   """The numbers of the plan that need no problems as text, by name."""
   c = plan.c
   loop = outlook.is_loop(c.schedule)
-  caps = np.full(c.total_steps, plan.highest) if loop else plan.caps
+  most = plan.samples * plan.highest
   simulated, and_turns = ' (simulated)' * loop, ', and every turn' * loop
   turns = (plan.turns or plan.simulated).items()
   return {
     'samples a step': (
-      f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size})'
+      f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size}), at '
+      f'most {most:,} tokens'
     ),
-    'samples an optimiser step': f'{plan.minibatch:,}',
-    'optimiser steps': f'{c.total_steps * c.minibatches * c.epochs:,}',
-    'response tokens, at most': (
-      f'{plan.samples * plan.highest:,} a step, '
-      f'{plan.samples * int(caps.sum()):,} in all'
+    'optimiser steps': (
+      f'{c.total_steps * c.minibatches * c.epochs:,}, of {plan.minibatch:,} '
+      'samples each'
     ),
     'cap': f'{plan.lowest:,} to {plan.highest:,}, '
     f'mean {plan.caps.mean():,.1f} tokens{simulated}',
     'row': f'{plan.row_tokens:,} tokens',
-    'turns': _listed(f'{at} {kind}' for at, kind in turns) + simulated,
-    'evaluations': _listed(plan.evals) + and_turns,
-    'checkpoints': _listed(sorted(plan.checkpoints)) + and_turns,
+    'turns': _some(f'{at} {kind}' for at, kind in turns) + simulated,
+    'evaluations': _some(plan.evals) + and_turns,
+    'checkpoints': _some(sorted(plan.checkpoints)) + and_turns,
   }
 
 
-def needed(plan, shape):
+def cost(plan, work, sampled, device, needs):
+  """The forecast of a run as text, with its assumptions.
+
+  Args:
+    plan: plan.Plan.
+    work: forecast.Workload.
+    sampled: runs.SampledLengths, or None.
+    device: devices.Device.
+    needs: memory.of_plan.
+  """
+  lengths, source = cost_table.natural(plan.c.uncapped_length_kw, sampled)
+  found = forecast.of(plan, work, lengths, device)
+  remat = memory.choose_remat(plan.c, needs)
+  lines = {
+    'tokens': (
+      f'{terminal.short(found.training.tokens)} sampled in training, '
+      f'{terminal.short(found.evaluation.tokens)} in evaluations'
+    ),
+    'time': f'{between(found.secs["all"])}; {stages(found.secs)}',
+    **({'GPU hours': hours(found.hours)} if device.gpu else {}),
+    'update': (
+      f'{size(memory.total(needs[remat]))} of a device, remat={remat!r}'
+    ),
+    'sampling': sampling_memory(plan, work.shape, device),
+    'disk': (
+      f'{size(found.disk)}: {len(forecast.kept(plan))} checkpoints are kept, '
+      f'{size(forecast.checkpoint_bytes(work.shape))} each'
+    ),
+  }
+  notes = [
+    *work.notes,
+    f'Assumed: {source}; {device.speed}; at most half of the groups have equal '
+    'rewards, which need no gradient; the policy stays as it is, while one in '
+    'training adapts to its cap. Not counted: compilation and SFT.',
+  ]
+  notes = '\n'.join(line for n in notes for line in _wrapped(n, COLUMNS))
+  return f'{listed(f"Cost on {place(found, device)}", lines)}\n{notes}'
+
+
+def place(found, device):
+  """The devices of a forecast.Forecast as text."""
+  if not device.gpu:
+    return f'{device.name}, {device.gb:,.1f} GB free'
+  absent = '' if device.here else ', which this machine does not have'
+  return f'{found.devices} * {device.name} of {device.gb:,.4g} GB{absent}'
+
+
+def stages(secs):
+  """The longer stages of forecast.Forecast.secs as text."""
+  long = [n for n in secs if n != 'all' and secs[n][1] > 0.05 * secs['all'][1]]
+  return ', '.join(f'{name} {between(secs[name])}' for name in long)
+
+
+def problems(plan, work):
+  """The problems and epochs of a forecast.Workload as text, by name."""
+  known = {
+    n: 'unknown' if k is None else f'{k:,}' for n, k in work.evals.items()
+  }
+  lines = {
+    'held out': ', '.join(f'{n} {k}' for n, k in known.items()) or 'none'
+  }
+  if work.train is None:
+    return lines
+  long = f' ({work.dropped:,} too long)' if work.dropped is not None else ''
+  epoch = work.train // plan.c.prompts_per_step
+  epochs = plan.c.total_steps / max(epoch, 1)
+  return {
+    'problems': f'{work.train:,}{long}, {epochs:.2f} epochs of {epoch:,} steps',
+    **lines,
+  }
+
+
+def sampling_memory(plan, shape, device):
+  """The memory of sampling on a device as text."""
+  held = forecast.serving(plan, shape, device.gb)
+  if plan.c.engine != 'vllm':
+    return (
+      f'{size(held.weights + held.cache)} of a device: weights, and the keys '
+      f'and values of {held.responses:,} responses'
+    )
+  if not held.responses:
+    return f'{size(held.weights)} of weights leave no room for a response'
+  return (
+    f'{size(held.weights)} of a server GPU for weights, {size(held.cache)} for '
+    f'keys and values: {held.responses:,} of the longest responses at a time'
+  )
+
+
+def needed(plan, found, gb):
   """The memory of a device for an update, by remat policy.
 
   Args:
     plan: plan.Plan.
-    shape: the policy's decoder.ModelConfig.
+    found: memory.of_plan.
+    gb: memory of the device, GB.
   """
-  c, found = plan.c, memory.of_plan(plan, shape)
+  c = plan.c
   taken = memory.choose_remat(c, found)
   always = {
-    name: size
-    for name, size in found[taken].items()
-    if name not in ('kept', 'block')
+    name: n for name, n in found[taken].items() if name not in ('kept', 'block')
   }
+  unit, scale = ('GB', 1e9) if memory.total(found[taken]) > 1e9 else ('MB', 1e6)
   rows = [
     [
       name + ' *' * (name == taken),
-      *(parts[key] / 1e9 for key in ('kept', 'block')),
-      memory.total(parts) / 1e9,
-      'yes' if memory.fits(parts, c.device_gb) else 'no',
+      *(parts[key] / scale for key in ('kept', 'block')),
+      memory.total(parts) / scale,
+      'yes' if memory.fits(parts, gb) else 'no',
     ]
     for name, parts in found.items()
   ]
-  heads = ['remat', 'kept', 'a block', 'in all', f'fits {c.device_gb:g} GB']
+  heads = ['remat', 'kept', 'a block', 'in all', f'fits {gb:.4g} GB']
   mesh = ' * '.join(f'{name} {n}' for name, n in c.mesh_kw.items())
   share = c.micro_batch_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
-  verdict = 'fits' if memory.fits(found[taken], c.device_gb) else 'does NOT fit'
+  verdict = 'fits' if memory.fits(found[taken], gb) else 'does NOT fit'
   return '\n'.join(
     [
-      'Estimated memory of one device in an update, GB',
+      f'Estimated memory of one device in an update, {unit}',
       f'({mesh}; {share} * {plan.row_tokens:,} tokens at a time)',
-      *(f'  {name:18}  {size / 1e9:7.2f}' for name, size in always.items()),
+      *(f'  {name:18}  {n / scale:7.2f}' for name, n in always.items()),
       *tabulate.tabulate(rows, heads, floatfmt='.2f').splitlines(),
       f'With remat={taken!r} it {verdict}.',
     ]
   )
+
+
+def between(secs):
+  """A range of seconds as text: '3.1 to 9.4 minutes'."""
+  low, high = secs
+  each, unit = next((u for u in UNITS if high >= 2 * u[0]), UNITS[-1])
+  return f'{_two(low / each)} to {_two(high / each)} {unit}'
+
+
+def hours(found):
+  """A range of device hours as text: '1,600 to 6,100'."""
+  return ' to '.join(map(_two, found))
+
+
+def size(count):
+  """Bytes as text: '32 MB'."""
+  for unit, each in (('TB', 1e12), ('GB', 1e9), ('MB', 1e6)):
+    if count >= each:
+      return f'{count / each:.3g} {unit}'
+  return f'{count / 1e3:.3g} kB'
+
+
+def _two(number):
+  """A number with two digits, thousands separated."""
+  rounded = float(f'{number:.2g}')
+  return f'{rounded:,.0f}' if rounded >= 10 else f'{rounded:g}'
 
 
 def plot(plan):
@@ -162,7 +313,13 @@ def plot(plan):
   )
 
 
-def _listed(items, most=12):
+def _some(items, most=12):
   items = [str(item) for item in items]
   more = f', ... {len(items) - most} more' if len(items) > most else ''
   return ', '.join(items[:most]) + more or 'none'
+
+
+def _wrapped(text, width):
+  """Lines of a text, at least one; a path or an address is not broken."""
+  whole = dict(break_long_words=False, break_on_hyphens=False)
+  return textwrap.wrap(text, width, **whole) or ['']

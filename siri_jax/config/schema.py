@@ -9,7 +9,13 @@ from siri_jax.grading import pool
 from siri_jax.models import attention, decoder, sharding
 from siri_jax.models.hf import initial
 from siri_jax.rollout import placement
-from siri_jax.runtime import alarms, checkpoint, credentials, distributed
+from siri_jax.runtime import (
+  alarms,
+  checkpoint,
+  credentials,
+  distributed,
+  writers,
+)
 from siri_jax.settings import (
   BINDINGS,
   FOLDER,
@@ -34,6 +40,7 @@ RULES = {
   'stall_secs': real(0),
   'stop_secs': real(0),
   'hosts_kw': BINDINGS,
+  'writers_kw': BINDINGS,
   'task': NAME,
   'task_kw': BINDINGS,
   'max_prompt_tokens': whole(1),
@@ -111,6 +118,7 @@ INNER = {
   'alarms_kw': alarms.SETTINGS,
   'mesh_kw': sharding.SETTINGS,
   'hosts_kw': distributed.SETTINGS,
+  'writers_kw': writers.SETTINGS,
 }
 
 

@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import tabulate
 from huggingface_hub import constants
 
 from siri_jax.models.hf import hub
@@ -76,23 +75,21 @@ def table(c):
   Raises:
     ValueError: the Hub refuses some of them; lists all.
   """
-  rows = _each(
-    needs(c), lambda need: [need.setting, str(need.name), *_state(need)]
+  shown = _each(
+    needs(c), lambda need: f'  {need.setting}: {_state(need)}\n    {need.name}'
   )
-  if not rows:
+  if not shown:
     return ''
-  heads = ('setting', 'name', 'files', 'MB', 'MB to fetch')
-  shown = tabulate.tabulate(rows, heads, floatfmt=',.1f')
   where = f'{constants.ENDPOINT} -> {constants.HF_HUB_CACHE}'
-  return f'From the Hugging Face Hub\n({where})\n{shown}'
+  return '\n'.join([f'From the Hugging Face Hub ({where})', *shown])
 
 
 def _ask(need):
   """Raises if a Need's files are neither on the Hub nor in the cache."""
-  try:
+  if hub.reachable():
     hub.listed(need.name, need.patterns)
-  except hub.UnreachableError:
-    hub.fetched(need.name, need.patterns)  # Another program's may be whole.
+  else:  # Another program's may be whole, without the list of files.
+    hub.fetched(need.name, need.patterns, local_files_only=True)
 
 
 def _each(found, ask):
@@ -109,7 +106,7 @@ def _each(found, ask):
 
 
 def _state(need):
-  """The cells of a Need: files, megabytes, megabytes to fetch."""
+  """The files of a Need as text: their number, sizes and what is to fetch."""
   if hub.in_cache(need.name, need.patterns):
     folder = hub.fetched(need.name, need.patterns)
     sizes = [
@@ -117,10 +114,16 @@ def _state(need):
       for path in folder.rglob('*')
       if path.is_file() and any(map(path.match, need.patterns))
     ]
-    return len(sizes), sum(sizes) / 1e6, 0.0
-  try:
-    files = hub.listed(need.name, need.patterns)
-  except hub.UnreachableError:
-    return '?', '?', 'not in the cache; the Hub was not reached'
+    return f'{_count(sizes)} in the cache, {sum(sizes) / 1e6:,.1f} MB'
+  if not hub.reachable():
+    return 'not in the cache; the Hub was not reached'
+  files = hub.listed(need.name, need.patterns)
   left = sum(file.size for file in files if not file.cached)
-  return len(files), sum(file.size for file in files) / 1e6, left / 1e6
+  return (
+    f'{_count(files)}, {sum(file.size for file in files) / 1e6:,.1f} MB, '
+    f'{left / 1e6:,.1f} MB to fetch'
+  )
+
+
+def _count(files):
+  return f'{len(files)} file' + 's' * (len(files) != 1)

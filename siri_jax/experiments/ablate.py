@@ -58,11 +58,7 @@ def ablate(
     stopwatch.StopRequested: a signal came; the same call continues.
   """
   files.refuse_backslash(out)
-  if executor == 'slurm' and not shutil.which('srun'):
-    raise ValueError(
-      '--executor=slurm: there is no srun on this machine; start this on a '
-      "node of the cluster, or use --executor=here for this machine's cores"
-    )
+  check_place(executor, out)
   out = pathlib.Path(out)
   found = grids.runs(base, dict(grid), out, dict(overrides))
   _write_list(out, base, grid, overrides, found)
@@ -81,6 +77,17 @@ def ablate(
     ending = executors.submitted(attempts, **place, **cluster)
   failed = _followed(ending, found, attempts)
   return _written(out, failed)
+
+
+def check_place(executor, out):
+  """Raises ValueError if an executor or a folder cannot be used here."""
+  if pathlib.Path(out, 'RUN.json').exists():
+    raise ValueError(f'{out} is the folder of a run; name another with --out')
+  if executor == 'slurm' and not shutil.which('srun'):
+    raise ValueError(
+      '--executor=slurm: there is no srun on this machine; start this on a '
+      "node of the cluster, or use --executor=here for this machine's cores"
+    )
 
 
 def finished(run):
@@ -141,11 +148,13 @@ def _write_list(out, base, grid, overrides, runs):
 
 
 def _written(out, failed):
-  """The table of the ablation; also writes it to table.csv."""
+  """The table of the ablation; also writes table.csv and table.txt."""
   frame = ablation_table.read(out).table()
   rows = pd.DataFrame(
     [{'arm': name, 'runs': 0, 'why': why} for name, why in failed.items()]
   )
   frame = pd.concat([frame, rows], ignore_index=True)
+  shown = f'{ablation_table.text(frame)}\n\n{ablation_table.NOTES}\n'
   files.write_atomically(out / 'table.csv', frame.to_csv(index=False).encode())
+  files.write_atomically(out / 'table.txt', shown.encode())
   return frame

@@ -15,6 +15,7 @@ import sys
 import time
 
 from siri_jax.experiments import grid
+from siri_jax.runtime import machine
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RUN_GB = 1.5  # Memory of a run on a CPU: the quickstart's peak is 1.0 GB.
@@ -168,7 +169,7 @@ def shares(config, jobs):
     return [({'CUDA_VISIBLE_DEVICES': ','.join(part)}, ()) for part in parts]
   if not hasattr(os, 'sched_getaffinity'):  # macOS binds no process to cores.
     return [({}, ())] * (jobs or _room(os.cpu_count()))
-  cores = sorted(os.sched_getaffinity(0))
+  cores = machine.cores()
   count = jobs or _room(len(cores))
   parts = [tuple(cores[i::count]) for i in range(min(count, len(cores)))]
   return [({}, parts[i % len(parts)]) for i in range(count)]
@@ -176,13 +177,7 @@ def shares(config, jobs):
 
 def _room(cores):
   """Number of runs that fit in the free memory, at most `cores`."""
-  try:
-    lines = pathlib.Path('/proc/meminfo').read_text().splitlines()
-    free = {line.split()[0]: int(line.split()[1]) for line in lines}
-    room = free['MemAvailable:'] * 1024
-  except OSError:
-    room = os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2
-  return max(1, min(cores, int(room / (RUN_GB * 1e9))))
+  return max(1, min(cores, int(machine.free_bytes() / (RUN_GB * 1e9))))
 
 
 def _gpus():

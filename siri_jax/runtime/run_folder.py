@@ -4,43 +4,26 @@ Records are JSON lines in order of steps. Times of day are for the user; no code
 reads them back.
 """
 
-import contextlib
 import datetime
 import fcntl
 import gzip
-import importlib.metadata
 import os
 import pathlib
-import platform
 import re
 import secrets
 import shlex
 import socket
-import subprocess
 import sys
 
-from siri_jax.runtime import credentials, files
+from siri_jax.runtime import credentials, files, provenance
 
-PACKAGES = (
-  'siri_jax',
-  'jax',
-  'jaxlib',
-  'flax',
-  'optax',
-  'orbax-checkpoint',
-  'grain',
-  'ml-collections',
-  'numpy',
-  'transformers',
-  'math-verify',
-  'vllm',
-)
 ABSENT = '(absent)'
 # Settings that do not change the result of training. A run may be resumed with
 # other values of them, and runs that differ only in them are compared as seeds.
 RESUMABLE_SETTINGS = (
   'cache_dir',
   'writers',
+  'writers_kw',
   'grader_kw.workers',
   'grader_kw.memory_gb',
   'eval_kw.every',
@@ -115,7 +98,13 @@ class RunFolder:
     except ValueError as error:
       raise RunFolderError(str(error)) from None
     self.path = pathlib.Path(path)
-    self.path.mkdir(parents=True, exist_ok=True)
+    try:
+      self.path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+      raise RunFolderError(
+        f'the folder {path} cannot be made ({error.strerror}); name another '
+        'with --workdir'
+      ) from error
     self._lock = _take_lock(self.path)
     try:
       self._config, self._allow_change = config, allow_change
@@ -126,7 +115,7 @@ class RunFolder:
       for records in self.path.glob('*.jsonl'):
         files.cut_torn_end(records)
       self.info = _run_info(self.path)
-      self._about = _about(config, source, overrides)
+      self._about = provenance.about(config, source, overrides)
     except BaseException:
       self.close()
       raise
@@ -152,17 +141,9 @@ class RunFolder:
     Raises:
       RunFolderError: settings differ that may not; names each.
     """
+    flag = self._allow_change is not None
     changes = differences(written, self._config)
-    refused = [c for c in changes if not may_change(*c, self._free)]
-    if refused:
-      listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
-      way_out = ', or let them change by --allow_change=' + ','.join(
-        name for name, _, _ in refused
-      )
-      raise RunFolderError(
-        f'{self.path} {how} other settings:{listed}\nTake another folder'
-        + ('' if self._allow_change is None else way_out)
-      )
+    _refuse(self.path, how, changes, self._free, flag)
     return changes
 
   def refuse_change(self, written, now):
@@ -258,6 +239,39 @@ def differences(old, new):
   ]
 
 
+def check(folder, config, free):
+  """Refuses a folder in which a run with these settings would be refused.
+
+  Writes and locks nothing.
+
+  Args:
+    folder: path, which may not exist.
+    config: nested dict of every setting.
+    free: names of settings that may differ from the folder's.
+  Raises:
+    RunFolderError: see RunFolder.
+  """
+  refuse_foreign(folder)
+  path = pathlib.Path(folder) / 'config.json'
+  if path.exists():
+    changes = differences(_object_of(path), config)
+    _refuse(folder, 'was started with', changes, free, flag=True)
+
+
+def _refuse(folder, how, changes, free, flag):
+  """Raises if settings of `differences` may not change; see RunFolder."""
+  refused = [c for c in changes if not may_change(*c, free)]
+  if not refused:
+    return
+  listed = ''.join(f'\n  {n}: {old} -> {new}' for n, old, new in refused)
+  names = ','.join(name for name, _, _ in refused)
+  way_out = f', or let them change by --allow_change={names}'
+  way_out = way_out if flag else ' with --out'
+  raise RunFolderError(
+    f'{folder} {how} other settings:{listed}\nTake another folder{way_out}'
+  )
+
+
 def refuse_foreign(folder):
   """Refuses a folder that is not a run's but has other things.
 
@@ -337,53 +351,6 @@ def _run_info(folder):
     if key in info and not holds(info[key]):
       raise RunFolderError(f'{path} is damaged: {key} is {info[key]!r:.60}')
   return info
-
-
-def _about(config, source, overrides):
-  """The settings, program, versions and machine of this attempt."""
-  file, _, argument = source.partition(':')
-  about = {
-    'config': file,
-    'arg': argument,
-    'overrides': overrides,
-    'seed': config['seed'],
-    'argv': sys.orig_argv,
-    'git': _git(pathlib.Path(__file__).resolve().parents[2]),
-    'versions': _versions(),
-    'host': socket.gethostname(),
-  }
-  return files.plain(about)
-
-
-def _versions():
-  """Versions of Python and of the main packages that are installed."""
-  versions = {'python': platform.python_version()}
-  for name in PACKAGES:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      versions[name] = importlib.metadata.version(name)
-  return versions
-
-
-def _git(checkout):
-  """Commit of the checkout and whether it was changed; {} outside of one."""
-
-  def ask(*words):
-    return subprocess.run(
-      ['git', '-C', str(checkout), *words],
-      capture_output=True,
-      text=True,
-      check=True,
-      timeout=20,
-    ).stdout.strip()
-
-  try:
-    # An installed package may be inside another project's repository.
-    if pathlib.Path(ask('rev-parse', '--show-toplevel')) != checkout:
-      return {}
-    dirty = bool(ask('status', '--porcelain'))
-    return {'sha': ask('rev-parse', 'HEAD'), 'dirty': dirty}
-  except (OSError, subprocess.SubprocessError):
-    return {}
 
 
 def _time_of_day():

@@ -1,28 +1,46 @@
-"""Writers of metrics to TensorBoard and Weights & Biases.
+"""Writers of metrics to TensorBoard, Weights & Biases and Trackio.
 
 They copy metrics.jsonl of the run folder, may lag behind it and can be deleted.
-A writer is a class in WRITERS with `write(step, scalars)` and `close()`.
+A writer is a class in WRITERS with `write(step, scalars)` and `close()`. The
+class attribute `needs` is the package to install, and `opens` the command that
+shows the run, with {folder}, the run's parent folder, and {project}.
 """
 
 import contextlib
 import importlib.util
+import io
 import json
 import math
 import numbers
 import pathlib
 
+from siri_jax.runtime import run_folder
+from siri_jax.settings import NAME, NAMES, TEXT
+
+# Metrics by the group of their tags; the others are in train/.
+TIMES = ('tokens_per_sec', 'compile_count')
+ROLLOUT = (
+  *('reward_mean', 'accuracy', 'cap', 'truncated_frac', 'zero_variance_frac'),
+  *('length_mean', 'length_p90', 'length_correct', 'length_wrong'),
+  *('tokens', 'tokens_so_far', 'weight_version'),
+)
+PREFIXES = ('grader', 'sampler')
+
 
 class TensorBoard:
-  """Event files in <folder>/tensorboard: tensorboard --logdir=<folder>."""
+  """Event files in <folder>/tensorboard, with the settings as hparams."""
 
   needs = 'tensorboardX'
+  opens = 'tensorboard --logdir={folder}'  # Of the package tensorboard.
 
-  def __init__(self, folder, run_info, first_step):
+  def __init__(self, folder, run_info, first_step, kw):
+    del kw
     import tensorboardX  # It imports torch if installed.
 
     # The name of an event file has the second and the host. Without a suffix,
     # an attempt in the same second would overwrite it.
     attempt = len(run_info.get('attempts', ()))
+    self._settings, self._results = settings_of(folder), {}
     self._writer = tensorboardX.SummaryWriter(
       str(folder / 'tensorboard'),
       purge_step=first_step,
@@ -33,8 +51,16 @@ class TensorBoard:
   def write(self, step, scalars):
     for name, value in scalars.items():
       self._writer.add_scalar(name, value, step)
+      if name.startswith('eval/'):
+        self._results[name] = value
 
   def close(self):
+    """Adds the settings and the last evaluations, for its table of runs."""
+    from tensorboardX import summary
+
+    if self._results:
+      for part in summary.hparams(self._settings, self._results):
+        self._writer.file_writer.add_summary(part)
     self._writer.close()
 
 
@@ -42,13 +68,17 @@ class WeightsAndBiases:
   """A Weights & Biases run with the folder's id; respects WANDB_MODE."""
 
   needs = 'wandb'
+  opens = 'https://wandb.ai, project {project}'
 
-  def __init__(self, folder, run_info, first_step):
+  def __init__(self, folder, run_info, first_step, kw):
     del first_step  # Repeated steps have the same numbers.
     import wandb
 
     self._run = wandb.init(
-      project='siri_jax',
+      project=kw['project'],
+      entity=kw['entity'] or None,
+      group=group_of(folder, kw) or None,
+      tags=list(kw['tags']),
       id=run_info['id'],
       name=folder.resolve().name,
       resume='allow',
@@ -68,7 +98,42 @@ class WeightsAndBiases:
     self._run.finish()
 
 
-WRITERS = {'tensorboard': TensorBoard, 'wandb': WeightsAndBiases}
+class Trackio:
+  """A Trackio run with the folder's id; respects TRACKIO_DIR and others."""
+
+  needs = 'trackio'
+  opens = 'trackio show --project {project}'
+
+  def __init__(self, folder, run_info, first_step, kw):
+    del first_step  # Repeated steps have the same numbers.
+    import trackio
+
+    with contextlib.redirect_stdout(io.StringIO()):  # It greets the user.
+      self._run = trackio.init(
+        project=kw['project'],
+        name=run_info['id'],
+        group=group_of(folder, kw) or None,
+        config=settings_of(folder),
+        resume='allow',
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+      )
+
+  def write(self, step, scalars):
+    self._run.log(scalars, step=step)
+
+  def close(self):
+    with contextlib.redirect_stdout(io.StringIO()):
+      self._run.finish()
+
+
+WRITERS = {
+  'tensorboard': TensorBoard,
+  'wandb': WeightsAndBiases,
+  'trackio': Trackio,
+}
+SETTINGS = {'project': NAME, 'entity': TEXT, 'group': TEXT, 'tags': NAMES}
 
 
 class Writers:
@@ -78,9 +143,9 @@ class Writers:
     self._writers = writers
 
   def write(self, step, scalars):
-    """Writes the values that are finite numbers."""
+    """Writes the values that are finite numbers, by `tag`."""
     finite = {
-      name: float(value)
+      tag(name): float(value)
       for name, value in scalars.items()
       if name != 'step' and _finite(value)
     }
@@ -92,6 +157,43 @@ class Writers:
     for writer in self._writers:
       with contextlib.suppress(OSError):
         writer.close()
+
+
+def tag(name):
+  """A metric's name with its group: 'train/loss', 'time/update_secs'."""
+  if '/' in name:
+    return name
+  if name.endswith('_secs') or name in TIMES:
+    return f'time/{name}'
+  group, _, rest = name.partition('_')
+  if group in PREFIXES:
+    return f'{group}/{rest}'
+  return f'rollout/{name}' if name in ROLLOUT else f'train/{name}'
+
+
+def settings_of(folder):
+  """The settings of a run by dotted name, as numbers and text."""
+  config = json.loads((folder / 'config.json').read_text())
+  plain = (bool, int, float, str)
+  return {
+    name: value if isinstance(value, plain) else json.dumps(value)
+    for name, value in run_folder.flatten(config).items()
+  }
+
+
+def group_of(folder, kw):
+  """The group of a run: writers_kw.group, or the name of its ablation."""
+  parent = folder.resolve().parent
+  ablation = parent.name if (parent / 'ablation.json').exists() else ''
+  return kw['group'] or ablation
+
+
+def commands(names, folder, project):
+  """The commands that show a run's metrics, a line each."""
+  parent = pathlib.Path(folder).parent
+  return [
+    WRITERS[n].opens.format(folder=parent, project=project) for n in names
+  ]
 
 
 def faults(names):
@@ -110,7 +212,7 @@ def faults(names):
   return wrong
 
 
-def open_writers(names, folder, run_info, first_step):
+def open_writers(names, folder, run_info, first_step, **kw):
   """Opens the writers of a run.
 
   Args:
@@ -119,6 +221,7 @@ def open_writers(names, folder, run_info, first_step):
     run_info: content of its RUN.json.
     first_step: first step of this attempt; values that a writer has of it and
       of later steps are hidden.
+    **kw: writers_kw.
   Returns:
     Writers.
   Raises:
@@ -128,7 +231,7 @@ def open_writers(names, folder, run_info, first_step):
   if wrong:
     raise ValueError('\n'.join(wrong))
   folder = pathlib.Path(folder)
-  return Writers([WRITERS[n](folder, run_info, first_step) for n in names])
+  return Writers([WRITERS[n](folder, run_info, first_step, kw) for n in names])
 
 
 def _finite(value):

@@ -77,14 +77,15 @@ def test_a_run_without_that_evaluation_is_left_out(tmp_path):
   )
 
 
-def test_an_interval_of_one_seed_is_marked(tmp_path):
+def test_one_seed_gives_a_difference_without_an_interval(tmp_path):
   arms = {
     'one': {'0': arm(tmp_path / 'a', 0, [1, 1, 0, 0], [10, 20, 30, 40])},
     'two': {'0': arm(tmp_path / 'b', 0, [1, 1, 1, 0], [5, 15, 25, 35])},
   }
-  shown = ablation_table.text(ablation_table.Ablation(arms).table())
-  # 0, 0, 1, 0: the error is 1/4 of a problem, and t of 3 degrees 3.182.
-  assert '+25.0 [-54.6, +104.6] †' in shown
+  frame = ablation_table.Ablation(arms).table()
+  assert frame['accuracy_low'].isna().all()
+  assert '+25.0 †' in ablation_table.text(frame)
+  assert '† One seed:\nno interval' in ablation_table.NOTES
 
 
 def two_arms(folder):

@@ -95,15 +95,15 @@ def test_evaluations_stand_in_the_papers_order_against_the_first(folders):
   assert found[0] == 'AIME24 % tokens AMC % tokens dAcc/CR'
   assert found[2] == 'start 25.0 16000 50.0 8000 0.00'
   # Doubled at half of the length is 2; a fifth more at the same is 0.2.
-  assert found[3] == '000640 50.0 8000 60.0 8000 1.10'
-  assert '000640 2.000 0.200 1.100 0.800' in found
+  assert found[3] == 'step 640 50.0 8000 60.0 8000 1.10'
+  assert 'step 640 2.000 0.200 1.100 0.800' in found
 
 
 def test_every_number_has_its_standard_error(folders):
   found = lines(paper_table.text(folders))
-  assert 'AMC 000640 60.0 ± 2.0 8000 ± 123 25.0 ± 1.0 32.1 12288' in found
-  assert 'AMC 000640 pass 60.0 ± 3.0' in found
-  assert 'AMC 000640 maj 50.0' in found  # One problem has no error.
+  assert 'AMC step 640 60.0 ± 2.0 8000 ± 123 25.0 ± 1.0 32.1 12288' in found
+  assert 'AMC step 640 pass 60.0 ± 3.0' in found
+  assert 'AMC step 640 maj 50.0' in found  # One problem has no error.
 
 
 def test_the_papers_rows_stand_beside_and_have_an_original_of_their_own(
@@ -124,7 +124,7 @@ def test_a_set_that_is_missing_leaves_its_cells_empty(tmp_path, folders):
 
 def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
   told = paper_table.save(tmp_path, folders, '7B')
-  assert told == (tmp_path / 'table.txt').read_text()
+  assert f'{told}\n' == (tmp_path / 'table.txt').read_text()
   assert '| paper: SIRI-low ' in (tmp_path / 'table.md').read_text()
   latex = (tmp_path / 'table.tex').read_text()
   assert latex.count('\\begin{tabular}') == 4
@@ -134,12 +134,28 @@ def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
   assert all(line.startswith('%') for line in after)
 
 
+def test_one_sample_of_one_problem_without_a_right_answer_has_no_empty_table(
+  tmp_path,
+):
+  found = record(0.0, 16_384, accuracy_se=None, length_se=None, area=0.0)
+  found |= {'truncated_frac': 1.0, 'truncated_frac_se': 0.0, 'cap_for_95': None}
+  found = {k: v for k, v in found.items() if '@' not in k}
+  paper_table.save(tmp_path, [make(tmp_path / 'start', amc=found)], None)
+  text = (tmp_path / 'table.txt').read_text()
+  assert 'AMC start 0.0 16384.0 100.0 0.0' in lines(text)
+  for absent in ('mean of ratios  ', '@', 'nan', ' ± 0'):
+    assert absent not in text.removesuffix(f'{paper_table.NOTES}\n')
+  latex = (tmp_path / 'table.tex').read_text()
+  assert latex.count('\\begin{tabular}') == 2
+  assert '\\begin{tabular}{}' not in latex
+
+
 def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):
   folders = [
     make(tmp_path / run / 'evaluations' / '000640', amc=record(0.5, 8000))
     for run in ('cosine', 'constant')
   ]
-  assert paper_table.labels(folders) == ['cosine/000640', 'constant/000640']
+  assert paper_table.labels(folders) == ['cosine/step 640', 'constant/step 640']
 
 
 def test_a_folder_without_results_is_named(tmp_path):

@@ -3,7 +3,6 @@
 import gzip
 import json
 
-import builders
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -12,7 +11,7 @@ from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets
 from siri_jax.analysis import runs
 from siri_jax.config import cost_model, cost_table, plan
-from siri_jax.data import load
+from siri_jax.data import workload
 from siri_jax.runtime import files, terminal
 from tests.helpers import tiny
 
@@ -40,8 +39,7 @@ def rows_of(text):
 
 def text_of(made, run=''):
   sampled = runs.sampled_lengths(run) if run else None
-  task, _ = load.load_task(made.c)
-  return cost_table.text(made, task, builders.tiny_shape(), sampled)
+  return cost_table.text(made, workload.of(made.c), sampled)
 
 
 def test_every_schedule_of_the_family_is_in_the_table():

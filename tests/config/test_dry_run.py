@@ -2,30 +2,20 @@
 
 import builders
 import pytest
+from huggingface_hub import constants
 from ml_collections import ConfigDict
 
-from configs import cosine640, cosine640_7b
-from siri_jax import types
-from siri_jax.config import dry_run, plan, plugin_defaults
+from configs import cosine640, cosine640_7b, quickstart
+from siri_jax.config import dry_run, forecast, memory, plan, plugin_defaults
+from siri_jax.data import workload
 from tests.helpers import tiny
 from tools.benchmarks import full_size
 
 
-def task_of(problems, **evals):
-  """A task with these numbers of training and held-out problems."""
-
-  def some(count):
-    return [types.Problem(f'p{i}', 'text', '1', 'made') for i in range(count)]
-
-  return types.Task(
-    train=some(problems),
-    evals={name: some(count) for name, count in evals.items()},
-    encode=lambda problem: [1],
-    decode=lambda ids: '',
-    eos_ids=(0,),
-    vocab=8,
-    fingerprints={},
-  )
+def work_of(train=64, shape=None, **evals):
+  """Work of a tiny policy with these numbers of problems."""
+  shape = shape or builders.tiny_shape()
+  return forecast.Workload(shape, 5.0, train, 0, evals)
 
 
 def planned(**changes):
@@ -34,14 +24,21 @@ def planned(**changes):
   return plan.make(c)
 
 
-def test_every_setting_is_shown_with_its_value():
-  text = dry_run.text(planned(), task_of(64), 0, builders.tiny_shape())
-  lines = text.partition('\n\n')[0].splitlines()
-  shown = dict(
-    line.split(maxsplit=1) for line in lines if len(line.split()) > 1
-  )
+def test_what_differs_from_the_defaults_stands_first_with_its_meaning():
+  text = dry_run.text(planned(), work_of())
+  title, *lines = text.partition('\n\n')[0].splitlines()
+  shown = [line.split(maxsplit=1) for line in lines if line[2] != ' ']
+  assert title.startswith(f'{len(shown)} settings differ from ')
+  shown = {words[0]: words[1:] for words in shown}
+  assert shown['schedule_kw.period=4'] == ['Steps of a cycle']
+  assert 'schedule=' not in ''.join(shown)  # It is the default.
+
+
+def test_every_setting_is_shown_if_asked_for():
+  text = dry_run.text(planned(), work_of(), verbose=True)
+  lines = text.partition('\nSettings\n')[2].splitlines()
+  shown = dict(line.split(maxsplit=1) for line in lines if line[2] != ' ')
   assert shown['schedule'] == "'cosine'"
-  assert shown['schedule_kw.period'] == '4'
   assert shown['model_kw.tied'] == 'False'
   assert set(tiny.get_config()) <= {name.split('.')[0] for name in shown} | {
     'collect_kw',  # Without settings,
@@ -50,20 +47,21 @@ def test_every_setting_is_shown_with_its_value():
     'aggregation_kw',
     'sft_kw',
   }
+  assert 'Estimated memory of one device in an update, MB' in text
+  assert 'A cycle, 4 steps' in text
 
 
 def test_the_plan_is_derived():
   made = planned(total_steps=7, eval_kw={'every': 3}, minibatches=2)
-  facts = dry_run.derived(made, task_of(64, easy=10, hard=1000), 3)
-  assert facts == {
-    'training problems': '64 (3 too long)',
-    'held-out problems': 'easy 10, hard 1,000',
-    'steps an epoch': '16 (0.44 epochs)',
-    'samples a step': '16 (4 prompts * 4)',
-    'samples an optimiser step': '8',
-    'optimiser steps': '14',
-    # Caps of 8 6 4 6 8 6 4: 42 in all, 16 samples each.
-    'response tokens, at most': '128 a step, 672 in all',
+  work = work_of(easy=10, hard=1000)._replace(dropped=3)
+  assert dry_run.problems(made, work) == {
+    'problems': '64 (3 too long), 0.44 epochs of 16 steps',
+    'held out': 'easy 10, hard 1,000',
+  }
+  assert dry_run.facts(made) == {
+    # Caps of 8 6 4 6 8 6 4, 16 samples each.
+    'samples a step': '16 (4 prompts * 4), at most 128 tokens',
+    'optimiser steps': '14, of 8 samples each',
     'cap': '4 to 8, mean 6.0 tokens',
     'row': '32 tokens',
     'turns': '2 compressed, 4 expanded, 6 compressed',
@@ -73,10 +71,23 @@ def test_the_plan_is_derived():
 
 
 def test_a_long_list_is_cut():
-  facts = dry_run.derived(planned(total_steps=40), task_of(64), 0)
+  facts = dry_run.facts(planned(total_steps=40))
   assert facts['checkpoints'] == '1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, ' + (
     '... 28 more'
   )
+
+
+def test_a_range_of_times_has_one_unit():
+  assert dry_run.between((30, 90)) == '30 to 90 seconds'
+  assert dry_run.between((66, 200)) == '1.1 to 3.3 minutes'
+  assert dry_run.between((3600, 7200)) == '1 to 2 hours'
+  assert dry_run.between((86_400, 1234 * 86_400)) == '1 to 1,200 days'
+
+
+def test_a_report_is_no_wider_than_a_terminal():
+  for c in (tiny.get_config(), quickstart.get_config()):
+    text = dry_run.text(plan.make(c), work_of(held=9), verbose=True)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_schedule_is_plotted_with_its_turns():
@@ -114,15 +125,35 @@ def test_a_constant_cap_is_a_flat_line():
   assert sum('•' in line for line in lines) == 1
 
 
-def test_the_papers_run_shows_its_extrema():
-  c = cosine640.get_config()
-  c.model_path = 'somewhere'
-  shape = full_size.SHAPES['1.5b']
-  text = dry_run.text(plan.make(c), task_of(40_000), 9, shape)
-  assert 'A cycle, 640 steps' in text
-  assert '320 compressed, 640 expanded, 960 compressed' in text
+@pytest.mark.parametrize(
+  ('config', 'gpus', 'remat'),
+  [(cosine640, 8, 'products'), (cosine640_7b, 17, 'qkv')],
+)
+def test_the_papers_runs_are_forecast_before_anything_is_fetched(
+  config, gpus, remat, monkeypatch, tmp_path
+):
+  monkeypatch.setattr(constants, 'HF_HUB_CACHE', str(tmp_path))
+  c = config.get_config()
+  text = dry_run.text(plan.make(c), workload.of(c))
   assert '16,384 │•' in text
-  assert '312 (6.15 epochs)' in text
+  assert '320 compressed, 640 expanded, 960 compressed' in text
+  assert '40,315, 6.11 epochs of 314 steps' in text
+  assert 'aime24 30, aime25 30, amc 40, math500 500' in text
+  place = f'{gpus} * H100 of 80 GB, which this machine does not have'
+  assert f'Cost on {place}' in text
+  assert f"remat='{remat}'" in text
+  assert ' GPU hours ' in text.replace('GPU hours  ', 'GPU hours ')
+  assert 'sizes of the problem sets as published' in text
+
+
+def test_a_model_of_which_nothing_is_known_has_no_cost_but_a_reason():
+  c = cosine640.get_config()
+  c.model_path = 'somebody/else'
+  with pytest.raises(workload.UnknownError, match='hf download somebody/else'):
+    workload.of(c)
+  text = dry_run.text(plan.make(c), 'no memory and no cost: why')
+  assert 'Cost' not in text
+  assert 'no memory and no cost: why' in text
 
 
 @pytest.mark.parametrize(
@@ -132,7 +163,9 @@ def test_the_papers_run_shows_its_extrema():
 def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
   c = config.get_config()
   c.model_path = 'somewhere'
-  lines = dry_run.needed(plan.make(c), full_size.SHAPES[model]).splitlines()
+  made = plan.make(c)
+  found = memory.of_plan(made, full_size.SHAPES[model])
+  lines = dry_run.needed(made, found, 80.0).splitlines()
   assert '1 * 17,408 tokens at a time' in lines[1]
   shown = {line.split('  ')[1]: float(line.split()[-1]) for line in lines[2:8]}
   assert list(shown) == [
@@ -149,7 +182,8 @@ def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
 
 def test_a_policy_that_does_not_fit_is_reported():
   made = planned(device_gb=1e-4, remat='nothing')
-  text = dry_run.needed(made, builders.tiny_shape())
+  found = memory.of_plan(made, builders.tiny_shape())
+  text = dry_run.needed(made, found, 1e-4)
   assert text.endswith("With remat='nothing' it does NOT fit.")
   assert {line.split()[-1] for line in text.splitlines()[10:-1]} == {'no'}
 
@@ -162,8 +196,8 @@ def test_a_closed_loop_is_shown_as_simulated():
     ConfigDict(asked['schedule_kw']),
   )
   made = plan.make(c)
-  facts = dry_run.of_plan(made)
-  assert facts['response tokens, at most'] == '128 a step, 768 in all'
+  facts = dry_run.facts(made)
+  assert facts['samples a step'].endswith(', at most 128 tokens')
   assert facts['cap'].startswith('4 to 8, ')
   for name in ('cap', 'turns'):
     assert facts[name].endswith('(simulated)')

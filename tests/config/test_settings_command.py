@@ -3,7 +3,7 @@
 import pytest
 
 from siri_jax.commands import settings
-from siri_jax.config import base
+from siri_jax.config import base, descriptions
 from siri_jax.runtime import run_folder
 
 
@@ -13,7 +13,7 @@ def test_every_setting_is_listed_with_its_meaning(capsys):
   names = [x.partition('=')[0] for x in entries if x and x[0] != ' ']
   known = run_folder.flatten(base.get_config().to_dict())
   assert names == list(known)
-  texts = settings.described(known)
+  texts = descriptions.described(known)
   assert [name for name, text in texts.items() if not text] == []
 
 
@@ -39,10 +39,10 @@ def test_a_config_shows_its_values_and_marks_what_differs(capsys):
     ('policy', "Initial parameters, from model_path; 'fresh' (random) and "),
     # One above it; a section's title is none.
     ('param_sharding', "'zero3' gathers the parameters a layer at a time"),
-    ('learning_rate', 'Of AdamW, constant; paper, 5.1.'),
+    ('learning_rate', 'Learning rate of AdamW, constant; paper, 5.1.'),
     # One of its group.
     ('mesh_kw.fsdp', 'Devices per axis.'),
   ],
 )
 def test_a_meaning_is_the_comment_of_the_setting(name, text):
-  assert settings.described([name])[name].startswith(text)
+  assert descriptions.described({name: None})[name].startswith(text)

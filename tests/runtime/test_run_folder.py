@@ -15,7 +15,7 @@ import pytest
 
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
-from siri_jax.runtime import checkpoint, files, run_folder
+from siri_jax.runtime import checkpoint, files, provenance, run_folder
 
 CONFIG = {
   'seed': 3,
@@ -167,18 +167,18 @@ def git(folder, *words):
 
 @pytest.mark.skipif(not shutil.which('git'), reason='git is not installed')
 def test_run_json_has_the_commit_and_whether_it_was_changed(tmp_path):
-  assert run_folder._git(tmp_path) == {}
+  assert provenance.commit(tmp_path) == {}
   git(tmp_path, 'init')
   (tmp_path / 'a').write_text('a')
   git(tmp_path, 'add', 'a')
   git(tmp_path, 'commit', '-m', 'a')
   sha = git(tmp_path, 'rev-parse', 'HEAD').stdout.strip()
-  assert run_folder._git(tmp_path) == {'sha': sha, 'dirty': False}
+  assert provenance.commit(tmp_path) == {'sha': sha, 'dirty': False}
   (tmp_path / 'a').write_text('b')
-  assert run_folder._git(tmp_path) == {'sha': sha, 'dirty': True}
+  assert provenance.commit(tmp_path) == {'sha': sha, 'dirty': True}
   inside = tmp_path / 'site-packages'
   inside.mkdir()
-  assert run_folder._git(inside) == {}, 'an installed copy has no commit'
+  assert provenance.commit(inside) == {}, 'an installed copy has no commit'
 
 
 # Records.

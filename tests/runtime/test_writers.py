@@ -1,5 +1,8 @@
 """TensorBoard and Weights & Biases: values, and steps after a resume."""
 
+import contextlib
+import json
+import sqlite3
 import struct
 import sys
 import time
@@ -11,6 +14,7 @@ from tensorboardX.proto import event_pb2
 from siri_jax.runtime import writers
 
 INFO = {'id': 'run-1a2b3c4d', 'attempts': [{'step': 0}]}
+KW = {'project': 'siri_jax', 'entity': '', 'group': '', 'tags': ('fast',)}
 RESUMED = {**INFO, 'attempts': [{'step': 0}, {'step': 2}]}
 
 
@@ -33,22 +37,85 @@ def event_files(folder):
   return files
 
 
+def opened(name, folder, info=INFO, first=0):
+  return writers.open_writers((name,), folder, info, first, **KW)
+
+
 def points(events):
   return [
     (event.step, value.tag, value.simple_value)
     for event in events
     for value in event.summary.value
+    if value.HasField('simple_value')
   ]
 
 
 def test_tensorboard_gets_every_finite_number_at_its_step(folder):
-  views = writers.open_writers(('tensorboard',), folder, INFO, 0)
+  views = opened('tensorboard', folder)
   record = {'step': 0, 'cap': 92, 'phase': 'compress', 'length_wrong': None}
   views.write(0, {**record, 'loss': np.float32(0.5), 'grad_norm': np.nan})
   views.write(1, {'cap': 91})
   views.close()
   (events,) = event_files(folder).values()
-  assert points(events) == [(0, 'cap', 92), (0, 'loss', 0.5), (1, 'cap', 91)]
+  assert points(events) == [
+    (0, 'rollout/cap', 92),
+    (0, 'train/loss', 0.5),
+    (1, 'rollout/cap', 91),
+  ]
+
+
+@pytest.mark.parametrize(
+  ('name', 'tag'),
+  [
+    ('loss', 'train/loss'),
+    ('my_own_metric', 'train/my_own_metric'),
+    ('length_mean', 'rollout/length_mean'),
+    ('update_secs', 'time/update_secs'),
+    ('tokens_per_sec', 'time/tokens_per_sec'),
+    ('grader_timeouts', 'grader/timeouts'),
+    ('sampler_gap', 'sampler/gap'),
+    ('eval/held_out/accuracy', 'eval/held_out/accuracy'),
+  ],
+)
+def test_a_tag_has_the_group_of_its_metric(name, tag):
+  assert writers.tag(name) == tag
+
+
+def test_tensorboard_ends_with_the_settings_and_the_last_evaluations(folder):
+  views = opened('tensorboard', folder)
+  for step, accuracy in ((0, 0.5), (8, 0.75)):
+    views.write(step, {'eval/held_out/accuracy': accuracy})
+  views.close()
+  (events,) = event_files(folder).values()
+  summaries = [v for event in events for v in event.summary.value]
+  plugin = {
+    value.tag: value.metadata.plugin_data.content.decode(errors='replace')
+    for value in summaries
+    if value.metadata.plugin_data.plugin_name == 'hparams'
+  }
+  assert set(plugin) == {
+    f'_hparams_/{part}'
+    for part in ('experiment', 'session_start_info', 'session_end_info')
+  }
+  assert 'eval/held_out/accuracy' in plugin['_hparams_/experiment']
+  assert 'seed' in plugin['_hparams_/session_start_info']
+
+
+def test_a_run_of_an_ablation_is_in_its_group_unless_another_is_named(tmp_path):
+  run = tmp_path / 'shapes' / 'seed=0'
+  run.mkdir(parents=True)
+  assert writers.group_of(run, KW) == ''
+  (tmp_path / 'shapes/ablation.json').write_text('{}')
+  assert writers.group_of(run, KW) == 'shapes'
+  assert writers.group_of(run, {**KW, 'group': 'mine'}) == 'mine'
+
+
+def test_the_command_that_opens_the_metrics_is_told():
+  names = 'tensorboard', 'trackio'
+  assert writers.commands(names, 'runs/here', 'sums') == [
+    'tensorboard --logdir=runs',
+    'trackio show --project sums',
+  ]
 
 
 def test_a_resume_hides_the_steps_that_it_repeats(folder, monkeypatch):
@@ -56,7 +123,7 @@ def test_a_resume_hides_the_steps_that_it_repeats(folder, monkeypatch):
   now = time.time()
   monkeypatch.setattr(time, 'time', lambda: now)
   for info, first in ((INFO, 0), (RESUMED, 2)):
-    views = writers.open_writers(('tensorboard',), folder, info, first)
+    views = opened('tensorboard', folder, info, first)
     for step in (first, first + 1, first + 2):
       views.write(step, {'cap': step})
     views.close()
@@ -68,7 +135,7 @@ def test_a_resume_hides_the_steps_that_it_repeats(folder, monkeypatch):
 
 
 def test_without_writers_nothing_is_written(folder):
-  views = writers.open_writers((), folder, INFO, 0)
+  views = writers.open_writers((), folder, INFO, 0, **KW)
   views.write(0, {'cap': 92})
   views.close()
 
@@ -76,7 +143,10 @@ def test_without_writers_nothing_is_written(folder):
 def test_every_unknown_writer_is_listed_at_once(monkeypatch):
   monkeypatch.setitem(sys.modules, 'wandb', None)
   first, second = writers.faults(('tensorbord', 'tensorboard', 'wandb'))
-  assert "unknown writer 'tensorbord'; choose from tensorboard, wandb" in first
+  assert (
+    "unknown writer 'tensorbord'; choose from tensorboard, wandb, trackio"
+    in first
+  )
   assert "'wandb'" in second
   assert 'pip install wandb' in second
 
@@ -86,7 +156,7 @@ def test_a_missing_package_is_named_before_a_file_is_written(
 ):
   monkeypatch.setitem(sys.modules, 'wandb', None)
   with pytest.raises(ValueError, match='pip install wandb'):
-    writers.open_writers(('tensorboard', 'wandb'), folder, INFO, 0)
+    writers.open_writers(('tensorboard', 'wandb'), folder, INFO, 0, **KW)
   assert not (folder / 'tensorboard').exists()
 
 
@@ -116,11 +186,29 @@ def test_wandb_keeps_an_offline_run_of_the_folders_id(folder, monkeypatch):
   pytest.importorskip('wandb')
   monkeypatch.setenv('WANDB_MODE', 'offline')
   monkeypatch.setenv('WANDB_SILENT', 'true')
-  views = writers.open_writers(('wandb',), folder, INFO, 0)
+  views = opened('wandb', folder)
   views.write(0, {'cap': 92})
   views.close()
   (data,) = folder.glob(f'wandb/offline-run-*/*{INFO["id"]}.wandb')
   deadline = time.monotonic() + 20  # Another process writes the file.
-  while b'seed' not in data.read_bytes():
-    assert time.monotonic() < deadline, 'the settings go with it'
+  while not all(word in data.read_bytes() for word in (b'seed', b'fast')):
+    assert time.monotonic() < deadline, 'settings and tags go with it'
     time.sleep(0.1)
+
+
+@pytest.mark.filterwarnings('default')  # Warnings of the library.
+def test_trackio_keeps_one_run_of_the_folders_id(folder, monkeypatch):
+  monkeypatch.setenv('TRACKIO_DIR', str(folder / 'trackio'))
+  trackio = pytest.importorskip('trackio')
+  for first, info in ((0, INFO), (2, RESUMED)):
+    views = opened('trackio', folder, info, first)
+    views.write(first, {'cap': 92 - first})
+    views.close()
+  (run,) = trackio.Api().runs('siri_jax')
+  assert run.name == INFO['id']
+  assert run.config['seed'] == 3
+  (data,) = (folder / 'trackio').glob('*.db')
+  with contextlib.closing(sqlite3.connect(data)) as base:
+    rows = base.execute('select step, metrics from metrics').fetchall()
+  values = [(step, json.loads(metrics)) for step, metrics in rows]
+  assert values == [(0, {'rollout/cap': 92}), (2, {'rollout/cap': 90})]

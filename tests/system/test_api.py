@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -136,6 +137,7 @@ def test_a_notebooks_function_trains_and_is_found_again_by_its_source(
 def test_a_run_shows_itself_as_a_table(trained):
   assert len(trained.metrics['length_mean']) == trained.config['total_steps']
   assert 'compressed' in trained._repr_html_()
+  assert re.fullmatch(r'Run\(\S+: (\d+) of \1 steps\)', repr(trained))
   assert set(trained.evaluations['set']) == {'held_out'}
 
 
@@ -212,4 +214,4 @@ def test_a_dry_run_of_the_paper_without_a_cache_or_network_names_its_files(
   for name in ('DeepSeek-R1-Distill-Qwen-1.5B@', 'aime_2024@', 'MATH-500@'):
     assert name in text
   assert '16,384 │•' in text
-  assert 'this report fetches none' in text
+  assert 'Cost on 8 * H100' in text

@@ -134,7 +134,7 @@ def test_the_servers_requirements_include_the_laptops():
 def test_exactly_the_imported_packages_are_pinned(name):
   # An optional package is only in the tests' requirements; the cluster's also
   # have the server.
-  asked_for = {'wandb'} | pinned_in('requirements-notebooks.txt')
+  asked_for = {'trackio', 'wandb'} | pinned_in('requirements-notebooks.txt')
   server = {'vllm', 'torch'}
   imported = {d.lower().replace('_', '-') for d in distributions()}
   assert pinned_in(name) - server == imported - asked_for - server

@@ -117,22 +117,19 @@ def test_a_run_begins_with_its_model_device_folder_and_commands(
   whole, cache, capsys
 ):
   assert launch.here(whole, cache) == exit_status.DONE
-  model, devices, folder, stop, resumed, *_ = (
-    capsys.readouterr().out.splitlines()
-  )
+  said = capsys.readouterr().out.splitlines()
+  assert said[0].startswith('task: running sums of digits. ')
+  model, devices, folder, watch, stop, again, resumed, *_ = said[3:]
   assert re.fullmatch(
     r'model: [\d.]+k parameters \(\w+\), \d layers of width \d+', model
   )
-  assert devices == 'devices: 8 of cpu'
+  assert devices == 'devices: 8 * cpu'
   python = command_line.typed('siri_jax', [])
-  assert folder.endswith(
-    f'evaluations of held_out; to watch it: {python}.commands.report '
-    f'{whole} --follow'
-  )
-  again = shlex.join(launch.arguments(whole, cache))
-  assert stop == (
-    f'to stop: Ctrl-C, which saves; to resume: {python}.main {again}'
-  )
+  assert folder.endswith('evaluations of held_out; to watch it:')
+  assert watch == f'  {python}.commands.report {whole} --follow'
+  assert stop == 'to stop: Ctrl-C, which saves; to resume:'
+  command = shlex.join(launch.arguments(whole, cache))
+  assert again == f'  {python}.main {command}'
   assert resumed == f'resuming from step {launch.STEPS} of {whole}'
 
 
@@ -172,7 +169,8 @@ def test_a_dry_run_prints_the_plan_and_makes_no_folder(tmp_path, cache, capsys):
 def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
   run = f'--natural_lengths={whole}'
   assert launch.here('none', cache, run, '--dry_run') == exit_status.DONE
-  assert f'samples in\n{whole}' in capsys.readouterr().out
+  said = ' '.join(capsys.readouterr().out.split())
+  assert f'samples in {whole}' in said
   assert (
     launch.here('none', cache, f'{run}/eval', '--dry_run')
     == exit_status.REFUSED
@@ -180,6 +178,18 @@ def test_a_dry_run_takes_natural_lengths_from_a_run(whole, cache, capsys):
   assert "eval is not a run's folder" in capsys.readouterr().err
   assert launch.here('none', cache, run) == exit_status.REFUSED
   assert '--natural_lengths needs --dry_run' in capsys.readouterr().err
+
+
+def test_a_dry_run_in_a_folder_of_other_settings_is_refused_as_a_run_would_be(
+  whole, cache, capsys
+):
+  words = '--config.temperature=0.5', '--dry_run'
+  assert launch.here(whole, cache, *words) == exit_status.REFUSED
+  out, err = capsys.readouterr()
+  assert 'Cost on' in out
+  assert 'temperature: 1.0 -> 0.5' in err
+  free = '--allow_change=temperature'
+  assert launch.here(whole, cache, *words, free) == exit_status.DONE
 
 
 @pytest.mark.parametrize('dry', [(), ('--dry_run',)])

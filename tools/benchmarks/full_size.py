@@ -5,25 +5,27 @@ import functools
 import jax.numpy as jnp
 
 from siri_jax.algorithm import losses, optimizers, update
+from siri_jax.data import workload
 from siri_jax.models import decoder
 
-_LIKE = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
-_LIKE |= dict(qkv_bias=True, qk_norm=False)
 # DeepSeek-R1-Distill-Qwen 1.5B and 7B, and one small enough for a laptop.
+_R1 = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-'
 SHAPES = {
-  '1.5b': decoder.ModelConfig(
-    vocab=151_936, dim=1536, heads=12, kv_heads=2, mlp=8960, **_LIKE
-  ),
-  '7b': decoder.ModelConfig(
-    vocab=152_064, dim=3584, heads=28, kv_heads=4, mlp=18_944, **_LIKE
-  ),
+  '1.5b': workload.MODELS[f'{_R1}1.5B'],
+  '7b': workload.MODELS[f'{_R1}7B'],
   'tiny': decoder.ModelConfig(
     vocab=4096,
+    layers=4,
     dim=256,
     heads=8,
     kv_heads=2,
+    head_dim=32,
     mlp=1024,
-    **{**_LIKE, 'head_dim': 32, 'layers': 4},
+    rope_theta=1e4,
+    norm_eps=1e-6,
+    tied=False,
+    qkv_bias=True,
+    qk_norm=False,
   ),
 }
 # All GPUs of one node of eight, and of two.

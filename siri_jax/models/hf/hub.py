@@ -6,6 +6,7 @@ HF_HOME, HF_TOKEN, HF_ENDPOINT and HF_HUB_OFFLINE. Only the files of a kind's
 patterns are fetched: nothing is unpickled, and no code from the Hub is run.
 """
 
+import functools
 import pathlib
 import re
 from typing import NamedTuple
@@ -21,6 +22,7 @@ TOKENIZER = (
 )
 MODEL = (*TOKENIZER, '*.safetensors', 'model.safetensors.index.json')
 DATA = ('.jsonl', '.json', '.parquet')
+ANSWER_SECS = 10
 _PART = r'[A-Za-z0-9][\w.-]*'
 _NAME = re.compile(
   rf'(?P<repo>{_PART}/{_PART})(?:@(?P<revision>[\w./-]+))?'
@@ -90,10 +92,16 @@ def folder(text, patterns=MODEL):
   return fetched(name, patterns) if name else pathlib.Path(text)
 
 
-def fetched(name, patterns):
-  """The folder in the cache that has a Name's files; see `folder`."""
+def fetched(name, patterns, **options):
+  """The folder in the cache that has a Name's files; see `folder`.
+
+  Args:
+    name: Name.
+    patterns: of the files.
+    **options: local_files_only=True sends no request.
+  """
   if (name, patterns) not in _FOUND:
-    _FOUND[name, patterns] = pathlib.Path(_snapshot(name, patterns))
+    _FOUND[name, patterns] = pathlib.Path(_snapshot(name, patterns, **options))
   return _FOUND[name, patterns]
 
 
@@ -114,6 +122,25 @@ def in_cache(name, patterns):
   return True
 
 
+def cached_file(name, file):
+  """The path of one file of a Name in the cache, or None; sends no request."""
+  found = huggingface_hub.try_to_load_from_cache(
+    name.repo, file, cache_dir=constants.HF_HUB_CACHE, revision=name.revision
+  )
+  return pathlib.Path(found) if isinstance(found, str) else None
+
+
+@functools.cache
+def reachable():
+  """Whether the Hub answers, asked once and without a second attempt."""
+  try:
+    huggingface_hub.get_session().head(constants.ENDPOINT, timeout=ANSWER_SECS)
+  except Exception:  # Its HTTP client has errors of its own.
+    return False
+  return True
+
+
+@functools.cache
 def listed(name, patterns):
   """The Files of a Name on the Hub, sorted by path; fetches none of them.
 
@@ -186,6 +213,9 @@ def _refusal(error, what):
 
 def _no_answer(error):
   """Why the Hub gave no answer, and what to do."""
+  why = ''
+  if not isinstance(error, errors.LocalEntryNotFoundError):
+    why = f' ({str(error).splitlines()[0]:.200})'
   lacks = f'the cache {constants.HF_HUB_CACHE} (HF_HOME) does not have it whole'
   if constants.HF_HUB_OFFLINE:
     return (
@@ -194,6 +224,5 @@ def _no_answer(error):
     )
   return (
     f'{lacks}, while {constants.ENDPOINT} (HF_ENDPOINT) cannot be reached: '
-    'connect and run the same command, or copy a cache that has it '
-    f'({str(error).splitlines()[0]:.200})'
+    f'connect and run the same command, or copy a cache that has it{why}'
   )
