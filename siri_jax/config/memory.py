@@ -162,6 +162,7 @@ def _kept(shape, remat, tensor, width):
     'full': 0,
     'attention': out,
     'qkv': out + qkv,
+    'gate': out + qkv + shape.dim + mlp,
     'products': out + qkv + shape.dim + 2 * mlp,
     'nothing': out + qkv + 6 * mlp,
   }

@@ -53,12 +53,14 @@ def _keeps_all(primitive, *_, **__):
 
 # Name -> the jax.checkpoint policy, least memory first. 'full' recomputes a
 # block from its input; 'attention' keeps attention's outputs; 'qkv' also keeps
-# queries, keys and values; 'products' keeps the outputs of all matrix products;
+# queries, keys and values; 'gate' also those of the output matrix and of one of
+# the MLP's two wide ones; 'products' keeps the outputs of all matrix products;
 # 'nothing' recomputes nothing.
 REMAT = {
   'full': _keeps(),
   'attention': _keeps(attention.SAVED),
   'qkv': _keeps(attention.SAVED, 'qkv'),
+  'gate': _keeps(attention.SAVED, 'qkv', 'output', 'gate'),
   'products': _keeps(attention.SAVED, products=True),
   'nothing': _keeps_all,
 }
@@ -327,9 +329,10 @@ def output_and_mlp(layer, shape, x, out):
   """The rest of a block after attention: output matrix, residuals, SwiGLU."""
   # In two dimensions, because XLA would transpose (h, e) on a CPU.
   out, o = out.reshape(*x.shape[:-1], -1), layer['o'].reshape(-1, shape.dim)
-  x = x + jnp.einsum('...a,ad->...d', out, o)
+  x = x + checkpoint_name(jnp.einsum('...a,ad->...d', out, o), 'output')
   y = norm(x, layer['mlp_norm'], shape.norm_eps)
-  gate = jax.nn.silu(jnp.einsum('...d,df->...f', y, layer['gate']))
+  gate = jnp.einsum('...d,df->...f', y, layer['gate'])
+  gate = jax.nn.silu(checkpoint_name(gate, 'gate'))
   up = jnp.einsum('...d,df->...f', y, layer['up'])
   return x + jnp.einsum('...f,fd->...d', gate * up, layer['down'])
 

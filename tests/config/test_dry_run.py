@@ -127,7 +127,7 @@ def test_a_constant_cap_is_a_flat_line():
 
 @pytest.mark.parametrize(
   ('config', 'gpus', 'remat'),
-  [(cosine640, 8, 'products'), (cosine640_7b, 17, 'qkv')],
+  [(cosine640, 8, 'products'), (cosine640_7b, 17, 'gate')],
 )
 def test_the_papers_runs_are_forecast_before_anything_is_fetched(
   config, gpus, remat, monkeypatch, tmp_path
@@ -158,7 +158,7 @@ def test_a_model_of_which_nothing_is_known_has_no_cost_but_a_reason():
 
 @pytest.mark.parametrize(
   ('config', 'model', 'verdict'),
-  [(cosine640, '1.5b', 'products'), (cosine640_7b, '7b', 'qkv')],
+  [(cosine640, '1.5b', 'products'), (cosine640_7b, '7b', 'gate')],
 )
 def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
   c = config.get_config()

@@ -149,7 +149,7 @@ class TestProgramsForH100s:
 
   @pytest.mark.parametrize(
     ('model', 'remat'),
-    [('1.5b', 'products'), ('1.5b', 'nothing'), ('7b', 'qkv')],
+    [('1.5b', 'products'), ('1.5b', 'nothing'), ('7b', 'qkv'), ('7b', 'gate')],
   )
   def test_the_estimate_is_what_xla_assigns(self, model, remat):
     named, guessed, found, _ = told(

@@ -39,7 +39,7 @@ PRODUCTS = 989e12  # FLOP/s, dense bfloat16.
 MEMORY = 3.35e12  # Bytes/s.
 NODE, NETWORK = 450e9, 50e9  # Bytes/s that a GPU sends: NVLink, InfiniBand.
 # Config and remat that fit 80 GB.
-RUNS = {'1.5b': ('cosine640', 'products'), '7b': ('cosine640_7b', 'qkv')}
+RUNS = {'1.5b': ('cosine640', 'products'), '7b': ('cosine640_7b', 'gate')}
 PROMPT = 150  # Tokens of a mean prompt.
 # Backward, attention computes its scores again: five products, forward two.
 BACKWARD = 2.5
