@@ -7,6 +7,7 @@ import fake_vllm
 import launch
 import pytest
 
+from siri_jax.commands import evaluate
 from siri_jax.runtime import exit_status
 from tools import soak
 
@@ -15,7 +16,7 @@ pytestmark = [
   pytest.mark.faults,
   pytest.mark.usefixtures('no_picture'),
 ]
-STEPS = 6
+STEPS = 4
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_run_whose_server_is_killed_and_then_both_has_the_same_result(
 
     wait_for_steps(1)
     kill_server(tmp_path)
-    wait_for_steps(3)
+    wait_for_steps(2)
     process.kill()
     kill_server(tmp_path)
   launch.wait_until(lambda: not left(tmp_path))
@@ -68,5 +69,10 @@ def test_a_run_whose_server_is_killed_and_then_both_has_the_same_result(
   assert launch.here(run, cache, *settings) == exit_status.DONE
   assert left(tmp_path) == {}
   assert soak.outcome(run) == soak.outcome(whole)
+  words = launch.arguments(run, cache, *settings, '--samples=2')
+  assert evaluate.main(words) == exit_status.DONE
+  (log,) = (run / 'evaluations').glob('*/servers/0.txt')
+  assert log.exists()
+  assert left(tmp_path) == {}
   tell(11, "a run's own server is killed", 'restarted; same bits', lost=0)
   tell(12.7, 'a run and its server are killed', 'none left; resumes, same bits')

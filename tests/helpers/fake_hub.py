@@ -19,11 +19,12 @@ class FakeHub:
   Attributes:
     asked: (method, path, Range) of each request.
     cuts: path patterns of files whose next response ends in the middle.
+    commits: revisions that every repository has, besides main.
   """
 
   def __init__(self, folder):
     self.folder = pathlib.Path(folder)
-    self.asked, self.cuts = [], []
+    self.asked, self.cuts, self.commits = [], [], {COMMIT}
     self.url = ''
 
   @contextlib.contextmanager
@@ -85,10 +86,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       return self.refuse(404, CODES[404])
     if repo.startswith(GATED) and what == 'resolve':
       return self.refuse(401, CODES[401])
-    if revision not in ('main', COMMIT):
+    if revision not in ('main', *self.hub.commits):
       return self.refuse(404, 'RevisionNotFound')
+    commit = COMMIT if revision == 'main' else revision
     if what == 'resolve':
-      return self.file(path, folder / found[5])
+      return self.file(path, folder / found[5], commit)
     files = sorted(p for p in folder.rglob('*') if p.is_file())
     tree = [
       {
@@ -99,18 +101,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
       }
       for p in files
     ]
-    whole = {'id': repo, 'sha': COMMIT, 'siblings': []}
+    whole = {'id': repo, 'sha': commit, 'siblings': []}
     return self.send(200, json.dumps(tree if what == 'tree' else whole))
 
   def refuse(self, status, code):
     self.send(status, '{}', {'X-Error-Code': code, 'X-Error-Message': code})
 
-  def file(self, path, file):
+  def file(self, path, file, commit):
     if not file.is_file():
       return self.refuse(404, 'EntryNotFound')
     data = file.read_bytes()
     etag = hashlib.sha256(data).hexdigest()
-    headers = {'ETag': f'"{etag}"', 'X-Repo-Commit': COMMIT}
+    headers = {'ETag': f'"{etag}"', 'X-Repo-Commit': commit}
     asked = re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range') or '')
     start = int(asked[1]) if asked else 0
     if asked:
