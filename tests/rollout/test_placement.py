@@ -169,8 +169,9 @@ def test_all_that_a_machine_lacks_is_told_at_once_with_the_quickstart(machine):
 
 @pytest.mark.parametrize('name', ['cosine640', 'cosine640_7b', 'one_gpu'])
 def test_a_config_for_gpus_is_refused_without_one_before_anything_is_fetched(
-  name, tmp_path, capsys
+  name, tmp_path, capsys, monkeypatch
 ):
+  monkeypatch.setattr(placement, 'visible', lambda: ())
   words = [f'--config=configs/{name}.py', f'--workdir={tmp_path / "run"}']
   words.append(f'--config.cache_dir={tmp_path}')
   assert main.main(words) == exit_status.REFUSED

@@ -371,9 +371,7 @@ UNPICKLING = ('pickle', 'shelve', 'marshal', 'dill', 'joblib', 'torch')
 @pytest.mark.parametrize('path', modules_of('siri_jax'), ids=str)
 def test_nothing_is_unpickled_and_no_code_of_a_model_is_run(path):
   tops = {name.split('.')[0] for name in imports_of(path)}
-  # The vLLM plug-in and the command that starts a server use torch.
-  server = 'vllm_plugin' in path.parts or path.name == 'serve.py'
-  own = {'torch'} if server else set()
+  own = {'torch'} if 'vllm_plugin' in path.parts else set()
   assert tops & {*UNPICKLING} <= own
   named = {
     keyword.arg
