@@ -22,7 +22,7 @@ from siri_jax.config import plan
 from siri_jax.config import recipe as recipes
 from siri_jax.data import arithmetic, chat, load
 from siri_jax.models.hf import initial
-from siri_jax.rollout import engines, http_client
+from siri_jax.rollout import engines, http_client, servers
 from siri_jax.runtime import exit_status, xla_flags
 from tests.helpers import tiny
 
@@ -66,6 +66,7 @@ def both_engines(served, cache, **changes):
           task,
           requests=made.samples,
           prompt_tokens=c.max_prompt_tokens,
+          servers=servers.External(c.server_kw.urls),
           run='test',
           say=print,
         )
