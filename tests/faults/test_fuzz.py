@@ -61,7 +61,9 @@ def judged(program, *arguments):
   """Whether a command line is accepted, and its output."""
   status, said = program.ask(*arguments, '--dry_run')
   assert status in (exit_status.DONE, exit_status.REFUSED), said
-  assert ('Plan' if status == exit_status.DONE else 'refused: ') in said
+  assert (
+    'settings differ from' if status == exit_status.DONE else 'refused: '
+  ) in said
   return status == exit_status.DONE, said
 
 
