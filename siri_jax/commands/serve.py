@@ -29,7 +29,6 @@ from siri_jax.rollout import (
   placement,
   server_command,
   servers,
-  weight_sync,
 )
 from siri_jax.runtime.exit_status import DONE, refuse
 
@@ -115,18 +114,14 @@ def serve(words, environment, own, c):
 
 def announce(process, line, c):
   """Prints READY when the server of this process is ready."""
-  while not process.ended():
-    try:
-      line.ask('GET', '/health')
-      weights = weight_sync.version_of(line)
-    except OSError:
-      time.sleep(0.5)
-      continue
-    base = c.model_path or 'random'
-    found = f'{base} until the first push' if weights == 'default' else weights
-    print(f'READY: {line.url} serves {server_command.NAME}; weights: {found}')
-    sys.stdout.flush()
-    return
+  while (weights := servers.served(line)) is None:
+    if process.ended():
+      return
+    time.sleep(servers.LOOK_SECS)
+  base = c.model_path or 'random'
+  found = f'{base} until the first push' if weights == 'default' else weights
+  print(f'READY: {line.url} serves {server_command.NAME}; weights: {found}')
+  sys.stdout.flush()
 
 
 if __name__ == '__main__':

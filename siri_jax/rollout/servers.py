@@ -134,13 +134,6 @@ class Server:
         time.sleep(LOOK_SECS)
       self.process = Process(self._words, self._environment, output)
 
-  def answers(self):
-    """Whether it has loaded its model, and takes our key."""
-    with contextlib.suppress(OSError):
-      self.line.ask('GET', '/health')
-      return weight_sync.version_of(self.line) is not None
-    return False
-
   def ending(self):
     """A message that it has ended, with the end of its output."""
     lines = self.log.read_text(errors='replace').splitlines()
@@ -180,7 +173,7 @@ class Owned(External):
     screen.say(f'starting vLLM; its output is in {self._made[0].log.parent}')
     for server in self._made:
       server.start()
-    while waiting := [each for each in waiting if not each.answers()]:
+    while waiting := [each for each in waiting if served(each.line) is None]:
       signals.raise_if_stopped()
       for each in waiting:
         if each.process.ended():
@@ -230,6 +223,18 @@ class Owned(External):
     for server in running:
       with server.lock:
         server.process.end()
+
+
+def served(line):
+  """The label of a server's weights; None until it has a model and our key.
+
+  Args:
+    line: http_client.Connection to it.
+  """
+  with contextlib.suppress(OSError):
+    line.ask('GET', '/health')
+    return weight_sync.version_of(line)
+  return None
 
 
 @contextlib.contextmanager

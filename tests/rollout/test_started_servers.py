@@ -152,7 +152,7 @@ def test_a_killed_server_is_restarted_without_its_old_processes(tmp_path):
     server = made._made[0]
     launch.wait_until(server.process.ended)
     made.revive(url)
-    launch.wait_until(server.answers)
+    launch.wait_until(lambda: servers.served(server.line))
     after = launch.server_processes(tmp_path / 'pushes')
     assert not {*before} & {*after}
     assert 'restart 1 of 1' in said.getvalue()
@@ -170,7 +170,7 @@ def test_a_killed_guard_leaves_no_server_behind_at_a_restart(tmp_path):
     kill(tmp_path, 'guard')
     launch.wait_until(made._made[0].process.ended)
     made.revive(url)
-    launch.wait_until(made._made[0].answers)
+    launch.wait_until(lambda: servers.served(made._made[0].line))
     after = launch.server_processes(tmp_path / 'pushes')
     assert not {*before} & {*after}
   wait_for_end(tmp_path)
