@@ -47,16 +47,14 @@ def text(plan, shape):
     ('', 'sampling', 'training'),
     floatfmt='.2f',
   ).splitlines()
-  held, most = (
-    forecast.serving(plan, shape, limit),
-    (1 - memory.SPARE) * limit * 1e9,
-  )
+  responses = forecast.serving(plan, shape, limit).responses
+  most = (1 - memory.SPARE) * limit * 1e9
   verdict = 'fit' if max(totals) <= most else 'do NOT fit'
   return '\n'.join(
     [
       'Estimated memory of one GPU in both halves of a step, GB',
       *lines,
       f'Both halves {verdict} {limit:g} GB. The server has room for '
-      f'{held.responses:,}\nresponses of the greatest length at a time.',
+      f'{responses:,}\nresponses of the greatest length at a time.',
     ]
   )

@@ -4,6 +4,7 @@ The speeds are assumptions, given as a range. No GPU has been measured yet.
 """
 
 import functools
+import math
 import time
 from typing import NamedTuple
 
@@ -61,7 +62,7 @@ def planned(c):
     known = (name for name in GPUS if name in here.device_kind)
     gb = here.memory_stats()['bytes_limit'] / 1e9
     return _gpu(next(known, ASSUMED), here.device_kind, True, gb)
-  mesh = c.mesh_kw.data * c.mesh_kw.fsdp * c.mesh_kw.tensor
+  mesh = math.prod(c.mesh_kw.values())
   if c.attention == 'cudnn' or mesh > 1 + len(more):
     return _gpu(ASSUMED, ASSUMED, False, c.device_gb)
   return _cpu()

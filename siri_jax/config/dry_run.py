@@ -115,7 +115,7 @@ def facts(plan):
   loop = outlook.is_loop(c.schedule)
   most = plan.samples * plan.highest
   simulated, and_turns = ' (simulated)' * loop, ', and every turn' * loop
-  turns = (plan.turns or plan.simulated).items()
+  turns = plan.expected_turns.items()
   return {
     'samples a step': (
       f'{plan.samples:,} ({c.prompts_per_step:,} prompts * {c.group_size}), at '
@@ -301,7 +301,7 @@ def plot(plan):
     dots = ''.join('•' if at == y else ' ' for at in level)
     rows.append(f'{value:>{margin}} │{dots}'.rstrip())
   marks = [' '] * wide
-  for at, kind in (plan.turns or plan.simulated).items():
+  for at, kind in plan.expected_turns.items():
     place = round(at / max(len(caps) - 1, 1) * (wide - 1))
     marks[min(place, wide - 1)] = 'v' if kind == 'compressed' else '^'
   axis = f'{"":{margin}} └' + '─' * wide

@@ -163,8 +163,7 @@ def sampling_secs(c, shape, work, device):
   """Seconds of sampling, (fast, slow), of Sampled."""
   copies = max(servers(c) // tensor(c), 1)
   width = tensor(c)
-  wide = jnp.dtype(c.compute_dtype).itemsize
-  weights = wide * decoder.param_count(shape) / width
+  weights = weight_bytes(c, shape) / width
   cache = cache_bytes(c, shape) * work.context / copies
   return tuple(
     steps * (fixed + weights / reads)
@@ -198,8 +197,7 @@ def kept(plan):
   """Updates done of the checkpoints that are left at the end of a run."""
   kw, steps = plan.c.checkpoint_kw, sorted(plan.checkpoints)
   multiple = {s for s in steps if kw.keep_every and s % kw.keep_every == 0}
-  turns = {*plan.turns, *plan.simulated}
-  return sorted({*turns, *steps[-kw.keep :], *multiple})
+  return sorted({*plan.expected_turns, *steps[-kw.keep :], *multiple})
 
 
 def checkpoint_bytes(shape):
@@ -209,7 +207,7 @@ def checkpoint_bytes(shape):
 
 def trainers(c):
   """Number of devices that train."""
-  return c.mesh_kw.data * c.mesh_kw.fsdp * c.mesh_kw.tensor
+  return math.prod(c.mesh_kw.values())
 
 
 def servers(c):
@@ -229,6 +227,11 @@ def servers(c):
 def tensor(c):
   """Devices that share a model in sampling."""
   return c.server_kw.tensor if c.engine == 'vllm' else 1
+
+
+def weight_bytes(c, shape):
+  """Bytes of the parameters in compute_dtype, over all devices."""
+  return jnp.dtype(c.compute_dtype).itemsize * decoder.param_count(shape)
 
 
 def cache_bytes(c, shape):
@@ -260,8 +263,7 @@ def serving(plan, shape, gb):
   leave of it.
   """
   c = plan.c
-  wide = jnp.dtype(c.compute_dtype).itemsize
-  weights = wide * decoder.param_count(shape) / tensor(c)
+  weights = weight_bytes(c, shape) / tensor(c)
   slot = cache_bytes(c, shape) * (c.max_prompt_tokens + plan.longest)
   if c.engine == 'vllm':
     cache = max(c.server_kw.memory * gb * 1e9 - weights - WORKING, 0.0)
@@ -274,5 +276,4 @@ def _push(c, shape):
   """Seconds of a push, (fast, slow); 0 of an engine in this process."""
   if c.engine != 'vllm':
     return 0.0, 0.0
-  size = jnp.dtype(c.compute_dtype).itemsize * decoder.param_count(shape)
-  return tuple(size / rate for rate in PUSH_BYTES)
+  return tuple(weight_bytes(c, shape) / rate for rate in PUSH_BYTES)

@@ -106,6 +106,11 @@ class Plan:
   samples: int
   minibatch: int
 
+  @property
+  def expected_turns(self):
+    """Updates done -> kind of turn, known before the run or simulated."""
+    return self.turns or self.simulated
+
 
 def make(c):
   """The plan of a config.
