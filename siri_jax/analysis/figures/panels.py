@@ -125,11 +125,16 @@ def points(ax, found, what, *, color, label, linestyle='-', bars=True):
       part.set_alpha(0.6)
 
 
+def _measured(ax, group, column, label, color, scale=1.0):
+  """One column's curve over shaded compressions, with the axis' label."""
+  shade(ax, group)
+  curve(ax, group, column, scale, color=color)
+  ax.set_ylabel(label)
+
+
 def entropy(ax, group):
   """The policy's entropy per token."""
-  shade(ax, group)
-  curve(ax, group, 'entropy', color=style.BLUE)
-  ax.set_ylabel('entropy,\nnats per token')
+  _measured(ax, group, 'entropy', 'entropy,\nnats per token', style.BLUE)
   style.from_zero(ax)
 
 
@@ -151,31 +156,23 @@ def outcomes(ax, group):
 
 def truncated(ax, group):
   """The share of samples that the cap truncated."""
-  shade(ax, group)
-  curve(ax, group, 'truncated_frac', 100, color=style.GREY)
-  ax.set_ylabel('truncated, %')
+  _measured(ax, group, 'truncated_frac', 'truncated, %', style.GREY, 100)
   style.from_zero(ax)
 
 
 def reward(ax, group):
   """The mean reward of a step."""
-  shade(ax, group)
-  curve(ax, group, 'reward_mean', color=style.GREEN)
-  ax.set_ylabel('mean reward')
+  _measured(ax, group, 'reward_mean', 'mean reward', style.GREEN)
 
 
 def loss(ax, group):
   """The loss of a step's updates."""
-  shade(ax, group)
-  curve(ax, group, 'loss', color=style.VERMILLION)
-  ax.set_ylabel('loss')
+  _measured(ax, group, 'loss', 'loss', style.VERMILLION)
 
 
 def grad_norm(ax, group):
   """The norm of the gradient before clipping."""
-  shade(ax, group)
-  curve(ax, group, 'grad_norm', color=style.PINK)
-  ax.set_ylabel('gradient norm')
+  _measured(ax, group, 'grad_norm', 'gradient norm', style.PINK)
   style.from_zero(ax)
 
 
