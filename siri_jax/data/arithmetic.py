@@ -21,11 +21,8 @@ from typing import NamedTuple
 import numpy as np
 
 from siri_jax import types
+from siri_jax.config import built_in_task
 
-ABOUT = """\
-running sums of digits. The problem "4 #1 2 0 #2 3 7" starts at 4 and has
-  two steps. A response copies each step, writes the new sum, and may check it:
-  "#1 2 0 6 #2 3 7 0 wait 9 0 9" guesses 0, checks, and corrects itself to 9."""
 FEWEST, MOST = 3, 7  # Steps of a problem.
 FIRST_HARD = 4  # The least y of a hard step.
 MOST_CHECKS = 3  # Of one step, in a trace.
@@ -106,7 +103,7 @@ def task(*, seed, problems, held_out):
       for name, value in prints.items()
     },
     traces=functools.partial(_traces, seed),
-    about=ABOUT,
+    about=built_in_task.ABOUT,
   )
 
 

@@ -1,5 +1,6 @@
-"""A server with the parts of the Hub's HTTP interface that fetching uses."""
+"""A server with the parts of the Hub's HTTP interface that siri_jax uses."""
 
+import base64
 import contextlib
 import fnmatch
 import hashlib
@@ -11,6 +12,7 @@ import threading
 
 COMMIT = 'c0ffee' + 34 * '0'
 GATED, CODES = 'gated/', {401: 'GatedRepo', 404: 'RepoNotFound'}
+TOKEN, OTHERS = 'hf_of_these_tests', 'others'  # An owner that it may not use.
 
 
 class FakeHub:
@@ -19,13 +21,14 @@ class FakeHub:
   Attributes:
     asked: (method, path, Range) of each request.
     cuts: path patterns of files whose next response ends in the middle.
+    private: names of the repositories that were made private.
     commits: revisions that every repository has, besides main.
   """
 
   def __init__(self, folder):
     self.folder = pathlib.Path(folder)
     self.asked, self.cuts, self.commits = [], [], {COMMIT}
-    self.url = ''
+    self.private, self.objects, self.url = [], {}, ''
 
   @contextlib.contextmanager
   def serving(self):
@@ -69,6 +72,76 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
   def do_GET(self):
     self.answer()
+
+  def do_POST(self):
+    """Makes a repository, or takes a step of an upload."""
+    path = self.path.partition('?')[0]
+    self.hub.asked.append((self.command, path, None))
+    body = self.rfile.read(int(self.headers['Content-Length']))
+    if path in self.hub.cuts:
+      self.hub.cuts.remove(path)
+      self.close_connection = True
+      return None
+    if self.headers['Authorization'] != f'Bearer {TOKEN}':
+      return self.refuse(401, 'Unauthorized')
+    if path == '/api/repos/create':
+      return self.make(json.loads(body))
+    if path == '/api/validate-yaml':
+      return self.send(200, '{"errors": [], "warnings": []}')
+    repo = re.fullmatch(r'(?:/api/models)?/([^/]+/[^/]+?)(\.git)?/.*', path)[1]
+    if path.endswith('/preupload/main'):
+      names = [file['path'] for file in json.loads(body)['files']]
+      modes = {True: 'lfs', False: 'regular'}
+      return self.send_json(
+        files=[
+          {
+            'path': name,
+            'uploadMode': modes[name.endswith('.safetensors')],
+            'shouldIgnore': False,
+          }
+          for name in names
+        ]
+      )
+    if path.endswith('/info/lfs/objects/batch'):
+      objects = [
+        {
+          **each,
+          'actions': {'upload': {'href': f'{self.hub.url}/{each["oid"]}'}},
+        }
+        for each in json.loads(body)['objects']
+      ]
+      return self.send_json(transfer='basic', objects=objects)
+    return self.commit(repo, map(json.loads, body.splitlines()))
+
+  def do_PUT(self):
+    size = int(self.headers['Content-Length'])
+    self.hub.objects[self.path[1:]] = self.rfile.read(size)
+    self.send(200, '')
+
+  def make(self, asked):
+    repo = f'{asked.get("organization", "me")}/{asked["name"]}'
+    if repo.startswith(OTHERS):
+      return self.refuse(403, 'Forbidden')
+    folder, where = self.hub.folder / 'models' / repo, f'{self.hub.url}/{repo}'
+    if folder.is_dir():
+      return self.send(409, json.dumps({'url': where}))
+    folder.mkdir(parents=True)
+    self.hub.private += [repo] * (asked.get('visibility') == 'private')
+    return self.send_json(url=where)
+
+  def commit(self, repo, lines):
+    for line in lines:
+      if line['key'] == 'header':
+        continue
+      value = line['value']
+      data = (
+        self.hub.objects[value['oid']]
+        if line['key'] == 'lfsFile'
+        else base64.b64decode(value['content'])
+      )
+      (self.hub.folder / 'models' / repo / value['path']).write_bytes(data)
+    where = f'{self.hub.url}/{repo}/commit/{COMMIT}'
+    return self.send_json(commitUrl=where, commitOid=COMMIT, success=True)
 
   def answer(self):
     path = self.path.partition('?')[0]
@@ -125,6 +198,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
           cut = len(data) // 2
           break
     return self.send(206 if asked else 200, data[start:], headers, cut)
+
+  def send_json(self, **value):
+    return self.send(200, json.dumps(value))
 
   def send(self, status, body, headers=(), cut=None):
     body = body.encode() if isinstance(body, str) else body

@@ -10,8 +10,9 @@ import pytest
 import safetensors.numpy
 
 from siri_jax.commands import export as command
+from siri_jax.data import arithmetic
 from siri_jax.models.hf import config as hf_config
-from siri_jax.models.hf import export, load
+from siri_jax.models.hf import export, load, push
 from siri_jax.runtime import checkpoint
 from tests.helpers import launch
 
@@ -179,7 +180,8 @@ def test_a_runs_newest_checkpoint_opens_in_transformers(
 ):
   out = tmp_path / 'out'
   assert command.main([f'--run={whole}', f'--to={out}']) == command.DONE
-  assert capsys.readouterr().out == f'{out}\n'
+  said = capsys.readouterr().out.splitlines()
+  assert said[:2] == [f'{out}', 'load it with:']
   model = transformers.Qwen2ForCausalLM.from_pretrained(out)
   saved = checkpoint.read_parameters(whole / 'checkpoints', launch.STEPS)
   ids = np.arange(12).reshape(2, 6)
@@ -190,6 +192,34 @@ def test_a_runs_newest_checkpoint_opens_in_transformers(
   about = json.loads((out / 'siri_jax.json').read_text())
   assert about['updates'] == launch.STEPS
   assert about['config'] == 'tests/helpers/tiny.py'
+
+
+def test_the_code_of_a_card_runs_and_ends_as_the_run_did(
+  whole, tmp_path, capsys
+):
+  out = tmp_path / 'out'
+  assert command.main([f'--run={whole}', f'--to={out}']) == command.DONE
+  card = (out / 'README.md').read_text()
+  code = card.partition('```python\n')[2].partition('```')[0]
+  exec(code, {})
+  assert '; expected: ' in capsys.readouterr().out
+  generation = transformers.GenerationConfig.from_pretrained(out)
+  assert generation.eos_token_id == [arithmetic.ID['<eos>']]
+  found = [getattr(generation, k) for k in ('temperature', 'top_p', 'top_k')]
+  assert found == [0.6, 1.0, 0]
+  assert generation.max_new_tokens == 8  # The cap of the evaluations.
+
+
+def test_an_upload_without_a_token_is_refused_before_the_export(
+  whole, tmp_path, capsys, monkeypatch
+):
+  monkeypatch.setattr(push.constants, 'HF_HUB_OFFLINE', False)
+  monkeypatch.setattr(push.huggingface_hub, 'get_token', lambda: None)
+  out = tmp_path / 'out'
+  words = [f'--run={whole}', f'--to={out}', '--push_to_hub=me/new']
+  assert command.main(words) == command.REFUSED
+  assert '--push_to_hub=me/new: no token' in capsys.readouterr().err
+  assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +243,7 @@ def test_an_impossible_export_is_refused(whole, tmp_path, capsys, words, told):
   [
     ('', 'is not JSON'),
     ('[]', 'is not a JSON object'),
-    ('{"policy": "fresh"}', 'lacks model_path, task_kw'),
+    ('{"policy": "fresh"}', 'lacks model_path, task, task_kw, eval_kw'),
   ],
 )
 def test_a_damaged_config_of_a_run_is_named(tmp_path, capsys, text, told):

@@ -10,6 +10,7 @@ import jinja2
 from siri_jax.analysis import seeds
 from siri_jax.analysis.figures import catalog, style, words
 from siri_jax.analysis.report import facts, samples
+from siri_jax.config import built_in_task
 
 FOLDER = pathlib.Path(__file__).parent
 DPI = 160
@@ -27,11 +28,6 @@ SAYS = {
   'timing': 'Seconds of a step by its parts, and tokens a second.',
   'caps': 'Accuracy under every lower cap.',
 }
-TASK = (
-  'The built-in task: a first digit, then steps "#1 x y" that change it by '
-  'table look-ups. The response writes each step with the new digit; "wait" '
-  'starts a check of a step. The answer, after </think>, is the last digit.'
-)
 
 
 def page(read, chosen=None, refresh=0):
@@ -76,7 +72,8 @@ def page(read, chosen=None, refresh=0):
     figures=drawn,
     undrawn=undrawn,
     words=', '.join(chosen),
-    task=TASK if all(r.config['task'] == 'arithmetic' for r in read) else '',
+    task=built_in_task.sentence()
+    * all(r.config['task'] == 'arithmetic' for r in read),
     settings=[s for s in (samples.of_group(g, chosen) for g in groups) if s],
   )
 
