@@ -7,9 +7,11 @@ only the name of the push and the sha256 of its manifest.
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 import secrets
 import shutil
+import stat
 import time
 import types
 from collections.abc import Callable
@@ -26,6 +28,8 @@ KEPT = 2  # Pushes kept on disk.
 ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
 # Frees a server's device memory; its weights stay in the host's.
 SLEEP = '/sleep?level=1'
+ROOT = 0  # The user whom a machine trusts anyway.
+OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
 
 class Pushed(NamedTuple):
@@ -64,11 +68,12 @@ class WeightPublisher:
       sleeps: see Attributes.
     Raises:
       OSError: the folder cannot be made.
-      ValueError: its path has a backslash.
+      ValueError: its path has a backslash, or others can write there.
     """
     files.refuse_backslash(folder)
     self._folder = pathlib.Path(folder).resolve()
     self._folder.mkdir(parents=True, exist_ok=True)
+    _refuse_other_writers(self._folder)
     self._run, self._export, self._secs = run, export, push_secs
     self.sleeps = sleeps
     # It separates attempts of a run, and runs of the same name.
@@ -106,11 +111,11 @@ class WeightPublisher:
       self._writer.save(folder / ARRAYS, args=ocp.args.PyTreeSave(arrays))
     if jax.process_index() != 0:
       return None
-    with self._timed('digest'):
+    with self._timed('checksums'):
       manifest = {
         'version': version,
         'arrays': {k: [x.shape, str(x.dtype)] for k, x in arrays.items()},
-        'files': checkpoint.file_digests(folder / ARRAYS),
+        'files': checkpoint.checksums(folder / ARRAYS),
       }
       data = json.dumps(manifest).encode()
       files.write_atomically(folder / MANIFEST, data)
@@ -191,6 +196,24 @@ class FollowerEngine:
 
   def close(self):
     pass
+
+
+def _refuse_other_writers(folder):
+  """Takes the right to write in a folder from others.
+
+  The checksums of a push show damage, not forgery.
+
+  Raises:
+    ValueError: others keep it.
+  """
+  if folder.stat().st_uid == os.getuid():
+    folder.chmod(folder.stat().st_mode & ~OTHERS_WRITE)
+  found = folder.stat()
+  if found.st_uid not in (os.getuid(), ROOT) or found.st_mode & OTHERS_WRITE:
+    raise ValueError(
+      f'{folder}: other users can write there, and so give servers other '
+      'weights; name a folder of your own in server_kw.folder'
+    )
 
 
 def version_of(line):

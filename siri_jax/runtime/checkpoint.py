@@ -1,7 +1,7 @@
 """Checkpoints: all state that a run needs to resume, with a manifest.
 
 Orbax does not detect every flipped bit, so each checkpoint has a manifest of
-sha256 sums. The manifest is written last: a checkpoint without it is not
+checksums. The manifest is written last: a checkpoint without it is not
 complete. Only the copy to the host blocks the run.
 """
 
@@ -22,7 +22,7 @@ SETTINGS = {'every': whole(0), 'keep': whole(1), 'keep_every': whole(0)}
 
 DIGITS = 6  # Of a step in the name of a folder: 000640.
 NONE = -1  # Means: no step.
-THREADS = 8  # Files read at a time for their sha256.
+THREADS = 8  # Files read at a time for their checksums.
 
 
 class CorruptCheckpointError(ValueError):
@@ -324,7 +324,7 @@ def manifest(folder, step):
 
 def _seal(folder, step):
   """Writes the manifest of a checkpoint, which makes it complete."""
-  files.write_json(manifest(folder, step), file_digests(folder / _name(step)))
+  files.write_json(manifest(folder, step), checksums(folder / _name(step)))
 
 
 def _name(step):
@@ -333,13 +333,13 @@ def _name(step):
 
 def _damage(folder, step):
   """What differs from the manifest, '' where nothing does."""
-  written, found = manifest(folder, step), file_digests(folder / _name(step))
+  written, found = manifest(folder, step), checksums(folder / _name(step))
   try:
-    digests = files.read_object(written)
+    expected = files.read_object(written)
   except ValueError:
     return written.name
-  names = sorted({*digests, *found})
-  return ', '.join(n for n in names if digests.get(n) != found.get(n))
+  names = sorted({*expected, *found})
+  return ', '.join(n for n in names if expected.get(n) != found.get(n))
 
 
 def _refuse_other(path, saved, like):
@@ -383,12 +383,12 @@ def _is_not_of_orbax(record):
   return 'orbax' not in pathlib.Path(record.pathname).parts
 
 
-def file_digests(folder, share=slice(None)):
-  """sha256 of all files below a folder, or some of them, by relative path."""
+def checksums(folder, share=slice(None)):
+  """files.checksum of all files below a folder, or some, by relative path."""
   paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-    found = pool.map(files.sha256, paths)
+    found = pool.map(files.checksum, paths)
     return {
-      str(path.relative_to(folder)): digest
-      for path, digest in zip(paths, found, strict=True)
+      str(path.relative_to(folder)): each
+      for path, each in zip(paths, found, strict=True)
     }

@@ -104,7 +104,7 @@ def resumed(folder, started, *, edited=None, **later):
   facts = {'config': second.to_dict(), 'tokens': 5}
   files.write_json(place / 'facts' / 'metadata', facts)
   files.write_json(
-    checkpoint.manifest(place.parent, 6), checkpoint.file_digests(place)
+    checkpoint.manifest(place.parent, 6), checkpoint.checksums(place)
   )
   files.write_json(folder / 'config.json', edited or second.to_dict())
   info = dict(config='tests/helpers/tiny.py', arg='', overrides=started)

@@ -85,7 +85,7 @@ class Link(NamedTuple):
 
 RECORDS = 'runtime.run_folder:RunFolder'
 SAVES = 'runtime.checkpoint:CheckpointManager'
-DIGESTS = 'runtime.checkpoint:file_digests'
+DIGESTS = 'runtime.checkpoint:checksums'
 LINKS = {
   'killed in the first evaluation': Link(
     1, 'KILL', 'evaluation.held_out:summary'

@@ -47,7 +47,7 @@ def written(folder, version=3, export=export):
 def read(folder, pushed, wanted=WANTED, rank=0, ranks=1):
   return weight_reader.read(
     folder, pushed.name, pushed.digest, wanted, rank, ranks
-  )
+  ).arrays
 
 
 def test_a_push_is_read_as_it_was_written_under_hugging_face_names(tmp_path):
@@ -209,6 +209,46 @@ def test_files_that_differ_from_the_manifest_are_refused(tmp_path, kind):
   spoilt(kind)(tmp_path / pushed.name)
   with pytest.raises(weight_reader.PushError, match=str(tmp_path)):
     read(tmp_path, pushed)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize('kind', ['a bit', 'a file too few', 'a file too many'])
+def test_files_that_change_after_the_check_are_refused(tmp_path, kind):
+  pushed = written(tmp_path)
+  push = pushed.name, pushed.digest
+  checked = weight_reader.read(tmp_path, *push, WANTED, 0, 1)
+  checked.refuse_changes()
+  spoilt(kind)(tmp_path / pushed.name)
+  with pytest.raises(weight_reader.PushError, match='1 files have changed'):
+    checked.refuse_changes()
+
+
+def test_only_the_user_can_write_in_the_folder_of_pushes(tmp_path):
+  folder = tmp_path / 'pushes'
+  folder.mkdir()
+  folder.chmod(0o777)
+  written(folder)
+  assert folder.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.faults
+def test_a_folder_of_pushes_of_another_user_is_refused(tmp_path, monkeypatch):
+  owner = tmp_path.stat().st_uid
+  monkeypatch.setattr('os.getuid', lambda: owner + 1)
+  monkeypatch.setattr(weight_sync, 'ROOT', owner + 2)
+  with pytest.raises(ValueError, match=r'server_kw\.folder'):
+    written(tmp_path)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float32'])
+@pytest.mark.parametrize('special', [np.nan, -np.nan, np.inf, -np.inf])
+def test_a_number_that_is_not_finite_is_found_in_each_dtype(dtype, special):
+  numbers = np.linspace(-3e4, 3e4, 999).astype(dtype)
+  largest = ml_dtypes.finfo(dtype).max
+  numbers[:2] = largest, -largest
+  assert weight_reader._is_finite(numbers)
+  numbers[500] = special
+  assert not weight_reader._is_finite(numbers)
 
 
 @pytest.mark.faults

@@ -31,11 +31,8 @@ from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
 from siri_jax.runtime.exit_status import DONE, refuse
 
-WRITTEN = (
-  'export',
-  'write',
-  'digest',
-)  # The stages that a WeightPublisher times.
+# The stages that a WeightPublisher times.
+WRITTEN = ('export', 'write', 'checksums')
 CHUNK = 2**24  # Bytes of a plain write or read.
 
 

@@ -1,6 +1,6 @@
 """Reads a push after checking all of it; independent of vLLM and torch.
 
-Several readers share the work. Each checks the sums of some files and reads its
+Several readers share the work. Each checks the sums of some files and maps its
 slice of each array. A push is valid if every reader accepts it.
 """
 
@@ -21,10 +21,40 @@ from siri_jax.runtime import checkpoint
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9]{6,}')
 ARRAYS, MANIFEST = 'arrays', 'manifest.json'
 THREADS = 8  # Arrays read at a time.
+PIECE = 256  # Rows that are checked at a time, so that they stay in the cache.
 
 
 class PushError(ValueError):
   """A push is refused; the server keeps its old weights."""
+
+
+class Checked(NamedTuple):
+  """A push that was checked.
+
+  Attributes:
+    folder: path of the push.
+    arrays: name -> numpy array of the whole shape. Only the wanted part is
+      read; the rest may be undefined.
+    files: state of the files when they were checked.
+  """
+
+  folder: pathlib.Path
+  arrays: dict[str, np.ndarray]
+  files: dict[str, tuple[int, ...]]
+
+  def refuse_changes(self):
+    """Raises PushError if a file has changed since the check."""
+    found = _states(self.folder / ARRAYS)
+    changed = [
+      name
+      for name in {**self.files, **found}
+      if self.files.get(name) != found.get(name)
+    ]
+    if changed:
+      raise PushError(
+        f'{self.folder}: {len(changed)} files have changed since they were '
+        f'checked: {", ".join(sorted(changed)[:5])}'
+      )
 
 
 class Wanted(NamedTuple):
@@ -42,7 +72,7 @@ class Wanted(NamedTuple):
 
 
 def read(root, name, digest, wanted, reader, readers):
-  """The arrays of a push.
+  """Checks a push.
 
   Args:
     root: folder of pushes.
@@ -52,8 +82,7 @@ def read(root, name, digest, wanted, reader, readers):
     reader: index of this reader.
     readers: number of readers.
   Returns:
-    dict: name -> numpy array of the whole shape; only the wanted part is read,
-      the rest is undefined.
+    Checked.
   Raises:
     PushError: the push is outside of root, damaged, or of another model.
   """
@@ -66,10 +95,11 @@ def read(root, name, digest, wanted, reader, readers):
     raise PushError(f'{folder / MANIFEST} does not have the sha256 {digest}')
   manifest = json.loads(data)
   _refuse_other(folder, manifest['arrays'], wanted)
+  states = _states(folder / ARRAYS)
   _refuse_damage(folder / ARRAYS, manifest['files'], reader, readers)
   arrays = _restored(folder / ARRAYS, wanted)
   _refuse_infinite(folder, arrays, wanted)
-  return arrays
+  return Checked(folder, arrays, states)
 
 
 def allowed(root, name):
@@ -105,16 +135,27 @@ def _refuse_other(folder, arrays, wanted):
     )
 
 
-def _refuse_damage(folder, digests, reader, readers):
+def _states(folder):
+  """What every change of a file changes, by relative path."""
+  found = {}
+  for path in folder.rglob('*'):
+    if not path.is_dir():
+      s = path.stat()
+      state = s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns
+      found[str(path.relative_to(folder))] = state
+  return found
+
+
+def _refuse_damage(folder, expected, reader, readers):
   """Raises if files differ from the manifest."""
   paths = [path for path in folder.rglob('*') if not path.is_dir()]
   names = {str(path.relative_to(folder)): path for path in paths}
   links = [n for n, path in names.items() if path.is_symlink()]
-  wrong = links or sorted(names.keys() ^ digests.keys())
+  wrong = links or sorted(names.keys() ^ expected.keys())
   if not wrong:
     share = slice(reader, None, readers)
-    found = checkpoint.file_digests(folder, share)
-    wrong = [n for n, digest in found.items() if digest != digests[n]]
+    found = checkpoint.checksums(folder, share)
+    wrong = [n for n, each in found.items() if each != expected[n]]
   if wrong:
     raise PushError(
       f'{folder}: {len(wrong)} files differ from the manifest: '
@@ -135,9 +176,17 @@ def _restored(folder, wanted):
 def _array(folder, wanted):
   """A memory-mapped array of Orbax: uncompressed Zarr, a file per chunk.
 
-  Orbax itself would read the whole array.
+  Orbax itself would copy the whole array. An array of one chunk is the mapping.
   """
   chunks = json.loads((folder / '.zarray').read_bytes())['chunks']
+
+  def mapped(*place):
+    file = folder / '.'.join(map(str, place))
+    # 'c': torch wants memory that can be written to; the file stays.
+    return np.memmap(file, wanted.dtype, 'c', shape=tuple(chunks))
+
+  if tuple(chunks) == wanted.shape:
+    return mapped(*[0] * len(chunks))
   axes = [*zip(wanted.part, chunks, strict=True)]
   whole = np.empty(wanted.shape, wanted.dtype)
   met = (range(part.start // n, -(-part.stop // n)) for part, n in axes)
@@ -147,9 +196,7 @@ def _array(folder, wanted):
       first, last = max(part.start, i * n), min(part.stop, (i + 1) * n)
       here.append(slice(first, last))
       inside.append(slice(first - i * n, last - i * n))
-    file = folder / '.'.join(map(str, place))
-    chunk = np.memmap(file, whole.dtype, 'r', shape=tuple(chunks))
-    whole[*here] = chunk[*inside]
+    whole[*here] = mapped(*place)[*inside]
   return whole
 
 
@@ -157,7 +204,10 @@ def _refuse_infinite(folder, arrays, wanted):
   """Raises if a number is not finite."""
 
   def is_fine(name):
-    return bool(np.isfinite(arrays[name][wanted[name].part]).all())
+    part = arrays[name][wanted[name].part]
+    return all(
+      _is_finite(part[i : i + PIECE]) for i in range(0, len(part), PIECE)
+    )
 
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
     fine = pool.map(is_fine, arrays)
@@ -166,3 +216,12 @@ def _refuse_infinite(folder, arrays, wanted):
     raise PushError(
       f'{folder}: {len(wrong)} arrays are not finite: {", ".join(wrong[:5])}'
     )
+
+
+def _is_finite(array):
+  """Whether all numbers are finite."""
+  if array.dtype.name != 'bfloat16':
+    return bool(np.isfinite(array).all())
+  # numpy takes ten times as long for bfloat16. Infinities and NaN have all
+  # bits of the exponent set.
+  return bool(((array.view(np.uint16) & 0x7FFF) < 0x7F80).all())

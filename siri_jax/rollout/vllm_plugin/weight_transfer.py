@@ -49,7 +49,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
   def __init__(self, *args, **kwargs):
     """Takes vLLM's arguments."""
     super().__init__(*args, **kwargs)
-    self._checked = None  # Digest and arrays of the push that was checked.
+    self._checked = None  # Digest of the push that was checked, and Checked.
 
   def init_transfer_engine(self, init_info):
     """Nothing to do."""
@@ -73,14 +73,14 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     os.environ['JAX_PLATFORMS'] = 'cpu'
     from siri_jax.rollout.vllm_plugin import weight_reader
 
-    arrays = weight_reader.read(
+    checked = weight_reader.read(
       os.environ[PUSHES],
       update_info.name,
       update_info.digest,
       self._wanted(),
       *_place(),
     )
-    self._checked = update_info.digest, arrays
+    self._checked = update_info.digest, checked
 
   def finish_weight_update(self):
     """Nothing to do."""
@@ -90,12 +90,15 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
 
   def _load(self, digest):
     """Loads the arrays that were checked into the model."""
-    checked, self._checked = self._checked, None
-    if checked is None or checked[0] != digest:
+    of, checked = self._checked or (None, None)
+    self._checked = None
+    if of != digest:
       raise ValueError('this push was not checked; start the update again')
+    checked.refuse_changes()
     initialize_layerwise_reload(self.model)
     try:
-      self.model.load_weights((k, _tensor(x)) for k, x in checked[1].items())
+      arrays = checked.arrays.items()
+      self.model.load_weights((k, _tensor(x)) for k, x in arrays)
     finally:
       finalize_layerwise_reload(self.model, self.model_config)
 
