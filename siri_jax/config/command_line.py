@@ -13,9 +13,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from siri_jax.config import plugin_defaults
+from siri_jax.config import catalog, plugin_defaults
 
-PACKAGED = ('base', 'quickstart')  # Configs in this folder, by short names.
 MISSING = (
   '--config is missing; for example --config=configs/quickstart.py in a '
   'checkout, --config=quickstart anywhere'
@@ -145,18 +144,16 @@ def define_run(add):
 
 
 def load(source):
-  """The ConfigDict of 'file.py', 'file.py:argument' or a name of PACKAGED.
+  """The ConfigDict of 'file.py', 'file.py:argument' or a short name.
 
   Raises:
     ValueError: the file cannot be read, or fails; names it.
   """
   name, *argument = source.split(':', 1)
-  path = pathlib.Path(name)
-  if name in PACKAGED:
-    path = pathlib.Path(__file__).with_name(f'{name}.py')
-  if not path.is_file():
-    raise ValueError(f'--config={source}: the file cannot be read: {path}')
   try:
+    path = catalog.path_of(name)
+    if not path.is_file():
+      raise ValueError(f'the file cannot be read: {path}')
     config = runpy.run_path(str(path))['get_config'](*argument)
   except Exception as error:  # A config file may raise anything.
     kind = '' if type(error) is ValueError else f'{type(error).__name__}: '
@@ -173,7 +170,7 @@ def _parser(define, about):
   made.add_argument(
     '--config',
     metavar='FILE.py[:ARGUMENT]',
-    help=f'the config file, or one of {", ".join(PACKAGED)}',
+    help=f'the config file, or {", ".join(catalog.PACKAGED)}, recipes/NAME',
   )
   made.add_argument(
     '--config.KEY',
@@ -221,7 +218,7 @@ def _stray(made, word):
     hint = f'; did you mean {near[0]}?' if near else ''
     return f'{name} is not a flag{hint or "; --help lists them"}'
   file = name.partition(':')[0]
-  if file.endswith('.py') or file in PACKAGED:
+  if file.endswith('.py') or catalog.is_short(file):
     return f'{word} is not a flag; write --config={word}'
   return f'{word} is not a flag; write settings as --config.KEY=VALUE'
 

@@ -109,7 +109,7 @@ def _line(config, changes, family, name, own):
     return None  # The plan reports it.
   old = {k: v for k, v in config[f'{family}_kw'].items() if k in wanted}
   if family == 'schedule':
-    line = _schedule(config, name, own)
+    line = _schedule(config, changes, name, own)
     if line is None:
       return {**old, **own}
     own = {k: v for k, v in own.items() if k in line or k not in CYCLE}
@@ -120,15 +120,27 @@ def _line(config, changes, family, name, own):
   return {**line, **{k: _as(line.get(k), v) for k, v in own.items()}}
 
 
-def _schedule(config, name, own):
-  """A schedule's preset for the caps and the period at hand, or None."""
-  given = {**config.schedule_kw, **own}
-  cycle = [given[key] for key in CYCLE if key in given]
-  if len(cycle) < len(CYCLE) or not all(
-    type(value) is int and value > 0 for value in cycle
-  ):
-    return None  # The plan reports missing settings.
-  return schedule_presets.presets(*cycle).get(name)
+def _schedule(config, changes, name, own):
+  """A schedule's preset for the caps and the period at hand, or None.
+
+  After a schedule without a range or a cycle, they are those of the paper's
+  runs: from the highest cap to half of it, three cycles.
+  """
+  low, high = _caps(config, changes)
+  total = changes.get('total_steps', config.total_steps)
+  if type(total) is not int:
+    return None  # The plan reports it.
+  cycle = {
+    'low': low if low < high else max(high // 2, 1),
+    'high': high,
+    'period': max(total // 6, 1) * 2,  # Even, as a cosine needs it.
+    **config.schedule_kw,
+    **own,
+  }
+  found = [cycle[key] for key in CYCLE]
+  if not all(type(value) is int and value > 0 for value in found):
+    return None  # The plan reports the settings.
+  return schedule_presets.presets(*found).get(name)
 
 
 def _caps(config, changes):

@@ -1,0 +1,62 @@
+"""The sizes of a recipe: the paper's, and a laptop's."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ml_collections import config_dict
+
+from siri_jax.config import cosine640, quickstart
+
+SIZES = ('paper', 'laptop')
+LAPTOP_STEPS = 20
+
+
+class Start(NamedTuple):
+  """What a recipe begins with.
+
+  Attributes:
+    c: ConfigDict under a constant cap, the method's longest.
+    tokens: tokens of the paper -> tokens at this size.
+    steps: steps of the paper -> steps at this size.
+  """
+
+  c: config_dict.ConfigDict
+  tokens: Callable[[int], int]
+  steps: Callable[[int], int]
+
+
+def start(size, *, cap, total_steps, **paper):
+  """The config that a recipe changes.
+
+  'paper' has the model, problems and machine of cosine640.py. 'laptop' has the
+  task, policy, batch and learning rate of quickstart.py and LAPTOP_STEPS steps;
+  the method's tokens are scaled so that `cap` is the quickstart's highest cap.
+
+  Args:
+    size: one of SIZES.
+    cap: the method's longest response, tokens of the paper.
+    total_steps: GRPO steps of the paper.
+    **paper: further settings of the paper's size: batch, learning rate.
+  Returns:
+    Start.
+  Raises:
+    ValueError: there is no such size.
+  """
+  if size not in SIZES:
+    raise ValueError(f'unknown size {size!r}; choose from {", ".join(SIZES)}')
+  if size == 'paper':
+    c, longest, last = cosine640.get_config(), cap, total_steps
+    c.update(paper)
+  else:
+    c, longest, last = quickstart.get_config(), quickstart.HIGH, LAPTOP_STEPS
+  c.total_steps = last
+  c.schedule = 'constant'
+  c.schedule_kw = dict(cap=longest)
+
+  def tokens(count):
+    return max(1, round(count * longest / cap))
+
+  def steps(count):
+    return round(count * last / total_steps)
+
+  return Start(c, tokens, steps)
