@@ -6,9 +6,12 @@ The page loads no other file. With --follow it is rewritten while the runs train
 and reloads itself, until all of them are complete or Ctrl-C.
 """
 
+import contextlib
+import multiprocessing
 import pathlib
 import sys
 import time
+from concurrent import futures
 
 from siri_jax.analysis import runs
 from siri_jax.analysis.report.page import page
@@ -19,6 +22,19 @@ from siri_jax.runtime import files
 def write(path, text):
   """Writes the page atomically; invalid characters become '?'."""
   files.write_atomically(path, text.encode('utf-8', 'replace'))
+
+
+@contextlib.contextmanager
+def processes(count):
+  """A `map` of several processes, if there are several runs to draw."""
+  if count == 1 or 'fork' not in multiprocessing.get_all_start_methods():
+    yield map
+    return
+  # A new interpreter would take longer to import than the figures to draw. This
+  # process has no threads that a fork could harm: no JAX.
+  fork = multiprocessing.get_context('fork')
+  with futures.ProcessPoolExecutor(mp_context=fork) as pool:
+    yield pool.map
 
 
 def follow(folders, path, chosen, every):
@@ -70,7 +86,8 @@ def main(argv=None):
     if options.follow:
       follow(options.runs, options.out, chosen, max(options.every, 1))
     else:
-      write(options.out, page(read, chosen))
+      with processes(len(read)) as each:
+        write(options.out, page(read, chosen, each=each))
   except (ValueError, OSError) as error:
     print('refused:', *str(error).splitlines(), sep='\n  ', file=sys.stderr)
     return 2

@@ -112,15 +112,19 @@ def right_within(rows, caps):
   Returns:
     accuracy float [K] from 0 to 1, and its standard error over problems.
   """
-  problems = np.unique([row['problem_id'] for row in rows], return_inverse=True)
-  correct = np.array([row['correct'] for row in rows], bool)
-  lengths = np.array([row['length'] for row in rows])
-  right = correct[:, None] & (lengths[:, None] <= np.asarray(caps))
-  sums = np.zeros((len(problems[0]), right.shape[1]))
-  np.add.at(sums, problems[1], right)
-  means = sums / np.bincount(problems[1])[:, None]
-  pairs = [pass_at_k.mean_and_error(column) for column in means.T]
-  return tuple(np.array(part) for part in zip(*pairs, strict=True))
+  _, problems = np.unique(
+    [row['problem_id'] for row in rows], return_inverse=True
+  )
+  # A cap below the length, or a wrong answer, gives nothing.
+  reached = np.searchsorted(caps, [row['length'] for row in rows])
+  reached[[not row['correct'] for row in rows]] = len(caps)
+  sums = np.zeros((problems.max() + 1, len(caps) + 1))
+  np.add.at(sums, (problems, reached), 1)
+  means = sums.cumsum(axis=1)[:, :-1] / np.bincount(problems)[:, None]
+  error = np.full(len(caps), np.nan)
+  if len(means) > 1:
+    error = means.std(axis=0, ddof=1) / len(means) ** 0.5
+  return means.mean(axis=0), error
 
 
 def save(out, folders):

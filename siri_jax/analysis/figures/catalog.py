@@ -72,20 +72,22 @@ def every(chosen=None):
   }
 
 
-def drawn(read, chosen=None, skipped=()):
+def drawn(read, chosen=None):
   """Draws one figure after another.
 
   Args:
     read: list of runs.Run.
     chosen: words to count, or None.
-    skipped: names of figures that are not drawn.
   Yields:
     name, and a matplotlib Figure or the reason why it cannot be drawn.
   """
-  for name, draw in every(chosen).items():
-    if name in skipped:
-      continue
-    try:
-      yield name, draw(read)
-    except ValueError as error:  # Nothing to draw, or damaged samples.
-      yield name, str(error)
+  for name in every(chosen):
+    yield name, one(name, read, chosen)
+
+
+def one(name, read, chosen=None):
+  """A figure by its name, or the reason why it cannot be drawn, as text."""
+  try:
+    return every(chosen)[name](read)
+  except ValueError as error:  # Nothing to draw, or damaged samples.
+    return str(error)

@@ -109,15 +109,17 @@ def points(ax, found, what, *, color, label, linestyle='-', bars=True):
   means = [getattr(p, what)[0] for p in found]
   line = {'color': color, 'linestyle': linestyle}
   ax.plot(steps, means, linewidth=0.8, alpha=0.6, label=label, **line)
-  for step, point in zip(steps, found, strict=True):
-    span = getattr(point, what)
+  for kind in dict.fromkeys(p.kind for p in found):
+    alike = [p for p in found if p.kind == kind]
+    spans = np.array([getattr(p, what) for p in alike])
     drawn = ax.errorbar(
-      step,
-      span[0],
-      yerr=bar(span) if bars else None,
+      [p.step for p in alike],
+      spans[:, 0],
+      yerr=bar(spans.T) if bars else None,
       color=color,
-      marker=style.MARKERS.get(point.kind, 'o'),
-      markersize=4.5 if point.kind in style.MARKERS else 3,
+      linestyle='',
+      marker=style.MARKERS.get(kind, 'o'),
+      markersize=4.5 if kind in style.MARKERS else 3,
       elinewidth=0.7,
       capsize=1.2,
     )
@@ -201,6 +203,6 @@ def speed(ax, group):
 
 
 def bar(span):
-  """(mean, low, high) as the two lengths of an error bar."""
-  mean, low, high = span
-  return [[mean - low], [high - mean]]
+  """(mean, low, high), a number or [N] each, as the lengths of error bars."""
+  mean, low, high = np.reshape(span, (3, -1))
+  return [mean - low, high - mean]

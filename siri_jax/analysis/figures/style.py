@@ -311,8 +311,20 @@ def steps_axis(ax, last):
 def png(fig, dpi=DPI, transparent=False):
   """A figure's PNG as bytes."""
   data = io.BytesIO()
+  _lay_out(fig, dpi)
   fig.savefig(data, format='png', dpi=dpi, transparent=transparent)
   return data.getvalue()
+
+
+def _lay_out(fig, dpi):
+  """Places the panels of a figure, once.
+
+  savefig would draw the whole figure a second time for it.
+  """
+  if engine := fig.get_layout_engine():
+    fig.set_dpi(dpi)
+    engine.execute(fig)
+    fig.set_layout_engine(None)  # 'none' would still draw it twice.
 
 
 def save(fig, out, name):
@@ -323,6 +335,7 @@ def save(fig, out, name):
   """
   out, pdf = pathlib.Path(out), io.BytesIO()
   out.mkdir(parents=True, exist_ok=True)
+  _lay_out(fig, DPI)
   with matplotlib.rc_context(TYPE):
     # Without a date, so that the same runs give the same bytes.
     fig.savefig(pdf, format='pdf', metadata={'CreationDate': None})

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from siri_jax.analysis import dataframes, seeds
+from siri_jax.analysis import runs as run_folders
 from siri_jax.analysis.figures import panels, style
 from siri_jax.grading import pass_at_k
 
@@ -156,17 +157,19 @@ def draw(runs, words=None, cycle=1):
 
 
 def samples_at(run, done):
-  """The samples of a policy after `done` updates, as `dataframes.samples`.
+  """The samples of a policy after `done` updates, as rows with text.
 
   From the evaluation at that point, or from the training step before or after
   it. Empty if there are none, or if they have no text.
   """
-  if done in run.sample_files('eval'):
-    found = dataframes.samples([run], 'eval', [done])
-  else:
-    near = [s for s in (done, done - 1) if s in run.sample_files('rollouts')]
-    found = dataframes.samples([run], 'rollouts', near[:1])
-  return found if 'response' in found else found.head(0)
+  kept = run.sample_files('eval')
+  paths = kept.get(done, [])
+  if done not in kept:
+    kept = run.sample_files('rollouts')
+    near = [step for step in (done, done - 1) if step in kept]
+    paths = kept[near[0]] if near else []
+  rows = [row for path in paths for row in run_folders.read_samples(path)]
+  return [row for row in rows if 'response' in row]
 
 
 def _names(group, run):
@@ -176,19 +179,21 @@ def _names(group, run):
 def _counted(samples, words):
   """A record for each word and each of correct and incorrect answers."""
   for right, answers in ANSWERS.items():
-    part = samples[samples.correct == right] if len(samples) else samples
-    if not len(part):
+    part = [row for row in samples if row['correct'] == right]
+    if not part:
       continue
-    counts = np.stack([count(text, words) for text in part.response])
+    problems = [row['problem_id'] for row in part]
+    tokens = sum(row['length'] for row in part)
+    counts = np.stack([count(row['response'], words) for row in part])
     for word, column in zip(words, counts.T, strict=True):
-      by_problem = pd.Series(column).groupby(part.problem_id.to_numpy()).mean()
+      by_problem = pd.Series(column).groupby(problems).mean()
       yield {
         'answers': answers,
         'word': word,
         'samples': len(part),
         'per_response': column.mean(),
         'per_response_se': pass_at_k.mean_and_error(by_problem)[1],
-        'per_1000_tokens': 1000 * column.sum() / part.length.sum(),
+        'per_1000_tokens': 1000 * column.sum() / tokens,
       }
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import datetime
+import functools
 import hashlib
 import pathlib
 
@@ -14,9 +15,9 @@ from siri_jax.config import built_in_task
 
 FOLDER = pathlib.Path(__file__).parent
 DPI = 160
-SKIPPED = ('schedules',)  # Of schedules, not of runs.
+# The first is of no run; the caps of the second are in training, overlay.
+SKIPPED = ('schedules', 'schedule')
 SAYS = {
-  'schedule': 'The caps of the runs; compression is shaded.',
   'training': 'Cap, response length and accuracy against the step.',
   'overlay': 'All settings together, with a small panel for each cap.',
   'pareto': 'Accuracy against response length at the newest points.',
@@ -30,24 +31,22 @@ SAYS = {
 }
 
 
-def page(read, chosen=None, refresh=0):
+def page(read, chosen=None, refresh=0, each=map):
   """The page as text.
 
   Args:
     read: list of runs.Run.
     chosen: words to mark and count; None for the default ones.
     refresh: seconds after which the page reloads itself; 0 for never.
+    each: `map`, or that of a pool of processes, by which figures are drawn.
   Returns:
     str of HTML; text of models and files is escaped.
   """
   groups = seeds.of(read)
   chosen = chosen or words.usual(read)
-  drawn, undrawn = [], []
-  for name, fig in catalog.drawn(read, chosen, SKIPPED):
-    if isinstance(fig, str):
-      undrawn.append((name, fig))
-    else:
-      drawn.append(_image(name, fig, groups))
+  names = [name for name in catalog.every(chosen) if name not in SKIPPED]
+  labels = ', '.join(group.label for group in groups[: style.NAMED])
+  images = each(functools.partial(_image, read, chosen, labels), names)
   going = sum(not run.complete for run in read)
   script = (FOLDER / 'page.js').read_text()
   differing, changed, default = facts.settings(groups)
@@ -69,8 +68,7 @@ def page(read, chosen=None, refresh=0):
     differing=differing if groups[1:] else None,
     changed=changed,
     default=default,
-    figures=drawn,
-    undrawn=undrawn,
+    figures=list(images),
     words=', '.join(chosen),
     task=built_in_task.sentence()
     * all(r.config['task'] == 'arithmetic' for r in read),
@@ -93,10 +91,12 @@ def _state(count, going):
   return f'{count} runs, {f"{going} not finished" if going else "complete"}.'
 
 
-def _image(name, fig, groups):
-  """A figure for the page; a wide one uses its full width."""
+def _image(read, chosen, labels, name):
+  """A figure for the page, or the reason why there is none."""
+  fig = catalog.one(name, read, chosen)
+  if isinstance(fig, str):
+    return {'name': name, 'why': fig}
   says = SAYS.get(name, name)
-  labels = ', '.join(group.label for group in groups[: style.NAMED])
   return {
     'name': name,
     'png': base64.b64encode(style.png(fig, DPI, transparent=True)).decode(),

@@ -4,7 +4,9 @@ import re
 
 from siri_jax.analysis.figures import style, words
 
-UNSEEN = re.compile(r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]')
+UNSEEN = re.compile(
+  r'[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]'
+)
 PROBLEMS = 4  # Problems with samples shown, for each setting.
 
 
@@ -22,7 +24,7 @@ def of_group(group, chosen):
     newest = {f'step {step}': step for step in steps}
     ends = list(newest)[:: max(len(newest) - 1, 1)]
   tables = [words.samples_at(run, newest[kind]) for kind in ends]
-  if not tables or not all(len(table) for table in tables):
+  if not tables or not all(tables):
     return None
   titles = [f'{k}, step {newest[k]}' if k in style.MARKERS else k for k in ends]
   return {
@@ -31,11 +33,11 @@ def of_group(group, chosen):
     'says': ' beside '.join(titles),
     'pairs': [
       (
-        _visible(pair[0]['problem']),
+        _visible(str(pair[0].get('problem', ''))),
         _visible(str(pair[0].get('answer', ''))),
         [_sample(*part, chosen) for part in zip(titles, pair, strict=True)],
       )
-      for pair in _pairs([table.to_dict('records') for table in tables])
+      for pair in _pairs(tables)
     ],
   }
 
