@@ -218,12 +218,12 @@ def _difference(name, first, other):
 
 
 def _with_error(frame, name, digits):
-  pairs = zip(frame[name], frame[f'{name}_se'], strict=True)
-  return [
-    f'{value:.{digits}f}'
-    + ('' if math.isnan(error) else f' ± {error:.{digits}f}')
-    for value, error in pairs
-  ]
+  texts = []
+  for value, error in zip(frame[name], frame[f'{name}_se'], strict=True):
+    places = digits + (error < 0.5 * 10**-digits)  # ± 0.0 would say no error.
+    text = f'{value:.{places}f}'
+    texts.append(text if math.isnan(error) else f'{text} ± {error:.{places}f}')
+  return texts
 
 
 def _with_interval(frame, name):

@@ -263,6 +263,6 @@ def with_error(value, error, sign=''):
   same, they show nothing of how others would differ.
   """
   error = _number(error) or math.nan
-  digits = 0 if error >= 10 else 1
+  digits = 0 if error >= 10 else 2 if error < 0.05 else 1  # No ± 0.0.
   text = f'{value:{sign}.{digits}f}'
   return text if math.isnan(error) else f'{text} ± {error:.{digits}f}'

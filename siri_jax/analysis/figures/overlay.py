@@ -47,7 +47,12 @@ def draw(runs):
   note = seeds.spread(found, 'bars' if sets else '') if few else ''
   if not few and any(group.runs[1:] for group in found):
     note = 'Means over seeds; the figure training shows their range.'
-  style.note(fig, note, seeds.missing(found), more and f'Not drawn: {more}')
+  marks = (
+    'Triangles: compressed (down) and expanded (up) points.' if sets else ''
+  )
+  style.note(
+    fig, note, marks, seeds.missing(found), more and f'Not drawn: {more}'
+  )
   return fig
 
 

@@ -150,6 +150,7 @@ def _steps(groups, name):
     labels.setdefault(' and '.join(steps), []).append(group.label)
   labels.pop('', None)
   if len(labels) == 1:
-    return f'The points are after step {", ".join(labels)}.'
+    (steps,) = labels
+    return f'The points are after step{"s" * (" " in steps)} {steps}.'
   parts = [f'{steps} ({", ".join(own)})' for steps, own in labels.items()]
   return f'The points are after steps {"; ".join(parts)}.'

@@ -3,6 +3,7 @@
 import collections
 import datetime
 import json
+import re
 from typing import NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ from siri_jax.config import base
 from siri_jax.runtime import files, run_folder
 
 NAMED = run_table.POINTS
+# Counts, errors and intervals: 1,234; 1.4M; 98.2 ± 0.4; +0.3 [-0.3, +0.8].
+NUMBER = re.compile(r'([-+±†\d,.:/ \[\]kMG]|to)*')
 
 
 class Table(NamedTuple):
@@ -22,13 +25,33 @@ class Table(NamedTuple):
   rows: list
   note: str = ''
 
+  @property
+  def numeric(self):
+    """The indices of the columns of numbers, which are aligned right."""
+    columns = [[str(cell) for cell in c] for c in zip(*self.rows, strict=True)]
+    return {
+      i
+      for i, cells in enumerate(columns)
+      if i and all(map(NUMBER.fullmatch, cells))
+    }
+
+  def without_empty(self):
+    """The table without columns that have no text in any row."""
+    kept = [
+      i for i, c in enumerate(zip(*self.rows, strict=True)) if any(map(str, c))
+    ]
+    return self._replace(
+      heads=[self.heads[i] for i in kept],
+      rows=[[row[i] for i in kept] for row in self.rows],
+    )
+
 
 def runs(groups):
   """What each run is: progress, times, speed, commit and machine."""
-  heads = ['run', 'setting', 'seed', 'steps', 'started (UTC)', 'training time']
+  heads = ['run', 'setting', 'seed', 'steps', 'started (UTC)', 'time in steps']
   heads += ['tokens', 'tokens/s', 'commit', 'host']
   rows = [[run.name, g.label, *_run(run)] for g in groups for run in g.runs]
-  return Table('Runs', heads, rows, 'Training time: the sum over all steps.')
+  return Table('Progress', heads, rows).without_empty()
 
 
 def _run(run):
