@@ -20,6 +20,7 @@ FAMILIES = {
   'loss': 'siri_jax.algorithm.losses',
   'task': 'siri_jax.data.tasks',
   'engine': 'siri_jax.rollout.engines',
+  'budget': 'siri_jax.rollout.budgets',
   'collect': 'siri_jax.rollout.collect',
   'grading_rule': 'siri_jax.grading.rules',
 }

@@ -144,7 +144,13 @@ def collect(ctx, step, cap, watch):
       else shuffling.step_problems(ctx.order, step)
     )
     groups = graded.sample_groups(
-      ctx, problems, sampling, 'sampling', cap=cap, watch=watch
+      ctx,
+      problems,
+      sampling,
+      'sampling',
+      budget=ctx.plan.find['budget'],
+      cap=cap,
+      watch=watch,
     )
     check_samples(groups, sampling, version)
     return groups

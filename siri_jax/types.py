@@ -33,12 +33,42 @@ class Problem:
   )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Budget:
+  """What one sample is asked, besides its problem.
+
+  Attributes:
+    cap: most tokens of the response, 1 or more.
+    note: words after the instruction, in the user's turn; '' for none.
+    system: words of the system's turn; '' for none.
+    target: tokens that the prompt asks for; 0 for none.
+    mode: a number whose meaning the plug-in that gives the budget states.
+  """
+
+  cap: int
+  note: str = ''
+  system: str = ''
+  target: int = 0
+  mode: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Prompt:
-  """A problem's prompt: its id and its token ids, int32 [P]."""
+  """A prompt to sample from.
+
+  Attributes:
+    problem_id: id of its problem.
+    ids: int32 [P], its token ids.
+    first: index in the group of the first of its samples.
+    samples: number of samples; 0: as many as engines.SamplingParams.n.
+    cap: most new tokens; 0: engines.SamplingParams.cap.
+  """
 
   problem_id: str
   ids: np.ndarray
+  first: int = 0
+  samples: int = 0
+  cap: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,12 +98,14 @@ class Sample(Tokens):
     finish_reason: 'stop' (the policy ended it) or 'length' (the cap cut it).
     spans: (weight version, first token, one past the last), one for each
       version of the weights that sampled a part of it.
+    budget: what it was asked; None: nothing besides its problem.
   """
 
   problem_id: str
   index: int
   finish_reason: str
   spans: tuple[tuple[int, int, int], ...]
+  budget: Budget | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,6 +127,8 @@ class Task:
     about: what the problems are, in words; '' if their text says it.
     most_tokens: problem -> an upper bound on the tokens of its prompt, cheaper
       than encoding; None if encoding is cheap.
+    encode_asked: (problem, Budget) -> prompt token ids with the budget's words;
+      None if the task takes no words.
   """
 
   train: Sequence[Problem]
@@ -107,6 +141,7 @@ class Task:
   traces: Callable[[int, int], list] | None = None
   longest: int | None = None
   most_tokens: Callable[[Problem], int] | None = None
+  encode_asked: Callable[[Problem, Budget], list[int]] | None = None
   about: str = ''
 
 
@@ -132,8 +167,10 @@ class Batch:
     length: int32 [B], response tokens, including the end-of-sequence id.
     correct: bool [B], the grader's verdict on the response clipped to `cap`.
     answered: bool [B], whether an answer could be extracted from it.
-    truncated: bool [B], cut by the cap (finish reason 'length') or longer.
+    truncated: bool [B], cut by its cap (finish reason 'length') or longer.
     cap: int32 [], the step's cap L(t), tokens.
+    target: int32 [B], tokens that the prompt asks for; 0 for none.
+    mode: int32 [B], of the sample's Budget.
   """
 
   group: jax.Array
@@ -142,6 +179,8 @@ class Batch:
   answered: jax.Array
   truncated: jax.Array
   cap: jax.Array
+  target: jax.Array
+  mode: jax.Array
 
 
 QUANTILES = 21  # Q of a StepSummary: every 5 % of the right responses.
@@ -199,7 +238,7 @@ class TextBatch:
     completions: B texts, the responses up to the cap, as the grader reads them.
     response_ids: B arrays int32 [T], the whole responses.
     arrays: Batch of numpy arrays [B]: group, length, correct, answered,
-      truncated and cap.
+      truncated, cap, target and mode.
   """
 
   step: int

@@ -25,6 +25,15 @@ SETTINGS = {
   'reward': dict(
     length_capped={},
     overlong_buffer=dict(buffer=4, factor=0.5),
+    lcpo_exact=dict(alpha=0.01),
+    lcpo_max=dict(alpha=0.01, delta=0.5),
+  ),
+  'budget': dict(
+    step_cap={},
+    length_target=dict(
+      low=2, high=9, note='{target}', most_note='<{target}', most_share=0.5
+    ),
+    cap_in_prompt=dict(system='', note='{cap}'),
   ),
   'text_rewards': dict(
     think_format=dict(close='</think>', answer=''),
@@ -112,13 +121,30 @@ def test_a_closed_loop_is_a_traceable_function_of_its_state(name):
 @twins('reward')
 def test_a_reward_scores_every_sample(name):
   reward = bound('reward', name)
-  batch = builders.make_batch([3, 8, 12], [True, True, False], cap=10)
+  target = np.full(3, 3, np.int32)
+  batch = builders.make_batch(
+    [3, 8, 12], [True, True, False], cap=10, target=target
+  )
   scores = jax.jit(reward)(batch)
   assert (scores.dtype, scores.shape) == (jnp.float32, (3,))
   assert np.isfinite(scores).all()
   np.testing.assert_array_equal(reward(batch), scores)
   # A right answer well under the cap has the highest reward.
   assert scores[0] == max(scores) == 1
+
+
+@twins('budget')
+def test_a_budget_is_within_the_cap_and_the_same_each_time(name):
+  budget, problem = bound('budget', name), builders.make_problem()
+  for cap in (1, 5, 10):
+    for uniforms in (np.zeros(3), np.full(3, 0.999), np.array([0.7, 0.1, 0.4])):
+      found = budget(problem, cap, uniforms)
+      assert len(found) == 3
+      assert found == budget(problem, cap, uniforms)
+      assert all(1 <= asked.cap <= cap for asked in found)
+      assert all(0 <= asked.target <= cap for asked in found)
+      words = {str(number) for asked in found for number in (asked.target, cap)}
+      assert {asked.note.lstrip('<') for asked in found} <= {*words, ''}
 
 
 @twins('text_rewards')

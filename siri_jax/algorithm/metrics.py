@@ -50,7 +50,8 @@ def of_samples(batch, rewards):
     rewards: float32 [N, G].
   Returns:
     dict of floats, and `tokens`, the sum over responses, int. Lengths are in
-    tokens; the mean of an empty set is NaN.
+    tokens; the mean of an empty set is NaN. Where prompts ask for a target,
+    `target_mean` and `target_gap`, the mean distance of a length from it.
   """
   lengths, correct = np.asarray(batch.length), np.asarray(batch.correct)
   return {
@@ -63,6 +64,17 @@ def of_samples(batch, rewards):
     'truncated_frac': float(np.mean(batch.truncated)),
     'zero_variance_frac': float(np.mean(np.ptp(rewards, axis=1) == 0)),
     'tokens': int(np.sum(lengths)),
+    **_of_targets(lengths, np.asarray(batch.target)),
+  }
+
+
+def _of_targets(lengths, target):
+  """The metrics of targets in prompts, where there are any."""
+  if not np.any(target):
+    return {}
+  return {
+    'target_mean': float(np.mean(target)),
+    'target_gap': float(np.mean(np.abs(lengths - target))),
   }
 
 

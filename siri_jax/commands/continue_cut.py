@@ -25,7 +25,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.evaluation import weights
 from siri_jax.grading import pass_at_k
-from siri_jax.rollout import engines, graded, placement
+from siri_jax.rollout import budgets, engines, graded, placement
 from siri_jax.runtime import (
   checkpoint,
   files,
@@ -48,11 +48,14 @@ class Continuing:
     """Yields groups of complete responses; see engines.Engine."""
     begun = [self._begun[prompt.problem_id] for prompt in prompts]
     longer = [
-      types.Prompt(prompt.problem_id, np.concatenate([prompt.ids, ids]))
+      dataclasses.replace(
+        prompt,
+        ids=np.concatenate([prompt.ids, ids]),
+        cap=sampling.cap_of(prompt) - ids.size,
+      )
       for prompt, ids in zip(prompts, begun, strict=True)
     ]
-    left = dataclasses.replace(sampling, cap=sampling.cap - begun[0].size)
-    for samples in self._engine.sample(longer, left, progress):
+    for samples in self._engine.sample(longer, sampling, progress):
       yield [self._whole(sample) for sample in samples]
 
   def _whole(self, sample):
@@ -82,6 +85,11 @@ def main(argv):
       xla_flags.set_up(c.cache_dir)
       placement.reserve(c, trains=False)
     plan = plans.make(c)
+    if c.budget != 'step_cap':
+      raise ValueError(
+        f'budget={c.budget!r}: the samples of a run with another budget than '
+        "'step_cap' cannot be continued, because their caps and prompts differ"
+      )
     cut = cut_samples(workdir, highest=plan.highest)
     task, _ = load.read(c)
     if asked.faults:
@@ -212,7 +220,13 @@ def go_on(ctx, plan, found, step, rows):
     ctx = dataclasses.replace(ctx, engine=Continuing(engine, begun))
     word, watched = f'continuing step {step}', stopwatch.Stopwatch()
     groups = graded.sample_groups(
-      ctx, problems, sampling, word, cap=highest, watch=watched
+      ctx,
+      problems,
+      sampling,
+      word,
+      budget=budgets.step_cap,
+      cap=highest,
+      watch=watched,
     )
   kept = []
   for group in groups:

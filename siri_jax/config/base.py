@@ -139,6 +139,9 @@ def get_config():
   # 1 trains on samples of weights one update old; resume is not bit-identical.
   c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
   c.collect_kw = config_dict.ConfigDict()
+  # A cap of its own for each sample, and words in its prompt.
+  c.budget = 'step_cap'  # The step's cap for all, no words; paper, 4.1.
+  c.budget_kw = config_dict.ConfigDict()
 
   # The algorithm.
   # 1 if right under the cap, else 0.

@@ -14,7 +14,13 @@ import numpy as np
 
 from siri_jax import plugins, settings, types
 from siri_jax.algorithm import losses, phases, rewards
-from siri_jax.config import cost_model, outlook, schema, text_rewards
+from siri_jax.config import (
+  budget_extremes,
+  cost_model,
+  outlook,
+  schema,
+  text_rewards,
+)
 from siri_jax.runtime import progress, writers
 
 ROW_MULTIPLE = 128  # Tokens; rows are rounded up to it, for fast kernels.
@@ -23,6 +29,7 @@ PLUGINS = {
   'grading_rule': (),
   'schedule': (),
   'engine': (),
+  'budget': (),
   'collect': (),
   'reward': (),
   'advantage': (),
@@ -40,7 +47,9 @@ SCALAR = jax.ShapeDtypeStruct((), 'int32')
 BLANK = progress.start()
 CALLS = {
   'schedule': (SCALAR, BLANK.cap_state, BLANK.seen),
-  'reward': (types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR),),
+  'reward': (
+    types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE),
+  ),
   'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
   'aggregation': (WHOLE,),
   'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
@@ -142,6 +151,13 @@ def faults(c):
   if schema.sound(c, 'reward', *TEXT_REWARDS):
     wrong += text_rewards.faults(c.text_rewards, c.text_rewards_kw, c.reward)
   return wrong
+
+
+def extreme_budgets(c):
+  """budget_extremes.extremes of a valid config."""
+  course = _course(c)
+  caps = course['lowest'], course['highest']
+  return budget_extremes.extremes(c, bound(c, 'budget'), caps)
 
 
 def bound(c, family):
@@ -279,6 +295,7 @@ def _bad_caps(c, course):
       f'{lowest}: a response of any length would lose reward; take a '
       'buffer of at most that, or a higher schedule_kw.low'
     )
+  wrong += budget_extremes.faults(c, bound(c, 'budget'), (lowest, highest))
   need = c.max_prompt_tokens + highest
   if c.row_tokens and c.row_tokens < need:
     wrong.append(

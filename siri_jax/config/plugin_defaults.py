@@ -15,6 +15,8 @@ LINES = {
   'reward': {
     # The buffer of DAPO is a fifth of its longest response.
     'overlong_buffer': lambda low, high: dict(buffer=low // 4, factor=1.0),
+    'lcpo_exact': dict(alpha=0.0003),  # L1.
+    'lcpo_max': dict(alpha=0.0003, delta=0.5),
   },
   'advantage': {'mean_std': dict(eps=1e-6)},  # VeRL.
   'aggregation': {
@@ -29,6 +31,20 @@ LINES = {
   },
   'task': {'arithmetic': dict(seed=0, problems=10_000, held_out=1024)},
   'engine': {'embedded': DECODING, 'vllm': DECODING},
+  'budget': {
+    # L1's 100 to 4000 under a cap of 4096.
+    'length_target': lambda low, high: dict(
+      low=max(1, high // 40),
+      high=high,
+      note='Think for {target} tokens.',
+      most_note='Think for maximum {target} tokens.',
+      most_share=0.0,
+    ),
+    'cap_in_prompt': dict(
+      system='The output of the assistant should be within {cap} tokens.',
+      note='',
+    ),
+  },
   'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
   'grading_rule': {
     'exact': dict(kind='continuation'),

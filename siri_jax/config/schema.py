@@ -68,6 +68,8 @@ RULES = {
   'top_p': real(0, 1),
   'top_k': whole(0),
   'off_policy_steps': whole(0, 1),
+  'budget': NAME,
+  'budget_kw': BINDINGS,
   'collect': NAME,
   'collect_kw': BINDINGS,
   'reward': NAME,

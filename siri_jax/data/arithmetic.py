@@ -15,6 +15,7 @@ right. A second check of a step is redundant, and so is a check of an easy step.
 
 import functools
 import hashlib
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -95,6 +96,7 @@ def task(*, seed, problems, held_out):
     train=_Drawn(seed, problems),
     evals={'held_out': evaluation},
     encode=encode,
+    encode_asked=encode_asked,
     decode=decode,
     eos_ids=(ID['<eos>'],),
     vocab=len(TOKENS),
@@ -123,6 +125,25 @@ def encode(problem):
   ids = [ID[word] for word in problem.text.split()]
   padding = [ID['nil']] * (PROMPT_TOKENS - 1 - len(ids))
   return [*ids, *padding, ID['<think>']]
+
+
+def encode_asked(problem, budget):
+  """A problem's prompt after a budget's words.
+
+  SFT shows no such words. Before the problem they disturb its copying less than
+  after it.
+
+  Raises:
+    ValueError: they are none of TOKENS; names each. The digits of a number are
+      words of their own.
+  """
+  words = re.findall(r'\d|[^\s\d]\S*', f'{budget.system} {budget.note}')
+  if unknown := [word for word in words if word not in ID]:
+    raise ValueError(
+      f'the built-in task has no words {", ".join(map(repr, unknown))}; use '
+      f'its own: {" ".join(TOKENS)}'
+    )
+  return [*(ID[word] for word in words), *encode(problem)]
 
 
 def decode(ids):

@@ -44,9 +44,10 @@ class Chat:
   vocab: int
   fingerprint: str
 
-  def render(self, text):
-    """The prompt of a problem as text."""
-    return _render(self.tokenizer, self.instruction, text) + self.opening
+  def render(self, text, note='', system=''):
+    """The prompt of a problem as text, with words after the instruction."""
+    asked = ' '.join(filter(None, (self.instruction, note)))
+    return _render(self.tokenizer, asked, text, system) + self.opening
 
   def ids(self, text):
     """Token ids of a text, without special tokens."""
@@ -54,10 +55,28 @@ class Chat:
     backend = self.tokenizer.backend_tokenizer
     return backend.encode(text, add_special_tokens=False).ids
 
-  def encode(self, text):
-    """Prompt ids of a problem; a control token in its text is plain text."""
-    ids = self.ids(self.render(text))
-    return self._literal(text) if self._has_more_control(ids) else ids
+  def encode(self, text, note='', system=''):
+    """Prompt ids of a problem; a control token in its text is plain text.
+
+    Args:
+      text: of the problem.
+      note: words after the instruction; '' for none.
+      system: words of the system's turn; '' for the template's own.
+    Raises:
+      ValueError: the template leaves out the system's turn.
+    """
+    prompt = self.render(text, note, system)
+    if system.strip() not in prompt:
+      raise ValueError(
+        f"the chat template leaves out the system's turn, {system!r}; put the "
+        'words after the instruction, in note'
+      )
+    ids, own = self.ids(prompt), self.controls
+    if note or system:
+      own = self._count_control(self.ids(self.render('', note, system)))
+    if self._count_control(ids) == own:
+      return ids
+    return self._literal(text, note, system)
 
   def most_tokens(self, text):
     """A cheap upper bound on len(encode(text)): a token has at least a byte."""
@@ -72,7 +91,7 @@ class Chat:
     return [
       len(
         self._literal(text)
-        if self._has_more_control(encoding.ids)
+        if self._count_control(encoding.ids) != self.controls
         else encoding
       )
       for text, encoding in zip(texts, found, strict=True)
@@ -84,14 +103,15 @@ class Chat:
     backend = self.tokenizer.backend_tokenizer
     return backend.decode(ids, skip_special_tokens=False)
 
-  def _has_more_control(self, ids):
-    """Whether a prompt has other control tokens than the template's own."""
-    return sum(i in self.control for i in ids) != self.controls
+  def _count_control(self, ids):
+    """The number of control tokens of a prompt."""
+    return sum(i in self.control for i in ids)
 
-  def _literal(self, text):
+  def _literal(self, text, note='', system=''):
     """Prompt ids of a text that holds control tokens, which are spelt out."""
     spelt = self._without_control.encode(text, add_special_tokens=False).ids
-    first, *rest = map(self.ids, self.render(_PLACE).split(_PLACE))
+    parts = self.render(_PLACE, note, system).split(_PLACE)
+    first, *rest = map(self.ids, parts)
     return [*first, *(i for part in rest for i in (*spelt, *part))]
 
   @functools.cached_property
@@ -198,12 +218,15 @@ def _quiet():
     logging.disable(before)
 
 
-def _render(tokenizer, instruction, text):
+def _render(tokenizer, instruction, text, system=''):
   """The template's prompt for a problem's text."""
   # Not str.format, because instruction and problem have LaTeX's braces.
   content = instruction.replace('{problem}', text)
   return tokenizer.apply_chat_template(
-    [{'role': 'user', 'content': content}],
+    [
+      *[{'role': 'system', 'content': system}] * bool(system),
+      {'role': 'user', 'content': content},
+    ],
     tokenize=False,
     add_generation_prompt=True,
   )

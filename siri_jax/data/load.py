@@ -1,6 +1,7 @@
 """Loads a config's task and lists every fault in its files."""
 
 import functools
+import itertools
 
 from siri_jax import plugins
 from siri_jax.config import plan as plans
@@ -52,7 +53,33 @@ def read(c):
   except Exception as error:  # A plug-in may raise anything.
     raise ValueError(f'task_kw of {c.task}: {error!r}') from error
   problems.check_names(task.evals)
-  return problems.drop_long(task, c.max_prompt_tokens)
+  return problems.drop_long(task, c.max_prompt_tokens, _asked(c, task))
+
+
+def _asked(c, task):
+  """Problem -> the budgets with words at the extremes; None if none has any.
+
+  Raises:
+    ValueError: the task does not take the words.
+  """
+  if c.budget == 'step_cap':
+    return None
+  extremes = plans.extreme_budgets(c)
+
+  def asked(problem):
+    found = {b for _, budgets in extremes(problem) for b in budgets}
+    return [b for b in found if b.note or b.system]
+
+  for problem in itertools.chain(task.train, *task.evals.values()):
+    for budget in asked(problem)[:1]:
+      if task.encode_asked is None:
+        raise ValueError(f'budget={c.budget!r}: task={c.task!r} takes no words')
+      try:
+        task.encode_asked(problem, budget)
+      except ValueError as error:
+        raise ValueError(f'budget_kw of {c.budget}: {error}') from error
+      return asked
+    return None
 
 
 def with_tokenizer(c):
@@ -75,6 +102,8 @@ def faults(c):
     return []
   if plugins.faults('task', c.task, c.task_kw):
     return []
+  c = c.copy_and_resolve_references()
+  c.budget = 'step_cap'  # Another may have faults of its own.
   policy = ('policy', 'model_kw', 'model_path', 'seed', 'prompts_per_step')
   if not schema.sound(c, *policy[:3]) or hub_names.absent(c):
     return []  # A config that is refused fetches nothing.

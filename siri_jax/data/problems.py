@@ -2,7 +2,9 @@
 
 import codecs
 import dataclasses
+import functools
 import hashlib
+import itertools
 import json
 import logging
 import os
@@ -167,27 +169,32 @@ def check_names(evals):
     )
 
 
-def drop_long(task, max_prompt_tokens):
+def drop_long(task, max_prompt_tokens, asked=None):
   """Drops the training problems whose prompt is too long.
 
   Args:
     task: types.Task. Only prompts that may be too long by its `longest` and
       `most_tokens` are encoded.
-    max_prompt_tokens: most tokens of a prompt, with template and instruction.
+    max_prompt_tokens: most tokens of a prompt, with template, instruction and
+      the words of any budget.
+    asked: problem -> list of the types.Budget that lengthen its prompt most;
+      None if none does.
   Returns:
     (task, number of dropped problems). Dropping changes the fingerprint.
   Raises:
     ValueError: no problem is left, or a held-out problem is too long: without
       it the set would be a different one, so the limit must be raised.
   """
-  if task.longest is not None and task.longest <= max_prompt_tokens:
+  most = None if task.longest is None else task.longest + _added(task, asked)
+  if most is not None and most <= max_prompt_tokens:
     return task, 0
-  kept = [p for p in task.train if _fits(task, p, max_prompt_tokens)]
+  fits = functools.partial(_fits, task, max_prompt_tokens, asked)
+  kept = [problem for problem in task.train if fits(problem)]
   wrong = []
   if task.train and not kept:
     wrong.append(f'no training prompt fits in {max_prompt_tokens} tokens')
   for name, held_out in task.evals.items():
-    long = [p.id for p in held_out if not _fits(task, p, max_prompt_tokens)]
+    long = [problem.id for problem in held_out if not fits(problem)]
     if long:
       wrong.append(
         f'{name}: {len(long)} of {len(held_out)} prompts do not fit, '
@@ -206,7 +213,21 @@ def drop_long(task, max_prompt_tokens):
   return dataclasses.replace(task, train=kept, fingerprints=prints), dropped
 
 
-def _fits(task, problem, max_prompt_tokens):
-  if task.most_tokens and task.most_tokens(problem) <= max_prompt_tokens:
+def _added(task, asked):
+  """Tokens that budgets add to a prompt of a task of prompts alike."""
+  if not asked:
+    return 0
+  problem = next(itertools.chain(task.train, *task.evals.values()))
+  longest = max(len(task.encode_asked(problem, b)) for b in asked(problem))
+  return longest - len(task.encode(problem))
+
+
+def _fits(task, most, asked, problem):
+  budgets = asked(problem) if asked else ()
+  # A token has at least a byte; a template may put two between the words.
+  words = [2 + len((b.note + b.system).encode()) for b in budgets]
+  longest = max(words, default=0)
+  if task.most_tokens and task.most_tokens(problem) + longest <= most:
     return True
-  return len(task.encode(problem)) <= max_prompt_tokens
+  prompts = [task.encode_asked(problem, b) for b in budgets]
+  return all(len(ids) <= most for ids in prompts or [task.encode(problem)])

@@ -47,6 +47,9 @@ def jsonl(*, train, evals, tokenizer, instruction):
     train=training,
     evals=evaluation,
     encode=lambda problem: talk.encode(problem.text),
+    encode_asked=lambda problem, budget: talk.encode(
+      problem.text, note=budget.note, system=budget.system
+    ),
     decode=talk.decode,
     eos_ids=talk.eos_ids,
     vocab=talk.vocab,

@@ -160,6 +160,7 @@ def settings_of(found, identity, task, name):
   """All settings that affect the result of one policy on one set."""
   c = found.c
   prompts = [task.encode(problem) for problem in task.evals[name]]
+  asked = {'budget': c.budget, 'budget_kw': c.budget_kw.to_dict()}
   seen = [problems.fingerprint(task.evals[name]), prompts, task.eos_ids]
   return {
     'set': name,
@@ -175,6 +176,7 @@ def settings_of(found, identity, task, name):
     'grading_rule_kw': c.grading_rule_kw.to_dict(),
     'engine': c.engine,
     'compute_dtype': c.compute_dtype,
+    **(asked if c.budget != 'step_cap' else {}),
   }
 
 
@@ -204,7 +206,7 @@ def measure(job, graders, screen, signals):
     for name, folder in left.items():
       folder.start(job.weights.done, hub=hub_names.commits(c))
       ctx = context.Context(task, folder, screen, signals, engine, graders)
-      sample(ctx, name, sampling)
+      sample(ctx, name, c, sampling)
       record = {
         'weights': job.weights.name,
         'done': job.weights.done,
@@ -214,7 +216,7 @@ def measure(job, graders, screen, signals):
       files.write_json(folder.path / paper_table.RESULTS, record)
 
 
-def sample(ctx, name, sampling):
+def sample(ctx, name, c, sampling):
   """Samples and grades the problems of a set that have no file."""
   asked = ctx.task.evals[name]
   numbers = {problem.id: number for number, problem in enumerate(asked)}
@@ -224,7 +226,13 @@ def sample(ctx, name, sampling):
     ctx.terminal.say(f'{name}: {done:,} of {len(asked):,} problems are done')
   watched, word = stopwatch.Stopwatch(), f'evaluating {name}'
   for group in graded.sample_and_grade(
-    ctx, left, sampling, word, cap=sampling.cap, watch=watched
+    ctx,
+    left,
+    sampling,
+    word,
+    budget=plans.bound(c, 'budget'),
+    cap=sampling.cap,
+    watch=watched,
   ):
     ids = [sample.response_ids for sample in group.samples]
     done = sampling.seeds[-1]

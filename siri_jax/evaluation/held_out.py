@@ -37,7 +37,13 @@ def evaluate(ctx, done, kind):
     watch = Stopwatch()
     word = f'evaluating {name}'
     groups = graded.sample_groups(
-      ctx, problems, asked, word, cap=c.eval_kw.cap, watch=watch
+      ctx,
+      problems,
+      asked,
+      word,
+      budget=ctx.plan.find['budget'],
+      cap=c.eval_kw.cap,
+      watch=watch,
     )
     found = [graded.rows(group, ctx.task, done) for group in groups]
     record = {

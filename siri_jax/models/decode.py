@@ -31,7 +31,7 @@ class Requests:
     identity: uint32 [Q, 2], problem and index of each request.
     count: int32 [], number of requests in use.
     seeds: uint32 [X], folded into the key one after another.
-    cap: int32 [], most tokens of a response, 1 <= cap <= C.
+    cap: int32 [Q], most tokens of each response, 1 <= cap <= C.
     temperature: float32 []; 0 takes the most likely token.
     top_p: float32 [], share of the probability kept; 1 keeps all.
     top_k: int32 [], most tokens kept; 0 keeps all.
@@ -98,7 +98,7 @@ def prefill(params, ask, *, shape, slots, columns):
     ValueError: the shapes of `ask` differ.
   """
   size = shapes.check(
-    'Q P, Q, Q 2', ask.prompts, ask.prompt_length, ask.identity
+    'Q P, Q, Q 2, Q', ask.prompts, ask.prompt_length, ask.identity, ask.cap
   )
   requests, width = size['Q'], size['P']
   none = jnp.zeros(slots, jnp.int32)
@@ -306,7 +306,8 @@ def _record(ask, p, token, logp, eos_ids):
   place = (row, p.length)
   length = p.length + 1
   stopped = jnp.isin(token, jnp.asarray(eos_ids))
-  done = live & (stopped | (length >= ask.cap))
+  cap = ask.cap[jnp.maximum(p.request, 0)]
+  done = live & (stopped | (length >= cap))
   done_row = jnp.where(done, p.request, p.responses.shape[0])
   return p.replace(
     request=jnp.where(done, -1, p.request),

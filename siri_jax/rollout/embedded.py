@@ -1,6 +1,7 @@
 """The embedded engine: samples with the jitted decoding loop, in-process."""
 
 import functools
+import itertools
 import zlib
 
 import jax
@@ -34,19 +35,12 @@ class Embedded:
 
   def sample(self, prompts, sampling, progress):
     """Yields groups when they are complete; see engines.Engine."""
-    capacity = self._engine.requests
-    if sampling.n > capacity:
-      raise ValueError(
-        f'{sampling.n} samples a prompt are more than the {capacity} of a '
-        'step (prompts_per_step * group_size); ask for fewer'
-      )
-    share = capacity // sampling.n
-    total, done = len(prompts) * sampling.n, 0
-    for first in range(0, len(prompts), share):
-      part = prompts[first : first + share]
+    counts = [sampling.samples_of(prompt) for prompt in prompts]
+    total, done = sum(counts), 0
+    for part in _parts(prompts, counts, self._engine.requests):
       heard = functools.partial(_add, progress, done, total)
       yield from self._sample(part, sampling, heard)
-      done += len(part) * sampling.n
+      done += sum(map(sampling.samples_of, part))
 
   def pending(self):
     """Ids of the problems of the current queue that are not complete."""
@@ -59,21 +53,21 @@ class Embedded:
   def _sample(self, prompts, sampling, progress):
     """Samples as many prompts as fit the request queue."""
     ask = self._ask(prompts, sampling)
+    rows = _ranges(map(sampling.samples_of, prompts))
     state = self._engine.start(self._params, ask)
     waiting = list(range(len(prompts)))
     while waiting:
       state = self._engine.advance(self._params, ask, state)
       lengths = np.asarray(state.lengths)
       progress(int(np.sum(lengths > 0)))
-      groups = lengths[: len(prompts) * sampling.n].reshape(-1, sampling.n)
-      ready = [i for i in waiting if np.all(groups[i] > 0)]
+      ready = [i for i in waiting if np.all(lengths[rows[i]] > 0)]
       waiting = [i for i in waiting if i not in ready]
       self._waiting = [prompts[i].problem_id for i in waiting]
       if ready:
         host = (state.responses, state.logp, lengths, state.stopped)
         host = tuple(np.asarray(x) for x in host)
         for i in ready:
-          yield self._group(prompts[i], i * sampling.n, sampling.n, host)
+          yield self._group(prompts[i], rows[i], host)
 
   def _ask(self, prompts, sampling):
     """The decode.Requests of prompts, padded to the engine's capacity."""
@@ -81,41 +75,73 @@ class Embedded:
     ids = np.zeros((capacity, width), np.int32)
     lengths = np.ones(capacity, np.int32)
     identity = np.zeros((capacity, 2), np.uint32)
-    for i, prompt in enumerate(prompts):
+    prompt_of = np.zeros(capacity, np.int32)
+    caps = np.full(capacity, sampling.cap, np.int32)
+    rows = _ranges(map(sampling.samples_of, prompts))
+    for i, (prompt, own) in enumerate(zip(prompts, rows, strict=True)):
       ids[i, : prompt.ids.size] = prompt.ids
       lengths[i] = prompt.ids.size
-      own = slice(i * sampling.n, (i + 1) * sampling.n)
       identity[own, 0] = zlib.crc32(prompt.problem_id.encode())
-      identity[own, 1] = np.arange(sampling.n)
+      identity[own, 1] = prompt.first + np.arange(own.stop - own.start)
+      prompt_of[own] = i
+      caps[own] = sampling.cap_of(prompt)
     return decode.Requests(
       prompts=ids,
       prompt_length=lengths,
       prompt_count=np.int32(len(prompts)),
-      prompt_of=np.arange(capacity, dtype=np.int32) // sampling.n,
+      prompt_of=prompt_of,
       identity=identity,
-      count=np.int32(len(prompts) * sampling.n),
+      count=np.int32(rows[-1].stop),
       seeds=np.asarray(sampling.seeds, np.uint32),
-      cap=np.int32(sampling.cap),
+      cap=caps,
       temperature=np.float32(sampling.temperature),
       top_p=np.float32(sampling.top_p),
       top_k=np.int32(sampling.top_k),
     )
 
-  def _group(self, prompt, first, count, host):
-    """The samples of one prompt from the engine's arrays."""
+  def _group(self, prompt, rows, host):
+    """The samples of one prompt from rows of the engine's arrays."""
     responses, logp, lengths, stopped = host
     return [
       types.Sample(
         problem_id=prompt.problem_id,
-        index=i - first,
+        index=prompt.first + i - rows.start,
         prompt_ids=prompt.ids,
         response_ids=responses[i, : lengths[i]].copy(),
         finish_reason='stop' if stopped[i] else 'length',
         spans=((self.version, 0, int(lengths[i])),),
         sampler_logp=logp[i, : lengths[i]].copy(),
       )
-      for i in range(first, first + count)
+      for i in range(rows.start, rows.stop)
     ]
+
+
+def _parts(prompts, counts, capacity):
+  """Stretches of the prompts whose samples fit the capacity.
+
+  Raises:
+    ValueError: those of one prompt do not.
+  """
+  if max(counts, default=0) > capacity:
+    raise ValueError(
+      f'{max(counts)} samples a prompt are more than the {capacity} of a '
+      'step (prompts_per_step * group_size); ask for fewer'
+    )
+  part, room = [], capacity
+  for prompt, count in zip(prompts, counts, strict=True):
+    if count > room:
+      yield part
+      part, room = [], capacity
+    part.append(prompt)
+    room -= count
+  if part:
+    yield part
+
+
+def _ranges(counts):
+  """Counts as slices that follow each other."""
+  ends = [0, *itertools.accumulate(counts)]
+  return [slice(*pair) for pair in itertools.pairwise(ends)]
 
 
 def _add(progress, before, total, finished):

@@ -28,8 +28,9 @@ class SamplingParams:
   """The sampling settings of a request.
 
   Attributes:
-    n: samples of each prompt, G.
-    cap: most new tokens, including the end-of-sequence id.
+    n: samples of each prompt, G, unless the prompt has its own number.
+    cap: most new tokens, including the end-of-sequence id, unless the prompt
+      has its own cap.
     temperature: 0 takes the most likely token.
     top_p: share of the probability kept; 1.0 keeps all.
     top_k: most tokens kept; 0 keeps all.
@@ -43,6 +44,14 @@ class SamplingParams:
   top_p: float
   top_k: int
   seeds: tuple[int, ...]
+
+  def samples_of(self, prompt):
+    """The number of samples of a types.Prompt."""
+    return prompt.samples or self.n
+
+  def cap_of(self, prompt):
+    """The most new tokens of its samples."""
+    return prompt.cap or self.cap
 
 
 class Engine(Protocol):
@@ -69,7 +78,7 @@ class Engine(Protocol):
     sampling: SamplingParams,
     progress: Callable[[int, int], None],
   ) -> Iterator[list[types.Sample]]:
-    """Yields each prompt's group of n samples as soon as it is complete.
+    """Yields each prompt's samples as soon as all of them are complete.
 
     Calls progress(samples done, samples in all) whenever tokens were sampled,
     and only then, because the watchdog relies on it. An engine that detects

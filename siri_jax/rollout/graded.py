@@ -2,19 +2,18 @@
 
 import collections
 
-import numpy as np
-
 from siri_jax import types
+from siri_jax.rollout import asking
 
 
-def sample_groups(ctx, problems, sampling, word, *, cap, watch):
+def sample_groups(ctx, problems, sampling, word, **asked):
   """The groups of `sample_and_grade` as a list, in the problems' order."""
-  done = sample_and_grade(ctx, problems, sampling, word, cap=cap, watch=watch)
+  done = sample_and_grade(ctx, problems, sampling, word, **asked)
   by_id = {group.problem.id: group for group in done}
   return [by_id[problem.id] for problem in problems]
 
 
-def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
+def sample_and_grade(ctx, problems, sampling, word, *, budget, cap, watch):
   """Samples problems and grades each group while the next are sampled.
 
   Args:
@@ -22,7 +21,8 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
     problems: list of types.Problem.
     sampling: engines.SamplingParams.
     word: name of this activity on the terminal.
-    cap: tokens of a response that are graded.
+    budget: bound plug-in of siri_jax/rollout/budgets.py.
+    cap: the step's cap; no more tokens of a response are graded.
     watch: stopwatch.Stopwatch; takes the laps 'rollout' and 'grade'.
   Yields:
     types.Group of each problem, as soon as it is complete.
@@ -30,8 +30,13 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
     stopwatch.StopRequested: a signal came; the other groups are not sampled.
   """
   task, by_id = ctx.task, {p.id: p for p in problems}
+  budgets = {
+    p.id: asking.budgets_of(budget, p, cap, sampling) for p in problems
+  }
   prompts = [
-    types.Prompt(p.id, np.asarray(task.encode(p), np.int32)) for p in problems
+    prompt
+    for p in problems
+    for prompt in asking.prompts_of(task, p, budgets[p.id], cap, sampling)
   ]
 
   def progress(done, total):
@@ -43,9 +48,10 @@ def sample_and_grade(ctx, problems, sampling, word, *, cap, watch):
     return types.Group(by_id[samples[0].problem_id], samples, verdicts, texts)
 
   waiting = collections.deque()
-  for samples in ctx.engine.sample(prompts, sampling, progress):
+  sampled = ctx.engine.sample(prompts, sampling, progress)
+  for samples in asking.whole_groups(sampled, budgets):
     problem = by_id[samples[0].problem_id]
-    texts = [task.decode(s.response_ids[:cap]) for s in samples]
+    texts = [task.decode(s.response_ids[: s.budget.cap]) for s in samples]
     ticket = ctx.graders.submit([problem.answer] * len(texts), texts)
     waiting.append((samples, texts, ticket))
     while waiting and waiting[0][-1].is_done():
@@ -77,6 +83,7 @@ def rows(group, task, step, **columns):
         'index': sample.index,
         'length': int(sample.response_ids.size),
         'finish_reason': sample.finish_reason,
+        **_asked(sample.budget),
         'correct': verdict.correct,
         'extracted': verdict.extracted,
         'why': verdict.why,
@@ -87,3 +94,10 @@ def rows(group, task, step, **columns):
       }
     )
   return out
+
+
+def _asked(budget):
+  """What a sample was asked besides its problem, for its record."""
+  if not (budget.target or budget.mode):
+    return {}
+  return {'cap': budget.cap, 'target': budget.target, 'mode': budget.mode}

@@ -11,6 +11,8 @@ from siri_jax import plugins, types
 from siri_jax.grading.verdict import Verdict
 from siri_jax.runtime import files
 
+# The arrays of a types.Batch with an entry for each sample, but for its group.
+SAMPLE_ARRAYS = ('length', 'correct', 'answered', 'truncated', 'target', 'mode')
 MOST_BYTES = 1000  # Of what a text reward remembers of a problem, as JSON.
 
 
@@ -49,13 +51,16 @@ def make_batch(groups, cap):
   sizes = [len(g.samples) for g in groups]
   length = np.asarray([s.response_ids.size for s in samples], np.int32)
   cut = np.asarray([s.finish_reason == 'length' for s in samples])
+  asked = [s.budget or types.Budget(cap=int(cap)) for s in samples]
   return types.Batch(
     group=np.repeat(np.arange(len(groups), dtype=np.int32), sizes),
     length=length,
     correct=np.asarray([v.correct for v in verdicts]),
     answered=np.asarray([v.extracted != '' for v in verdicts]),
-    truncated=cut | (length > cap),
+    truncated=cut | (length > [budget.cap for budget in asked]),
     cap=np.int32(cap),
+    target=np.asarray([budget.target for budget in asked], np.int32),
+    mode=np.asarray([budget.mode for budget in asked], np.int32),
   )
 
 
@@ -195,10 +200,7 @@ def _culprit(each, batch, memory):
 def _rows(batch, rows):
   """Some samples of a types.TextBatch as one group."""
   of = batch.arrays
-  arrays = {
-    name: getattr(of, name)[rows]
-    for name in ('length', 'correct', 'answered', 'truncated')
-  }
+  arrays = {name: getattr(of, name)[rows] for name in SAMPLE_ARRAYS}
   return types.TextBatch(
     step=batch.step,
     problems=[batch.problems[i] for i in rows],

@@ -80,7 +80,8 @@ class Vllm:
     )
     self._routes = {}  # Address -> the route that the server has.
     self._pushed = None
-    self._waiting = {}  # Ids of the problems in progress, in order.
+    # Problem and first index of the prompts in progress, in order.
+    self._waiting = {}
     self._ended = threading.Event()
 
   @property
@@ -110,22 +111,26 @@ class Vllm:
     left, answers = queue.SimpleQueue(), queue.SimpleQueue()
     for number, prompt in enumerate(prompts):
       left.put((prompt, self._body(prompt, sampling, self._tells(number))))
-    self._waiting = dict.fromkeys(prompt.problem_id for prompt in prompts)
+    counts = [sampling.samples_of(prompt) for prompt in prompts]
+    self._waiting = dict.fromkeys((p.problem_id, p.first) for p in prompts)
     self._ended = ended = threading.Event()
-    at_once = min(len(prompts), max(1, self._rules.slots // sampling.n))
+    at_once = min(
+      len(prompts), max(1, self._rules.slots // max(counts, default=1))
+    )
+    done = 0
     with self._fleet.watched(ended):
       try:
         for _ in range(at_once):
           job = (left, answers, sampling, ended)
           threading.Thread(target=self._work, args=job, daemon=True).start()
         while self._waiting:
-          done = len(prompts) - len(self._waiting)
-          progress(done * sampling.n, len(prompts) * sampling.n)
+          progress(done, sum(counts))
           with contextlib.suppress(queue.Empty):
             found = answers.get(timeout=LOOK_SECS)
             if isinstance(found, Exception):
               raise found
-            del self._waiting[found[0].problem_id]
+            done += len(found)
+            del self._waiting[found[0].problem_id, found[0].index]
             yield found
       finally:
         self.close()
@@ -134,7 +139,7 @@ class Vllm:
 
   def pending(self):
     """Ids of the problems that are not complete."""
-    return list(self._waiting)
+    return list(dict.fromkeys(name for name, _ in self._waiting))
 
   def close(self):
     """Cancels the open requests."""
@@ -200,12 +205,13 @@ class Vllm:
     """The request body of one prompt, in the format of GENERATE."""
     words = json.dumps([prompt.problem_id, *sampling.seeds])
     digest = hashlib.sha256(words.encode()).digest()
+    seed = int.from_bytes(digest[:5]) * SPACING
     return {
       'token_ids': prompt.ids.tolist(),
       'stream': False,
       'sampling_params': {
-        'n': sampling.n,
-        'max_tokens': sampling.cap,
+        'n': sampling.samples_of(prompt),
+        'max_tokens': sampling.cap_of(prompt),
         'min_tokens': 0,
         'temperature': sampling.temperature,
         'top_p': sampling.top_p,
@@ -214,7 +220,7 @@ class Vllm:
         'repetition_penalty': 1.0,
         'presence_penalty': 0.0,
         'frequency_penalty': 0.0,
-        'seed': int.from_bytes(digest[:5]) * SPACING,
+        'seed': seed + prompt.first,
         'stop_token_ids': list(self._rules.eos_ids),
         'ignore_eos': False,
         'detokenize': False,
@@ -249,12 +255,13 @@ class Vllm:
 
   def _read(self, prompt, choices, sampling):
     """(samples in order, {flaw: number of samples with it})."""
+    cap, count = sampling.cap_of(prompt), sampling.samples_of(prompt)
     wrong = collections.Counter(
-      flaw for choice in choices if (flaw := self._flaw(choice, sampling.cap))
+      flaw for choice in choices if (flaw := self._flaw(choice, cap))
     )
     indices = [choice.get('index') for choice in choices]
-    if sorted(map(repr, indices)) != sorted(map(repr, range(sampling.n))):
-      wrong[f'not numbered 0 to {sampling.n - 1}, once each'] += 1
+    if sorted(map(repr, indices)) != sorted(map(repr, range(count))):
+      wrong[f'not numbered 0 to {count - 1}, once each'] += 1
     if wrong:
       return [], wrong
     choices = sorted(choices, key=lambda choice: choice['index'])
@@ -295,7 +302,7 @@ class Vllm:
     ids = np.asarray(choice['token_ids'], np.int32)
     return types.Sample(
       problem_id=prompt.problem_id,
-      index=choice['index'],
+      index=prompt.first + choice['index'],
       prompt_ids=prompt.ids,
       response_ids=ids,
       finish_reason=choice['finish_reason'],

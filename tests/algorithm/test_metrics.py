@@ -17,6 +17,8 @@ def batch_of(length, correct, truncated):
     answered=np.ones(len(length), bool),
     truncated=np.asarray(truncated, bool),
     cap=np.int32(40),
+    target=np.zeros(len(length), np.int32),
+    mode=np.zeros(len(length), np.int32),
   )
 
 

@@ -48,3 +48,47 @@ def test_arrays_without_one_value_per_sample_are_refused(reward):
   for wrong in np.ones((2, 1), bool), np.ones(3, bool):
     with pytest.raises(ValueError, match='do not fit'):
       reward(batch.replace(correct=wrong))
+
+
+def asked_for(target, length, correct, mode):
+  """A batch whose prompts ask for these targets."""
+  return builders.make_batch(
+    length, correct, cap=100, target=np.int32(target), mode=np.int32(mode)
+  )
+
+
+def test_lcpo_exact_takes_a_bit_for_each_token_off_the_target():
+  # 1 - 0.01 * 20; 1; 0 - 0.01 * 30.
+  batch = asked_for([40, 40, 40], [20, 40, 70], [True, True, False], [0, 0, 0])
+  found = rewards.lcpo_exact(batch, alpha=0.01)
+  np.testing.assert_allclose(found, [0.8, 1.0, -0.3], rtol=1e-6)
+
+
+def test_lcpo_max_is_a_soft_limit_for_right_responses():
+  # Of exactly the target delta; 10 tokens less or more move it by 0.1; clipped.
+  lengths = [40, 30, 50, 1, 100, 30]
+  right = [True] * 5 + [False]
+  batch = asked_for([40] * 6, lengths, right, [rewards.AT_MOST] * 6)
+  found = rewards.lcpo_max(batch, alpha=0.01, delta=0.5)
+  np.testing.assert_allclose(found, [0.5, 0.6, 0.4, 0.89, 0, 0], atol=1e-6)
+
+
+def lcpo_by_hand(target, length, right, mode):
+  """L1's equations 1 and 2 for one response, in plain Python."""
+  if mode == rewards.AT_MOST:
+    return right * min(max(0.0003 * (target - length) + 0.5, 0), 1)
+  return right - 0.0003 * abs(target - length)
+
+
+def test_lcpo_is_the_papers_equations_on_random_batches():
+  rng = np.random.default_rng(0)
+  target, length = rng.integers(100, 4001, (2, 64))
+  right, mode = rng.random((2, 64)) < 0.5
+  batch = asked_for(target, length, right, mode)
+  found = rewards.lcpo_max(batch, alpha=0.0003, delta=0.5)
+  cases = zip(target, length, right, mode, strict=True)
+  np.testing.assert_allclose(
+    found, [lcpo_by_hand(*c) for c in cases], atol=1e-6
+  )
+  exact = rewards.lcpo_exact(batch, alpha=0.0003)
+  np.testing.assert_array_equal(exact[~mode], found[~mode])

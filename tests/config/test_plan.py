@@ -5,6 +5,7 @@ import pytest
 from ml_collections import config_dict
 
 from configs import cosine640
+from siri_jax import types
 from siri_jax.config import plan
 from tests.helpers import tiny
 
@@ -28,6 +29,15 @@ def faults_of(**changes):
     plan.make(changed(**changes))
   assert str(refusal.value) == '\n'.join(f'  {f}' for f in refusal.value.faults)
   return refusal.value.faults
+
+
+TARGET = dict(
+  low=2, high=6, note='{target}', most_note='{target}', most_share=0.0
+)
+
+
+def too_much(problem, cap, uniforms):
+  return [types.Budget(cap=cap + 1)] * len(uniforms)
 
 
 # Changed settings, and parts of the message: the setting and allowed values.
@@ -161,6 +171,26 @@ BAD = [
     {'collect': 'dynamic', 'collect_kw': {'max_rounds': 0}},
     'max_rounds=0',
     'below 1',
+  ),
+  (
+    {'budget': 'length_target', 'budget_kw': dict(TARGET, low=9)},
+    'budget_kw of length_target: low=9 to high=6',
+    'range',
+  ),
+  (
+    {'budget': 'cap_in_prompt', 'budget_kw': {'system': 'short', 'note': ''}},
+    'budget_kw of cap_in_prompt',
+    '{cap}',
+  ),
+  (
+    {'budget': 'tests.config.test_plan:too_much'},
+    "budget='tests.config.test_plan:too_much'",
+    'a cap of 5 tokens where the step has 4',
+  ),
+  (
+    {'reward': 'lcpo_exact', 'reward_kw': {'alpha': 0.1}},
+    "reward='lcpo_exact'",
+    "budget='length_target'",
   ),
 ]
 

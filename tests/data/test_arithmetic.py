@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from siri_jax import types
 from siri_jax.data import arithmetic, arithmetic_audit
 from siri_jax.data.arithmetic import CARRY, ID, TOKENS
 from siri_jax.grading import rules
@@ -48,6 +49,16 @@ def test_two_problems_worked_by_hand():
   # 4 + 2 = 6; 6 + 3 = 9; 9 + 2 = 1; 1 + 2 = 3 and carries; 4 + 3 = 7; carries.
   assert worked_out('4 #1 2 0 #2 3 7 #3 2 4 #4 2 5 #5 3 6 #6 0 7') == '8'
   assert worked_out('1 #1 2 5 #2 1 7 #3 2 6 #4 1 2 #5 0 4 #6 0 4 #7 0 4') == '0'
+
+
+def test_words_of_a_budget_come_before_the_problem_digit_by_digit():
+  problem = arithmetic.task(seed=0, problems=1, held_out=1).train[0]
+  budget = types.Budget(cap=92, note='wait 40')
+  found = arithmetic.encode_asked(problem, budget)
+  words = [ID[word] for word in ('wait', '4', '0')]
+  assert found == [*words, *arithmetic.encode(problem)]
+  with pytest.raises(ValueError, match=r"no words 'Think', 'for'; use its own"):
+    arithmetic.encode_asked(problem, types.Budget(cap=9, note='Think for 9'))
 
 
 def test_half_of_the_operands_are_hard_and_carry_half_of_the_time():

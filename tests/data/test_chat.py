@@ -39,6 +39,30 @@ def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
   assert ids.count(talk.tokenizer.bos_token_id) == 1
 
 
+def test_words_go_after_the_instruction_or_into_the_systems_turn(folder):
+  talk = _load(folder)
+  noted = talk.encode('1+1=?', note='Think for 9 tokens.')
+  assert _words(talk, noted) == (
+    '<bos><user>1+1=? Go. Think for 9 tokens.<assistant><think>\n'
+  )
+  # This template marks every turn by <user>.
+  both = talk.encode('</think>', note='Now.', system='Be short.')
+  assert _words(talk, both) == (
+    '<bos><user>Be short.<user></think> Go. Now.<assistant><think>\n'
+  )
+  assert talk.tokenizer.convert_tokens_to_ids('</think>') not in both
+
+
+def test_a_template_without_a_systems_turn_is_refused(tmp_path):
+  turn = '<user>{{ message["content"] }}'
+  template = tiny_tokenizer.TEMPLATE.replace(
+    turn, '{% if message["role"] == "user" %}' + turn + '{% endif %}'
+  )
+  talk = _load(tiny_tokenizer.write(tmp_path / 't', template=template))
+  with pytest.raises(ValueError, match="leaves out the system's turn"):
+    talk.encode('1+1=?', system='Be short.')
+
+
 @pytest.mark.parametrize(
   'text',
   [

@@ -161,6 +161,18 @@ def test_only_prompts_that_could_be_long_are_encoded():
   assert seen == ['this is long']
 
 
+def test_the_words_of_a_budget_count_as_a_part_of_the_prompt():
+  task = _task(['four', 'six666'], encode_asked=lambda p, b: [*p.text, *b.note])
+  asked = [types.Budget(cap=9, note='a'), types.Budget(cap=9, note='abc')]
+  kept, dropped = problems.drop_long(task, 8, lambda problem: asked)
+  assert ([p.text for p in kept.train], dropped) == (['four'], 1)
+  assert problems.drop_long(task, 8) == (task, 0)
+  longest = dataclasses.replace(task, longest=6)
+  assert problems.drop_long(longest, 9, lambda problem: asked) == (longest, 0)
+  with pytest.raises(ValueError, match='no training prompt fits in 6'):
+    problems.drop_long(longest, 6, lambda problem: asked)
+
+
 def test_a_limit_that_cuts_a_held_out_set_or_leaves_nothing_is_refused():
   with pytest.raises(ValueError, match='is too low') as error:
     problems.drop_long(_task(['four'], ['short', 'ok']), 3)

@@ -106,7 +106,11 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
 def config_of(settings):
   """The part of a config that a task needs."""
   return config_dict.create(
-    task='jsonl', task_kw=settings, max_prompt_tokens=64, policy='fresh'
+    task='jsonl',
+    task_kw=settings,
+    max_prompt_tokens=64,
+    policy='fresh',
+    budget='step_cap',
   )
 
 

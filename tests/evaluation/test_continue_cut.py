@@ -21,7 +21,7 @@ class Engine:
   def sample(self, prompts, sampling, progress):
     for prompt in prompts:
       self.asked = prompt.ids.tolist()
-      ids = [9] * (sampling.cap - 1) + [0]
+      ids = [9] * (sampling.cap_of(prompt) - 1) + [0]
       yield [
         builders.make_sample(prompt.ids, ids, problem_id=prompt.problem_id)
       ]

@@ -59,6 +59,8 @@ def make_batch(length, correct, *, cap, **changes):
     answered=correct,
     truncated=length > cap,
     cap=np.int32(cap),
+    target=np.zeros(length.size, np.int32),
+    mode=np.zeros(length.size, np.int32),
   )
   return types.Batch(**{**given, **changes})
 

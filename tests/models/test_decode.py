@@ -171,7 +171,7 @@ def test_logits_without_a_uniform_each_are_refused():
     choose(np.zeros((3, 4)), np.float32([0.5]))
 
 
-def make_ask(prompts, *, group=1, capacity=None, **changes):
+def make_ask(prompts, *, group=1, capacity=None, cap=6, **changes):
   """Requests for `group` samples of each prompt."""
   count = len(prompts) * group
   capacity = capacity or count
@@ -188,7 +188,7 @@ def make_ask(prompts, *, group=1, capacity=None, **changes):
     identity=np.stack([request // group, request % group], 1).astype(np.uint32),
     count=np.int32(count),
     seeds=np.uint32([0, 0, 7]),
-    cap=np.int32(6),
+    cap=np.full(capacity, cap, np.int32),
     temperature=np.float32(1),
     top_p=np.float32(1),
     top_k=np.int32(0),
@@ -264,12 +264,12 @@ def test_a_response_ends_with_the_end_of_sequence_or_at_the_cap():
     response = tokens[:length]
     assert EOS not in response[:-1]
     assert (response[-1] == EOS) == stopped
-    assert stopped or length == ask.cap
+    assert stopped or length == 6
     assert not tokens[length:].any()
 
 
 def test_a_cap_of_one_is_one_token():
-  *_, end = run(make_ask(PROMPTS, group=2, cap=np.int32(1)))
+  *_, end = run(make_ask(PROMPTS, group=2, cap=1))
   assert (end.lengths == 1).all()
   assert end.clock == 4
 
@@ -295,7 +295,7 @@ def test_samples_of_a_group_differ_and_seeds_give_others():
 @pytest.mark.slow
 def test_the_first_tokens_are_drawn_as_often_as_they_are_likely():
   draws = 512
-  ask = make_ask([[1, 2, 3]], group=draws, cap=np.int32(1))
+  ask = make_ask([[1, 2, 3]], group=draws, cap=1)
   *_, end = run(ask, slots=draws, columns=1)
   token, logp = np.asarray(end.responses)[:, 0], np.asarray(end.logp)[:, 0]
   likely = np.zeros(SHAPE.vocab)

@@ -154,7 +154,13 @@ def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):
     prompts,
     np.int32([13, 7]),
     *(np.int32(2), np.arange(2, dtype=np.int32), none, np.int32(2)),
-    *(np.uint32([0]), np.int32(new), np.float32(0), np.float32(1), np.int32(0)),
+    *(
+      np.uint32([0]),
+      np.full(2, new, np.int32),
+      np.float32(0),
+      np.float32(1),
+      np.int32(0),
+    ),
   )
   layers = decoder.unstacked(params)
   start = functools.partial(decode.prefill, shape=shape, slots=2, columns=new)

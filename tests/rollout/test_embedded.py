@@ -153,6 +153,34 @@ def test_a_lower_cap_cuts_the_same_samples_shorter():
     assert one.finish_reason == ('stop' if ended else 'length')
 
 
+def test_a_group_in_several_prompts_is_the_same_group_with_its_own_caps():
+  whole = sample(make_prompts())
+  parts = [
+    dataclasses.replace(prompt, first=first, samples=count, cap=cap)
+    for prompt in make_prompts()
+    for first, count, cap in ((0, 1, 3), (1, 3, 0))
+  ]
+  found = sample(parts)
+  assert found.keys() == whole.keys()
+  for (name, index), one in found.items():
+    cut = 3 if index == 0 else COLUMNS
+    expected = whole[name, index].response_ids[:cut]
+    assert one.response_ids.tolist() == expected.tolist()
+
+
+def test_prompts_of_different_numbers_of_samples_fill_the_queue():
+  prompts = make_prompts()
+  counts = [1, 4, 2, REQUESTS, 3, 1]
+  asked = [
+    dataclasses.replace(prompt, samples=count)
+    for prompt, count in zip(prompts, counts, strict=True)
+  ]
+  found = sample(asked)
+  assert len(found) == sum(counts)
+  whole = sample(prompts)
+  assert_same({k: found[k] for k in found.keys() & whole.keys()}, whole)
+
+
 def test_the_end_of_sequence_ends_a_response_and_nothing_else_does():
   found = sample(make_prompts()).values()
   assert {s.finish_reason for s in found} == {'stop', 'length'}

@@ -1,5 +1,6 @@
 """Sampling and grading of problem sets, with a scripted engine."""
 
+import functools
 import math
 import types as std
 
@@ -10,7 +11,7 @@ import pytest
 from siri_jax import types
 from siri_jax.evaluation import held_out
 from siri_jax.grading.verdict import Verdict
-from siri_jax.rollout import engines, graded
+from siri_jax.rollout import budgets, engines, graded
 from siri_jax.runtime import stopwatch
 from siri_jax.runtime.stopwatch import Stopwatch
 from tests.helpers import tiny
@@ -76,7 +77,9 @@ def ctx():
   )
   said = []
   return std.SimpleNamespace(
-    plan=std.SimpleNamespace(c=c, evals={4: 'compressed'}),
+    plan=std.SimpleNamespace(
+      c=c, evals={4: 'compressed'}, find={'budget': budgets.step_cap}
+    ),
     task=task,
     engine=Engine(),
     graders=Graders(),
@@ -87,13 +90,14 @@ def ctx():
   )
 
 
-def gather(ctx, cap=5):
+def gather(ctx, cap=5, budget=budgets.step_cap):
   sampling = engines.SamplingParams(2, cap, 1.0, 1.0, 0, (0, 0, 0))
   return graded.sample_groups(
     ctx,
     ctx.task.evals['first'],
     sampling,
     'sampling',
+    budget=budget,
     cap=cap,
     watch=Stopwatch(),
   )
@@ -103,7 +107,7 @@ def test_a_group_is_yielded_when_graded_or_when_all_are_sampled(ctx):
   asked = engines.SamplingParams(2, 5, 1.0, 1.0, 0, (0, 0, 0))
   problems = ctx.task.evals['first']
   groups = graded.sample_and_grade(
-    ctx, problems, asked, '', cap=5, watch=Stopwatch()
+    ctx, problems, asked, '', budget=budgets.step_cap, cap=5, watch=Stopwatch()
   )
   sampled_when_given = [
     (g.problem.id, sum(word == '' for word, *_ in ctx.said)) for g in groups
@@ -141,6 +145,32 @@ def test_each_text_is_graded_against_its_own_problem(ctx):
 def test_the_grader_reads_no_further_than_the_cap(ctx):
   read = [[v.extracted for v in g.verdicts] for g in gather(ctx, cap=2)]
   assert read == [['0', '1'], ['1', '1'], ['1', '1']]
+
+
+def test_the_grader_reads_no_further_than_the_samples_own_cap(ctx):
+  def unequal(problem, cap, uniforms):
+    return [types.Budget(cap=1, target=1), types.Budget(cap=cap)]
+
+  # The engine gives both samples of a problem at a time, whatever their caps.
+  ctx.engine.sample = functools.partial(one_by_one, ctx.engine.sample)
+  groups = gather(ctx, budget=unequal)
+  assert [[v.extracted for v in g.verdicts] for g in groups] == [
+    *(['0', '1'], ['0', '2'], ['0', '3'])
+  ]
+  rows = graded.rows(groups[0], ctx.task, 7)
+  assert [row.get('target') for row in rows] == [1, None]
+  assert rows[0]['cap'] == 1
+  (asked, _), *_ = ctx.engine.asked
+  assert [(p.first, p.samples, p.cap) for p in asked[:2]] == [
+    *((0, 1, 1), (1, 1, 5))
+  ]
+
+
+def one_by_one(sample, prompts, sampling, progress):
+  """Yields each prompt's samples alone."""
+  whole = {g[0].problem_id: g for g in sample(prompts, sampling, progress)}
+  for prompt in prompts:
+    yield whole[prompt.problem_id][prompt.first :][: prompt.samples]
 
 
 def test_every_set_is_evaluated_with_its_settings(ctx):

@@ -207,6 +207,39 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
   assert served[2].get('/weight_info')['weight_version'].endswith(':4')
 
 
+def test_a_cycle_whose_prompts_ask_for_a_target_is_sampled_in_two_requests(
+  served, cache, tmp_path, no_picture
+):
+  run = tmp_path / 'run'
+  budget = 'tests.rollout.test_real_vllm:noted_and_short'
+  told = (
+    *served[0],
+    '--config.schedule_kw.period=2',
+    '--config.total_steps=2',
+    '--config.max_prompt_tokens=24',  # The server has room for 31 tokens.
+    '--config.schedule_kw.high=7',
+    '--config.eval_kw.cap=7',
+    f'--config.budget={budget}',
+    '--config.reward=lcpo_exact',
+    '--config.reward_kw.alpha=0.1',
+  )
+  assert launch.here(run, cache, *told) == exit_status.DONE
+  caps = [r['cap'] for r in launch.records(run, 'metrics')]
+  rows = runs.read_rows(run / 'rollouts' / '000000.jsonl.gz')
+  for row in rows:
+    own = 2 if row['index'] < 2 else caps[0]
+    assert (row['cap'], row['target'], row['mode']) == (own, own, own == 2)
+    assert row['length'] <= own
+  assert max(row['length'] for row in rows) > 2
+
+
+def noted_and_short(problem, cap, uniforms):
+  """The first two samples of a group have two tokens, and a word of it."""
+  short = types.Budget(cap=2, target=2, note='2', mode=1)
+  long = types.Budget(cap=cap, target=cap, note=str(cap))
+  return [short] * 2 + [long] * (len(uniforms) - 2)
+
+
 def test_term_ends_the_server_cleanly(served):
   _, process, line = served
   process.send_signal(signal.SIGTERM)

@@ -43,6 +43,31 @@ def test_every_sampling_parameter_is_sent_and_ids_come_back(tmp_path):
   assert set(told['p1'].tolist()) == {fake_vllm.LOGP}
 
 
+def test_a_group_in_several_prompts_is_several_requests_of_its_seeds(tmp_path):
+  with fake_vllm.serving() as fake, client(tmp_path, fake) as engine:
+    whole = sampled(engine, count=1, n=4)
+    before = len(fake.asked)
+    (prompt,) = make_prompts(1)
+    parts = [
+      dataclasses.replace(prompt, first=first, samples=count, cap=cap)
+      for first, count, cap in ((0, 1, 3), (1, 3, 9))
+    ]
+    asked = engines.SamplingParams(4, 9, 1.0, 1.0, 0, (0, 0, 7))
+    groups = list(engine.sample(parts, asked, lambda *_: None))
+    sent = [
+      b['sampling_params'] for p, b in fake.asked[before:] if p == GENERATE
+    ]
+    assert engine.pending() == []
+  found = {(s.problem_id, s.index): s for group in groups for s in group}
+  assert found.keys() == whole.keys()
+  for index in 1, 2, 3:
+    assert found['p0', index].response_ids.tolist() == whole['p0', index]
+  assert found['p0', 0].response_ids.size <= 3
+  sent = sorted(sent, key=lambda body: body['n'])
+  assert [(body['n'], body['max_tokens']) for body in sent] == [(1, 3), (3, 9)]
+  assert sent[1]['seed'] - sent[0]['seed'] == 1
+
+
 def test_the_route_without_versions_is_the_fallback(tmp_path):
   with fake_vllm.serving() as fake:
     fake.lacks.add(GENERATE)

@@ -82,7 +82,7 @@ def requests(shape, count, prompt, cap):
     identity=np.stack([order, np.zeros_like(order)], 1),
     count=np.int32(count),
     seeds=np.zeros(2, np.uint32),
-    cap=np.int32(cap),
+    cap=np.full(count, cap, np.int32),
     temperature=np.float32(1),
     top_p=np.float32(1),
     top_k=np.int32(0),

@@ -1,0 +1,102 @@
+"""PLUG-IN family: budgets, what each sample of a group is asked.
+
+`(problem, cap, uniforms, *, settings) -> list of types.Budget`, one for each of
+the group's samples. `cap` is the step's, L(t); no budget may exceed it.
+`uniforms` are float64 in [0, 1), one for each sample, a function of (seed,
+purpose, step, problem, index): a budget has no other source of chance, so that
+a resumed run asks the same.
+
+TRL and verl write such words into the data set; here they follow the step.
+"""
+
+from siri_jax import types
+from siri_jax.algorithm.rewards import AT_MOST, EXACTLY
+
+
+def step_cap(problem, cap, uniforms):
+  """The step's cap for every sample, and no words: SIRI's own.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+  Returns:
+    list of G types.Budget.
+  Raises:
+    Nothing.
+  """
+  del problem
+  return [types.Budget(cap=cap)] * len(uniforms)
+
+
+def length_target(
+  problem, cap, uniforms, *, low, high, note, most_note, most_share
+):
+  """A length in the prompt, one for the whole group.
+
+  The target is uniform over low, ..., high, and then the cap if that is lower:
+  no prompt asks for more than the step allows.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1); the first decides between the two notes
+      and draws the target.
+    low: least target, tokens.
+    high: largest target, tokens.
+    note: words of the prompt, with {target}; mode EXACTLY.
+    most_note: words for a target that is an upper bound; mode AT_MOST.
+    most_share: share of the problems that get `most_note`.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: low to high is not a range of tokens, a note has no {target},
+      or most_share is not a share.
+  Source: L1, section 3, arxiv.org/abs/2503.04697; its words and its even draw
+    of the two notes are those of scripts/data/deepscaler_dataset.py.
+  """
+  del problem
+  if not 1 <= low <= high:
+    raise ValueError(f'low={low} to high={high} is not a range of tokens')
+  for name, words in {'note': note, 'most_note': most_note}.items():
+    if '{target}' not in words:
+      raise ValueError(f'{name}={words!r} has no {{target}}')
+  if not 0 <= most_share <= 1:
+    raise ValueError(f'most_share={most_share} is not a share from 0 to 1')
+  mode, drawn = EXACTLY, (uniforms[0] - most_share) / (1 - most_share or 1)
+  if uniforms[0] < most_share:
+    mode, drawn = AT_MOST, uniforms[0] / most_share
+  target = min(low + int(drawn * (high - low + 1)), high, cap)
+  words = (note, most_note)[mode].replace('{target}', str(target))
+  asked = types.Budget(cap=cap, note=words, target=target, mode=mode)
+  return [asked] * len(uniforms)
+
+
+def cap_in_prompt(problem, cap, uniforms, *, system, note):
+  """The step's cap in words, in the system's or in the user's turn.
+
+  The words follow the schedule: a prompt of a step with a cap of 3000 says
+  3000.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+    system: words of the system's turn, with {cap}; '' for none.
+    note: words after the instruction, with {cap}; '' for none.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: neither has {cap}.
+  Source: ThinkPrune, arxiv.org/abs/2504.01296; its words are those of
+    examples/data_preprocess/preprocess_past_aime_amc.py.
+  """
+  del problem
+  if '{cap}' not in system + note:
+    raise ValueError('neither system nor note has {cap}')
+  asked = types.Budget(
+    cap=cap,
+    system=system.replace('{cap}', str(cap)),
+    note=note.replace('{cap}', str(cap)),
+  )
+  return [asked] * len(uniforms)
