@@ -6,7 +6,7 @@ import pathlib
 
 import jax
 
-from siri_jax import compiled, plugins, sft
+from siri_jax import compiled, plugins, policy
 from siri_jax.config import memory
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
@@ -155,7 +155,14 @@ def _made(stack, bench, plan, path, team, resume):
   blank, layout, programs = compile_programs(
     plan, task, recipe, longest=plan.longest
   )
-  prints = {**task.fingerprints, 'model': initial.fingerprint(c)}
+  own = c, task, recipe, layout, screen, bench.signals
+  frozen = policy.frozen(*own)
+  programs = compiled.with_frozen(programs, frozen)
+  prints = {
+    **task.fingerprints,
+    'model': initial.fingerprint(c),
+    **policy.base(frozen, recipe.adapters),
+  }
   sources = plugins.sources(c)
   team.barrier(distributed.READY, {**prints, **sources})
   checkpoints = _checkpoints(plan, path, team)
@@ -164,7 +171,7 @@ def _made(stack, bench, plan, path, team, resume):
   state, done = resume(checkpoints, like, {**prints, **sources})
   start = None
   if state is None or 'ref_logp' in plan.extra:
-    start = initial_params(c, task, shape, layout, screen, bench.signals)
+    start = policy.trained(*own)
   if state is None:
     state = compiled.init_state(start, recipe.tx, layout)
   bench.engine = make_engine(
@@ -229,7 +236,9 @@ def compile_programs(plan, task, recipe, *, longest):
   """
   c, blank = plan.c, recipes.blank(recipe)
   layout = sharding.layout(
-    sharding.make_mesh(jax.devices(), **c.mesh_kw), blank
+    sharding.make_mesh(jax.devices(), **c.mesh_kw),
+    blank,
+    recipes.frozen(recipe),
   )
   programs = compiled.build(
     plan.find['schedule'],
@@ -345,12 +354,3 @@ def restore(checkpoints, like, prints, folder, screen, schedule):
   folder.event('resumed', step=done)
   screen.say(f'resuming from step {done} of {folder.path}')
   return state, progress.restored(facts, schedule)
-
-
-def initial_params(c, task, shape, layout, screen, signals):
-  """The initial parameters of a run, on the devices."""
-  params = initial.parameters(c, shape, layout.state.params)
-  if c.policy == 'sft':
-    params = sft.parameters(c, task, shape, params, screen, signals)
-    params = sharding.put(params, layout.state.params)
-  return params

@@ -9,11 +9,14 @@ import jax.numpy as jnp
 
 from siri_jax import types
 from siri_jax.algorithm import update
-from siri_jax.models import decode, decoder, hf_names, sharding
+from siri_jax.models import decode, hf_names, lora, sharding
 
 
 class Programs(NamedTuple):
   """The compiled programs of a run.
+
+  The first argument of update, logprobs, export and publish is the policy's
+  frozen parameters, until `with_frozen` binds it.
 
   Attributes:
     cap: (step, types.CapState, types.StepSummary of the step before) -> int32
@@ -21,8 +24,10 @@ class Programs(NamedTuple):
     update: one optimiser step, see update.update; donates the state.
     logprobs: log-probabilities of rows and sums over them, see
       update.compute_logprobs.
-    export: parameters -> a copy for decoding, replicated on every device.
-    publish: parameters -> {Hugging Face's name: array}, sharded over devices.
+    export: trained parameters -> a copy of the policy for decoding, replicated
+      on every device.
+    publish: trained parameters -> {Hugging Face's name: array} of the policy,
+      sharded over devices.
     start: decode.prefill.
     advance: decode.decode_steps; donates the state.
   """
@@ -59,19 +64,19 @@ def build(
   advance = functools.partial(
     decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
   )
-  params, whole = layout.state.params, layout.whole
+  policy, whole = (layout.frozen, layout.state.params), layout.whole
   return Programs(
     cap=jax.jit(schedule),
     update=compile_update(recipe, layout),
     logprobs=compile_logprobs(recipe, layout),
     export=jax.jit(
-      functools.partial(_copy, dtype=recipe.dtype),
-      in_shardings=(params,),
+      functools.partial(_copy, recipe=recipe),
+      in_shardings=policy,
       out_shardings=whole,
     ),
     publish=jax.jit(
-      functools.partial(hf_names.export, dtype=recipe.dtype),
-      in_shardings=(params,),
+      functools.partial(_publish, recipe=recipe),
+      in_shardings=policy,
       out_shardings={
         name: sharding.spread(layout.mesh, source.size)
         for name, source in hf_names.sources(shape).items()
@@ -82,14 +87,23 @@ def build(
   )
 
 
+def with_frozen(programs, frozen):
+  """Programs that read the policy's frozen parameters, {} without adapters."""
+  reading = ('update', 'logprobs', 'export', 'publish')
+  bound = {
+    name: functools.partial(getattr(programs, name), frozen) for name in reading
+  }
+  return programs._replace(**bound)
+
+
 def compile_update(recipe, layout):
   """Only the update, for SFT and GRPO."""
-  whole = layout.whole
+  state, rows, whole = layout.state, layout.rows, layout.whole
   return jax.jit(
     functools.partial(update.update, recipe=recipe, layout=layout),
-    in_shardings=(layout.state, layout.rows, whole, whole, whole, whole),
-    out_shardings=(layout.state, whole),
-    donate_argnums=0,
+    in_shardings=(layout.frozen, state, rows, whole, whole, whole, whole),
+    out_shardings=(state, whole),
+    donate_argnums=1,
   )
 
 
@@ -97,7 +111,10 @@ def compile_logprobs(recipe, layout):
   """The log-probabilities of rows, and sums over them, alone."""
   return jax.jit(
     functools.partial(update.compute_logprobs, recipe=recipe, layout=layout),
-    in_shardings=(layout.state.params, layout.rows, layout.whole),
+    in_shardings=(
+      *(layout.frozen, layout.state.params),
+      *(layout.rows, layout.whole),
+    ),
     out_shardings=(layout.rows, layout.whole),
   )
 
@@ -125,10 +142,22 @@ def init_state(params, tx, layout):
 
 def compile_count(steps):
   """Number of compiled programs; it should not rise during a run."""
-  return sum(program._cache_size() for program in steps)
+  # Those of `with_frozen` are bound.
+  jitted = [getattr(program, 'func', program) for program in steps]
+  return sum(program._cache_size() for program in jitted)
 
 
-def _copy(params, *, dtype):
+def checksums(tree):
+  """lora.checksums, computed where the arrays are."""
+  return jax.jit(lora.checksums)(tree)
+
+
+def _copy(frozen, params, *, recipe):
   # A copy even if the dtype is the same, because the update donates its input.
-  copy = jax.tree.map(lambda x: jnp.array(x, dtype, copy=True), params)
-  return decoder.unstacked(copy)
+  policy = lora.merged(frozen, params, recipe.adapters)
+  return jax.tree.map(lambda x: jnp.array(x, recipe.dtype, copy=True), policy)
+
+
+def _publish(frozen, params, *, recipe):
+  policy = lora.merged(frozen, params, recipe.adapters)
+  return hf_names.export(policy, recipe.dtype)

@@ -7,6 +7,7 @@ every seed. The result is cached; runs with equal settings share it.
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import operator
@@ -77,8 +78,9 @@ def _train(c, task, recipe, layout, state, saves, screen, signals):
   """Trains in rounds until the gate is passed."""
   kw = c.sft_kw
   screen.working('SFT: compiling')
-  learn = compiled.compile_update(recipe, layout)
-  logprobs = compiled.compile_logprobs(recipe, layout)
+  # Nothing is frozen.
+  learn = functools.partial(compiled.compile_update(recipe, layout), {})
+  logprobs = functools.partial(compiled.compile_logprobs(recipe, layout), {})
   one, denom = np.int32(1), np.float32(kw.rows * kw.tokens)
   yes, no = np.bool_(True), np.bool_(False)
   for done, rows in _batches(c, task, int(state.step)):

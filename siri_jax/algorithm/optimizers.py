@@ -3,6 +3,7 @@
 import jax
 import optax
 
+from siri_jax.models import decoder
 from siri_jax.settings import from_zero, real, whole
 
 SETTINGS = {
@@ -12,17 +13,6 @@ SETTINGS = {
   'eps': real(0),
   'weight_decay': from_zero(),
   'clip_norm': real(0),
-}
-
-# For each stacked matrix, its input (summed) axes and its output axes.
-_MATRICES = {
-  'q': ((1,), (2, 3)),
-  'k': ((1,), (2, 3)),
-  'v': ((1,), (2, 3)),
-  'o': ((1, 2), (3,)),
-  'gate': ((1,), (2,)),
-  'up': ((1,), (2,)),
-  'down': ((1,), (2,)),
 }
 
 
@@ -83,8 +73,13 @@ def muon(*, learning_rate, adam_learning_rate, b1, b2, eps, clip_norm):
 def _dimensions(params):
   """For each parameter, its axes as a matrix for Muon; None for Adam."""
 
-  def one(path, _):
-    axes = _MATRICES.get(path[-1].key)
-    return axes and optax.contrib.MuonDimensionNumbers(*axes)
+  def one(path, x):
+    name = path[-1].key
+    if name not in decoder.MATRICES:
+      return None
+    axes, inputs = range(1, x.ndim), decoder.MATRICES[name]
+    return optax.contrib.MuonDimensionNumbers(
+      reduction_axis=tuple(axes[:inputs]), output_axis=tuple(axes[inputs:])
+    )
 
   return jax.tree_util.tree_map_with_path(one, params)

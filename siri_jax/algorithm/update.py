@@ -12,7 +12,7 @@ import optax
 
 from siri_jax import shapes
 from siri_jax.algorithm import log_ratios
-from siri_jax.models import decoder, logprobs, sharding
+from siri_jax.models import decoder, logprobs, lora, sharding
 
 # zero3 gathers parameters a layer at a time in each micro-batch. zero1 gathers
 # all of them once an update, adds up whole gradients on every device and
@@ -38,6 +38,7 @@ class UpdateConfig:
     temperature: sampling temperature; log-probabilities are computed with it.
     chunk: tokens of a device whose logits exist at one time.
     off_policy: whether old log-probabilities are the engine's.
+    adapters: the policy's lora.Adapters.
   """
 
   shape: decoder.ModelConfig
@@ -51,16 +52,17 @@ class UpdateConfig:
   temperature: float
   chunk: int
   off_policy: bool = False
+  adapters: lora.Adapters = lora.NONE
 
 
 def gathered_params(params, recipe):
   """The parameters that a device holds during an update.
 
   Args:
-    params: this device's shards of the parameters.
+    params: this device's shards: the trees (frozen, trained) of models/lora.py.
     recipe: UpdateConfig.
   Returns:
-    A tree of parameters, and the function that gathers a part of it.
+    The same trees, and the function that gathers a part of them.
   """
   gather = functools.partial(sharding.gather, dtype=recipe.dtype)
   if recipe.param_sharding == 'zero3':
@@ -72,11 +74,12 @@ def token_logprobs(params, fetch, recipe, rows):
   """Log-probability of each target and entropy there, float32 [M, R] each.
 
   Args:
-    params: tree of parameters of `gathered_params`.
+    params: trees (frozen, trained) of `gathered_params`.
     fetch: its function that gathers a part of them.
     recipe: UpdateConfig.
     rows: types.PackedBatch [M, R]; tokens of mask 0 get 0.
   """
+  params = lora.joined(*params, recipe.adapters)
   outside = fetch({k: v for k, v in params.items() if k != 'layers'})
   hidden = decoder.forward(
     {**outside, 'layers': params['layers']},
@@ -101,11 +104,12 @@ def token_logprobs(params, fetch, recipe, rows):
   return logp.reshape(rows.mask.shape), entropy.reshape(rows.mask.shape)
 
 
-def compute_logprobs(params, rows, count, *, recipe, layout):
+def compute_logprobs(frozen, params, rows, count, *, recipe, layout):
   """Log-probabilities of the targets of the first `count` micro-batches.
 
   Args:
-    params: the policy's parameters, float32.
+    frozen: the policy's frozen parameters, {} without adapters; see lora.py.
+    params: the trained ones, float32.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], number of micro-batches in use.
     recipe: UpdateConfig.
@@ -117,8 +121,8 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
     'sampler_logp'.
   """
 
-  def local(params, rows, count):
-    own, fetch = gathered_params(params, recipe)
+  def local(frozen, params, rows, count):
+    own, fetch = gathered_params((frozen, params), recipe)
 
     def micro(i, carry):
       out, sums = carry
@@ -136,18 +140,19 @@ def compute_logprobs(params, rows, count, *, recipe, layout):
     return out, _over_devices(sums)
 
   whole = layout.whole
-  inputs = (layout.state.params, layout.rows, whole)
+  inputs = (layout.frozen, layout.state.params, layout.rows, whole)
   run = sharding.each_device(local, layout.mesh, inputs, (layout.rows, whole))
-  return run(params, rows, count)
+  return run(frozen, params, rows, count)
 
 
-def update(state, rows, count, denom, own_old, last, *, recipe, layout):
+def update(frozen, state, rows, count, denom, own_old, last, *, recipe, layout):
   """One optimiser step over the micro-batches of a mini-batch.
 
   If the loss or gradient is not finite, parameters and optimiser state stay as
   they are, bit for bit, and the update is counted as skipped.
 
   Args:
+    frozen: the policy's frozen parameters, {} without adapters; see lora.py.
     state: types.TrainState.
     rows: types.PackedBatch [U, M, R], U micro-batches of M rows.
     count: int32 [], number of micro-batches in use.
@@ -166,10 +171,10 @@ def update(state, rows, count, denom, own_old, last, *, recipe, layout):
   run = sharding.each_device(
     functools.partial(_gradients, recipe=recipe),
     layout.mesh,
-    (params, layout.rows, whole, whole, whole),
+    (layout.frozen, params, layout.rows, whole, whole, whole),
     (params, whole),
   )
-  grads, metrics = run(state.params, rows, count, denom, own_old)
+  grads, metrics = run(frozen, state.params, rows, count, denom, own_old)
   grads = jax.lax.with_sharding_constraint(grads, params)
   return _apply(state, grads, metrics, last, recipe.tx)
 
@@ -212,12 +217,12 @@ def add_metrics(a, b):
   }
 
 
-def _gradients(params, rows, count, denom, own_old, *, recipe):
+def _gradients(frozen, params, rows, count, denom, own_old, *, recipe):
   """This device's share of the gradient, and the metrics, over all rows."""
-  own, fetch = gathered_params(params, recipe)
+  (frozen, own), fetch = gathered_params((frozen, params), recipe)
 
   def loss_of(own, part):
-    logp, entropy = token_logprobs(own, fetch, recipe, part)
+    logp, entropy = token_logprobs((frozen, own), fetch, recipe, part)
     old = jnp.where(own_old, jax.lax.stop_gradient(logp), part.old_logp)
     given = {**part.extra, 'entropy': entropy}
     extra = {name: given[name] for name in recipe.extra}

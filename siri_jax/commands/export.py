@@ -1,7 +1,7 @@
 """Exports a run's policy as a Hugging Face folder, and uploads it.
 
   python -m siri_jax.commands.export --run=runs/cosine640 [--step=640]
-    [--to=FOLDER] [--push_to_hub=OWNER/NAME [--private]]
+    [--to=FOLDER] [--push_to_hub=OWNER/NAME [--private]] [--adapters]
 
 Writes RUN/export/000640 for transformers and vLLM: the checkpoint's parameters
 in the base model's dtypes, copies of its config and tokenizer files,
@@ -9,6 +9,9 @@ generation_config.json with the sampling of the evaluations, the model card
 README.md, and siri_jax.json with the origin. The default step is the newest
 checkpoint. Needs no GPU and may run during training. An upload needs the token
 of `hf auth login` or of HF_TOKEN.
+
+Adapters (lora_kw) are added to the base model's parameters. With --adapters,
+RUN/export/000640-adapters gets them alone, in PEFT's format.
 """
 
 import json
@@ -20,13 +23,14 @@ import jax
 import tqdm
 from ml_collections import ConfigDict
 
+from siri_jax import policy
 from siri_jax.analysis import runs, validate
 from siri_jax.analysis.model_card import card
 from siri_jax.config import command_line
 from siri_jax.data import arithmetic, chat
 from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import hub, initial, push
-from siri_jax.runtime import checkpoint
+from siri_jax.runtime import checkpoint, stopwatch, terminal
 
 DONE, REFUSED = 0, 2
 # Of a run's settings.
@@ -42,7 +46,11 @@ def main(argv=None):
   try:
     if name:
       push.check(name)
-    folder = export(pathlib.Path(flags.run), flags.step, flags.to, name)
+    asked = pathlib.Path(flags.run), flags.step, flags.to
+    if flags.adapters:
+      print(export_adapters(*asked))
+      return DONE
+    folder = export(*asked, name)
     print(f'{folder}\n{how_to_load(name or folder, folder)}')
     if name:
       print(push.push(folder, name, private=flags.private))
@@ -63,7 +71,13 @@ def parse(argv):
     help='a checkpoint, in updates done; by default the newest',
   )
   parser.add_argument('--to', help='the new folder; by default RUN/export/STEP')
-  parser.add_argument(
+  alone = parser.add_mutually_exclusive_group()
+  alone.add_argument(
+    '--adapters',
+    action='store_true',
+    help="writes only a run's adapters (lora_kw), in PEFT's format",
+  )
+  alone.add_argument(
     '--push_to_hub',
     metavar='OWNER/NAME',
     default='',
@@ -89,16 +103,9 @@ def export(run, step, to, name=''):
     ValueError: the run or checkpoint does not exist, or is damaged.
     OSError: the new folder exists, or cannot be written.
   """
-  if not (run / 'config.json').is_file():
-    raise ValueError(f'{run} is not the folder of a run; it has no config.json')
-  c = ConfigDict(validate.json_object(run / 'config.json'))
-  if lacking := [key for key in READ if key not in c]:
-    raise ValueError(f'{run / "config.json"} lacks {", ".join(lacking)}')
+  c, step = opened(run, step)
   saved = run / 'checkpoints'
-  if step is None:
-    step = max(checkpoint.finished(saved), default=0)
-  params = checkpoint.read_parameters(saved, step)
-  shape = initial.shape_of(c, params['embed'].shape[0])
+  shape, params = read_policy(c, saved, step)
   frame = frame_of(c, shape)
   folder = pathlib.Path(to) if to else run / 'export' / f'{step:06d}'
   place = name or str(folder)
@@ -120,6 +127,58 @@ def export(run, step, to, name=''):
       shard_bytes=hf_export.SHARD_BYTES,
       tell=bar.update,
     )
+  return folder
+
+
+def opened(run, step):
+  """A run's settings, and the updates done of a checkpoint.
+
+  Args:
+    run: path of the run's folder.
+    step: updates done; None: those of the newest.
+  Raises:
+    ValueError: it is not a run's folder, or lacks settings.
+  """
+  if not (run / 'config.json').is_file():
+    raise ValueError(f'{run} is not the folder of a run; it has no config.json')
+  c = ConfigDict(validate.json_object(run / 'config.json'))
+  if lacking := [key for key in READ if key not in c]:
+    raise ValueError(f'{run / "config.json"} lacks {", ".join(lacking)}')
+  if step is None:
+    step = max(checkpoint.finished(run / 'checkpoints'), default=0)
+  return c, step
+
+
+def read_policy(c, saved, step):
+  """policy.of_checkpoint, with messages on the terminal."""
+  with (
+    terminal.Terminal(0, sys.stderr) as screen,
+    stopwatch.Signals(screen.say, secs=c.stop_secs) as signals,
+  ):
+    return policy.of_checkpoint(c, saved, step, screen, signals)
+
+
+def export_adapters(run, step, to):
+  """Writes a run's adapters in PEFT's format and returns the folder's path.
+
+  Raises:
+    ValueError: the run has none, or no base that PEFT could load.
+    OSError: the new folder exists, or cannot be written.
+  """
+  c, step = opened(run, step)
+  adapters = policy.adapters(c)
+  if not adapters.rank:
+    raise ValueError(f'{run} has no adapters: its lora_kw.rank is 0')
+  if c.policy != 'pretrained':
+    raise ValueError(
+      f'{run} has policy={c.policy!r}, whose base is no folder that PEFT can '
+      'load; export the whole policy, without --adapters'
+    )
+  params = checkpoint.read_parameters(run / 'checkpoints', step)
+  folder = pathlib.Path(to) if to else run / 'export' / f'{step:06d}-adapters'
+  hf_export.write_adapters(
+    folder, params['layers'], adapters, c.model_path, about(run, c, step)
+  )
   return folder
 
 

@@ -77,6 +77,14 @@ def get_config():
     norm_eps=1e-6,  # Added in the norms; Qwen2's.
     tied=False,  # Whether the head is the embedding; R1-Distill: untied.
   )
+  c.lora_kw = config_dict.create(  # Adapters, docs/models.md. SIRI's own runs
+    # are full fine-tuning.
+    rank=0,  # Inner width of A B; 0: full fine-tuning, as in VeRL.
+    alpha=32.0,  # A B is multiplied by alpha / rank; VeRL's and TRL's.
+    # Matrices that have one, by PEFT's names: q_proj, k_proj, v_proj, o_proj,
+    # gate_proj, up_proj, down_proj.
+    targets=('all-linear',),  # All of them, as in VeRL.
+  )
   c.sft_kw = config_dict.ConfigDict()  # Settings of supervised fine-tuning.
   c.compute_dtype = (
     'bfloat16'  # Dtype of activations. Master parameters are always float32.

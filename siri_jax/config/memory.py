@@ -35,23 +35,26 @@ def estimate(recipe, layout, state, fit, micro_batches):
   rows = fit.micro_batch_rows // fit.devices
   tensor = layout.mesh.shape['tensor']
   width = jnp.dtype(recipe.dtype).itemsize
+  frozen = recipes.frozen(recipe)
   params = _bytes(state.params, layout.state.params)
   whole = _count(state.params) // tensor
   if recipe.param_sharding == 'zero1':
-    # All weights, their gradients, and those of one micro-batch.
-    gathered = width * whole
+    # All weights, their gradients, and those of one micro-batch. On one device
+    # frozen weights are computed with as they are.
+    cut = layout.mesh.shape['fsdp'] > 1
+    gathered = width * (whole + cut * _count(frozen) // tensor)
     gradients = (WORDS + width) * whole
   else:
-    gathered = width * _fetched(recipe.shape, layout.mesh) // tensor
+    gathered = width * _fetched(recipe, layout.mesh) // tensor
     gradients = 2 * params
   tokens = rows * fit.row_tokens
   return {
-    'parameters': params,
+    'parameters': params + _bytes(frozen, layout.frozen),
     'optimiser': _bytes(state.opt_state, layout.state.opt_state),
     'gradients': gradients,
     'gathered weights': gathered,
     'rows': 8 * WORDS * micro_batches * tokens,
-    'kept': tokens * _kept(recipe.shape, recipe.remat, tensor, width)
+    'kept': tokens * _kept(recipe, tensor, width)
     + _statistics(recipe, rows, fit.row_tokens, tensor),
     'block': width * tokens * _block(recipe.shape, tensor)
     + _scores(recipe, rows, fit.row_tokens, tensor),
@@ -102,7 +105,9 @@ def of_plan(plan, shape):
   """
   recipe = recipes.recipe_of(plan, shape, 'full')
   fit, state = recipes.fit_of(plan, shape), recipes.blank(recipe)
-  layout = sharding.layout(sharding.abstract_mesh(**plan.c.mesh_kw), state)
+  layout = sharding.layout(
+    sharding.abstract_mesh(**plan.c.mesh_kw), state, recipes.frozen(recipe)
+  )
   # All rows of a step are on the devices, with and without gradient.
   micro_batches = -(-2 * plan.samples // fit.micro_batch_rows)
   return estimates(recipe, layout, state, fit, micro_batches)
@@ -140,21 +145,23 @@ def _count(tree):
   return sum(math.prod(x.shape) for x in jax.tree.leaves(tree))
 
 
-def _fetched(shape, mesh):
+def _fetched(recipe, mesh):
   """Number of weights gathered at one time: two layers, embedding and head.
 
-  The gradient of the embedding is also gathered, in float32.
+  The gradient of the embedding is also gathered, in float32, if it is trained.
   """
+  shape, trained = recipe.shape, not recipe.adapters.rank
   if mesh.shape['fsdp'] == 1:
-    return shape.vocab * shape.dim
+    return trained * shape.vocab * shape.dim
   sizes = decoder.param_shapes(shape)['layers'].values()
   layer = sum(math.prod(size[1:]) for size in sizes)
   ends = 1 if shape.tied else 2
-  return 2 * layer + (ends + 1) * shape.vocab * shape.dim
+  return 2 * layer + (ends + trained) * shape.vocab * shape.dim
 
 
-def _kept(shape, remat, tensor, width):
+def _kept(recipe, tensor, width):
   """Bytes kept for the backward pass, a token of all layers."""
+  shape, remat = recipe.shape, recipe.remat
   heads, kv_heads = shape.heads // tensor, shape.kv_heads // tensor
   out, mlp = heads * shape.head_dim, shape.mlp // tensor
   qkv = (heads + 2 * kv_heads) * shape.head_dim
@@ -201,6 +208,7 @@ def _head(recipe, tokens, tensor):
   shape, width = recipe.shape, jnp.dtype(recipe.dtype).itemsize
   chunk, vocab = min(recipe.chunk, tokens), shape.vocab // tensor
   block = vocab // logprobs.blocks(vocab)
-  gradients = (width * vocab + WORDS * block + WORDS * tokens) * shape.dim
+  trained = width * vocab * (not recipe.adapters.rank)
+  gradients = (trained + WORDS * block + WORDS * tokens) * shape.dim
   logits = (WORDS + width) * chunk * block
   return max(WORDS * chunk * vocab, gradients + logits)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from siri_jax import compiled
 from siri_jax.algorithm import optimizers, packing, update
-from siri_jax.models import attention, decoder, flops
+from siri_jax.models import attention, flops, lora
 
 
 def recipe_of(plan, shape, remat):
@@ -32,6 +32,7 @@ def recipe_of(plan, shape, remat):
     temperature=c.temperature,
     chunk=c.logprob_chunk_tokens,
     off_policy=bool(c.off_policy_steps),
+    adapters=lora.of(c.lora_kw),
   )
 
 
@@ -49,9 +50,20 @@ def fit_of(plan, shape):
 
 def blank(recipe):
   """A TrainState of shapes and dtypes, without memory."""
-  params = jax.tree.map(
-    lambda size: jax.ShapeDtypeStruct(size, jnp.float32),
-    decoder.param_shapes(recipe.shape),
+  _, sizes = lora.param_shapes(recipe.shape, recipe.adapters)
+  params = _arrays(sizes, jnp.float32)
+  return jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), params)
+
+
+def frozen(recipe):
+  """The frozen parameters of its policy as shapes and dtypes."""
+  sizes, _ = lora.param_shapes(recipe.shape, recipe.adapters)
+  return _arrays(sizes, recipe.dtype)
+
+
+def _arrays(sizes, dtype):
+  return jax.tree.map(
+    lambda size: jax.ShapeDtypeStruct(size, dtype),
+    sizes,
     is_leaf=lambda x: isinstance(x, tuple),
   )
-  return jax.eval_shape(lambda p: compiled.new_state(p, recipe.tx), params)

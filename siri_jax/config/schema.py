@@ -6,7 +6,7 @@ from siri_jax import plugins
 from siri_jax.algorithm import optimizers, update
 from siri_jax.config import contradictions, cost_model
 from siri_jax.grading import pool
-from siri_jax.models import attention, decoder, sharding
+from siri_jax.models import attention, decoder, lora, sharding
 from siri_jax.models.hf import initial
 from siri_jax.rollout import placement
 from siri_jax.runtime import (
@@ -50,6 +50,7 @@ RULES = {
   'policy': one_of(*initial.KINDS),
   'model_path': TEXT,
   'model_kw': BINDINGS,
+  'lora_kw': BINDINGS,
   'sft_kw': BINDINGS,
   'compute_dtype': one_of('float32', 'bfloat16'),
   'remat': one_of('', *decoder.REMAT),
@@ -103,6 +104,7 @@ RULES = {
 # Nested settings. Plug-ins check their own settings.
 INNER = {
   'model_kw': initial.SETTINGS,
+  'lora_kw': lora.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
   'eval_kw': {
@@ -170,6 +172,11 @@ OTHER_NAMES = {
   'save_freq': 'checkpoint_kw.every',
   'eval_steps': 'eval_kw.every',
   'test_freq': 'eval_kw.every',
+  'lora_rank': 'lora_kw.rank',
+  'lora_r': 'lora_kw.rank',
+  'lora_alpha': 'lora_kw.alpha',
+  'target_modules': 'lora_kw.targets',
+  'lora_target_modules': 'lora_kw.targets',
   'model': 'model_path',
   'model_name': 'model_path',
   'model_name_or_path': 'model_path',

@@ -6,7 +6,7 @@ import os
 import pathlib
 from typing import Any
 
-from siri_jax import build
+from siri_jax import build, compiled, policy
 from siri_jax.analysis import runs
 from siri_jax.config import memory
 from siri_jax.config import plan as plans
@@ -177,13 +177,15 @@ def _read(plan, weights, task, screen, signals, longest):
     plan, task, recipe, longest=longest
   )
   screen.working(f'reading {weights.name}')
+  own = weights.c, task, recipe, layout, screen, signals
+  frozen = policy.frozen(*own)
+  programs = compiled.with_frozen(programs, frozen)
   if not weights.checkpoints:
-    return programs, build.initial_params(
-      weights.c, task, shape, layout, screen, signals
-    )
+    return programs, policy.trained(*own)
   like = checkpoint.abstract(blank.params, layout.state.params)
   where = weights.checkpoints, weights.done
   params = checkpoint.read_parameters(*where, like)
+  policy.refuse_other_base(*where, policy.base(frozen, recipe.adapters))
   if task.train and _is_of_others(where, task):
     screen.say(
       f'note: {weights.name} was trained on other problems, or with another '

@@ -66,6 +66,12 @@ REMAT = {
 }
 
 
+# A layer's matrices -> the number of their input axes, after the layer's.
+MATRICES = {'q': 1, 'k': 1, 'v': 1, 'o': 2, 'gate': 1, 'up': 1, 'down': 1}
+# Ends of the names of a matrix's adapter, A and B of models/lora.py.
+ADAPTER = ('_lora_a', '_lora_b')
+
+
 @dataclasses.dataclass(frozen=True)
 class ModelConfig:
   """The shape of a policy and its constants; hashable.
@@ -163,7 +169,8 @@ def forward(
   """Hidden states after the last norm.
 
   Args:
-    params: the tree of `param_shapes`, in the dtype to compute in.
+    params: the tree of `param_shapes`, in the dtype to compute in; a matrix of
+      a layer may have an adapter, see lora.joined.
     shape: Shape.
     tokens: int32 [M, R].
     positions: int32 [M, R], position of each token in its sequence.
@@ -314,9 +321,9 @@ def head(params):
 def project_qkv(layer, shape, x, angles):
   """Normed x [..., D] to q [..., H, E] and k, v [..., K, E], with RoPE."""
   x = norm(x, layer['attn_norm'], shape.norm_eps)
-  q = jnp.einsum('...d,dhe->...he', x, layer['q'])
-  k = jnp.einsum('...d,dke->...ke', x, layer['k'])
-  v = jnp.einsum('...d,dke->...ke', x, layer['v'])
+  q = _product(x, layer, 'q', 'dhe')
+  k = _product(x, layer, 'k', 'dke')
+  v = _product(x, layer, 'v', 'dke')
   if shape.qkv_bias:
     q, k, v = q + layer['q_bias'], k + layer['k_bias'], v + layer['v_bias']
   if shape.qk_norm:
@@ -328,13 +335,35 @@ def project_qkv(layer, shape, x, angles):
 def output_and_mlp(layer, shape, x, out):
   """The rest of a block after attention: output matrix, residuals, SwiGLU."""
   # In two dimensions, because XLA would transpose (h, e) on a CPU.
-  out, o = out.reshape(*x.shape[:-1], -1), layer['o'].reshape(-1, shape.dim)
-  x = x + checkpoint_name(jnp.einsum('...a,ad->...d', out, o), 'output')
+  out = out.reshape(*x.shape[:-1], -1)
+  x = x + checkpoint_name(_product(out, layer, 'o', 'ad'), 'output')
   y = norm(x, layer['mlp_norm'], shape.norm_eps)
-  gate = jnp.einsum('...d,df->...f', y, layer['gate'])
-  gate = jax.nn.silu(checkpoint_name(gate, 'gate'))
-  up = jnp.einsum('...d,df->...f', y, layer['up'])
-  return x + jnp.einsum('...f,fd->...d', gate * up, layer['down'])
+  gate = checkpoint_name(_product(y, layer, 'gate', 'df'), 'gate')
+  gate = jax.nn.silu(gate)
+  up = _product(y, layer, 'up', 'df')
+  return x + _product(gate * up, layer, 'down', 'fd')
+
+
+def _product(x, layer, name, axes):
+  """x [..., I] times a matrix, plus x A B if it has an adapter.
+
+  Args:
+    x: [..., I]; the matrix's input axes are flat in it.
+    layer: arrays of one layer by name.
+    name: a key of MATRICES.
+    axes: einsum's letters of the matrix: one for its inputs, then its outputs.
+  """
+
+  def flat(w):
+    return w.reshape(x.shape[-1], *w.shape[MATRICES[name] :])
+
+  given, made = axes[0], axes[1:]
+  y = jnp.einsum(f'...{given},{axes}->...{made}', x, flat(layer[name]))
+  a, b = (name + end for end in ADAPTER)
+  if a not in layer:
+    return y
+  inner = jnp.einsum(f'...{given},{given}r->...r', x, flat(layer[a]))
+  return y + jnp.einsum(f'...r,r{made}->...{made}', inner, layer[b])
 
 
 def norm(x, scale, eps):

@@ -71,11 +71,29 @@ def to_hf(ours, array):
   return array.transpose(axes).reshape(hf_shape(ours, array.shape))
 
 
+def to_peft(layers):
+  """Adapters as PEFT's tensors: name -> array [rank, inputs] or transposed.
+
+  Args:
+    layers: the adapters of lora.param_shapes, arrays by name.
+  """
+  found = {}
+  for ours, array in layers.items():
+    for end, theirs in zip(decoder.ADAPTER, ('lora_A', 'lora_B'), strict=True):
+      if ours.endswith(end):
+        module = LAYER[ours.removesuffix(end)].removesuffix('.weight')
+        matrices = _matrices(array, rank_last=theirs == 'lora_A')
+        for layer, matrix in enumerate(matrices):
+          place = of_layer(layer, f'{module}.{theirs}.weight')
+          found[f'base_model.model.{place}'] = matrix
+  return found
+
+
 def export(params, dtype):
   """The parameters as Hugging Face tensors: name -> array.
 
   Args:
-    params: tree of decoder.param_shapes.
+    params: tree of decoder.unstacked.
     dtype: dtype of the tensors.
   """
   found = {
@@ -83,12 +101,17 @@ def export(params, dtype):
     for ours, name in OUTSIDE.items()
     if ours in params
   }
-  layers = params['layers']
-  for layer in range(layers['q'].shape[0]):
-    for ours, name in _held(layers):
-      array = to_hf(ours, layers[ours][layer])
-      found[of_layer(layer, name)] = array.astype(dtype)
+  for layer, arrays in enumerate(params['layers']):
+    for ours, name in _held(arrays):
+      found[of_layer(layer, name)] = to_hf(ours, arrays[ours]).astype(dtype)
   return found
+
+
+def _matrices(array, *, rank_last):
+  """An adapter's array as PEFT's matrices, one for each layer."""
+  rank = array.shape[-1 if rank_last else 1]
+  size = (len(array), -1, rank) if rank_last else (len(array), rank, -1)
+  return array.reshape(size).swapaxes(1, 2)
 
 
 def _held(layers):
@@ -107,7 +130,7 @@ def axis_ranges(ours, rank):
     return (0, 1), (1, 2)
   if ours.endswith(('norm', 'bias')):
     return ((0, rank),)
-  inputs = 2 if ours == 'o' else 1
+  inputs = decoder.MATRICES.get(ours, 1)
   return (inputs, rank), (0, inputs)
 
 

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
+from siri_jax.models import decoder
 from siri_jax.settings import whole
 
 SETTINGS = {'data': whole(1), 'fsdp': whole(1), 'tensor': whole(1)}
@@ -28,6 +29,7 @@ RULES = {
   'mlp': 'tensor',
   'head': None,
   'layer': None,
+  'rank': None,
 }
 # Name of a parameter -> the logical axis of each of its dimensions.
 PARAMETERS = {
@@ -51,18 +53,34 @@ PARAMETERS = {
 }
 
 
+def _of_adapters():
+  """PARAMETERS of adapters: A has its matrix's input axes, B its outputs."""
+  found = {}
+  for name, inputs in decoder.MATRICES.items():
+    layer, *axes = PARAMETERS[name]
+    a, b = (name + end for end in decoder.ADAPTER)
+    found[a] = (layer, *axes[:inputs], 'rank')
+    found[b] = (layer, 'rank', *axes[inputs:])
+  return found
+
+
+PARAMETERS |= _of_adapters()
+
+
 class Layout(NamedTuple):
   """The shardings of an update's arrays.
 
   Attributes:
     mesh: jax.sharding.Mesh with MESH_AXES.
     state: NamedSharding of each array of a types.TrainState.
+    frozen: NamedSharding of each frozen array of the policy; see lora.py.
     rows: NamedSharding of packed rows [U, M, R]: M over data and fsdp.
     whole: NamedSharding of replicated arrays.
   """
 
   mesh: Any
   state: Any
+  frozen: Any
   rows: NamedSharding
   whole: NamedSharding
 
@@ -98,7 +116,7 @@ def abstract_mesh(*, data, fsdp, tensor):
   return jax.sharding.AbstractMesh((data, fsdp, tensor), MESH_AXES)
 
 
-def layout(mesh, state):
+def layout(mesh, state, frozen=None):
   """The Layout of a state's arrays, by the parameters' names.
 
   An optimiser's moments are sharded like their parameters; scalars are
@@ -107,6 +125,7 @@ def layout(mesh, state):
   Args:
     mesh: from `make_mesh`, or abstract.
     state: pytree of arrays or shapes whose paths end in parameters' names.
+    frozen: such a tree of the policy's frozen arrays; None: there are none.
   Raises:
     ValueError: no rule matches an array, or the mesh does not divide an axis;
       names each.
@@ -131,13 +150,13 @@ def layout(mesh, state):
         )
     return NamedSharding(mesh, PartitionSpec(*axes))
 
-  placed = jax.tree.map_with_path(place, state)
+  placed = [jax.tree.map_with_path(place, t) for t in (state, frozen or {})]
   if wrong:
     raise ValueError('sharding: ' + '; '.join(wrong))
   rows = PartitionSpec(None, ROW_AXES, None)
   return Layout(
     mesh,
-    placed,
+    *placed,
     NamedSharding(mesh, rows),
     NamedSharding(mesh, PartitionSpec()),
   )
@@ -147,7 +166,8 @@ def on_one_device(device, state):
   """The Layout of any state on one device."""
   mesh = make_mesh([device], data=1, fsdp=1, tensor=1)
   whole = NamedSharding(mesh, PartitionSpec())
-  return Layout(mesh, jax.tree.map(lambda _: whole, state), whole, whole)
+  placed = jax.tree.map(lambda _: whole, state)
+  return Layout(mesh, placed, {}, whole, whole)
 
 
 def spread(mesh, size):
@@ -161,16 +181,17 @@ def spread(mesh, size):
   return NamedSharding(mesh, PartitionSpec(MESH_AXES if even else None))
 
 
-def put(tree, shardings):
+def put(tree, shardings, dtype=None):
   """Shards arrays of which every process has a whole copy.
 
   Args:
     tree: pytree of arrays of the host or of one device.
     shardings: the same tree of jax.sharding.Sharding, or a prefix of it.
+    dtype: dtype of the result; None: each array's own.
   """
 
   def place(x, where):
-    x = np.asarray(x)
+    x = np.asarray(x, dtype)
     return jax.make_array_from_callback(x.shape, where, lambda part: x[part])
 
   return jax.tree.map(place, tree, jax.tree.broadcast(shardings, tree))

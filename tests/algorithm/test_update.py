@@ -25,7 +25,8 @@ WEIGHTS, DENOM = jax.device_get(aggregations.sequence_mean(np.int32(LENGTHS)))
 @functools.cache
 def compiled(function, recipe):
   layout = builders.one_device(recipe)
-  return jax.jit(functools.partial(function, recipe=recipe, layout=layout))
+  run = functools.partial(function, {}, recipe=recipe, layout=layout)
+  return jax.jit(run)
 
 
 def pack(advantages=ADVANTAGES, row_tokens=10, micro_batch_rows=1, **changes):

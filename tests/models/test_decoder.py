@@ -131,7 +131,7 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
   logp = torch.log_softmax(model(given).logits[:, :-1], -1)
   picked = logp.gather(-1, given[:, 1:, None])[..., 0]
   (torch.tensor(weights) * picked).sum().backward()
-  found = hf_names.export(jax.grad(ours)(params), 'float32')
+  found = hf_names.export(decoder.unstacked(jax.grad(ours)(params)), 'float32')
   expected = dict(model.named_parameters())
   assert found.keys() == expected.keys()
   for name, parameter in expected.items():
@@ -222,7 +222,7 @@ def test_log_probabilities_of_packed_rows_are_those_of_transformers(
   def ours(dtype):
     recipe = builders.tiny_recipe(shape, dtype=jnp.dtype(dtype))
     read = compiled.compile_logprobs(recipe, builders.one_device(recipe))
-    return np.asarray(read(params, rows, np.int32(count))[0])
+    return np.asarray(read({}, params, rows, np.int32(count))[0])
 
   rows, count = theirs()
   live, true = rows.mask > 0, rows.extra['sampler_logp']

@@ -11,6 +11,7 @@ import safetensors.numpy
 
 from siri_jax.commands import export as command
 from siri_jax.data import arithmetic
+from siri_jax.models import lora
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import export, load, push
 from siri_jax.runtime import checkpoint
@@ -136,6 +137,71 @@ def test_transformers_opens_it_and_gives_our_logits(base, tmp_path):
   params = load.read_parameters(folder, shape, builders.here(shape))
   ours = builders.logits(params, shape, ids)
   np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+ADAPTERS = lora.Adapters(2, 8.0, ('q', 'o', 'down'))
+
+
+def adapted(base, folder):
+  """(merged folder, PEFT's folder) of a base with lively adapters."""
+  shape = hf_config.read_shape(base)
+  rng = np.random.default_rng(0)
+  _, sizes = lora.param_shapes(shape, ADAPTERS)
+  trained = jax.tree.map(
+    lambda size: np.float32(0.3 * rng.normal(size=size)),
+    sizes,
+    is_leaf=lambda x: isinstance(x, tuple),
+  )
+  merged = exported(
+    base,
+    folder / 'merged',
+    lambda params: lora.joined(params, trained, ADAPTERS),
+  )
+  export.write_adapters(
+    folder / 'adapters', trained['layers'], ADAPTERS, str(base), {'updates': 7}
+  )
+  return merged, folder / 'adapters'
+
+
+def test_adapters_in_pefts_format_give_the_merged_tensors(base, tmp_path):
+  merged, apart = adapted(base, tmp_path)
+  config = json.loads((apart / 'adapter_config.json').read_text())
+  assert config['target_modules'] == ['q_proj', 'o_proj', 'down_proj']
+  adapters, read = tensors_of(apart), tensors_of(base)
+  written, changed = tensors_of(merged), 0
+  for name, tensor in written.items():
+    start = 'base_model.model.' + name.removesuffix('weight')
+    expected = read[name].astype(np.float32)
+    if f'{start}lora_A.weight' in adapters:
+      a, b = (adapters[f'{start}lora_{end}.weight'] for end in 'AB')
+      expected = expected + config['lora_alpha'] / config['r'] * b @ a
+      changed += 1
+    # The last bit of a bfloat16.
+    np.testing.assert_allclose(
+      tensor.astype(np.float32), expected, rtol=2**-8, atol=1e-6
+    )
+  assert 2 * changed == len(adapters)
+
+
+@pytest.mark.slow
+def test_peft_loads_them_and_gives_the_logits_of_the_merged_model(
+  base, tmp_path
+):
+  peft = pytest.importorskip('peft')
+  merged, apart = adapted(base, tmp_path)
+
+  def opened(folder):
+    return transformers.AutoModelForCausalLM.from_pretrained(
+      folder, dtype=torch.float32
+    )
+
+  ids = torch.tensor(np.arange(12).reshape(2, 6))
+  with torch.no_grad():
+    theirs = peft.PeftModel.from_pretrained(opened(base), apart)(ids).logits
+    ours, plain = (opened(folder)(ids).logits for folder in (merged, base))
+  assert np.abs(theirs - plain).max() > 0.1
+  # The merged tensors are rounded to bfloat16.
+  np.testing.assert_allclose(theirs, ours, atol=0.03 * theirs.abs().max())
 
 
 def test_a_folder_that_exists_is_not_changed(base, tmp_path):

@@ -118,6 +118,7 @@ def updated(param_sharding='zero3', **axes):
     fit=builders.fit(16, 4),
   )
   state, metrics = compiled.compile_update(recipe, layout)(
+    {},
     sharding.put(state, layout.state),
     sharding.put(rows, layout.rows),
     np.int32(count),
@@ -166,7 +167,8 @@ def traced(shape, param_sharding, remat='full', **axes):
   rows, _ = packing.pack([], [], [], builders.fit(16, 8), capacity=8)
   kinds = ('int32', 'float32', 'bool', 'bool')
   scalars = (jax.ShapeDtypeStruct((), kind) for kind in kinds)
-  return compiled.compile_update(recipe, layout).trace(state, rows, *scalars)
+  update = compiled.compile_update(recipe, layout)
+  return update.trace({}, state, rows, *scalars)
 
 
 def collectives(param_sharding):

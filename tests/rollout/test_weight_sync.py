@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from siri_jax.models import hf_names
+from siri_jax.models import decoder, hf_names
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import auth, tensor_parallel, weight_reader
 
@@ -33,7 +33,9 @@ WANTED = wanted_by(0, 1)
 
 
 def export(params):
-  return jax.tree.map(jnp.asarray, hf_names.export(params, jnp.bfloat16))
+  return jax.tree.map(
+    jnp.asarray, hf_names.export(decoder.unstacked(params), jnp.bfloat16)
+  )
 
 
 def written(folder, version=3, export=export):

@@ -165,6 +165,7 @@ api
 trainer
 evaluation experiments
 build
+policy
 context sft
 analysis data
 config

@@ -17,7 +17,7 @@ import pytest
 
 from siri_jax import main
 from siri_jax.config import command_line
-from siri_jax.models import hf_names
+from siri_jax.models import decoder, hf_names
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
 from siri_jax.runtime import checkpoint, distributed, exit_status
@@ -182,7 +182,7 @@ def refuse_push(folder, version, params):
   digest = hashlib.sha256((folder / name / weight_sync.MANIFEST).read_bytes())
   wanted = {
     name: np.asarray(x)
-    for name, x in hf_names.export(params, 'float32').items()
+    for name, x in hf_names.export(decoder.unstacked(params), 'float32').items()
   }
   asked = {
     k: weight_reader.Wanted(

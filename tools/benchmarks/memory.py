@@ -150,7 +150,7 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
   scalars = (jax.ShapeDtypeStruct((), t) for t in SCALARS)
   with there:
     program = compiled.compile_update(recipe, layout).lower(
-      state, blank_rows(fit), *scalars
+      {}, state, blank_rows(fit), *scalars
     )
   return memory.total(guessed), program.compile()
 

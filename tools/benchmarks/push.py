@@ -105,7 +105,9 @@ def by_its_reader(c, shape):
 
 def measured(c, params, take, pushes):
   """Median seconds of each stage, over pushes after a first one."""
-  export = jax.jit(lambda p: hf_names.export(p, jnp.dtype(c.compute_dtype)))
+  export = jax.jit(
+    lambda p: hf_names.export(decoder.unstacked(p), jnp.dtype(c.compute_dtype))
+  )
   publisher = weight_sync.WeightPublisher(
     c.server_kw.folder,
     'bench',

@@ -132,13 +132,15 @@ def stages(flags):
   scalars = (count, np.float32(len(samples)), np.bool_(True), np.bool_(True))
   began = time.monotonic()
   update = (
-    steps.compile_update(recipe, layout).lower(state, rows, *scalars).compile()
+    steps.compile_update(recipe, layout)
+    .lower({}, state, rows, *scalars)
+    .compile()
   )
   yield {'compile_secs': time.monotonic() - began}
   secs, cpu = [], []
   for _ in range(flags.updates + 1):
     began, worked = time.monotonic(), time.process_time()
-    state, metrics = update(state, rows, *scalars)
+    state, metrics = update({}, state, rows, *scalars)
     jax.block_until_ready((state, metrics))
     secs.append(time.monotonic() - began)
     cpu.append(time.process_time() - worked)

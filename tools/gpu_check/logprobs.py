@@ -135,7 +135,7 @@ def of_ours(shape, params, samples, dtype, row_tokens):
   for sequences in (1, attention.SEQUENCES):
     fit = packing.PackingConfig(row_tokens, sequences, 1, 1, (1.0, 0.0))
     rows, count = packing.pack(samples, [1.0] * len(samples), numbers, fit)
-    logp, _ = read(params, sharding.put(rows, layout.rows), np.int32(count))
+    logp, _ = read({}, params, sharding.put(rows, layout.rows), np.int32(count))
     live = rows.mask > 0
     logp, owner = np.asarray(logp)[live], rows.adv[live]
     found.append(np.concatenate([logp[owner == n] for n in numbers]))
@@ -155,7 +155,9 @@ def of_transformers(shape, params, samples):
     save_file(
       {
         name: np.ascontiguousarray(x)
-        for name, x in hf_names.export(params, np.float32).items()
+        for name, x in hf_names.export(
+          decoder.unstacked(params), np.float32
+        ).items()
       },
       f'{folder}/model.safetensors',
     )

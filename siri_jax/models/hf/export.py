@@ -5,6 +5,7 @@ written back bit for bit. The base's config and tokenizer are copied byte for
 byte, because older libraries misread the files of newer ones.
 """
 
+import contextlib
 import json
 import math
 import pathlib
@@ -12,14 +13,16 @@ import shutil
 from collections.abc import Mapping
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import safetensors.numpy
 
-from siri_jax.models import hf_names
+from siri_jax.models import decoder, hf_names, lora
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
 SHARD_BYTES = 5 * 10**9  # Most bytes of a file, as in the Hub's tools.
+ABOUT = 'siri_jax.json'  # The file with the origin of the parameters.
 COPIED = ('*.json', '*.txt', '*.model', '*.jinja', 'LICENSE*')
 
 
@@ -79,7 +82,8 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
 
   Args:
     folder: path of the new folder.
-    params: tree of decoder.param_shapes, numpy or on this process's devices.
+    params: tree of decoder.param_shapes, or with adapters of lora.joined, on
+      this process's devices.
     frame: Frame.
     about: dict for siri_jax.json, the origin of the parameters.
     shard_bytes: most bytes of one file of tensors.
@@ -88,6 +92,41 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
     FileExistsError: the folder exists.
     OSError: it cannot be written; a partial folder is deleted.
   """
+  with _drafted(folder, about) as draft:
+    _fill(draft, params, frame, shard_bytes, tell)
+
+
+def write_adapters(folder, layers, adapters, base, about):
+  """Writes adapters in PEFT's format, atomically; errors of `write_folder`.
+
+  Args:
+    folder: path of the new folder.
+    layers: the adapters of lora.param_shapes, float32 arrays by name.
+    adapters: lora.Adapters.
+    base: path or name of the base model.
+    about: dict for siri_jax.json.
+  """
+  names = [
+    name for name, ours in lora.TARGETS.items() if ours in adapters.targets
+  ]
+  config = {
+    'peft_type': 'LORA',
+    'task_type': 'CAUSAL_LM',
+    'base_model_name_or_path': base,
+    'r': adapters.rank,
+    'lora_alpha': adapters.alpha,
+    'target_modules': names,
+    'inference_mode': True,
+  }
+  tensors = hf_names.to_peft(jax.tree.map(np.asarray, layers))
+  with _drafted(folder, about) as draft:
+    (draft / 'adapter_config.json').write_text(_json(config))
+    _save(draft / 'adapter_model.safetensors', tensors)
+
+
+@contextlib.contextmanager
+def _drafted(folder, about):
+  """A context with a draft of a folder, which it becomes at the end."""
   folder = pathlib.Path(folder)
   if folder.exists():
     raise FileExistsError(f'{folder} exists: delete it, or name another folder')
@@ -95,7 +134,8 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
   shutil.rmtree(draft, ignore_errors=True)
   try:
     draft.mkdir(parents=True)
-    _fill(draft, params, frame, about, shard_bytes, tell)
+    (draft / ABOUT).write_text(_json(about))
+    yield draft
     draft.rename(folder)
   except safetensors.SafetensorError as error:
     raise OSError(f'{folder} cannot be written: {error}') from error
@@ -103,24 +143,29 @@ def write_folder(folder, params, frame, about, *, shard_bytes, tell):
     shutil.rmtree(draft, ignore_errors=True)  # The disk may be full.
 
 
-def _fill(draft, params, frame, about, shard_bytes, tell):
+def _fill(draft, params, frame, shard_bytes, tell):
   """Writes the files of a model folder; see `write_folder`."""
   for name, data in frame.files.items():
     (draft / name).write_bytes(data)
-  described = draft / 'siri_jax.json'
-  described.write_text(_json(about))
   files = split(frame, shard_bytes)
   for name, tensors in files.items():
     held = {tensor: _read(params, frame, tensor) for tensor in tensors}
-    safetensors.numpy.save_file(held, draft / name, metadata={'format': 'pt'})
-    # safetensors makes files that other users, such as a server's, cannot read.
-    (draft / name).chmod(described.stat().st_mode)
+    _save(draft / name, held)
     tell(len(held))
   if len(files) > 1:
     total = sum(_bytes(frame, tensor) for tensor in frame.dtypes)
     where = {tensor: name for name in files for tensor in files[name]}
     index = {'metadata': {'total_size': total}, 'weight_map': where}
     (draft / load.INDEX).write_text(_json(index))
+
+
+def _save(path, tensors):
+  """Writes a file of tensors that any user can read."""
+  # save_file ignores strides.
+  whole = {name: np.ascontiguousarray(x) for name, x in tensors.items()}
+  safetensors.numpy.save_file(whole, path, metadata={'format': 'pt'})
+  # safetensors makes files that other users, such as a server's, cannot read.
+  path.chmod((path.parent / ABOUT).stat().st_mode)
 
 
 def split(frame, shard_bytes):
@@ -154,9 +199,16 @@ def _bytes(frame, tensor):
 def _read(params, frame, tensor):
   """A tensor of our tree in Hugging Face's layout and dtype."""
   ours, layer, _ = hf_names.sources(frame.shape)[tensor]
-  array = params[ours] if layer is None else params['layers'][ours][layer]
-  array = hf_names.to_hf(ours, np.asarray(array)).astype(frame.dtypes[tensor])
-  return np.ascontiguousarray(array)  # save_file ignores strides.
+  array = params[ours] if layer is None else _merged(params, ours, layer)
+  return hf_names.to_hf(ours, np.asarray(array)).astype(frame.dtypes[tensor])
+
+
+def _merged(params, ours, layer):
+  """One layer's array, with its adapter added if it has one."""
+  layers = params['layers']
+  names = (ours, *(ours + end for end in decoder.ADAPTER))
+  own = {name: layers[name][layer] for name in names if name in layers}
+  return lora.weight(own, ours)
 
 
 def _json(value):

@@ -5,6 +5,7 @@ import hashlib
 import json
 
 import jax
+import jax.numpy as jnp
 
 from siri_jax.models import decoder, sharding
 from siri_jax.models.hf import config as hf_config
@@ -78,15 +79,16 @@ def fingerprint(c):
   return hashlib.sha256(json.dumps(made).encode()).hexdigest()
 
 
-def parameters(c, shape, shardings):
-  """float32 parameters: those of the folder, or random ones of the seed.
+def parameters(c, shape, shardings, dtype=jnp.float32):
+  """Parameters: those of the folder, or random ones of the seed.
 
   Args:
     c: the config.
     shape: decoder.ModelConfig.
     shardings: sharding of each array.
+    dtype: their dtype.
   """
   if c.policy == 'pretrained':
-    return load.read_parameters(folder(c), shape, shardings)
+    return load.read_parameters(folder(c), shape, shardings, dtype)
   fresh = decoder.init(jax.random.key(c.seed), shape)
-  return sharding.put(fresh, shardings)
+  return sharding.put(fresh, shardings, dtype)

@@ -38,8 +38,8 @@ def fingerprint(folder):
   return digest.hexdigest()
 
 
-def read_parameters(folder, shape, shardings):
-  """The folder's tensors as the tree of decoder.param_shapes, float32.
+def read_parameters(folder, shape, shardings, dtype=np.float32):
+  """The folder's tensors as the tree of decoder.param_shapes.
 
   Each process reads only the shards of its own devices.
 
@@ -47,6 +47,7 @@ def read_parameters(folder, shape, shardings):
     folder: path of a Hugging Face model folder.
     shape: its decoder.ModelConfig.
     shardings: the same tree of jax.sharding.Sharding.
+    dtype: dtype of the parameters.
   Raises:
     FolderError: see `opened`; or naming every tensor with a number that is not
       finite, of those that this process reads.
@@ -56,7 +57,9 @@ def read_parameters(folder, shape, shardings):
 
     def place(path, size, sharding):
       read = functools.partial(_part, tensors, path[-1].key, size, spoilt)
-      return jax.make_array_from_callback(size, sharding, read)
+      return jax.make_array_from_callback(
+        size, sharding, lambda index: read(index).astype(dtype, copy=False)
+      )
 
     sizes = decoder.param_shapes(shape)
     params = jax.tree.map_with_path(
