@@ -263,6 +263,7 @@ def questions(tmp_path_factory):
     'evals': {'few': str(file)},
     'tokenizer': str(tiny_tokenizer.write(folder / 'tokenizer')),
     'instruction': '{problem}',
+    'template_kw': {},
   }
   return (
     *real_vllm.CHANGES[1:],
@@ -301,7 +302,9 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
     for name in ('000002', line.url.partition('//')[2].replace(':', '-'))
   )
   assert theirs == own
-  words = chat.load(folder, instruction='{problem}')
+  words = chat.load(
+    folder, instruction='{problem}', template_kw={}, thought=True
+  )
   assert words.encode('1 + 3?') == asked
   model = transformers.Qwen2ForCausalLM.from_pretrained(folder)
   with torch.no_grad():
