@@ -113,9 +113,8 @@ def test_llama_scales_low_frequencies_and_those_between_in_part():
   np.testing.assert_allclose(found * 8192 / (2 * np.pi * turns), expected, 1e-6)
 
 
-@pytest.mark.parametrize(
-  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
-)
+@pytest.mark.parametrize('tied', [False, True])
+@pytest.mark.parametrize('kind', families.CLASSES)
 def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
   model = families.make(kind, num_hidden_layers=1, tie_word_embeddings=tied)
   shape, params = opened(model, tmp_path)
@@ -142,9 +141,8 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
     )
 
 
-@pytest.mark.parametrize(
-  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
-)
+@pytest.mark.parametrize('tied', [False, True])
+@pytest.mark.parametrize('kind', families.CLASSES)
 def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):
   model = families.make(kind, spread=0.4, tie_word_embeddings=tied)
   shape, params = opened(model, tmp_path)
@@ -196,8 +194,9 @@ def their_logprobs(model, sample):
   ('kind', 'heads', 'kv_heads', 'tied'),
   [
     ('qwen2', 12, 2, False),
-    ('qwen3', 8, 2, True),
-    ('llama', 8, 2, False),
+    ('qwen3', 8, 2, True),  # Tied, as Qwen3-1.7B.
+    ('llama', 8, 2, False),  # Untied, as R1-Distill-Llama-8B.
+    ('llama', 9, 3, True),  # SmolLM2's heads.
   ],
 )
 def test_log_probabilities_of_packed_rows_are_those_of_transformers(
