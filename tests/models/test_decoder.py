@@ -13,7 +13,7 @@ import torch
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import attention, decode, decoder, hf_names, rope
+from siri_jax.models import attention, decoder, hf_names, rope
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
@@ -146,36 +146,11 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
 def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):
   model = families.make(kind, spread=0.4, tie_word_embeddings=tied)
   shape, params = opened(model, tmp_path)
-  prompts, new = random_tokens(2, 13), 24  # Past Llama's 16 positions.
-  none = np.zeros((2, 2), np.uint32)
-  ask = decode.Requests(
-    prompts,
-    np.int32([13, 7]),
-    *(np.int32(2), np.arange(2, dtype=np.int32), none, np.int32(2)),
-    *(
-      np.uint32([0]),
-      np.full(2, new, np.int32),
-      np.float32(0),
-      np.float32(1),
-      np.int32(0),
-    ),
-  )
-  layers = decoder.unstacked(params)
-  start = functools.partial(decode.prefill, shape=shape, slots=2, columns=new)
-  state = jax.jit(start)(layers, ask)
-  advance = functools.partial(
-    decode.decode_steps, shape=shape, eos_ids=(shape.vocab,), stretch=new
-  )
-  found = jax.jit(advance)(layers, ask, state)
-  assert found.lengths.tolist() == [new, new]
-  for prompt, length, own in zip(
-    prompts, ask.prompt_length, np.asarray(found.responses), strict=True
-  ):
-    given = torch.tensor(prompt[None, :length], dtype=torch.long)
-    told = model.generate(
-      given, do_sample=False, max_new_tokens=new, min_new_tokens=new
-    )
-    assert own.tolist() == told[0, length:].tolist()
+  prompts, lengths = random_tokens(2, 13), (13, 7)
+  new = 24  # Past Llama's 16 positions.
+  found = builders.greedy(params, shape, prompts, lengths, new)
+  for prompt, length, own in zip(prompts, lengths, found, strict=True):
+    assert own.tolist() == families.greedy(model, prompt[:length], new)
     assert len({*own.tolist()}) > 4  # Not one token again and again.
 
 
