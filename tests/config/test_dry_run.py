@@ -47,7 +47,8 @@ def test_every_setting_is_shown_if_asked_for():
   assert shown['schedule'] == "'cosine'"
   assert shown['model_kw.tied'] == 'False'
   assert set(tiny.get_config()) <= {name.split('.')[0] for name in shown} | {
-    'collect_kw',  # Without settings,
+    'budget_kw',  # Without settings,
+    'collect_kw',
     'reward_kw',
     'text_rewards_kw',
     'aggregation_kw',
