@@ -98,6 +98,9 @@ def pytest_collection_modifyitems(items):
 def pytest_runtest_setup(item):
   if item.get_closest_marker('gpu') and jax.default_backend() != 'gpu':
     pytest.skip('needs a GPU')
+  wanted = 'pretrained' in item.config.option.markexpr
+  if item.get_closest_marker('pretrained') and not wanted:
+    pytest.skip('fetches a model: bash tools/test.sh -m pretrained')
 
 
 class Told(NamedTuple):

@@ -129,6 +129,8 @@ def _checked(options):
       talk = chat.load(
         hub.folder(options.tokenizer, hub.TOKENIZER),
         instruction=options.instruction,
+        template_kw={},
+        thought=False,
       )
     except ValueError as error:
       wrong.append(f'--tokenizer: {error}')

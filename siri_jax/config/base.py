@@ -43,6 +43,9 @@ def get_config():
       "{problem} Let's think step by step and output the final answer within "
       '\\boxed{}.'
     ),
+    # Variables of the chat template; Qwen3 without thoughts:
+    # dict(enable_thinking=False).
+    template_kw=dict(),
   )
   c.max_prompt_tokens = (
     1024  # Tokens; longer prompts are dropped [open]: siblings.
@@ -52,7 +55,9 @@ def get_config():
   )
   # first </think>, last \boxed{}; an unfinished thought scores 0.
   c.grading_rule_kw = config_dict.create(
-    kind='continuation',  # The prompt ends in <think>.
+    # 'continuation' of a thought, so that prompts end in <think>; or, without
+    # one, 'response' (an answer in a box) or 'text' (prose).
+    kind='continuation',
     verify_kw=dict(),  # Options of math-verify, if not its defaults.
   )
   c.grader_kw = config_dict.create(

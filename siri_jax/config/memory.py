@@ -16,6 +16,7 @@ from siri_jax.models import attention, decoder, logprobs, sharding
 WORDS = 4  # Bytes of a float32 or int32.
 # Temporary activations of a block in the backward pass.
 MLP_WIDE, STREAM_WIDE = 6, 13
+QK_NORM_WIDE = 8  # Of the norms of queries and keys.
 SPARE = 0.1  # Share of a device for other buffers and fragmentation.
 
 
@@ -174,13 +175,22 @@ def _kept(recipe, tensor, width):
     'nothing': out + qkv + 6 * mlp,
   }
   # The residual stream and the outputs of norms are float32.
-  wide = 9 * shape.dim if remat == 'nothing' else shape.dim
+  wide = shape.dim
+  if remat == 'nothing':
+    wide = 9 * shape.dim + 3 * _normed(shape, tensor)
   return shape.layers * (width * kept[remat] + WORDS * wide)
 
 
 def _block(shape, tensor):
   """Temporary numbers of one block's backward pass, a token."""
-  return MLP_WIDE * shape.mlp // tensor + STREAM_WIDE * shape.dim
+  norms = QK_NORM_WIDE * _normed(shape, tensor)
+  return MLP_WIDE * shape.mlp // tensor + STREAM_WIDE * shape.dim + norms
+
+
+def _normed(shape, tensor):
+  """Numbers of a token's queries and keys, if they get a norm."""
+  heads = (shape.heads + shape.kv_heads) // tensor
+  return shape.qk_norm * heads * shape.head_dim
 
 
 def _statistics(recipe, rows, row_tokens, tensor):

@@ -25,7 +25,7 @@ from siri_jax.runtime import progress, writers
 
 ROW_MULTIPLE = 128  # Tokens; rows are rounded up to it, for fast kernels.
 PLUGINS = {
-  'task': (),
+  'task': ('thought',),
   'grading_rule': (),
   'schedule': (),
   'engine': (),

@@ -7,13 +7,15 @@ import hashlib
 import json
 import logging
 import pathlib
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import jinja2
 
 from siri_jax.runtime import files
 
-_THINK = '<think>'
+_THINK, _END = '<think>', '</think>'
 _PLACE = '\ue000'  # Stands for a problem's text; no problem holds it.
 
 
@@ -24,6 +26,7 @@ class Chat:
   Attributes:
     tokenizer: transformers' tokenizer, for its template.
     instruction: the user message, with {problem} in it.
+    template_kw: variables of the template.
     opening: text added to the end of the template: '' or '<think>\\n'.
     around: bytes of the prompt of an empty problem.
     control: ids of the tokens beyond the vocabulary of text: turns, thoughts.
@@ -36,6 +39,7 @@ class Chat:
 
   tokenizer: Any
   instruction: str
+  template_kw: Mapping[str, Any]
   opening: str
   around: int
   control: frozenset[int]
@@ -47,7 +51,13 @@ class Chat:
   def render(self, text, note='', system=''):
     """The prompt of a problem as text, with words after the instruction."""
     asked = ' '.join(filter(None, (self.instruction, note)))
-    return _render(self.tokenizer, asked, text, system) + self.opening
+    prompt = _render(self.tokenizer, asked, self.template_kw, text, system)
+    return prompt + self.opening
+
+  @property
+  def thinks(self):
+    """Whether prompts end in an open thought, which a response continues."""
+    return self.render('').rstrip().endswith(_THINK)
 
   def ids(self, text):
     """Token ids of a text, without special tokens."""
@@ -122,17 +132,21 @@ class Chat:
     return type(backend).from_str(json.dumps(described))
 
 
-def load(folder, *, instruction):
+def load(folder, *, instruction, template_kw, thought):
   """Reads a tokenizer folder; downloads nothing and runs none of its code.
 
-  If the template does not end in <think> (that of February 2025 ends in the
-  assistant's name) and the tokenizer knows <think>, '<think>\\n' is added: the
-  policy was trained to think, and the grader looks for the end of a thought.
+  A thought that the template does not open (R1's of February 2025 and Qwen3's
+  end in the assistant's name) is opened by '<think>\\n', which such a policy
+  would write itself.
 
   Args:
     folder: has tokenizer.json, tokenizer_config.json and a chat template, and
       may have generation_config.json with more end tokens.
     instruction: text with {problem} in the place of the problem.
+    template_kw: variables of the template, such as Qwen3's
+      dict(enable_thinking=False).
+    thought: whether prompts must end in an open thought. If not, they end as
+      the template does.
   Returns:
     Chat.
   Raises:
@@ -158,9 +172,17 @@ def load(folder, *, instruction):
       f'{folder} has no chat template: add chat_template.jinja',
     ),
     (eos_ids, f'{folder}/tokenizer_config.json has no eos_token; add it'),
+    *(
+      (
+        _uses(tokenizer, name),
+        f'task_kw.template_kw.{name}: the chat template of {folder} has no '
+        'variable of this name',
+      )
+      for name in template_kw
+    ),
   )
-  empty = _probe(folder, tokenizer, instruction)
-  opening = _opening(folder, tokenizer, empty)
+  empty = _probe(folder, tokenizer, instruction, template_kw)
+  opening = _opening(folder, tokenizer, empty) if thought else ''
   # Some tokenizers have runs of spaces among them: these are text.
   added = tokenizer.get_added_vocab().items()
   control = frozenset(i for token, i in added if token.strip())
@@ -171,6 +193,7 @@ def load(folder, *, instruction):
   return Chat(
     tokenizer=tokenizer,
     instruction=instruction,
+    template_kw=template_kw,
     opening=opening,
     around=len((empty + opening).encode()),
     control=control,
@@ -218,7 +241,14 @@ def _quiet():
     logging.disable(before)
 
 
-def _render(tokenizer, instruction, text, system=''):
+def _uses(tokenizer, name):
+  """Whether a chat template has a variable of this name for others to set."""
+  own = ('messages', 'add_generation_prompt')
+  found = re.search(rf'\b{re.escape(name)}\b', str(tokenizer.chat_template))
+  return found is not None and name not in own
+
+
+def _render(tokenizer, instruction, template_kw, text, system=''):
   """The template's prompt for a problem's text."""
   # Not str.format, because instruction and problem have LaTeX's braces.
   content = instruction.replace('{problem}', text)
@@ -229,13 +259,14 @@ def _render(tokenizer, instruction, text, system=''):
     ],
     tokenize=False,
     add_generation_prompt=True,
+    **template_kw,
   )
 
 
-def _probe(folder, tokenizer, instruction):
+def _probe(folder, tokenizer, instruction, template_kw):
   """The prompt of an empty problem: the text around every problem."""
   try:
-    return _render(tokenizer, instruction, '')
+    return _render(tokenizer, instruction, template_kw, '')
   except jinja2.TemplateError as error:
     raise ValueError(f'{folder}: the chat template fails: {error}') from error
 
@@ -244,12 +275,16 @@ def _opening(folder, tokenizer, prompt):
   """The text that opens a thought at the end of a prompt; '' if it does."""
   if prompt.rstrip().endswith(_THINK):
     return ''
-  if _THINK in tokenizer.get_vocab():
+  if prompt.rstrip().endswith(_END):
+    why = 'closes the thought; remove enable_thinking from task_kw.template_kw'
+  elif _THINK not in tokenizer.get_vocab():
+    why = f'opens no thought, and the tokenizer does not know {_THINK}'
+  else:
     return f'{_THINK}\n'
   raise ValueError(
-    f'{folder}: the chat template opens no thought (its prompt ends in '
-    f'{prompt[-20:]!r}) and the tokenizer does not know {_THINK}; add a '
-    f'chat_template.jinja that ends the prompt in {_THINK} and a line break'
+    f'{folder}: the chat template, whose prompt ends in {prompt[-20:]!r}, '
+    f"{why}. grading_rule_kw.kind='continuation' grades the end of a thought; "
+    "'response' grades a box and 'text' grades prose, without one"
   )
 
 

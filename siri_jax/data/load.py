@@ -7,6 +7,7 @@ from siri_jax import plugins
 from siri_jax.config import plan as plans
 from siri_jax.config import schema
 from siri_jax.data import hub_names, problems, shuffling
+from siri_jax.grading import extract
 from siri_jax.models.hf import initial
 
 
@@ -47,7 +48,7 @@ def read(c):
   """
   hub_names.check(c)
   try:
-    task = plans.bound(with_tokenizer(c), 'task')()
+    task = plans.bound(with_tokenizer(c), 'task')(**_expected(c))
   except (ValueError, OSError):
     raise
   except Exception as error:  # A plug-in may raise anything.
@@ -82,6 +83,13 @@ def _asked(c, task):
     return None
 
 
+def _expected(c):
+  """What the config's grading rule expects, if the task asks for it."""
+  wanted = plugins.settings_of(plugins.function('task', c.task))
+  kind = c.grading_rule_kw.get('kind', extract.KINDS[0])
+  return {'thought': kind == extract.KINDS[0]} if 'thought' in wanted else {}
+
+
 def with_tokenizer(c):
   """The config whose task has the model's tokenizer, unless it names one."""
   named = 'tokenizer' not in c.task_kw or c.task_kw.tokenizer
@@ -98,9 +106,10 @@ def faults(c):
   Returns:
     list of messages; empty also if the config is too wrong to read them.
   """
-  if not schema.sound(c, 'task', 'task_kw', 'max_prompt_tokens'):
+  needed = ('task', 'task_kw', 'max_prompt_tokens', 'grading_rule_kw')
+  if not schema.sound(c, *needed):
     return []
-  if plugins.faults('task', c.task, c.task_kw):
+  if plugins.faults('task', c.task, c.task_kw, plans.PLUGINS['task']):
     return []
   c = c.copy_and_resolve_references()
   c.budget = 'step_cap'  # Another may have faults of its own.

@@ -10,7 +10,7 @@ from siri_jax.data import chat, hub_sets, problems
 from siri_jax.models.hf import hub
 
 
-def jsonl(*, train, evals, tokenizer, instruction):
+def jsonl(*, train, evals, tokenizer, instruction, template_kw, thought):
   """Problems from files, prompts by a tokenizer folder's chat template.
 
   Args:
@@ -20,6 +20,9 @@ def jsonl(*, train, evals, tokenizer, instruction):
       leaves it out.
     tokenizer: path or Hub name of a tokenizer folder or a Hugging Face model.
     instruction: text with {problem} in the place of the problem.
+    template_kw: variables of the chat template.
+    thought: whether the grading rule expects responses that continue a thought
+      of the prompt.
   Returns:
     types.Task.
   Raises:
@@ -28,6 +31,11 @@ def jsonl(*, train, evals, tokenizer, instruction):
   _refuse_other_than_text(
     evals, train=train, tokenizer=tokenizer, instruction=instruction
   )
+  if not hasattr(template_kw, 'items'):
+    raise ValueError(
+      f'task_kw.template_kw={template_kw!r} is not a dict; write '
+      'dict(NAME=VALUE)'
+    )
   held_out = {name: text for name, text in dict(evals).items() if text}
   paths = _all(
     {
@@ -38,7 +46,9 @@ def jsonl(*, train, evals, tokenizer, instruction):
   loads = {'train': functools.partial(_training, train, paths)}
   for name, path in paths.items():
     loads[name] = functools.partial(problems.read, path)
-  loads['tokenizer'] = functools.partial(_talk, tokenizer, instruction)
+  loads['tokenizer'] = functools.partial(
+    _talk, tokenizer, instruction, dict(template_kw), thought
+  )
   read = _all(loads)
   talk = read.pop('tokenizer')
   training = read.pop('train')
@@ -67,10 +77,18 @@ def _training(train, held_out):
   return problems.read(hub_sets.problem_file(train, held_out)) if train else []
 
 
-def _talk(tokenizer, instruction):
+def _talk(tokenizer, instruction, template_kw, thought):
   """The chat.Chat of a folder or Hub name."""
   folder = hub.folder(tokenizer, hub.TOKENIZER)
-  return chat.load(folder, instruction=instruction)
+  talk = chat.load(
+    folder, instruction=instruction, template_kw=template_kw, thought=thought
+  )
+  if talk.thinks and not thought:
+    raise ValueError(
+      f'{folder}: the chat template opens a thought, which this '
+      "grading_rule_kw.kind would grade as the answer; set it to 'continuation'"
+    )
+  return talk
 
 
 def arithmetic(*, seed, problems, held_out):

@@ -9,7 +9,7 @@ import numpy as np
 
 from siri_jax.config import forecast
 from siri_jax.data import hub_names, load
-from siri_jax.models import decoder
+from siri_jax.models import decoder, rope
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import hub, initial
 
@@ -17,7 +17,7 @@ PROMPTS = 256  # Prompts that are encoded to estimate their length.
 # Mean tokens of a DeepScaleR prompt with R1's chat template; the median is 85.
 PROMPT_TOKENS = 100.0
 _R1 = dict(head_dim=128, rope_theta=1e4, norm_eps=1e-6, tied=False, layers=28)
-_R1 |= dict(qkv_bias=True, qk_norm=False)
+_R1 |= hf_config.FAMILIES['qwen2'].fields
 # From the models' config.json, at the commits that configs/*.py name.
 MODELS = {
   'deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B': decoder.ModelConfig(
@@ -25,6 +25,17 @@ MODELS = {
   ),
   'deepseek-ai/DeepSeek-R1-Distill-Qwen-7B': decoder.ModelConfig(
     vocab=152_064, dim=3584, heads=28, kv_heads=4, mlp=18_944, **_R1
+  ),
+  'deepseek-ai/DeepSeek-R1-Distill-Llama-8B': decoder.ModelConfig(
+    **dict(vocab=128_256, layers=32, dim=4096, heads=32, kv_heads=8),
+    **dict(head_dim=128, mlp=14_336, rope_theta=5e5, norm_eps=1e-5, tied=False),
+    rope_scaling=rope.RopeScaling(factor=8.0, low=1.0, high=4.0, context=8192),
+    **hf_config.FAMILIES['llama'].fields,
+  ),
+  'Qwen/Qwen3-1.7B': decoder.ModelConfig(
+    **dict(vocab=151_936, layers=28, dim=2048, heads=16, kv_heads=8),
+    **dict(head_dim=128, mlp=6144, rope_theta=1e6, norm_eps=1e-6, tied=True),
+    **hf_config.FAMILIES['qwen3'].fields,
   ),
 }
 # Rows of the published sets.

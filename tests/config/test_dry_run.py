@@ -5,7 +5,13 @@ import pytest
 from huggingface_hub import constants
 from ml_collections import ConfigDict
 
-from configs import cosine640, cosine640_7b, quickstart
+from configs import (
+  cosine640,
+  cosine640_7b,
+  quickstart,
+  qwen3_1p7b,
+  r1_llama_8b,
+)
 from siri_jax.config import dry_run, forecast, memory, plan, plugin_defaults
 from siri_jax.data import workload
 from tests.helpers import tiny
@@ -41,7 +47,8 @@ def test_every_setting_is_shown_if_asked_for():
   assert shown['schedule'] == "'cosine'"
   assert shown['model_kw.tied'] == 'False'
   assert set(tiny.get_config()) <= {name.split('.')[0] for name in shown} | {
-    'collect_kw',  # Without settings,
+    'budget_kw',  # Without settings,
+    'collect_kw',
     'reward_kw',
     'text_rewards_kw',
     'aggregation_kw',
@@ -127,7 +134,12 @@ def test_a_constant_cap_is_a_flat_line():
 
 @pytest.mark.parametrize(
   ('config', 'gpus', 'remat'),
-  [(cosine640, 8, 'products'), (cosine640_7b, 17, 'gate')],
+  [
+    (cosine640, 8, 'products'),
+    (cosine640_7b, 17, 'gate'),
+    (qwen3_1p7b, 8, 'products'),
+    (r1_llama_8b, 17, 'qkv'),
+  ],
 )
 def test_the_papers_runs_are_forecast_before_anything_is_fetched(
   config, gpus, remat, monkeypatch, tmp_path

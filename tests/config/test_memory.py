@@ -67,6 +67,18 @@ def test_what_is_kept_grows_with_the_policy_and_the_rows():
   assert narrow == [kept[0], (kept[0] + kept[1]) / 2]
 
 
+def test_norms_of_queries_and_keys_count():
+  plain, normed = (
+    estimate(builders.tiny_shape(vocab=20, qk_norm=normed), remat='nothing')
+    for normed in (False, True)
+  )
+  # 16 tokens, 4 query and 2 key heads of width 4, float32.
+  assert normed['block'] - plain['block'] == 8 * 4 * 16 * 6 * 4
+  # Also the norms' inputs and outputs in both layers.
+  assert normed['kept'] - plain['kept'] == 3 * 4 * 16 * 6 * 4 * 2
+  assert normed['parameters'] - plain['parameters'] == 4 * 2 * 2 * 4
+
+
 def test_scores_count_if_attention_stores_them():
   plain = estimate(attend=attention.reference)['block']
   fused = estimate(attend=attention.cudnn)['block']
@@ -149,7 +161,10 @@ class TestProgramsForH100s:
 
   @pytest.mark.parametrize(
     ('model', 'remat'),
-    [('1.5b', 'products'), ('1.5b', 'nothing'), ('7b', 'qkv'), ('7b', 'gate')],
+    [
+      *(('1.5b', 'products'), ('1.5b', 'nothing'), ('7b', 'qkv')),
+      *(('7b', 'gate'), ('qwen3-1.7b', 'qkv'), ('llama-8b', 'qkv')),
+    ],
   )
   def test_the_estimate_is_what_xla_assigns(self, model, remat):
     named, guessed, found, _ = told(

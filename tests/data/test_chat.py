@@ -13,8 +13,10 @@ INSTRUCTION = base.get_config().task_kw.instruction
 MARK = '__ggml_vocab_test__'
 
 
-def _load(folder, instruction='{problem} Go.'):
-  return chat.load(folder, instruction=instruction)
+def _load(folder, instruction='{problem} Go.', *, thought=True, **template_kw):
+  return chat.load(
+    folder, instruction=instruction, template_kw=template_kw, thought=thought
+  )
 
 
 def _words(talk, ids):
@@ -29,7 +31,7 @@ def folder(tmp_path):
 @pytest.fixture
 def distilled(shared_data):
   path = shared_data / 'tokenizer' / 'deepseek-r1-distill-qwen'
-  return chat.load(path, instruction=INSTRUCTION)
+  return _load(path, INSTRUCTION)
 
 
 def test_a_prompt_is_the_template_with_one_bos_and_an_open_thought(folder):
@@ -130,8 +132,57 @@ def test_a_template_that_opens_no_thought_is_completed(tmp_path, folder):
 def test_a_tokenizer_that_cannot_think_is_refused(tmp_path):
   old = tiny_tokenizer.TEMPLATE.replace('<think>\n', '')
   path = tiny_tokenizer.write(tmp_path / 'old', template=old, think=())
-  with pytest.raises(ValueError, match=r"opens no thought .*'.*<assistant>'"):
+  with pytest.raises(ValueError, match=r"<assistant>', opens no thought, and"):
     _load(path)
+  talk = _load(path, thought=False)
+  assert _words(talk, talk.encode('1+1=?')).endswith('Go.<assistant>')
+  assert not talk.thinks
+
+
+# How Qwen3's template ends; the rest of it is for tools and other roles.
+QWEN3 = (
+  '{%- for message in messages %}\n'
+  '    {{- "<|im_start|>" + message.role + "\\n" + message.content }}\n'
+  '    {{- "<|im_end|>" + "\\n" }}\n'
+  '{%- endfor %}\n'
+  '{%- if add_generation_prompt %}\n'
+  '    {{- "<|im_start|>assistant\\n" }}\n'
+  '    {%- if enable_thinking is defined and enable_thinking is false %}\n'
+  '        {{- "<think>\\n\\n</think>\\n\\n" }}\n'
+  '    {%- endif %}\n'
+  '{%- endif %}'
+)
+
+
+@pytest.mark.parametrize(
+  ('thought', 'variables', 'end'),
+  [
+    (True, {}, '<think>\n'),
+    (True, {'enable_thinking': True}, '<think>\n'),
+    (False, {}, ''),
+    (False, {'enable_thinking': False}, '<think>\n\n</think>\n\n'),
+  ],
+)
+def test_qwen3_thinks_or_not(tmp_path, thought, variables, end):
+  folder = tiny_tokenizer.write(tmp_path, template=QWEN3)
+  talk = _load(folder, '{problem}', thought=thought, **variables)
+  start = '<|im_start|>user\n1+1=?<|im_end|>\n<|im_start|>assistant\n'
+  assert _words(talk, talk.encode('1+1=?')) == start + end
+  assert talk.thinks == thought
+
+
+def test_a_thought_that_the_prompt_closes_cannot_be_continued(tmp_path):
+  folder = tiny_tokenizer.write(tmp_path, template=QWEN3)
+  told = r"closes the thought; remove enable_thinking.*'response'"
+  with pytest.raises(ValueError, match=told):
+    _load(folder, enable_thinking=False)
+
+
+@pytest.mark.parametrize('name', ['enable_thinkin', 'messages'])
+def test_a_variable_that_the_template_does_not_read_is_refused(tmp_path, name):
+  folder = tiny_tokenizer.write(tmp_path, template=QWEN3)
+  with pytest.raises(ValueError, match=f'template_kw.{name}: .* no variable'):
+    _load(folder, **{name: False})
 
 
 def test_decoding_keeps_the_end_of_the_thought_and_drops_that_of_text(folder):
@@ -230,7 +281,8 @@ def test_faults_of_instruction_and_folder_are_listed_at_once(tmp_path):
 def test_loading_prints_nothing(folder):
   program = (
     'from siri_jax.data import chat;'
-    f'talk = chat.load({str(folder)!r}, instruction="{{problem}}");'
+    f'talk = chat.load({str(folder)!r}, instruction="{{problem}}", '
+    'template_kw={}, thought=True);'
     'talk.encode("x" * 999)'
   )
   done = launch.python(program)
@@ -249,7 +301,7 @@ def test_the_distilled_tokenizer_passes_its_fixtures(distilled, shared_data):
 
 def test_the_distilled_prompt_is_the_documented_one(shared_data):
   path = shared_data / 'tokenizer' / 'deepseek-r1-distill-qwen'
-  talk = chat.load(path, instruction='{problem}')
+  talk = _load(path, '{problem}')
   documented = [151646, 151644, 16, 10, 16, 19884, 151645, 151648, 198]
   assert talk.encode('1+1=?') == documented
   assert (talk.eos_ids, talk.vocab) == ((151643,), 151665)

@@ -11,7 +11,10 @@ from siri_jax.config import base
 from siri_jax.data import chat, load, problems, tasks
 
 SETTINGS = {
-  'jsonl': ('train', 'evals', 'tokenizer', 'instruction'),
+  'jsonl': (
+    *('train', 'evals', 'tokenizer', 'instruction'),
+    *('template_kw', 'thought'),
+  ),
   'arithmetic': ('seed', 'problems', 'held_out'),
 }
 
@@ -29,6 +32,7 @@ def settings(tmp_path):
     evals={'test': _write(tmp_path / 'test.jsonl', 'c'), 'unwanted': ''},
     tokenizer=str(tiny_tokenizer.write(tmp_path / 'tokenizer')),
     instruction='{problem} Go.',
+    template_kw={},
   )
 
 
@@ -40,14 +44,17 @@ def test_every_task_is_listed_with_its_settings():
 
 
 def test_files_become_a_task(settings):
-  task = plugins.find('task', 'jsonl', settings)()
+  task = plugins.find('task', 'jsonl', settings, ('thought',))(thought=True)
   assert [p.id for p in task.train] == ['a', 'b']
   assert {name: len(held_out) for name, held_out in task.evals.items()} == {
     'test': 1
   }
   prompt = task.encode(task.train[0])
   assert prompt == chat.load(
-    settings.tokenizer, instruction=settings.instruction
+    settings.tokenizer,
+    instruction=settings.instruction,
+    template_kw={},
+    thought=True,
   ).encode('1+1=?')
   assert max(prompt) < task.vocab
   assert len(prompt) <= task.most_tokens(task.train[0])
@@ -69,6 +76,8 @@ def test_all_faults_come_at_once_under_the_names_of_their_settings(tmp_path):
       evals={'test': bad},
       tokenizer=str(tmp_path),
       instruction='{problem}',
+      template_kw={},
+      thought=True,
     )
   told = str(error.value)
   assert "task_kw.train: '" in told
@@ -79,10 +88,10 @@ def test_all_faults_come_at_once_under_the_names_of_their_settings(tmp_path):
 
 def test_the_fingerprints_show_which_part_changed(settings):
   def changed():
-    now = tasks.jsonl(**settings).fingerprints
+    now = tasks.jsonl(**settings, thought=True).fingerprints
     return {name for name in now if now[name] != first[name]}
 
-  first = tasks.jsonl(**settings).fingerprints
+  first = tasks.jsonl(**settings, thought=True).fingerprints
   settings.instruction = '{problem}'
   assert changed() == {'tokenizer'}
   settings.train = settings.evals.test
@@ -98,6 +107,8 @@ def test_the_real_problems_are_loaded_and_nine_long_ones_dropped(shared_data):
     evals={'math500': str(shared_data / 'problems/math500.jsonl')},
     tokenizer=str(shared_data / 'tokenizer/deepseek-r1-distill-qwen'),
     instruction=base.get_config().task_kw.instruction,
+    template_kw={},
+    thought=True,
   )
   short, dropped = problems.drop_long(task, 1024)
   assert (len(short.train), dropped) == (40_308 - 9, 9)
@@ -111,6 +122,7 @@ def config_of(settings):
     max_prompt_tokens=64,
     policy='fresh',
     budget='step_cap',
+    grading_rule_kw={'kind': 'continuation'},
   )
 
 
@@ -126,3 +138,36 @@ def test_missing_training_problems_are_listed_with_other_faults(settings):
   c = config_of(settings)
   with pytest.raises(ValueError, match=r'(?s)train is empty.*nowhere'):
     load.load_task(c)
+
+
+def test_the_grading_rule_says_whether_prompts_open_a_thought(
+  settings, tmp_path
+):
+  template = tiny_tokenizer.TEMPLATE.replace('<think>\n', '')
+  settings.tokenizer = str(
+    tiny_tokenizer.write(tmp_path / 'plain', template=template)
+  )
+  c = config_of(settings)
+  ends = {}
+  for kind in ('continuation', 'response', 'text'):
+    c.grading_rule_kw.kind = kind
+    task, _ = load.read(c)
+    ends[kind] = task.decode(task.encode(task.evals['test'][0]))[-8:]
+  assert ends == {
+    'continuation': '<think>\n',
+    'response': 'sistant>',
+    'text': 'sistant>',
+  }
+
+
+def test_an_open_thought_that_the_rule_does_not_look_for_is_refused(settings):
+  c = config_of(settings)
+  c.grading_rule_kw.kind = 'text'
+  with pytest.raises(ValueError, match=r"opens a thought.*'continuation'"):
+    load.read(c)
+
+
+def test_variables_of_a_template_are_a_dict(settings):
+  given = {**settings.to_dict(), 'template_kw': 'enable_thinking'}
+  with pytest.raises(ValueError, match=r'template_kw=.* is not a dict'):
+    tasks.jsonl(**given, thought=True)

@@ -323,7 +323,7 @@ def get_config():
   c.task = 'jsonl'
   c.task_kw = dict(
     train='', evals=dict(one={one!r}, two=''), tokenizer='',
-    instruction='{{problem}}',
+    instruction='{{problem}}', template_kw={{}},
   )
   c.grading_rule = 'deepscaler'
   c.grading_rule_kw = dict(kind='continuation', verify_kw={{}})

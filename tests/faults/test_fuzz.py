@@ -121,6 +121,7 @@ def judged_files(program, folder):
     'evals': {},
     'tokenizer': f'{folder}/tokenizer',
     'instruction': '{problem}',
+    'template_kw': {},
   }
   return judged(
     program,

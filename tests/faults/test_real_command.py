@@ -54,7 +54,9 @@ def hub(tmp_path):
   """A Hub with the names of the paper's config: small files of each."""
   place, tokens = tmp_path / 'hub', tmp_path / 'tokenizer'
   tiny_tokenizer.write(tokens)
-  vocab = chat.load(tokens, instruction='{problem}').vocab
+  vocab = chat.load(
+    tokens, instruction='{problem}', template_kw={}, thought=True
+  ).vocab
   shape = builders.tiny_shape(
     vocab=vocab, dim=64, heads=2, kv_heads=1, head_dim=32
   )

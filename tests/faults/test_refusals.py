@@ -58,6 +58,7 @@ def on_files(folder, cache, *more):
     'evals': {'test': str(folder / 'test.jsonl')},
     'tokenizer': str(folder / 'tokenizer'),
     'instruction': '{problem}',
+    'template_kw': {},
   }
   return launch.here(
     folder / 'run',

@@ -11,7 +11,7 @@ from ml_collections import config_dict
 from siri_jax import compiled, types
 from siri_jax.algorithm import losses, packing, update
 from siri_jax.grading import pool, verdict
-from siri_jax.models import attention, decoder, sharding
+from siri_jax.models import attention, decode, decoder, sharding
 
 
 def make_problem(number=0, **changes):
@@ -97,6 +97,38 @@ def logits(params, shape, tokens):
     remat='nothing',
   )
   return np.asarray(hidden @ decoder.head(params))
+
+
+def greedy(params, shape, prompts, lengths, new):
+  """The sampler's likeliest tokens, int32 [N, new], without end tokens.
+
+  Args:
+    params: the policy's parameters.
+    shape: decoder.ModelConfig.
+    prompts: int32 [N, P], padded at the end.
+    lengths: int32 [N], tokens of each prompt.
+    new: tokens of each response.
+  """
+  count = len(prompts)
+  none = np.zeros((count, 2), np.uint32)
+  ask = decode.Requests(
+    np.asarray(prompts, np.int32),
+    np.asarray(lengths, np.int32),
+    *(np.int32(count), np.arange(count, dtype=np.int32), none),
+    *(np.int32(count), np.uint32([0]), np.full(count, new, np.int32)),
+    *(np.float32(0), np.float32(1), np.int32(0)),
+  )
+  layers = decoder.unstacked(params)
+  start = functools.partial(
+    decode.prefill, shape=shape, slots=count, columns=new
+  )
+  state = jax.jit(start)(layers, ask)
+  advance = functools.partial(
+    decode.decode_steps, shape=shape, eos_ids=(shape.vocab,), stretch=new
+  )
+  found = jax.jit(advance)(layers, ask, state)
+  assert found.lengths.tolist() == [new] * count
+  return np.asarray(found.responses)
 
 
 def fit(row_tokens, micro_batch_rows, **changes):

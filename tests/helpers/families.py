@@ -48,3 +48,14 @@ def make(kind, *, spread=0.1, **changes):
     noise = torch.randn_like(parameter)
     parameter.data = 1 + 0.1 * noise if noise.ndim == 1 else spread * noise
   return model
+
+
+def greedy(model, prompt, new):
+  """The likeliest tokens after a prompt; an end token does not end them."""
+  read, past, found = [int(i) for i in prompt], None, []
+  with torch.no_grad():
+    for _ in range(new):
+      out = model(torch.tensor([read]), past_key_values=past, use_cache=True)
+      read, past = [int(out.logits[0, -1].argmax())], out.past_key_values
+      found += read
+  return found

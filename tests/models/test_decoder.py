@@ -13,7 +13,7 @@ import torch
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import attention, decode, decoder, hf_names, rope
+from siri_jax.models import attention, decoder, hf_names, rope
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
@@ -113,9 +113,8 @@ def test_llama_scales_low_frequencies_and_those_between_in_part():
   np.testing.assert_allclose(found * 8192 / (2 * np.pi * turns), expected, 1e-6)
 
 
-@pytest.mark.parametrize(
-  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
-)
+@pytest.mark.parametrize('tied', [False, True])
+@pytest.mark.parametrize('kind', families.CLASSES)
 def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
   model = families.make(kind, num_hidden_layers=1, tie_word_embeddings=tied)
   shape, params = opened(model, tmp_path)
@@ -142,42 +141,16 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
     )
 
 
-@pytest.mark.parametrize(
-  ('kind', 'tied'), [('qwen2', False), ('qwen3', True), ('llama', False)]
-)
+@pytest.mark.parametrize('tied', [False, True])
+@pytest.mark.parametrize('kind', families.CLASSES)
 def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):
   model = families.make(kind, spread=0.4, tie_word_embeddings=tied)
   shape, params = opened(model, tmp_path)
-  prompts, new = random_tokens(2, 13), 24  # Past Llama's 16 positions.
-  none = np.zeros((2, 2), np.uint32)
-  ask = decode.Requests(
-    prompts,
-    np.int32([13, 7]),
-    *(np.int32(2), np.arange(2, dtype=np.int32), none, np.int32(2)),
-    *(
-      np.uint32([0]),
-      np.full(2, new, np.int32),
-      np.float32(0),
-      np.float32(1),
-      np.int32(0),
-    ),
-  )
-  layers = decoder.unstacked(params)
-  start = functools.partial(decode.prefill, shape=shape, slots=2, columns=new)
-  state = jax.jit(start)(layers, ask)
-  advance = functools.partial(
-    decode.decode_steps, shape=shape, eos_ids=(shape.vocab,), stretch=new
-  )
-  found = jax.jit(advance)(layers, ask, state)
-  assert found.lengths.tolist() == [new, new]
-  for prompt, length, own in zip(
-    prompts, ask.prompt_length, np.asarray(found.responses), strict=True
-  ):
-    given = torch.tensor(prompt[None, :length], dtype=torch.long)
-    told = model.generate(
-      given, do_sample=False, max_new_tokens=new, min_new_tokens=new
-    )
-    assert own.tolist() == told[0, length:].tolist()
+  prompts, lengths = random_tokens(2, 13), (13, 7)
+  new = 24  # Past Llama's 16 positions.
+  found = builders.greedy(params, shape, prompts, lengths, new)
+  for prompt, length, own in zip(prompts, lengths, found, strict=True):
+    assert own.tolist() == families.greedy(model, prompt[:length], new)
     assert len({*own.tolist()}) > 4  # Not one token again and again.
 
 
@@ -196,8 +169,9 @@ def their_logprobs(model, sample):
   ('kind', 'heads', 'kv_heads', 'tied'),
   [
     ('qwen2', 12, 2, False),
-    ('qwen3', 8, 2, True),
-    ('llama', 8, 2, False),
+    ('qwen3', 8, 2, True),  # Tied, as Qwen3-1.7B.
+    ('llama', 8, 2, False),  # Untied, as R1-Distill-Llama-8B.
+    ('llama', 9, 3, True),  # SmolLM2's heads.
   ],
 )
 def test_log_probabilities_of_packed_rows_are_those_of_transformers(

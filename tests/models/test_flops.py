@@ -1,18 +1,14 @@
-"""FLOPs of a sequence: by hand, and for the two models."""
+"""FLOPs of a sequence: by hand, and for the models of the configs."""
 
 import numpy as np
 import pytest
 
+from siri_jax.data import workload
 from siri_jax.models import decoder, flops
 
 ROPE = dict(rope_theta=1e4, norm_eps=1e-6, tied=False)
 ROPE |= dict(qkv_bias=True, qk_norm=False)
-SMALL = decoder.ModelConfig(
-  151_936, 28, 1536, 12, 2, 128, 8960, **ROPE
-)  # The 1.5B.
-LARGE = decoder.ModelConfig(
-  152_064, 28, 3584, 28, 4, 128, 18_944, **ROPE
-)  # The 7B.
+R1 = 'deepseek-ai/DeepSeek-R1-Distill-'
 
 
 def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
@@ -26,11 +22,16 @@ def test_every_weight_that_multiplies_a_token_counts_once_by_hand():
 
 
 @pytest.mark.parametrize(
-  ('shape', 'billions', 'at_8k', 'at_16k'),
-  [(SMALL, 1.5436, 11.38, 13.49), (LARGE, 7.0703, 47.35, 52.29)],
-  ids=['1.5B', '7B'],
+  ('model', 'billions', 'at_8k', 'at_16k'),
+  [
+    (f'{R1}Qwen-1.5B', 1.5436, 11.38, 13.49),
+    (f'{R1}Qwen-7B', 7.0703, 47.35, 52.29),
+    (f'{R1}Llama-8B', 7.5047, 51.47, 57.91),
+    ('Qwen/Qwen3-1.7B', 1.7205, 13.14, 15.96),  # Its head is its embedding.
+  ],
 )
-def test_the_two_models_have_their_known_flops(shape, billions, at_8k, at_16k):
+def test_the_models_have_their_known_flops(model, billions, at_8k, at_16k):
+  shape = workload.MODELS[model]
   assert flops.weights(shape) / 1e9 == pytest.approx(billions, abs=1e-4)
   lengths = np.int32([8192, 16_384])
   found = [flops.update(shape, [n]) / n / 1e9 for n in lengths]

@@ -6,6 +6,7 @@ import json
 import builders
 import pytest
 
+from siri_jax.data import workload
 from siri_jax.models import decoder, rope
 from siri_jax.models.hf import config as hf_config
 
@@ -70,6 +71,43 @@ def test_the_config_of_r1_distill_llama_8b_is_read(tmp_path):
   assert shape.rope_scaling == rope.RopeScaling(8.0, 1.0, 4.0, 8192)
   assert (shape.head_dim, shape.qkv_bias, shape.qk_norm) == (128, False, False)
   assert decoder.param_count(shape) == 8_030_261_248
+  known = workload.MODELS['deepseek-ai/DeepSeek-R1-Distill-Llama-8B']
+  assert shape == known
+
+
+def test_the_config_of_qwen3_1_7b_is_read(tmp_path):
+  # huggingface.co/Qwen/Qwen3-1.7B, config.json.
+  config = {
+    'architectures': ['Qwen3ForCausalLM'],
+    'attention_bias': False,
+    'attention_dropout': 0.0,
+    'bos_token_id': 151643,
+    'eos_token_id': 151645,
+    'head_dim': 128,
+    'hidden_act': 'silu',
+    'hidden_size': 2048,
+    'initializer_range': 0.02,
+    'intermediate_size': 6144,
+    'max_position_embeddings': 40960,
+    'max_window_layers': 28,
+    'model_type': 'qwen3',
+    'num_attention_heads': 16,
+    'num_hidden_layers': 28,
+    'num_key_value_heads': 8,
+    'rms_norm_eps': 1e-06,
+    'rope_scaling': None,
+    'rope_theta': 1000000,
+    'sliding_window': None,
+    'tie_word_embeddings': True,
+    'torch_dtype': 'bfloat16',
+    'use_cache': True,
+    'use_sliding_window': False,
+    'vocab_size': 151936,
+  }
+  (tmp_path / 'config.json').write_text(json.dumps(config))
+  shape = hf_config.read_shape(tmp_path)
+  assert shape == workload.MODELS['Qwen/Qwen3-1.7B']
+  assert decoder.param_count(shape) == 1_720_574_976
 
 
 def test_a_qwen3_without_head_dim_has_that_of_transformers(tmp_path):

@@ -7,6 +7,7 @@ import contextlib
 import json
 import signal
 
+import families
 import jax
 import launch
 import numpy as np
@@ -122,16 +123,23 @@ def test_two_ranks_that_share_a_model_answer_as_the_trainer_does(
       )
 
 
-def test_padded_rows_of_an_embedding_are_never_sampled(tmp_path, cache):
-  transformers = pytest.importorskip('transformers')
+@pytest.mark.parametrize(('kind', 'tied'), [('qwen3', True), ('llama', False)])
+def test_greedy_answers_of_other_families_are_never_a_padded_row(
+  tmp_path, cache, kind, tied
+):
   torch = pytest.importorskip('torch')
   vocab = len(arithmetic.TOKENS)
-  sizes = dict(vocab_size=vocab + 9, hidden_size=64, num_hidden_layers=1)
-  sizes |= dict(num_attention_heads=2, num_key_value_heads=1)
-  config = transformers.Qwen2Config(
-    **sizes, intermediate_size=32, tie_word_embeddings=False
+  model = families.make(
+    kind,
+    spread=0.02,
+    vocab_size=vocab + 9,
+    hidden_size=64,
+    num_hidden_layers=1,
+    num_attention_heads=2,
+    num_key_value_heads=1,
+    head_dim=32,
+    tie_word_embeddings=tied,
   )
-  model = transformers.Qwen2ForCausalLM(config)
   with torch.no_grad():
     model.lm_head.weight[vocab:] = 30 * model.lm_head.weight[:9]
   model.save_pretrained(tmp_path / 'model')
@@ -263,6 +271,7 @@ def questions(tmp_path_factory):
     'evals': {'few': str(file)},
     'tokenizer': str(tiny_tokenizer.write(folder / 'tokenizer')),
     'instruction': '{problem}',
+    'template_kw': {},
   }
   return (
     *real_vllm.CHANGES[1:],
@@ -301,7 +310,9 @@ def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
     for name in ('000002', line.url.partition('//')[2].replace(':', '-'))
   )
   assert theirs == own
-  words = chat.load(folder, instruction='{problem}')
+  words = chat.load(
+    folder, instruction='{problem}', template_kw={}, thought=True
+  )
   assert words.encode('1 + 3?') == asked
   model = transformers.Qwen2ForCausalLM.from_pretrained(folder)
   with torch.no_grad():

@@ -48,7 +48,9 @@ def server(tmp_path):
   """A Hub with a model, problems in Parquet and a held-out set in JSON."""
   models, sets = (tmp_path / 'hub' / kind for kind in ('models', 'datasets'))
   tokens = tiny_tokenizer.write(tmp_path / 'tokenizer')
-  talk = chat.load(tokens, instruction='{problem}')
+  talk = chat.load(
+    tokens, instruction='{problem}', template_kw={}, thought=True
+  )
   shape = builders.tiny_shape(vocab=talk.vocab)
   frame = export.frame_without_base(shape, tokens)
   (models / 'me').mkdir(parents=True)

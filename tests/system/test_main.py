@@ -197,7 +197,8 @@ def test_missing_files_are_all_named(tmp_path, cache, capsys, dry):
   files = (
     '--config.task=jsonl',
     f"--config.task_kw={{'train': '{tmp_path}/none.jsonl', 'evals': {{}}, "
-    f"'tokenizer': '{tmp_path}/none', 'instruction': '{{problem}}'}}",
+    f"'tokenizer': '{tmp_path}/none', 'instruction': '{{problem}}', "
+    "'template_kw': {}}",
   )
   assert (
     launch.here(tmp_path / 'run', cache, *files, *dry) == exit_status.REFUSED

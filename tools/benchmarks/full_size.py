@@ -8,11 +8,14 @@ from siri_jax.algorithm import losses, optimizers, update
 from siri_jax.data import workload
 from siri_jax.models import decoder
 
-# DeepSeek-R1-Distill-Qwen 1.5B and 7B, and one small enough for a laptop.
-_R1 = 'deepseek-ai/DeepSeek-R1-Distill-Qwen-'
+# DeepSeek-R1-Distill-Qwen 1.5B and 7B, the models of the other families, and
+# one small enough for a laptop.
+_R1 = 'deepseek-ai/DeepSeek-R1-Distill-'
 SHAPES = {
-  '1.5b': workload.MODELS[f'{_R1}1.5B'],
-  '7b': workload.MODELS[f'{_R1}7B'],
+  '1.5b': workload.MODELS[f'{_R1}Qwen-1.5B'],
+  '7b': workload.MODELS[f'{_R1}Qwen-7B'],
+  'qwen3-1.7b': workload.MODELS['Qwen/Qwen3-1.7B'],
+  'llama-8b': workload.MODELS[f'{_R1}Llama-8B'],
   'tiny': decoder.ModelConfig(
     vocab=4096,
     layers=4,
@@ -32,6 +35,8 @@ SHAPES = {
 MESHES = {
   '1.5b': dict(data=1, fsdp=8, tensor=1),
   '7b': dict(data=2, fsdp=8, tensor=1),
+  'qwen3-1.7b': dict(data=1, fsdp=8, tensor=1),
+  'llama-8b': dict(data=2, fsdp=8, tensor=1),
 }
 
 

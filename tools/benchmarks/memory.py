@@ -1,11 +1,12 @@
 """Compares the memory estimate with the buffers that XLA assigns.
 
-  python -m tools.benchmarks.memory [--model=1.5b|7b] [--remat full products]
+  python -m tools.benchmarks.memory [--model=NAME] [--remat full products]
     [--rows=1] [--param_sharding=zero3|zero1] [--mesh data=1,fsdp=8,tensor=1]
     [--compiler=gpu|cpu] [--program=FILE] [--head]
 
-Compiles the real update at full size, 8 devices for the 1.5B and 16 for the 7B,
-from shapes only: nothing is allocated, and it takes about a minute.
+Compiles the real update at full size, on the mesh of tools/benchmarks/
+full_size.py, from shapes only: nothing is allocated, and it takes about a
+minute.
 
 `gpu` is XLA's compiler for H100s. It needs jax[cuda12] or its plug-in, but no
 GPU. It uses bfloat16, cuDNN's attention and the flags of

@@ -101,6 +101,11 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
       self.model.load_weights((k, _tensor(x)) for k, x in arrays)
     finally:
       finalize_layerwise_reload(self.model, self.model_config)
+    tied = self.model_config.hf_config.tie_word_embeddings
+    if self.device.type == 'cpu' and tied:
+      head = self.model.lm_head
+      # vLLM computes with a packed copy there, and loads only the embedding.
+      head.quant_method.process_weights_after_loading(head)
 
   def _wanted(self):
     """The Wanted of this rank, by Hugging Face's names."""

@@ -21,7 +21,11 @@ def get_config(steps):
   c = base.get_config()
   c.total_steps = int(steps)
   c.task_kw = config_dict.create(
-    train='', evals={}, tokenizer='', instruction='{problem}'
+    train='',
+    evals={},
+    tokenizer='',
+    instruction='{problem}',
+    template_kw={},
   )
   c.max_prompt_tokens = job.MAX_PROMPT
   c.grading_rule = 'tools.benchmarks.peers.siri_job:parity'
