@@ -5,7 +5,7 @@ import contextlib
 import jax
 import numpy as np
 
-from siri_jax.algorithm import metrics, packing, update
+from siri_jax.algorithm import losses, metrics, packing, update
 from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out
 from siri_jax.rollout import engines, graded, rewarded
@@ -293,7 +293,7 @@ def minibatch(ctx, samples, advantages, learned):
     advantages[learned],
     ctx.packing,
     capacity=plan.minibatch,
-    extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
+    extra=sorted({*plan.extra, 'sampler_logp'} - {*losses.COMPUTED}),
   )
   rows, count = ctx.place(rows), np.int32(count)
   denom = np.float32(denom)  # Of numpy: with several hosts, on no device.

@@ -55,6 +55,9 @@ SETTINGS = {
     grpo_kl=dict(**CLIP, beta=0.1),
     entropy_bonus=dict(**CLIP, bonus=0.01),
     truncated_importance=dict(**CLIP, cap=2.0),
+    sequence_ratio=CLIP,
+    clipped_weight=CLIP,
+    control_token=dict(**CLIP, beta=0.1, alpha=0.001),
     supervised={},
   ),
 }
@@ -197,6 +200,8 @@ def loss_arguments(name, tokens=12, seed=0):
   logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
   mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
   given = {'ref_logp': ref, 'sampler_logp': old, 'entropy': -entropy}
+  # Two sequences in a row; a sum over one has nothing of the other.
+  given['segments'] = np.broadcast_to(np.repeat([1, 2], [5, 7]), (2, 12))
   takes = plugins.settings_of(plugins.function('loss', name))
   extra = {k: np.float32(v) for k, v in given.items() if k in takes}
   return [np.float32(x) for x in (logp, old, adv, mask)], extra
@@ -232,7 +237,7 @@ def test_a_loss_is_the_sum_of_its_parts(name):
   *others, mask = arrays
   parts = [
     value_and_gradient(name, [*others, np.where(part, mask, 0)], extra)
-    for part in (np.arange(12) < 5, np.arange(12) >= 5)
+    for part in (np.arange(12) < 5, np.arange(12) >= 5)  # Whole sequences.
   ]
   assert sum(p[0] for p in parts) == pytest.approx(whole, rel=1e-5)
   np.testing.assert_allclose(sum(p[1] for p in parts), gradient, rtol=1e-5)

@@ -180,7 +180,7 @@ def _derive(c, course):
     find={family: bound(c, family) for family in PLUGINS},
     text_rewards=text_rewards.bound(c.text_rewards, c.text_rewards_kw),
     extra=extra,
-    rests=not extra and _rests(bound(c, 'loss')),
+    rests=_rests(bound(c, 'loss'), extra),
     **course,
     evals=_evals(c, turns),
     checkpoints=frozenset(
@@ -233,9 +233,13 @@ def _outlook(c, steps):
   return outlook.of(c.schedule, c.schedule_kw.to_dict(), steps, lengths)
 
 
-def _rests(loss):
+def _rests(loss, extra):
   """Whether a loss has no gradient at an advantage of 0."""
   logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
+  given = {'segments': np.ones(8)} if 'segments' in extra else {}
+  if set(extra) - set(given):
+    return False  # The others are terms without an advantage.
+  loss = functools.partial(loss, **given)
   grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
   return not np.any(grad(jnp.asarray(logp)))
 

@@ -28,6 +28,9 @@ LINES = {
     'grpo_kl': dict(**CLIP, beta=0.001),  # VeRL.
     'entropy_bonus': dict(**CLIP, bonus=0.001),  # DeepScaleR.
     'truncated_importance': dict(**CLIP, cap=2.0),  # VeRL.
+    'sequence_ratio': dict(low=3e-4, high=4e-4),  # GSPO.
+    'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
+    'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
   },
   'task': {'arithmetic': dict(seed=0, problems=10_000, held_out=1024)},
   'engine': {'embedded': DECODING, 'vllm': DECODING},
@@ -51,6 +54,8 @@ LINES = {
     **dict.fromkeys(('deepscaler', 'math_verify', 'either'), LATEX),
   },
 }
+# Plug-ins that keep nothing of the one before: 0.2 bounds no sequence's ratio.
+APART = ('sequence_ratio', 'clipped_weight')
 TEXT_REWARDS = {
   'think_format': dict(close='</think>', answer=''),  # TRL.
   'repetition_penalty': dict(size=3),  # open-r1.
@@ -132,7 +137,7 @@ def _line(config, changes, family, name, own):
   else:
     line = LINES.get(family, {}).get(name, {})
     line = line(*_caps(config, changes)) if callable(line) else line
-    line = {**line, **old}
+    line = line if name in APART else {**line, **old}
   return {**line, **{k: _as(line.get(k), v) for k, v in own.items()}}
 
 
