@@ -55,7 +55,7 @@ def train(ctx, state, done):
       seen, tokens = metrics.summary(batch), batch.length.sum()
       later = done.after(own, seen, tokens, memory)
       following = ctx.next_cap(step + 1, later)
-      advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
+      advantages = np.asarray(find['advantage'](rewards, batch)).reshape(-1)
       if c.off_policy_steps and step + 1 < c.total_steps:
         sampling.start(step + 1, following.tokens, Stopwatch())
       ctx.processes.broadcast(

@@ -44,13 +44,12 @@ FLAT, WHOLE, FLAGS = (
   jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
 )
 SCALAR = jax.ShapeDtypeStruct((), 'int32')
+BATCH = types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE)
 BLANK = progress.start()
 CALLS = {
   'schedule': (SCALAR, BLANK.cap_state, BLANK.seen),
-  'reward': (
-    types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE),
-  ),
-  'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
+  'reward': (BATCH,),
+  'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'), BATCH),
   'aggregation': (WHOLE,),
   'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
   'collect': (jax.tree_util.Partial(lambda number: []),),
@@ -73,7 +72,7 @@ class Plan:
   Attributes:
     c: the config.
     find: family -> the config's plug-in with its settings bound; the schedule
-      as outlook.threaded.
+      as outlook.threaded, the advantage as (rewards, batch) -> advantages.
     text_rewards: the config's rewarded.TextRewards.
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
@@ -165,7 +164,16 @@ def bound(c, family):
   kw = c[f'{family}_kw'].to_dict()
   if family == 'schedule':
     return outlook.threaded(c.schedule, kw)
-  return plugins.find(family, c[family], kw, PLUGINS[family])
+  found = plugins.find(family, c[family], kw, PLUGINS[family])
+  if family == 'advantage' and len(plugins.inputs_of(found)) == 1:
+    return functools.partial(_of_rewards, advantage=found)
+  return found
+
+
+def _of_rewards(rewards, batch, *, advantage):
+  """An advantage of the rewards alone, as one that also gets the batch."""
+  del batch
+  return advantage(rewards)
 
 
 def _derive(c, course):

@@ -11,6 +11,8 @@ A value is JSON of at most 1,000 bytes. The memory is saved with a checkpoint,
 so a resumed run has the same.
 """
 
+import math
+
 
 def think_format(batch, *, close, answer):
   r"""1 if the thought is closed once and an answer follows it, else 0.
@@ -64,3 +66,38 @@ def repetition_penalty(batch, *, size):
     return len(set(grams)) / len(grams) - 1 if grams else 0.0
 
   return [repeats(text) for text in batch.completions]
+
+
+def against_shortest(batch, memory, *, floor):
+  """HAPO: the length against the shortest right response so far.
+
+  With h, the length of the problem's shortest right response in earlier steps:
+  f = cos(pi / 2 * length / h) up to 2 h, then -1. A right response has
+  max(floor, f), another min(0, f). Without h all have 0.
+
+  Args:
+    batch: types.TextBatch.
+    memory: problem id -> h, tokens.
+    floor: least reward of a right response; HAPO: -0.7.
+  Returns:
+    list of B numbers in [-1, 1]; problem id -> h with this step's responses.
+  Raises:
+    Nothing.
+  Source: compute_len_reward and the mode "min", github.com/HCY123902/HAPO;
+    arxiv.org/abs/2505.11225.
+  """
+  rewards, shortest = [], dict(memory)
+  lengths, correct = batch.arrays.length, batch.arrays.correct
+  for problem, length, right in zip(
+    batch.problems, lengths, correct, strict=True
+  ):
+    if problem.id in memory:
+      ratio = min(length / memory[problem.id], 2.0)
+      value = math.cos(math.pi / 2 * ratio)
+      rewards.append(max(floor, value) if right else min(0.0, value))
+    else:
+      rewards.append(0.0)
+    if right:
+      known = shortest.get(problem.id, length)
+      shortest[problem.id] = int(min(known, length))
+  return rewards, shortest

@@ -2,9 +2,11 @@
 
 import types as std
 
+import builders
 import pytest
 
 from siri_jax.grading import text_rewards
+from siri_jax.rollout import rewarded
 
 
 def says(*texts):
@@ -62,3 +64,33 @@ def test_the_repetition_penalty_is_that_of_open_r1():
   texts = ['wait ' * 30, 'the sum of the sum of the sum', 'once only here now']
   found = text_rewards.repetition_penalty(says(*texts), size=3)
   assert found == pytest.approx([reference(text, 3) for text in texts])
+
+
+def hapo(lengths, correct, memory):
+  group = builders.make_group(
+    builders.make_problem(),
+    [''] * len(lengths),
+    correct=correct,
+    lengths=lengths,
+  )
+  arrays = rewarded.make_batch([group], cap=100)
+  batch = rewarded.make_text_batch([group], arrays, step=0)
+  return text_rewards.against_shortest(batch, memory, floor=-0.7)
+
+
+def test_hapo_rewards_a_right_answer_that_is_shorter_than_all_before():
+  """cos(pi / 2 * 1 / 2) = 0.7071, at h 0, beyond 2 h -1 but right -0.7."""
+  lengths, correct = [4, 8, 16, 4, 12], [True, True, True, False, False]
+  found, memory = hapo(lengths, correct, {'p0': 8})
+  expected = [2**-0.5, 0, -0.7, 0, -(2**-0.5)]
+  assert found == pytest.approx(expected, abs=1e-6)
+  assert memory == {'p0': 4}
+
+
+def test_hapo_has_no_length_reward_before_the_first_right_answer():
+  found, memory = hapo([4, 8], [False, False], {})
+  assert (found, memory) == ([0, 0], {})
+  # The step's own right answers count from the next step on.
+  found, memory = hapo([9, 7], [True, True], {})
+  assert (found, memory) == ([0, 0], {'p0': 7})
+  assert hapo([30], [True], memory)[1] == {'p0': 7}
