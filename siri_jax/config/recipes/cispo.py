@@ -5,6 +5,7 @@
 Paper: arxiv.org/abs/2506.13585
 Needs: nothing
 Numbers: open: MiniMax-M1 states no bound; these are of VeRL's example
+Checked: VeRL's code as a loop in numpy; by hand
 """
 
 from siri_jax.config import sizes

@@ -8,6 +8,7 @@ must end under the cap; SIRI's reward asks for the answer alone.
 Paper: arxiv.org/abs/2510.15110; NeMo RL's guide to ProRLv2
 Needs: nothing
 Numbers: open: DLER's batch and cap, which were not found
+Checked: NeMo RL's text, as a loop in numpy; by hand
 """
 
 from siri_jax.config import sizes

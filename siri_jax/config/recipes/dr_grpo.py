@@ -9,6 +9,7 @@ the cap.
 Paper: arxiv.org/abs/2503.20783
 Needs: nothing
 Numbers: complete
+Checked: the paper's formulas, by hand
 """
 
 from siri_jax.config import sizes

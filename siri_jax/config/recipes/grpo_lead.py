@@ -5,6 +5,7 @@
 Paper: arxiv.org/abs/2504.09696
 Needs: nothing; its own runs are of 7B and 14B, after SFT
 Numbers: open: the cap (12K here, as its script's run is called)
+Checked: its code as loops in numpy; by hand
 """
 
 from siri_jax.config import sizes

@@ -5,6 +5,7 @@
 Paper: arxiv.org/abs/2507.18071
 Needs: nothing
 Numbers: complete, from VeRL's examples/gspo_trainer/test_gspo_3b_math.sh
+Checked: VeRL's code as a loop in numpy; by hand
 """
 
 from siri_jax.config import sizes

@@ -8,6 +8,7 @@ come back.
 Paper: arxiv.org/abs/2505.11225
 Needs: nothing
 Numbers: open: beta and the learning rate, which are TRL's defaults there
+Checked: HAPO's code, by hand
 """
 
 from siri_jax.config import sizes

@@ -10,6 +10,7 @@ learning rate to 1e-7.
 Paper: arxiv.org/abs/2502.06781
 Needs: nothing; its own runs start from a model of its own
 Numbers: complete
+Checked: the sum of its two losses in numpy; by hand
 """
 
 from siri_jax.config import sizes

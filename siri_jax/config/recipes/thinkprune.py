@@ -8,6 +8,7 @@ optimiser at hand. Under another schedule the prompt says its cap, step by step.
 Paper: arxiv.org/abs/2504.01296
 Needs: nothing; its problems are past ones of AIME and AMC
 Numbers: open: the last step (360 here)
+Checked: its code, by hand
 """
 
 from siri_jax.config import sizes

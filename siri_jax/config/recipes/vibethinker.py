@@ -8,6 +8,7 @@ batch and cap are the base's.
 Paper: arxiv.org/abs/2511.06221
 Needs: nothing; its own run starts from a model of its own
 Numbers: open: lambda (1 here), batch, caps
+Checked: the report's formula in numpy; by hand
 """
 
 from siri_jax.config import sizes
