@@ -7,7 +7,7 @@ import numpy as np
 
 from siri_jax.algorithm import losses, metrics, packing, update
 from siri_jax.data import shuffling
-from siri_jax.evaluation import held_out
+from siri_jax.evaluation import held_out, monitor
 from siri_jax.rollout import engines, graded, rewarded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files, progress
@@ -160,8 +160,11 @@ def collect(ctx, step, cap, watch):
 
 def reward(ctx, state, done, own, groups, batch):
   """What rewarded.rewards returns; saves the state if a text reward fails."""
+  seen = monitor.sample(ctx, own.step, done.memory)
   try:
-    return rewarded.rewards(ctx.plan, groups, batch, own.step, done.memory)
+    return rewarded.rewards(
+      ctx.plan, groups, batch, own.step, done.memory, seen
+    )
   except rewarded.RewardError as error:
     ctx.save(state, done, own.turn)
     ctx.checkpoints.finish()

@@ -21,6 +21,7 @@ from siri_jax.rollout import rewarded
 from siri_jax.runtime import progress
 
 CLIP = dict(low=0.2, high=0.28)
+LASER = dict(lowest=2, highest=8, interval=2, bonus=0.5)
 SETTINGS = {
   'schedule': schedule_presets.presets(low=32, high=64, period=16),
   'reward': dict(
@@ -51,6 +52,8 @@ SETTINGS = {
     think_format=dict(close='</think>', answer=''),
     repetition_penalty=dict(size=3),
     against_shortest=dict(floor=-0.7),
+    laser_d=LASER,
+    laser_de=LASER,
   ),
   'advantage': dict(
     mean_std=dict(eps=1e-6),
@@ -184,10 +187,11 @@ def test_a_text_reward_scores_every_sample_by_itself(name):
     group = builders.make_group(builders.make_problem(), texts)
     arrays = rewarded.make_batch([group], cap=8)
     batch = rewarded.make_text_batch([group], arrays, step=0)
-    if len(plugins.inputs_of(plugins.function('text_rewards', name))) == 1:
+    inputs = len(plugins.inputs_of(plugins.function('text_rewards', name)))
+    if inputs == 1:
       return reward(batch)
-    found, memory = reward(batch, {})
-    assert set(memory) <= {group.problem.id}
+    found, memory = reward(batch, {}, *[batch] * (inputs == 3))
+    assert set(memory) <= {group.problem.id, ''}
     return found
 
   found = scores(texts)

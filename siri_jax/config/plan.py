@@ -147,8 +147,9 @@ def faults(c):
     # A plug-in with an infinite or too large number is not called.
     if not any(fault.startswith(f'{family}_kw.') for fault in wrong):
       wrong += _plugin_faults(c, family)
-  if schema.sound(c, 'reward', *TEXT_REWARDS):
-    wrong += text_rewards.faults(c.text_rewards, c.text_rewards_kw, c.reward)
+  if schema.sound(c, 'reward', 'monitor_kw', *TEXT_REWARDS):
+    given = c.text_rewards, c.text_rewards_kw, c.reward, c.monitor_kw
+    wrong += text_rewards.faults(*given)
   return wrong
 
 

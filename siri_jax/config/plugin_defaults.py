@@ -11,6 +11,8 @@ CYCLE = ('low', 'high', 'period')  # The arguments of schedule_presets.
 CLIP = dict(low=0.2, high=0.28)  # The paper's, after DAPO.
 DECODING = dict(max_concurrent=64, decode_steps=128)
 SCORE = dict(right=1.0, wrong=-0.5, unanswered=-1.0)  # Laser.
+# Laser, laser-d-1.5b-l4096.sh.
+LASER = dict(lowest=4096, highest=16_384, interval=1024, bonus=0.5)
 LATEX = dict(kind='continuation', verify_kw={})
 LINES = {
   'reward': {
@@ -82,6 +84,8 @@ TEXT_REWARDS = {
   'think_format': dict(close='</think>', answer=''),  # TRL.
   'repetition_penalty': dict(size=3),  # open-r1.
   'against_shortest': dict(floor=-0.7),  # HAPO.
+  'laser_d': LASER,
+  'laser_de': LASER,
 }
 
 

@@ -94,3 +94,81 @@ def test_hapo_has_no_length_reward_before_the_first_right_answer():
   found, memory = hapo([9, 7], [True, True], {})
   assert (found, memory) == ([0, 0], {'p0': 7})
   assert hapo([30], [True], memory)[1] == {'p0': 7}
+
+
+def laser_batch(groups):
+  """A types.TextBatch of groups of (length, right)."""
+  made = [
+    builders.make_group(
+      builders.make_problem(number),
+      ['1'] * len(group),
+      correct=[right for _, right in group],
+      lengths=[length for length, _ in group],
+    )
+    for number, group in enumerate(groups)
+  ]
+  arrays = rewarded.make_batch(made, cap=100)
+  return rewarded.make_text_batch(made, arrays, step=0)
+
+
+LASER = dict(lowest=4, highest=16, interval=4, bonus=0.5)
+EASY = [(4, True), (4, True), (9, True)]
+EVEN = [(7, True), (20, True), (20, False)]
+HARD = [(3, False), (15, False), (9, True)]
+
+
+def test_laser_d_sets_a_target_for_each_level_by_a_monitor_pass():
+  """With groups of 3, a high level has 2 expected right, the others 1.
+
+  High: 2 of 3 are within 4 tokens, 2 * 2 / 3 >= 1. Medium: all must be within
+  the target, but two have 20 tokens. Low: all are within 16.
+  """
+  monitored = laser_batch([EASY, EVEN, HARD])
+  batch = laser_batch([EVEN, EVEN])
+  _, memory = text_rewards.laser_d(batch, {}, monitored, **LASER)
+  assert memory == {'': {'high': 4, 'medium': None, 'low': 16}}
+
+
+def test_laser_d_pays_right_answers_within_the_target_of_their_group():
+  targets = {'': {'high': 4, 'medium': None, 'low': 8}}
+  all_right = [(4, True), (5, True), (4, True)]
+  # Two thirds are high in a batch; without a target the longest counts.
+  third = [(19, True), (4, False), (4, False)]
+  none = [(4, False), (4, False), (4, False)]
+  batch = laser_batch([all_right, third, none])
+  found, memory = text_rewards.laser_d(batch, targets, None, **LASER)
+  assert found == [0.5, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
+  assert memory == targets
+
+
+def test_laser_de_pays_long_wrong_answers_that_do_not_repeat_themselves():
+  targets = {'': {'high': 4, 'medium': 8, 'low': 8}}
+  batch = laser_batch([[(9, False), (12, False), (4, True)]])
+  batch.response_ids[1][:] = [1, 2, 3] * 4
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found == [0.5, 0, 0.5]
+  # Without an answer there is nothing to pay for.
+  batch.arrays.answered[0] = False
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found == [0, 0, 0.5]
+
+
+@pytest.mark.parametrize(
+  ('ids', 'repeats'),
+  [
+    ([1, 2] * 4, False),  # Too short to tell.
+    (range(40), False),
+    ([1, 2, *range(10, 17), 1, 2], False),  # 9 apart, a third is 3.
+    ([*range(10, 25), 1, 2, 3, 1, 2], True),  # Under 30: bigrams, 3 apart.
+    ([7] * 9, True),  # Of one token: bigrams count.
+    ([7] * 40, True),  # Only the longer n-gram, six sevens, comes again.
+    ([*range(30), 7, 7, 7, 7], False),
+    ([*range(60), *range(70, 75), 1, *range(70, 75)], True),
+  ],
+)
+def test_laser_de_tells_repetition_by_near_n_grams(ids, repeats):
+  batch = laser_batch([[(len(list(ids)), False), (1, True), (1, True)]])
+  batch.response_ids[0][:] = list(ids)
+  targets = {'': {'high': 1, 'medium': 1, 'low': 1}}
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found[0] == (0 if repeats else 0.5)
