@@ -91,10 +91,12 @@ def is_complete(run):
 
 def table(out, recipes):
   """The table in Markdown; a recipe without a complete run has no numbers."""
-  runs = {recipe: folder(out, recipe) for recipe in recipes}
-  done = {r: evaluations(run) for r, run in runs.items() if is_complete(run)}
-  tokens = min((found[-1]['tokens'] for found in done.values()), default=0)
-  rows = [row(recipe, done.get(recipe), tokens) for recipe in recipes]
+  runs = [folder(out, recipe) for recipe in recipes]
+  found = [evaluations(run) if is_complete(run) else None for run in runs]
+  tokens = min((own[-1]['tokens'] for own in found if own), default=0)
+  rows = [
+    row(recipe, own, tokens) for recipe, own in zip(recipes, found, strict=True)
+  ]
   text = tabulate.tabulate(rows, HEADERS, 'github', disable_numparse=True)
   return f'At {tokens:,} response tokens:\n\n{text}'
 
