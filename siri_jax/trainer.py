@@ -5,9 +5,9 @@ import contextlib
 import jax
 import numpy as np
 
-from siri_jax.algorithm import metrics, packing, update
+from siri_jax.algorithm import losses, metrics, packing, update
 from siri_jax.data import shuffling
-from siri_jax.evaluation import held_out
+from siri_jax.evaluation import held_out, monitor
 from siri_jax.rollout import engines, graded, rewarded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files, progress
@@ -55,7 +55,7 @@ def train(ctx, state, done):
       seen, tokens = metrics.summary(batch), batch.length.sum()
       later = done.after(own, seen, tokens, memory)
       following = ctx.next_cap(step + 1, later)
-      advantages = np.asarray(find['advantage'](rewards)).reshape(-1)
+      advantages = np.asarray(find['advantage'](rewards, batch)).reshape(-1)
       if c.off_policy_steps and step + 1 < c.total_steps:
         sampling.start(step + 1, following.tokens, Stopwatch())
       ctx.processes.broadcast(
@@ -160,8 +160,11 @@ def collect(ctx, step, cap, watch):
 
 def reward(ctx, state, done, own, groups, batch):
   """What rewarded.rewards returns; saves the state if a text reward fails."""
+  seen = monitor.sample(ctx, own.step, done.memory)
   try:
-    return rewarded.rewards(ctx.plan, groups, batch, own.step, done.memory)
+    return rewarded.rewards(
+      ctx.plan, groups, batch, own.step, done.memory, seen
+    )
   except rewarded.RewardError as error:
     ctx.save(state, done, own.turn)
     ctx.checkpoints.finish()
@@ -293,7 +296,7 @@ def minibatch(ctx, samples, advantages, learned):
     advantages[learned],
     ctx.packing,
     capacity=plan.minibatch,
-    extra=sorted({*plan.extra, 'sampler_logp'} - {'entropy'}),
+    extra=sorted({*plan.extra, 'sampler_logp'} - {*losses.COMPUTED}),
   )
   rows, count = ctx.place(rows), np.int32(count)
   denom = np.float32(denom)  # Of numpy: with several hosts, on no device.

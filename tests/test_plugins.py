@@ -12,14 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from ml_collections import config_dict
 
 from siri_jax import plugins
 from siri_jax.algorithm import losses, schedule_presets
-from siri_jax.config import outlook
+from siri_jax.config import outlook, plan
 from siri_jax.rollout import rewarded
 from siri_jax.runtime import progress
 
 CLIP = dict(low=0.2, high=0.28)
+LASER = dict(lowest=2, highest=8, interval=2, bonus=0.5)
 SETTINGS = {
   'schedule': schedule_presets.presets(low=32, high=64, period=16),
   'reward': dict(
@@ -27,6 +29,17 @@ SETTINGS = {
     overlong_buffer=dict(buffer=4, factor=0.5),
     lcpo_exact=dict(alpha=0.01),
     lcpo_max=dict(alpha=0.01, delta=0.5),
+    answer_score=dict(right=1.0, wrong=-0.5, unanswered=-1.0),
+    truncation_scaled=dict(scale=0.5),
+    cosine_length=dict(right=(1.0, 0.5), wrong=(-1.0, -0.5)),
+    length_bonus=dict(
+      target=4, bonus=0.5, right=1.0, wrong=-0.5, unanswered=-1.0
+    ),
+    range_in_group=dict(weight=0.4),
+    sigmoid_in_group=dict(alpha=0.1),
+    decay_in_group=dict(
+      alpha=0.05, least=2.0, right=1.0, wrong=-1.0, unanswered=0.0
+    ),
   ),
   'budget': dict(
     step_cap={},
@@ -38,11 +51,19 @@ SETTINGS = {
   'text_rewards': dict(
     think_format=dict(close='</think>', answer=''),
     repetition_penalty=dict(size=3),
+    against_shortest=dict(floor=-0.7),
+    laser_d=LASER,
+    laser_de=LASER,
   ),
   'advantage': dict(
     mean_std=dict(eps=1e-6),
     mean_only={},
     leave_one_out={},
+    maxent_guided=dict(eps=1e-6, strength=1.0),
+    difficulty_weighted=dict(
+      eps=1e-6, low=0.4, high=1.5, middle=0.75, steepness=10.0
+    ),
+    sign_balanced=dict(right=1.0, wrong=0.5),
   ),
   'aggregation': dict(
     sequence_mean={},
@@ -55,6 +76,9 @@ SETTINGS = {
     grpo_kl=dict(**CLIP, beta=0.1),
     entropy_bonus=dict(**CLIP, bonus=0.01),
     truncated_importance=dict(**CLIP, cap=2.0),
+    sequence_ratio=CLIP,
+    clipped_weight=CLIP,
+    control_token=dict(**CLIP, beta=0.1, alpha=0.001),
     supervised={},
   ),
 }
@@ -69,6 +93,13 @@ def twins(family):
 def bound(family, name):
   extra = losses.EXTRA if family == 'loss' else ()
   return plugins.find(family, name, SETTINGS[family][name], extra)
+
+
+def taking_the_batch(name):
+  """An advantage as the plan binds it: (rewards, batch) -> advantages."""
+  kw = config_dict.ConfigDict(SETTINGS['advantage'][name])
+  c = config_dict.ConfigDict({'advantage': name, 'advantage_kw': kw})
+  return plan.bound(c, 'advantage')
 
 
 @pytest.mark.parametrize('family', SETTINGS)
@@ -130,7 +161,7 @@ def test_a_reward_scores_every_sample(name):
   assert np.isfinite(scores).all()
   np.testing.assert_array_equal(reward(batch), scores)
   # A right answer well under the cap has the highest reward.
-  assert scores[0] == max(scores) == 1
+  assert scores[0] == max(scores) > 0
 
 
 @twins('budget')
@@ -151,29 +182,64 @@ def test_a_budget_is_within_the_cap_and_the_same_each_time(name):
 def test_a_text_reward_scores_every_sample_by_itself(name):
   reward = bound('text_rewards', name)
   texts = ['so 1 </think> 1', 'so so so so so so so </think> 1', '']
-  group = builders.make_group(builders.make_problem(), texts)
-  arrays = rewarded.make_batch([group], cap=8)
-  found = reward(rewarded.make_text_batch([group], arrays, step=0))
+
+  def scores(texts):
+    group = builders.make_group(builders.make_problem(), texts)
+    arrays = rewarded.make_batch([group], cap=8)
+    batch = rewarded.make_text_batch([group], arrays, step=0)
+    inputs = len(plugins.inputs_of(plugins.function('text_rewards', name)))
+    if inputs == 1:
+      return reward(batch)
+    found, memory = reward(batch, {}, *[batch] * (inputs == 3))
+    assert set(memory) <= {group.problem.id, ''}
+    return found
+
+  found = scores(texts)
   assert np.shape(found) == (3,)
   assert np.isfinite(found).all()
   assert found[0] == max(found)
-  group = builders.make_group(builders.make_problem(), texts[::-1])
-  assert reward(rewarded.make_text_batch([group], arrays, 0)) == found[::-1]
+  assert scores(texts[::-1]) == found[::-1]
 
 
 @twins('advantage')
 def test_an_advantage_compares_the_samples_of_a_group(name):
-  advantage = bound('advantage', name)
+  advantage = taking_the_batch(name)
   rewards = np.float32([[1, 0, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]])
-  found = jax.jit(advantage)(rewards)
+  batch = builders.make_batch([3] * 12, rewards.ravel() > 0, cap=10)
+  found = jax.jit(advantage)(rewards, batch)
   assert (found.dtype, found.shape) == (jnp.float32, (3, 4))
-  np.testing.assert_allclose(found, advantage(rewards), rtol=1e-6)
-  np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-6)
+  np.testing.assert_allclose(found, advantage(rewards, batch), rtol=1e-6)
   assert (found[1] == 0).all()
   assert ((found > 0) == (rewards > rewards.mean(1, keepdims=True))).all()
-  # An advantage does not depend on the order of samples or on other groups.
-  alone = advantage(rewards[2:, ::-1])[:, ::-1]
-  np.testing.assert_allclose(found[2:], alone, rtol=1e-6)
+  # An advantage does not depend on the order of samples.
+  turned = batch.replace(correct=batch.correct[::-1])
+  again = advantage(rewards[::-1, ::-1], turned)[::-1, ::-1]
+  np.testing.assert_allclose(found, again, rtol=1e-6)
+
+
+WITHIN = sorted(SETTINGS['advantage'].keys() - {'sign_balanced'})
+
+
+@pytest.mark.parametrize('name', WITHIN)
+def test_an_advantage_does_not_depend_on_other_groups(name):
+  advantage = taking_the_batch(name)
+  rewards = np.float32([[1, 0, 0, 1], [0, 0, 0, 1]])
+  batch = builders.make_batch([3] * 8, rewards.ravel() > 0, cap=10)
+  other = builders.make_batch([3] * 4, rewards[1] > 0, cap=10)
+  np.testing.assert_allclose(
+    advantage(rewards, batch)[1:], advantage(rewards[1:], other), rtol=1e-6
+  )
+
+
+CENTRED = sorted(set(WITHIN) - {'difficulty_weighted'})
+
+
+@pytest.mark.parametrize('name', CENTRED)
+def test_a_groups_advantages_add_up_to_0(name):
+  rewards = np.float32([[1, 0, 0, 1], [0, 0, 0, 1]])
+  batch = builders.make_batch([3] * 8, rewards.ravel() > 0, cap=10)
+  found = taking_the_batch(name)(rewards, batch)
+  np.testing.assert_allclose(found.sum(axis=1), 0, atol=1e-6)
 
 
 @twins('aggregation')
@@ -197,6 +263,8 @@ def loss_arguments(name, tokens=12, seed=0):
   logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
   mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
   given = {'ref_logp': ref, 'sampler_logp': old, 'entropy': -entropy}
+  # Two sequences in a row; a sum over one has nothing of the other.
+  given['segments'] = np.broadcast_to(np.repeat([1, 2], [5, 7]), (2, 12))
   takes = plugins.settings_of(plugins.function('loss', name))
   extra = {k: np.float32(v) for k, v in given.items() if k in takes}
   return [np.float32(x) for x in (logp, old, adv, mask)], extra
@@ -232,7 +300,7 @@ def test_a_loss_is_the_sum_of_its_parts(name):
   *others, mask = arrays
   parts = [
     value_and_gradient(name, [*others, np.where(part, mask, 0)], extra)
-    for part in (np.arange(12) < 5, np.arange(12) >= 5)
+    for part in (np.arange(12) < 5, np.arange(12) >= 5)  # Whole sequences.
   ]
   assert sum(p[0] for p in parts) == pytest.approx(whole, rel=1e-5)
   np.testing.assert_allclose(sum(p[1] for p in parts), gradient, rtol=1e-5)

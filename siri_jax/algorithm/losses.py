@@ -2,8 +2,9 @@
 
 `(logp, old_logp, adv, mask, denom, *, settings) -> (loss [], metrics)`, all
 arrays float32 [..., R]. A loss with a keyword argument of EXTRA also gets that
-array. Metrics end in `_sum` (added over micro-batches and divided by the
-number of tokens) or `_max`.
+array: 'segments' are those of types.PackedBatch, which tell the sequences of a
+row apart; none spans two rows. Metrics end in `_sum` (added over micro-batches
+and divided by the number of tokens) or `_max`.
 """
 
 import jax
@@ -11,8 +12,10 @@ import jax.numpy as jnp
 
 from siri_jax import shapes
 from siri_jax.algorithm import log_ratios
+from siri_jax.models import attention
 
-EXTRA = ('entropy', 'ref_logp', 'sampler_logp')
+EXTRA = ('entropy', 'ref_logp', 'sampler_logp', 'segments')
+COMPUTED = ('entropy', 'segments')  # Of EXTRA, those that need no array.
 
 
 def clip_higher(logp, old_logp, adv, mask, denom, *, low, high):
@@ -91,10 +94,7 @@ def grpo_kl(logp, old_logp, adv, mask, denom, *, ref_logp, low, high, beta):
   loss, metrics = clip_higher(
     logp, old_logp, adv, mask, denom, low=low, high=high
   )
-  # Masked before exp: a masked infinity would still spoil the gradient.
-  kl = log_ratios.k3(jnp.where(mask > 0, ref_logp - logp, 0.0))
-  kl = jnp.minimum(kl, log_ratios.MOST_K3)
-  metrics['kl_sum'] = jnp.sum(jnp.where(mask > 0, kl, 0.0))
+  kl, metrics['kl_sum'] = _kl(logp, ref_logp, mask)
   return loss + beta * jnp.sum(mask * kl) / denom, metrics
 
 
@@ -161,6 +161,121 @@ def truncated_importance(
   return -jnp.sum(mask * weight * objective) / denom, metrics
 
 
+def sequence_ratio(logp, old_logp, adv, mask, denom, *, segments, low, high):
+  """GSPO: `clip_higher` with one probability ratio for a whole sequence.
+
+  s = exp(mean of logp - old_logp over the response's tokens). A token's ratio
+  is sg[s] * exp(logp - sg[logp]), as in GSPO-token: its value is s, and its
+  gradient is that of s if all tokens of a sequence weigh 1 / length.
+
+  Args:
+    logp: float32 [..., R], trainer's log-probability now, nats.
+    old_logp: float32 [..., R], trainer's at rollout, nats.
+    adv: float32 [..., R], advantage of the token's sequence.
+    mask: float32 [..., R], weight of each token, 0 on prompts and padding.
+    denom: float32 [], of the whole mini-batch.
+    segments: int32 [..., R], the sequences of a row.
+    low: how far the ratio may fall below 1; GSPO: 3e-4.
+    high: how far it may rise above 1; GSPO: 4e-4.
+  Returns:
+    float32 [] loss, and metrics.
+  Raises:
+    ValueError: shapes differ.
+  Source: GSPO, equations 5, 7 and 14, arxiv.org/abs/2507.18071; VeRL's
+    compute_policy_loss_gspo, whose upper bound of the log-ratio is 10 nats.
+  """
+  every = (logp, old_logp, adv, mask, segments)
+  shapes.check('... R, ... R, ... R, ... R, ... R', *every)
+  # Masked before the sum: a masked infinity would still spoil the gradient.
+  live = mask > 0
+  apart = jnp.where(live, logp - old_logp, 0.0)
+  tokens = jnp.maximum(_over_sequence(live, segments), 1.0)
+  mean = _over_sequence(apart, segments) / tokens
+  stopped = jax.lax.stop_gradient(jnp.where(live, logp, 0.0))
+  as_old = stopped - jax.lax.stop_gradient(mean)
+  _, objective, metrics = _surrogate(logp, as_old, adv, mask, low, high)
+  return -jnp.sum(mask * objective) / denom, metrics
+
+
+def clipped_weight(logp, old_logp, adv, mask, denom, *, low, high):
+  """CISPO: the gradient of every token, with a bounded importance weight.
+
+  -sum(mask * sg[clip(r, 1 - low, 1 + high)] A logp) / denom, with
+  r = exp(logp - old_logp) for each token. No token loses its gradient.
+
+  Args:
+    logp: float32 [..., R], trainer's log-probability now, nats.
+    old_logp: float32 [..., R], trainer's at rollout, nats.
+    adv: float32 [..., R], advantage of the token's sequence.
+    mask: float32 [..., R], weight of each token, 0 on prompts and padding.
+    denom: float32 [], of the whole mini-batch.
+    low: how far the weight may fall below 1; 1 or more: no lower bound.
+    high: how far it may rise above 1.
+  Returns:
+    float32 [] loss, and metrics.
+  Raises:
+    ValueError: shapes differ.
+  Source: MiniMax-M1, equations 4 and 5, arxiv.org/abs/2506.13585; VeRL's
+    compute_policy_loss_cispo.
+  """
+  ratio, _, metrics = _surrogate(logp, old_logp, adv, mask, low, high)
+  weight = jax.lax.stop_gradient(jnp.clip(ratio, 1 - low, 1 + high))
+  logp = jnp.where(mask > 0, logp, 0.0)
+  return -jnp.sum(mask * weight * adv * logp) / denom, metrics
+
+
+def control_token(
+  logp,
+  old_logp,
+  adv,
+  mask,
+  denom,
+  *,
+  ref_logp,
+  segments,
+  low,
+  high,
+  beta,
+  alpha,
+):
+  """DeGRPO: `grpo_kl` with the first token of a response apart from the rest.
+
+  The first token, which chooses the mode, weighs `alpha` times the weight of
+  its whole sequence, and the other tokens share that weight. With the
+  aggregation sequence_mean, the objective of a sequence is
+  alpha * L_0 + mean of L_1, L_2, ..., as printed in the paper. Thinkless's code
+  takes the mean of the others over the batch.
+
+  Args:
+    logp: float32 [..., R], trainer's log-probability now, nats.
+    old_logp: float32 [..., R], trainer's at rollout, nats.
+    adv: float32 [..., R], advantage of the token's sequence.
+    mask: float32 [..., R], weight of each token, 0 on prompts and padding.
+    denom: float32 [], of the whole mini-batch.
+    ref_logp: float32 [..., R], of the policy that the run started from, nats.
+    segments: int32 [..., R], the sequences of a row.
+    low: how far the ratio may fall below 1.
+    high: how far it may rise above 1.
+    beta: weight of the KL term, per nat.
+    alpha: weight of the first token; Thinkless: 0.001.
+  Returns:
+    float32 [] loss, and metrics.
+  Raises:
+    ValueError: shapes differ.
+  Source: Thinkless, section 3.2, arxiv.org/abs/2505.13379.
+  """
+  shapes.check('... R, ... R', mask, segments)
+  live = mask > 0
+  _, objective, metrics = _surrogate(logp, old_logp, adv, mask, low, high)
+  tokens = _over_sequence(live, segments)
+  first = live & (_so_far(live, segments) == 1)
+  others = tokens / jnp.maximum(tokens - 1, 1.0)
+  weight = mask * jnp.where(first, alpha * tokens, others)
+  kl, metrics['kl_sum'] = _kl(logp, ref_logp, mask)
+  loss = -jnp.sum(weight * objective) + beta * jnp.sum(mask * kl)
+  return loss / denom, metrics
+
+
 def supervised(logp, old_logp, adv, mask, denom):
   """Cross-entropy of given responses, for SFT.
 
@@ -194,6 +309,40 @@ def _surrogate(logp, old_logp, adv, mask, low, high):
     'ratio_max': jnp.max(ratio, initial=0.0, where=live),
   }
   return ratio, objective, metrics
+
+
+def _kl(logp, ref_logp, mask):
+  """k3 of each token, at most MOST_K3, and its sum over response tokens."""
+  # Masked before exp: a masked infinity would still spoil the gradient.
+  kl = log_ratios.k3(jnp.where(mask > 0, ref_logp - logp, 0.0))
+  kl = jnp.minimum(kl, log_ratios.MOST_K3)
+  return kl, jnp.sum(jnp.where(mask > 0, kl, 0.0))
+
+
+def _over_sequence(values, segments):
+  """The sum of [..., R] over a token's sequence, at each token: float32."""
+  return _exact('...rs,...s->...r', *_totals(values, segments))
+
+
+def _so_far(values, segments):
+  """The sum of [..., R] over its sequence up to each token: float32."""
+  at, totals = _totals(values, segments)
+  before = jnp.cumsum(totals, axis=-1) - totals
+  row = jnp.cumsum(values.astype(jnp.float32), axis=-1)
+  return row - _exact('...rs,...s->...r', at, before)
+
+
+def _totals(values, segments):
+  """Which sequence has a token [..., R, S], and the sum over each [..., S]."""
+  numbers = segments.astype(jnp.int32) - 1  # Padding, -1, is in none.
+  at = jax.nn.one_hot(numbers, attention.SEQUENCES)
+  values = values.astype(jnp.float32)
+  return at, _exact('...rs,...r->...s', at, values)
+
+
+def _exact(formula, *arrays):
+  """einsum in full float32, which a GPU would round to TF32."""
+  return jnp.einsum(formula, *arrays, precision=jax.lax.Precision.HIGHEST)
 
 
 def _count(tokens):

@@ -165,6 +165,11 @@ def get_config():
   c.text_rewards = ()  # Names; off (paper has none).
   # Function -> dict(weight=..., and its settings); reward units.
   c.text_rewards_kw = config_dict.ConfigDict()
+  # The monitor pass: training problems whose samples text rewards may take.
+  c.monitor_kw = config_dict.create(
+    every=0,  # Steps from one to the next; 0: none (paper has none).
+    problems=500,  # Always the same ones; Laser: train_sample500.
+  )
   # Rewards by group -> advantages.
   c.advantage = 'mean_std'  # Unbiased deviation [open]: VeRL.
   c.advantage_kw = config_dict.create(

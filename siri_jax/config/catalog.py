@@ -8,7 +8,12 @@ from typing import NamedTuple
 FOLDER = pathlib.Path(__file__).parent
 PACKAGED = ('base', 'quickstart', 'cosine640')
 RECIPES = 'recipes'  # Folder and first part of the short names of recipes.
-FACTS = ('Paper', 'Needs', 'Numbers')  # Lines of a recipe's docstring.
+FACTS = (
+  'Paper',
+  'Needs',
+  'Numbers',
+  'Checked',
+)  # Lines of a recipe's docstring.
 
 
 class Recipe(NamedTuple):

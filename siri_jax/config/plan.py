@@ -44,13 +44,12 @@ FLAT, WHOLE, FLAGS = (
   jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
 )
 SCALAR = jax.ShapeDtypeStruct((), 'int32')
+BATCH = types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE)
 BLANK = progress.start()
 CALLS = {
   'schedule': (SCALAR, BLANK.cap_state, BLANK.seen),
-  'reward': (
-    types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE),
-  ),
-  'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'),),
+  'reward': (BATCH,),
+  'advantage': (jax.ShapeDtypeStruct((2, 2), 'float32'), BATCH),
   'aggregation': (WHOLE,),
   'loss': (FLAT, FLAT, FLAT, FLAT, SCALAR),
   'collect': (jax.tree_util.Partial(lambda number: []),),
@@ -73,7 +72,7 @@ class Plan:
   Attributes:
     c: the config.
     find: family -> the config's plug-in with its settings bound; the schedule
-      as outlook.threaded.
+      as outlook.threaded, the advantage as (rewards, batch) -> advantages.
     text_rewards: the config's rewarded.TextRewards.
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
@@ -148,8 +147,9 @@ def faults(c):
     # A plug-in with an infinite or too large number is not called.
     if not any(fault.startswith(f'{family}_kw.') for fault in wrong):
       wrong += _plugin_faults(c, family)
-  if schema.sound(c, 'reward', *TEXT_REWARDS):
-    wrong += text_rewards.faults(c.text_rewards, c.text_rewards_kw, c.reward)
+  if schema.sound(c, 'reward', 'monitor_kw', *TEXT_REWARDS):
+    given = c.text_rewards, c.text_rewards_kw, c.reward, c.monitor_kw
+    wrong += text_rewards.faults(*given)
   return wrong
 
 
@@ -165,7 +165,16 @@ def bound(c, family):
   kw = c[f'{family}_kw'].to_dict()
   if family == 'schedule':
     return outlook.threaded(c.schedule, kw)
-  return plugins.find(family, c[family], kw, PLUGINS[family])
+  found = plugins.find(family, c[family], kw, PLUGINS[family])
+  if family == 'advantage' and len(plugins.inputs_of(found)) == 1:
+    return functools.partial(_of_rewards, advantage=found)
+  return found
+
+
+def _of_rewards(rewards, batch, *, advantage):
+  """An advantage of the rewards alone, as one that also gets the batch."""
+  del batch
+  return advantage(rewards)
 
 
 def _derive(c, course):
@@ -180,7 +189,7 @@ def _derive(c, course):
     find={family: bound(c, family) for family in PLUGINS},
     text_rewards=text_rewards.bound(c.text_rewards, c.text_rewards_kw),
     extra=extra,
-    rests=not extra and _rests(bound(c, 'loss')),
+    rests=_rests(bound(c, 'loss'), extra),
     **course,
     evals=_evals(c, turns),
     checkpoints=frozenset(
@@ -233,9 +242,13 @@ def _outlook(c, steps):
   return outlook.of(c.schedule, c.schedule_kw.to_dict(), steps, lengths)
 
 
-def _rests(loss):
+def _rests(loss, extra):
   """Whether a loss has no gradient at an advantage of 0."""
   logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
+  given = {'segments': np.ones(8)} if 'segments' in extra else {}
+  if set(extra) - set(given):
+    return False  # The others are terms without an advantage.
+  loss = functools.partial(loss, **given)
   grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
   return not np.any(grad(jnp.asarray(logp)))
 

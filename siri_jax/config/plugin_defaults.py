@@ -10,6 +10,9 @@ from siri_jax.algorithm import schedule_presets
 CYCLE = ('low', 'high', 'period')  # The arguments of schedule_presets.
 CLIP = dict(low=0.2, high=0.28)  # The paper's, after DAPO.
 DECODING = dict(max_concurrent=64, decode_steps=128)
+SCORE = dict(right=1.0, wrong=-0.5, unanswered=-1.0)  # Laser.
+# Laser, laser-d-1.5b-l4096.sh.
+LASER = dict(lowest=4096, highest=16_384, interval=1024, bonus=0.5)
 LATEX = dict(kind='continuation', verify_kw={})
 LINES = {
   'reward': {
@@ -17,8 +20,29 @@ LINES = {
     'overlong_buffer': lambda low, high: dict(buffer=low // 4, factor=1.0),
     'lcpo_exact': dict(alpha=0.0003),  # L1.
     'lcpo_max': dict(alpha=0.0003, delta=0.5),
+    'answer_score': SCORE,
+    'truncation_scaled': dict(scale=0.0),  # NeMo RL, ProRLv2.
+    'cosine_length': dict(right=(1.0, 0.5), wrong=(-1.0, -0.5)),  # open-rs.
+    # LASER: 4,096 of 16,384 tokens.
+    'length_bonus': lambda low, high: dict(
+      target=high // 4, bonus=0.5, **SCORE
+    ),
+    'range_in_group': dict(weight=0.4),  # Laser's comparison.
+    'sigmoid_in_group': dict(alpha=0.1),  # run_rloo_1.5B.sh.
+    # GRPO-LEAD; it decays from 4,000 tokens on.
+    'decay_in_group': dict(
+      alpha=0.05, least=0.0, right=1.0, wrong=-1.0, unanswered=0.0
+    ),
   },
-  'advantage': {'mean_std': dict(eps=1e-6)},  # VeRL.
+  'advantage': {
+    'mean_std': dict(eps=1e-6),  # VeRL.
+    'maxent_guided': dict(eps=1e-6, strength=1.0),  # Our choice.
+    # GRPO-LEAD.
+    'difficulty_weighted': dict(
+      eps=1e-6, low=0.4, high=1.5, middle=0.75, steepness=10.0
+    ),
+    'sign_balanced': dict(right=1.0, wrong=0.5),  # OREAL.
+  },
   'aggregation': {
     'constant_denominator': lambda low, high: dict(tokens=high),  # Dr. GRPO.
   },
@@ -28,6 +52,9 @@ LINES = {
     'grpo_kl': dict(**CLIP, beta=0.001),  # VeRL.
     'entropy_bonus': dict(**CLIP, bonus=0.001),  # DeepScaleR.
     'truncated_importance': dict(**CLIP, cap=2.0),  # VeRL.
+    'sequence_ratio': dict(low=3e-4, high=4e-4),  # GSPO.
+    'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
+    'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
   },
   'task': {'arithmetic': dict(seed=0, problems=10_000, held_out=1024)},
   'engine': {'embedded': DECODING, 'vllm': DECODING},
@@ -51,9 +78,14 @@ LINES = {
     **dict.fromkeys(('deepscaler', 'math_verify', 'either'), LATEX),
   },
 }
+# Plug-ins that keep nothing of the one before: 0.2 bounds no sequence's ratio.
+APART = ('sequence_ratio', 'clipped_weight')
 TEXT_REWARDS = {
   'think_format': dict(close='</think>', answer=''),  # TRL.
   'repetition_penalty': dict(size=3),  # open-r1.
+  'against_shortest': dict(floor=-0.7),  # HAPO.
+  'laser_d': LASER,
+  'laser_de': LASER,
 }
 
 
@@ -132,7 +164,7 @@ def _line(config, changes, family, name, own):
   else:
     line = LINES.get(family, {}).get(name, {})
     line = line(*_caps(config, changes)) if callable(line) else line
-    line = {**line, **old}
+    line = line if name in APART else {**line, **old}
   return {**line, **{k: _as(line.get(k), v) for k, v in own.items()}}
 
 

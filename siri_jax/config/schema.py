@@ -77,6 +77,7 @@ RULES = {
   'reward_kw': BINDINGS,
   'text_rewards': NAMES,
   'text_rewards_kw': BINDINGS,
+  'monitor_kw': BINDINGS,
   'advantage': NAME,
   'advantage_kw': BINDINGS,
   'loss': NAME,
@@ -107,6 +108,7 @@ INNER = {
   'lora_kw': lora.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
+  'monitor_kw': {'every': whole(0), 'problems': whole(1)},
   'eval_kw': {
     'every': whole(0),
     'samples': whole(1, 1000),  # The limit of pass_at_k.maj_at_k.

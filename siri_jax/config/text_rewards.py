@@ -6,13 +6,14 @@ from siri_jax.rollout import rewarded
 FAMILY = 'text_rewards'
 
 
-def faults(names, kw, reward):
+def faults(names, kw, reward, monitor_kw):
   """Messages about every fault in the text rewards of a config.
 
   Args:
     names: tuple of functions' names.
     kw: mapping from each one's short name to its weight and settings.
     reward: name of the array reward.
+    monitor_kw: the settings of the monitor pass.
   """
   short = [plugins.short(name) for name in names]
   both = [plugins.short(reward), *short]
@@ -28,6 +29,13 @@ def faults(names, kw, reward):
   ]
   if not wrong:
     wrong = [fault for name in names for fault in _own_faults(name, kw)]
+  if not wrong and not monitor_kw.every:
+    wrong = [
+      f'monitor_kw.every=0, but {name} takes the samples of the monitor pass; '
+      'set the steps from one pass to the next'
+      for name in names
+      if _inputs(name) == 3
+    ]
   return wrong
 
 
@@ -39,10 +47,10 @@ def _own_faults(name, kw):
     function = plugins.function(FAMILY, name)
   except ValueError as error:
     return [str(error)]
-  if len(plugins.inputs_of(function)) not in (1, 2):
+  if _inputs(name) not in (1, 2, 3):
     return [
-      f'{FAMILY}: {name} is not called as (batch) or (batch, memory); make its '
-      'settings keyword-only'
+      f'{FAMILY}: {name} is not called as (batch), (batch, memory) or (batch, '
+      'memory, monitored); make its settings keyword-only'
     ]
   if not settings.BINDINGS.holds(kw.get(label)):
     wanted = ['weight', *plugins.settings_of(function)]
@@ -63,8 +71,13 @@ def bound(names, kw):
     own = kw[plugins.short(name)].to_dict()
     weight = own.pop('weight')
     function = plugins.find(FAMILY, name, own)
-    remembers = len(plugins.inputs_of(plugins.function(FAMILY, name))) == 2
+    label, inputs = plugins.short(name), _inputs(name)
     found.append(
-      rewarded.TextReward(plugins.short(name), function, weight, remembers)
+      rewarded.TextReward(label, function, weight, inputs > 1, inputs == 3)
     )
   return tuple(found)
+
+
+def _inputs(name):
+  """Number of the inputs of a text reward."""
+  return len(plugins.inputs_of(plugins.function(FAMILY, name)))

@@ -86,3 +86,15 @@ def extra_problems(order, step, number):
   last = number * order.prompts
   chosen = itertools.islice(fresh, last - order.prompts, last)
   return [order.problems[place] for place in chosen]
+
+
+def fixed_problems(order, count):
+  """`count` problems that are the same at every step; all if there are fewer.
+
+  They are drawn without regard to the order of the steps.
+  """
+  import grain
+
+  size = len(order.problems)
+  places = grain.MapDataset.range(size).shuffle(seed=order.seed)
+  return [order.problems[places[i]] for i in range(min(count, size))]

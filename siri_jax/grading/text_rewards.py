@@ -8,8 +8,18 @@ A function of two arguments, `(batch, memory, *, settings)`, remembers
 something of each problem and returns `(rewards, memory)`. Both are dicts of the
 batch's problems by id; a problem that was not seen before is not in the first.
 A value is JSON of at most 1,000 bytes. The memory is saved with a checkpoint,
-so a resumed run has the same.
+so a resumed run has the same. The key '' is of the whole run.
+
+A function of three arguments, `(batch, memory, monitored, *, settings)`, also
+takes the types.TextBatch of the monitor pass: the samples of fixed training
+problems, every monitor_kw.every steps; None at the others.
 """
+
+import collections
+import itertools
+import math
+
+import numpy as np
 
 
 def think_format(batch, *, close, answer):
@@ -64,3 +74,167 @@ def repetition_penalty(batch, *, size):
     return len(set(grams)) / len(grams) - 1 if grams else 0.0
 
   return [repeats(text) for text in batch.completions]
+
+
+def against_shortest(batch, memory, *, floor):
+  """HAPO: the length against the shortest right response so far.
+
+  With h, the length of the problem's shortest right response in earlier steps:
+  f = cos(pi / 2 * length / h) up to 2 h, then -1. A right response has
+  max(floor, f), another min(0, f). Without h all have 0.
+
+  Args:
+    batch: types.TextBatch.
+    memory: problem id -> h, tokens.
+    floor: least reward of a right response; HAPO: -0.7.
+  Returns:
+    list of B numbers in [-1, 1]; problem id -> h with this step's responses.
+  Raises:
+    Nothing.
+  Source: compute_len_reward and the mode "min", github.com/HCY123902/HAPO;
+    arxiv.org/abs/2505.11225.
+  """
+  rewards, shortest = [], dict(memory)
+  lengths, correct = batch.arrays.length, batch.arrays.correct
+  for problem, length, right in zip(
+    batch.problems, lengths, correct, strict=True
+  ):
+    if problem.id in memory:
+      ratio = min(length / memory[problem.id], 2.0)
+      value = math.cos(math.pi / 2 * ratio)
+      rewards.append(max(floor, value) if right else min(0.0, value))
+    else:
+      rewards.append(0.0)
+    if right:
+      known = shortest.get(problem.id, length)
+      shortest[problem.id] = int(min(known, length))
+  return rewards, shortest
+
+
+def laser_d(batch, memory, monitored, *, lowest, highest, interval, bonus):
+  """LASER-D: a bonus for right answers within a target of their difficulty.
+
+  A problem's level is its share p of right responses: high from 2/3, medium
+  from 1/3, else low. A monitor pass sets the target of each level: the least of
+  lowest, lowest + interval, ..., highest under which are so many responses of
+  the level's problems that of the n that a problem of the level has right at
+  least (2/3 or 1/3 of the group, or 1) one is expected whole. Without such a
+  length it is the longest response of the batch.
+
+  Args:
+    batch: types.TextBatch.
+    memory: '' -> the targets of the last monitor pass by level.
+    monitored: types.TextBatch of the monitor pass, or None.
+    lowest: least target, tokens.
+    highest: largest target, tokens.
+    interval: tokens from one to the next.
+    bonus: reward units.
+  Returns:
+    list of B numbers, 0 or bonus; the targets.
+  Raises:
+    KeyError: there was no monitor pass.
+  Source: compute_length_reward_larse_d and _choose_target_length,
+    github.com/hkust-nlp/Laser; arxiv.org/abs/2505.15612.
+  """
+  steps = range(lowest, highest + 1, interval)
+  targets = memory[''] if monitored is None else _targets(monitored, steps)
+  limits = _limits(batch, targets)
+  arrays = batch.arrays
+  within = arrays.correct & (arrays.length <= limits)
+  return [bonus * float(x) for x in within], {'': targets}
+
+
+def laser_de(batch, memory, monitored, *, lowest, highest, interval, bonus):
+  """LASER-DE: `laser_d`, and the bonus for wrong answers that go on exploring.
+
+  A wrong answer longer than its level's target has it too, unless its tokens
+  repeat themselves.
+
+  Args:
+    batch: types.TextBatch.
+    memory: as in `laser_d`.
+    monitored: types.TextBatch of the monitor pass, or None.
+    lowest: least target, tokens.
+    highest: largest target, tokens.
+    interval: tokens from one to the next.
+    bonus: reward units.
+  Returns:
+    list of B numbers, 0 or bonus; the targets.
+  Raises:
+    KeyError: there was no monitor pass.
+  Source: compute_length_reward_larse_de and compute_unique_tokens.py,
+    github.com/hkust-nlp/Laser; arxiv.org/abs/2505.15612.
+  """
+  kw = dict(lowest=lowest, highest=highest, interval=interval, bonus=bonus)
+  found, after = laser_d(batch, memory, monitored, **kw)
+  arrays, limits = batch.arrays, _limits(batch, after[''])
+  wrong = arrays.answered & ~arrays.correct & (arrays.length > limits)
+  for i in wrong.nonzero()[0]:
+    found[i] = 0.0 if _repeats(batch.response_ids[i].tolist()) else bonus
+  return found, after
+
+
+def _targets(monitored, steps):
+  """Level -> its target in tokens; None if no step will do."""
+  arrays = monitored.arrays
+  right, size = _rights(arrays)
+  own = np.select(
+    [3 * right <= size, 3 * right <= 2 * size], ['low', 'medium'], 'high'
+  )
+  group = int(size[0])
+  least = {'high': 2 * group // 3, 'medium': group // 3, 'low': 1}
+  found = {}
+  for level, number in least.items():
+    lengths = arrays.length[own == level]
+    will_do = (
+      step
+      for step in steps
+      if lengths.size and number * np.mean(lengths <= step) >= 1
+    )
+    found[level] = next(will_do, None)
+  return found
+
+
+def _limits(batch, targets):
+  """The target of each sample's problem, tokens: [B]."""
+  arrays = batch.arrays
+  right, size = _rights(arrays)
+  levels = np.select(
+    [3 * right >= 2 * size, 3 * right >= size], ['high', 'medium'], 'low'
+  )
+  longest = int(arrays.length.max())
+  limit = {k: longest if v is None else v for k, v in targets.items()}
+  return np.array([limit[level] for level in levels])
+
+
+def _rights(arrays):
+  """The right responses of each sample's group, and all of them: [B] each."""
+  group = arrays.group
+  right = np.bincount(group, arrays.correct).astype(int)
+  return right[group], np.bincount(group)[group]
+
+
+def _repeats(ids):
+  """Whether a response's tokens repeat themselves, as LASER-DE tests it.
+
+  A short n-gram of different tokens comes twice (three times from 200 tokens
+  on), two of its places within a third of the response; or any of twice the
+  size comes again.
+  """
+  size = len(ids)
+  if size <= 8:
+    return False
+  short = 2 if size < 30 else 3 if size < 100 else 4
+  often = 2 if size < 200 else 3
+  places = collections.defaultdict(list)
+  for i in range(size - short + 1):
+    gram = tuple(ids[i : i + short])
+    if len(set(gram)) > 1 or short == 2:
+      places[gram].append(i)
+  for at in places.values():
+    near = any(b - a < size // 3 for a, b in itertools.pairwise(at))
+    if len(at) >= often and near:
+      return True
+  long = 2 * short
+  grams = [tuple(ids[i : i + long]) for i in range(size - long + 1)]
+  return size >= 2 * long and len(set(grams)) < len(grams)

@@ -21,6 +21,7 @@ class SeedPurpose(enum.IntEnum):
   TRAINING = 0
   MEASURING = 1
   CONTINUING = 2
+  MONITORING = 3
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ from siri_jax.runtime import files
 # The arrays of a types.Batch with an entry for each sample, but for its group.
 SAMPLE_ARRAYS = ('length', 'correct', 'answered', 'truncated', 'target', 'mode')
 MOST_BYTES = 1000  # Of what a text reward remembers of a problem, as JSON.
+WHOLE_RUN = ''  # The key of what it remembers of no problem.
 
 
 class RewardError(ValueError):
@@ -36,12 +37,14 @@ class TextReward(NamedTuple):
     function: (batch) -> rewards, settings bound.
     weight: factor of its rewards.
     remembers: whether it is (batch, memory) -> (rewards, memory).
+    monitors: whether it also takes the samples of the monitor pass.
   """
 
   name: str
   function: Callable
   weight: float
   remembers: bool
+  monitors: bool = False
 
 
 def make_batch(groups, cap):
@@ -75,7 +78,7 @@ def make_text_batch(groups, arrays, step):
   )
 
 
-def rewards(plan, groups, batch, step, memory):
+def rewards(plan, groups, batch, step, memory, monitored=None):
   """The rewards of a step's samples: the array reward and the text rewards.
 
   Args:
@@ -85,6 +88,7 @@ def rewards(plan, groups, batch, step, memory):
     step: index of the step.
     memory: text reward's name -> problem id -> value that it remembers; it is
       not changed.
+    monitored: types.TextBatch of the monitor pass; None: none was due.
   Returns:
     (float32 [N, G], the weighted sum; name -> float32 [N, G], its parts without
     their weights, none without text rewards; the memory after the step).
@@ -94,7 +98,7 @@ def rewards(plan, groups, batch, step, memory):
   shape = len(groups), plan.c.group_size
   own = np.asarray(plan.find['reward'](batch))
   total, parts, memory = _add(
-    own, plan.text_rewards, groups, batch, step, memory
+    own, plan.text_rewards, groups, batch, step, memory, monitored
   )
   if parts:
     parts = {plugins.short(plan.c.reward): own, **parts}
@@ -102,14 +106,15 @@ def rewards(plan, groups, batch, step, memory):
   return total.reshape(shape), parts, memory
 
 
-def _add(total, text_rewards, groups, arrays, step, memory):
+def _add(total, text_rewards, groups, arrays, step, memory, monitored=None):
   """Adds text rewards to rewards [B]; returns as `rewards` does, flat."""
   parts = {}
   if text_rewards:
     batch = make_text_batch(groups, arrays, step)
   for each in text_rewards:
     before = memory.get(each.name, {})
-    parts[each.name], after = _called(each, batch, before)
+    found = _called(each, batch, before, monitored)
+    parts[each.name], after = found
     total = total + np.float32(each.weight) * parts[each.name]
     if each.remembers:
       memory = {**memory, each.name: {**before, **after}}
@@ -130,7 +135,8 @@ def try_out(text_rewards, task):
   groups = [_example(problem, task) for problem in task.train[:2]]
   arrays = make_batch(groups, cap=1)
   blank = np.zeros(arrays.length.size, np.float32)
-  _add(blank, text_rewards, groups, arrays, 0, {})
+  batch = make_text_batch(groups, arrays, 0)
+  _add(blank, text_rewards, groups, arrays, 0, {}, monitored=batch)
 
 
 def _example(problem, task):
@@ -153,21 +159,21 @@ def _example(problem, task):
   return types.Group(problem, samples, verdicts, list(ends.values()))
 
 
-def _called(each, batch, memory):
+def _called(each, batch, memory, monitored):
   """(float32 [B], the problems' new memory) of one text reward.
 
   Raises:
     RewardError: it failed.
   """
   try:
-    found = _call(each, batch, memory)
+    found = _call(each, batch, memory, monitored)
   except Exception as error:  # A plug-in may raise anything.
     at = traceback.extract_tb(error.__traceback__)[-1]
     raise _refusal(
       each,
       batch,
       f'raised {error!r} at {at.filename}:{at.lineno} '
-      f'({_culprit(each, batch, memory)})',
+      f'({_culprit(each, batch, memory, monitored)})',
     ) from error
   if not each.remembers:
     return _checked(each, batch, found), {}
@@ -176,22 +182,22 @@ def _called(each, batch, memory):
   return _checked(each, batch, found[0]), _remembered(each, batch, found[1])
 
 
-def _call(each, batch, memory):
+def _call(each, batch, memory, monitored):
   """Calls a text reward with a copy of what it remembers of the problems."""
   if not each.remembers:
     return each.function(batch)
-  ids = dict.fromkeys(problem.id for problem in batch.problems)
+  ids = dict.fromkeys([p.id for p in batch.problems] + [WHOLE_RUN])
   own = {name: files.plain(memory[name]) for name in ids if name in memory}
-  return each.function(batch, own)
+  return each.function(batch, own, *[monitored] * each.monitors)
 
 
-def _culprit(each, batch, memory):
+def _culprit(each, batch, memory, monitored):
   """The first problem whose group alone makes a text reward fail."""
   for group in range(batch.arrays.group[-1] + 1):
     rows = np.flatnonzero(batch.arrays.group == group)
     problem = batch.problems[rows[0]]
     try:
-      _call(each, _rows(batch, rows), memory)
+      _call(each, _rows(batch, rows), memory, monitored)
     except Exception:
       return f'with problem {problem.id!r}'
   return 'with the whole step, not with any problem alone'
@@ -230,7 +236,7 @@ def _remembered(each, batch, memory):
   """Memory as JSON values of the batch's problems."""
   if not isinstance(memory, dict):
     raise _refusal(each, batch, f'returned {_shown(memory)} as its memory')
-  kept, ids = {}, {problem.id for problem in batch.problems}
+  kept, ids = {}, {WHOLE_RUN, *(p.id for p in batch.problems)}
   for name, value in memory.items():
     value = files.plain(value)
     if name not in ids:

@@ -62,10 +62,10 @@ BAD = [
   ),
   (
     {
-      'text_rewards': ('operator:setitem',),
-      'text_rewards_kw.setitem': {'weight': 1.0},
+      'text_rewards': ('difflib:unified_diff',),
+      'text_rewards_kw.unified_diff': {'weight': 1.0},
     },
-    'text_rewards: operator:setitem',
+    'text_rewards: difflib:unified_diff',
     'keyword-only',
   ),
   (

@@ -2,9 +2,11 @@
 
 import types as std
 
+import builders
 import pytest
 
 from siri_jax.grading import text_rewards
+from siri_jax.rollout import rewarded
 
 
 def says(*texts):
@@ -62,3 +64,111 @@ def test_the_repetition_penalty_is_that_of_open_r1():
   texts = ['wait ' * 30, 'the sum of the sum of the sum', 'once only here now']
   found = text_rewards.repetition_penalty(says(*texts), size=3)
   assert found == pytest.approx([reference(text, 3) for text in texts])
+
+
+def hapo(lengths, correct, memory):
+  group = builders.make_group(
+    builders.make_problem(),
+    [''] * len(lengths),
+    correct=correct,
+    lengths=lengths,
+  )
+  arrays = rewarded.make_batch([group], cap=100)
+  batch = rewarded.make_text_batch([group], arrays, step=0)
+  return text_rewards.against_shortest(batch, memory, floor=-0.7)
+
+
+def test_hapo_rewards_a_right_answer_that_is_shorter_than_all_before():
+  """cos(pi / 2 * 1 / 2) = 0.7071, at h 0, beyond 2 h -1 but right -0.7."""
+  lengths, correct = [4, 8, 16, 4, 12], [True, True, True, False, False]
+  found, memory = hapo(lengths, correct, {'p0': 8})
+  expected = [2**-0.5, 0, -0.7, 0, -(2**-0.5)]
+  assert found == pytest.approx(expected, abs=1e-6)
+  assert memory == {'p0': 4}
+
+
+def test_hapo_has_no_length_reward_before_the_first_right_answer():
+  found, memory = hapo([4, 8], [False, False], {})
+  assert (found, memory) == ([0, 0], {})
+  # The step's own right answers count from the next step on.
+  found, memory = hapo([9, 7], [True, True], {})
+  assert (found, memory) == ([0, 0], {'p0': 7})
+  assert hapo([30], [True], memory)[1] == {'p0': 7}
+
+
+def laser_batch(groups):
+  """A types.TextBatch of groups of (length, right)."""
+  made = [
+    builders.make_group(
+      builders.make_problem(number),
+      ['1'] * len(group),
+      correct=[right for _, right in group],
+      lengths=[length for length, _ in group],
+    )
+    for number, group in enumerate(groups)
+  ]
+  arrays = rewarded.make_batch(made, cap=100)
+  return rewarded.make_text_batch(made, arrays, step=0)
+
+
+LASER = dict(lowest=4, highest=16, interval=4, bonus=0.5)
+EASY = [(4, True), (4, True), (9, True)]
+EVEN = [(7, True), (20, True), (20, False)]
+HARD = [(3, False), (15, False), (9, True)]
+
+
+def test_laser_d_sets_a_target_for_each_level_by_a_monitor_pass():
+  """With groups of 3, a high level has 2 expected right, the others 1.
+
+  High: 2 of 3 are within 4 tokens, 2 * 2 / 3 >= 1. Medium: all must be within
+  the target, but two have 20 tokens. Low: all are within 16.
+  """
+  monitored = laser_batch([EASY, EVEN, HARD])
+  batch = laser_batch([EVEN, EVEN])
+  _, memory = text_rewards.laser_d(batch, {}, monitored, **LASER)
+  assert memory == {'': {'high': 4, 'medium': None, 'low': 16}}
+
+
+def test_laser_d_pays_right_answers_within_the_target_of_their_group():
+  targets = {'': {'high': 4, 'medium': None, 'low': 8}}
+  all_right = [(4, True), (5, True), (4, True)]
+  # Two thirds are high in a batch; without a target the longest counts.
+  third = [(19, True), (4, False), (4, False)]
+  none = [(4, False), (4, False), (4, False)]
+  batch = laser_batch([all_right, third, none])
+  found, memory = text_rewards.laser_d(batch, targets, None, **LASER)
+  assert found == [0.5, 0, 0.5, 0.5, 0, 0, 0, 0, 0]
+  assert memory == targets
+
+
+def test_laser_de_pays_long_wrong_answers_that_do_not_repeat_themselves():
+  targets = {'': {'high': 4, 'medium': 8, 'low': 8}}
+  batch = laser_batch([[(9, False), (12, False), (4, True)]])
+  batch.response_ids[1][:] = [1, 2, 3] * 4
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found == [0.5, 0, 0.5]
+  # Without an answer there is nothing to pay for.
+  batch.arrays.answered[0] = False
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found == [0, 0, 0.5]
+
+
+@pytest.mark.parametrize(
+  ('ids', 'repeats'),
+  [
+    ([1, 2] * 4, False),  # Too short to tell.
+    (range(40), False),
+    ([1, 2, *range(10, 17), 1, 2], False),  # 9 apart, a third is 3.
+    ([*range(10, 25), 1, 2, 3, 1, 2], True),  # Under 30: bigrams, 3 apart.
+    ([7] * 9, True),  # Of one token: bigrams count.
+    ([7] * 40, True),  # Only the longer n-gram, six sevens, comes again.
+    ([*range(30), 7, 7, 7, 7], False),
+    ([*range(60), *range(70, 75), 1, *range(70, 75)], True),
+  ],
+)
+def test_laser_de_tells_repetition_by_near_n_grams(ids, repeats):
+  batch = laser_batch([[(len(list(ids)), False), (1, True), (1, True)]])
+  batch.response_ids[0][:] = list(ids)
+  targets = {'': {'high': 1, 'medium': 1, 'low': 1}}
+  found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
+  assert found[0] == (0 if repeats else 0.5)

@@ -8,6 +8,7 @@ buffer moves with the cap, also of another schedule.
 Paper: arxiv.org/abs/2503.14476; caps: SIRI, section 5.1
 Needs: nothing
 Numbers: complete
+Checked: VeRL's text of the formula, by hand
 """
 
 from siri_jax.config import sizes

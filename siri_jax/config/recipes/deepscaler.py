@@ -9,6 +9,7 @@ samples 16 there.
 Paper: github.com/agentica-project/rllm, scripts/deepscaler
 Needs: nothing
 Numbers: open: the last step (1,760 here)
+Checked: GRPO's formulas, by hand
 """
 
 from siri_jax.config import sizes

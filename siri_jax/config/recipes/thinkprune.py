@@ -7,7 +7,8 @@ optimiser at hand. Under another schedule the prompt says its cap, step by step.
 
 Paper: arxiv.org/abs/2504.01296
 Needs: nothing; its problems are past ones of AIME and AMC
-Numbers: open: the last step (360 here), and the reward of a wrong answer
+Numbers: open: the last step (360 here)
+Checked: its code, by hand
 """
 
 from siri_jax.config import sizes
@@ -36,6 +37,8 @@ def get_config(size='paper'):
     system='The output of the assistant should be within {cap} tokens.',
     note='',
   )
+  c.reward = 'answer_score'
+  c.reward_kw = dict(right=1.0, wrong=0.1, unanswered=0.0)  # deepseek_math.py.
   c.loss = 'grpo_kl'
   # VeRL's clip; the coefficient of multi_node_run_4k.sh.
   c.loss_kw = dict(low=0.2, high=0.2, beta=0.001)

@@ -1,0 +1,51 @@
+"""The table of the recipes' runs."""
+
+import pytest
+
+from siri_jax.config import catalog, sizes
+from siri_jax.runtime import files
+from tools.benchmarks import recipes
+
+
+def evaluated(folder, *points):
+  """A run's evaluations: (step, tokens, accuracy, length) of each."""
+  folder.mkdir()
+  for step, tokens, accuracy, length in points:
+    record = dict(step=step, tokens=tokens, accuracy=accuracy, length=length)
+    errors = dict(accuracy_se=0.02, length_se=1.0)
+    files.append(folder / 'eval.jsonl', {**record, **errors})
+
+
+def test_runs_are_compared_at_the_tokens_of_the_shortest_one(tmp_path):
+  last = sizes.LAPTOP_STEPS
+  evaluated(tmp_path / 'gspo', (0, 0, 0.5, 60), (last, 1000, 0.7, 40))
+  evaluated(tmp_path / 'cispo', (0, 0, 0.5, 60), (last, 4000, 0.9, 20))
+  evaluated(tmp_path / 'laser', (0, 0, 0.5, 60), (last // 2, 500, 0.6, 50))
+  text = recipes.table(tmp_path, catalog.recipes())
+  assert text.startswith('At 1,000 response tokens:')
+  lines = {
+    line.split('|')[1].strip(' `'): line for line in text.splitlines()[2:]
+  }
+  assert '50.0 ± 2.0 → 70.0 ± 2.0' in lines['gspo']
+  assert '60.0 ± 1.0 → 40.0 ± 1.0' in lines['gspo']
+  # A quarter of its tokens: a quarter of its way.
+  assert '50.0 ± 2.0 → 60.0 ± 2.0' in lines['cispo']
+  assert lines['cispo'].split('|')[4].strip() == str(last // 4)
+  # It was stopped half-way.
+  assert 'not run' in lines['laser']
+
+
+def test_the_table_is_put_between_its_marks(tmp_path, monkeypatch):
+  document = tmp_path / 'recipes.md'
+  document.write_text(f'before\n{recipes.BEGIN}\nold\n{recipes.END}\nafter\n')
+  monkeypatch.setattr(recipes, 'DOCUMENT', document)
+  recipes.write('new')
+  assert document.read_text() == (
+    f'before\n{recipes.BEGIN}\nnew\n{recipes.END}\nafter\n'
+  )
+
+
+@pytest.mark.parametrize('recipe', catalog.recipes(), ids=lambda r: r.name)
+def test_a_recipe_has_a_line_of_the_documents_table(recipe):
+  name = recipe.name.partition('/')[2]
+  assert f'| `{name}` ' in recipes.DOCUMENT.read_text()

@@ -1,0 +1,140 @@
+"""Runs every recipe on the built-in task: python -m tools.benchmarks.recipes
+
+Each recipe runs as --config=recipes/NAME:laptop in a process of its own, and
+the table of docs/recipes.md is written anew after each. A run that was stopped
+is resumed, and one that is complete is not repeated. Accuracy and length are of
+the held-out problems, before the run and at the same number of response tokens
+for every recipe: that of the run with the fewest, between the evaluations on a
+straight line. One seed, so the intervals are of the problems alone.
+"""
+
+import argparse
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import tabulate
+
+from siri_jax.analysis import run_table
+from siri_jax.config import catalog, sizes
+from siri_jax.runtime import files
+
+DOCUMENT = pathlib.Path(__file__).parents[2] / 'docs/recipes.md'
+BEGIN, END = '<!-- table: begin -->', '<!-- table: end -->'
+HEADERS = (
+  'recipe',
+  'accuracy, %',
+  'length, tokens',
+  'steps',
+  'checked against',
+  'numbers',
+)
+
+
+def main(argv):
+  """Runs what is missing, writes the table, returns the exit status."""
+  asked = parse(argv)
+  recipes, failed = catalog.recipes(), []
+  for recipe in recipes:
+    if asked.names and recipe.name.partition('/')[2] not in asked.names:
+      continue
+    if not is_complete(folder(asked.out, recipe)):
+      print(f'{recipe.name}: running', flush=True)
+      if subprocess.run(command(asked, recipe)).returncode:
+        failed.append(recipe.name)
+      write(table(asked.out, recipes))
+  write(table(asked.out, recipes))
+  print(f'{DOCUMENT} is written')
+  if failed:
+    print(f'failed: {", ".join(failed)}', file=sys.stderr)
+  return bool(failed)
+
+
+def parse(argv):
+  """The program's flags."""
+  add = argparse.ArgumentParser(description=__doc__)
+  add.add_argument('names', nargs='*', help='recipes to run; by default all')
+  add.add_argument('--out', default='runs/recipes', help='folder of the runs')
+  add.add_argument(
+    '--cache', default='runs/cache', help='cache of SFT policies'
+  )
+  return add.parse_args(argv)
+
+
+def command(asked, recipe):
+  """The command of a recipe's run."""
+  return [
+    *(sys.executable, '-m', 'siri_jax.main'),
+    f'--config={recipe.name}:laptop',
+    f'--workdir={folder(asked.out, recipe)}',
+    f'--config.cache_dir={asked.cache}',
+    '--config.writers=()',
+  ]
+
+
+def folder(out, recipe):
+  """The folder of a recipe's run."""
+  return pathlib.Path(out, recipe.name.partition('/')[2])
+
+
+def evaluations(run):
+  """The held-out evaluations of a run, in order."""
+  return files.read_records(run / 'eval.jsonl')
+
+
+def is_complete(run):
+  """Whether a run has its last evaluation."""
+  found = evaluations(run)
+  return bool(found) and found[-1]['step'] == sizes.LAPTOP_STEPS
+
+
+def table(out, recipes):
+  """The table in Markdown; a recipe without a complete run has no numbers."""
+  runs = [folder(out, recipe) for recipe in recipes]
+  found = [evaluations(run) if is_complete(run) else None for run in runs]
+  tokens = min((own[-1]['tokens'] for own in found if own), default=0)
+  rows = [
+    row(recipe, own, tokens) for recipe, own in zip(recipes, found, strict=True)
+  ]
+  text = tabulate.tabulate(rows, HEADERS, 'github', disable_numparse=True)
+  return f'At {tokens:,} response tokens:\n\n{text}'
+
+
+def row(recipe, found, tokens):
+  """A recipe's line of the table."""
+  name, facts = recipe.name.partition('/')[2], recipe.facts
+  ends = facts['Checked'], facts['Numbers']
+  if found is None:
+    return f'`{name}`', 'not run', '', '', *ends
+  accuracy = cell(found, 'accuracy', tokens, scale=100)
+  at = [record['tokens'] for record in found]
+  steps = np.interp(tokens, at, [record['step'] for record in found])
+  length = cell(found, 'length', tokens, scale=1)
+  return f'`{name}`', accuracy, length, f'{steps:.0f}', *ends
+
+
+def cell(found, key, tokens, scale):
+  """A measurement before the run and at a number of tokens."""
+  at = [record['tokens'] for record in found]
+  ends = [
+    run_table.with_error(
+      *(
+        scale * np.interp(where, at, [record[name] for record in found])
+        for name in (key, f'{key}_se')
+      )
+    )
+    for where in (0, tokens)
+  ]
+  return ' → '.join(ends)
+
+
+def write(text):
+  """Puts the table between its marks in the document."""
+  before, _, rest = DOCUMENT.read_text().partition(BEGIN)
+  _, _, after = rest.partition(END)
+  DOCUMENT.write_text(f'{before}{BEGIN}\n{text}\n{END}{after}')
+
+
+if __name__ == '__main__':
+  sys.exit(main(sys.argv[1:]))
