@@ -296,6 +296,7 @@ def make_engine(
       publish=programs.publish,
       requests=requests,
       prompt_tokens=prompt_tokens,
+      begun_tokens=plan.begun,
       task=task,
       server=plan.c.server_kw,
       servers=servers,

@@ -288,7 +288,7 @@ def minibatch(ctx, samples, advantages, learned):
     types.PackedBatch on the devices, int32 [] micro-batches in use, float32 [].
   """
   plan = ctx.plan
-  lengths = np.asarray([s.response_ids.size for s in samples], np.int32)
+  lengths = np.asarray([s.chosen for s in samples], np.int32)
   weights, denom = plan.find['aggregation'](lengths)
   rows, count = packing.pack(
     [samples[i] for i in np.flatnonzero(learned)],

@@ -43,6 +43,10 @@ class Budget:
     system: words of the system's turn; '' for none.
     target: tokens that the prompt asks for; 0 for none.
     mode: a number whose meaning the plug-in that gives the budget states.
+    thinking: most tokens of the thought, after which its end is forced; 0: no
+      limit but the cap.
+    solution: most tokens after the thought's end, if `thinking` is not 0.
+    close: the token that ends a thought, in words, if `thinking` is not 0.
   """
 
   cap: int
@@ -50,6 +54,9 @@ class Budget:
   system: str = ''
   target: int = 0
   mode: int = 0
+  thinking: int = 0
+  solution: int = 0
+  close: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +87,21 @@ class Tokens:
     response_ids: int32 [T], T >= 1, including the end-of-sequence id if the
       response has one.
     sampler_logp: float32 [T], log-probabilities under the sampler, nats; None
-      where there are none.
+      where there are none, NaN where one is not known.
+    forced: bool [T], the tokens that the policy did not choose, which are not
+      trained on; None if it chose all.
   """
 
   prompt_ids: np.ndarray
   response_ids: np.ndarray
   sampler_logp: np.ndarray | None = None
+  forced: np.ndarray | None = None
+
+  @property
+  def chosen(self):
+    """The number of response tokens that the policy chose."""
+    forced = 0 if self.forced is None else int(self.forced.sum())
+    return self.response_ids.size - forced
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -129,6 +145,8 @@ class Task:
       than encoding; None if encoding is cheap.
     encode_asked: (problem, Budget) -> prompt token ids with the budget's words;
       None if the task takes no words.
+    ids_of: words of a response -> their token ids; None if the task forces no
+      tokens.
   """
 
   train: Sequence[Problem]
@@ -142,6 +160,7 @@ class Task:
   longest: int | None = None
   most_tokens: Callable[[Problem], int] | None = None
   encode_asked: Callable[[Problem, Budget], list[int]] | None = None
+  ids_of: Callable[[str], list[int]] | None = None
   about: str = ''
 
 

@@ -96,7 +96,8 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
 
   Args:
     samples: types.Tokens, B of them.
-    weights: float32 [B], the aggregation's weight of every response token.
+    weights: float32 [B], the aggregation's weight of every response token that
+      the policy chose; forced ones have none.
     advantages: float32 [B].
     fit: PackingConfig.
     capacity: most samples; 0: the number of samples.
@@ -150,7 +151,9 @@ def _lay(rows, place, segment, sample, weight, advantage):
   rows.targets[place][:-1] = ids[1:]
   rows.positions[place] = np.arange(ids.size)
   rows.segments[place] = segment
-  rows.mask[place][predicts] = weight
+  rows.mask[place][predicts] = (
+    weight if sample.forced is None else weight * ~sample.forced
+  )
   rows.adv[place] = advantage
   if 'sampler_logp' in rows.extra:
     logp = sample.sampler_logp

@@ -32,6 +32,13 @@ def extremes(c, budget, caps):
   return of
 
 
+def begun(c, budget, caps):
+  """Most tokens of a response that ends in a forced one and goes on."""
+  found = extremes(c, budget, caps)(ANY)
+  thoughts = [asked.thinking for _, budgets in found for asked in budgets]
+  return max(thoughts) + 1 if any(thoughts) else 0
+
+
 def faults(c, budget, caps):
   """Faults of the budgets at the extremes; see `extremes`."""
   try:
@@ -46,6 +53,10 @@ def faults(c, budget, caps):
     return [f'budget_kw of {c.budget}: {why}']
   if wrong:
     return [f'budget={c.budget!r} returns {wrong[0]}']
+  if c.cap_at != 'sampler' and any(b.thinking for _, bs in found for b in bs):
+    return [
+      f"budget={c.budget!r} limits the thought apart, so set cap_at='sampler'"
+    ]
   targets = [asked.target for _, budgets in found for asked in budgets]
   reward = plugins.function('reward', c.reward)
   if reward in NEED_TARGET and not all(targets):
@@ -65,4 +76,12 @@ def _fault(budgets, cap, size):
       return f'a cap of {asked.cap} tokens where the step has {cap}'
     if not 0 <= asked.target <= cap:
       return f'a target of {asked.target} tokens where the cap is {cap}'
+    if asked.thinking and (
+      asked.solution < 1 or asked.thinking + 1 + asked.solution > asked.cap
+    ):
+      return (
+        f'a thought of {asked.thinking} tokens and a solution of '
+        f'{asked.solution}, which with the token between them do not fit a cap '
+        f'of {asked.cap}'
+      )
   return ''

@@ -90,6 +90,7 @@ class Plan:
       'end': the reason to evaluate held-out sets. Every turn is one more.
     checkpoints: updates done after which a checkpoint is saved, as after turns.
     longest: tokens of the longest response of the run.
+    begun: most tokens of a response that ends in a forced one and goes on.
     row_tokens: R, tokens of a packed row.
     samples: B, samples of a step.
     minibatch: samples of an optimiser step.
@@ -110,6 +111,7 @@ class Plan:
   evals: Mapping[int, str]
   checkpoints: frozenset[int]
   longest: int
+  begun: int
   row_tokens: int
   samples: int
   minibatch: int
@@ -196,10 +198,17 @@ def _derive(c, course):
       {*turns, *_every(c.checkpoint_kw.every, c.total_steps), c.total_steps}
     ),
     longest=max(highest, c.eval_kw.cap),
+    begun=_begun(c, course),
     row_tokens=c.row_tokens or -(-need // ROW_MULTIPLE) * ROW_MULTIPLE,
     samples=samples,
     minibatch=samples // c.minibatches,
   )
+
+
+def _begun(c, course):
+  """Most tokens of a thought whose end is forced, with its end."""
+  caps = course['lowest'], course['highest']
+  return budget_extremes.begun(c, bound(c, 'budget'), caps)
 
 
 def _course(c):

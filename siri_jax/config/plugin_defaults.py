@@ -71,6 +71,12 @@ LINES = {
       system='The output of the assistant should be within {cap} tokens.',
       note='',
     ),
+    # Elastic Reasoning: as many tokens for the one as for the other.
+    'thinking_and_solution': lambda low, high: dict(
+      thinking=max(1, high // 2 - 1),
+      solution=max(1, high // 2),
+      close='</think>',
+    ),
   },
   'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
   'grading_rule': {

@@ -97,6 +97,7 @@ def task(*, seed, problems, held_out):
     evals={'held_out': evaluation},
     encode=encode,
     encode_asked=encode_asked,
+    ids_of=ids_of,
     decode=decode,
     eos_ids=(ID['<eos>'],),
     vocab=len(TOKENS),
@@ -134,16 +135,24 @@ def encode_asked(problem, budget):
   after it.
 
   Raises:
-    ValueError: they are none of TOKENS; names each. The digits of a number are
-      words of their own.
+    ValueError: its words are none of TOKENS; names each.
   """
-  words = re.findall(r'\d|[^\s\d]\S*', f'{budget.system} {budget.note}')
+  return [*ids_of(f'{budget.system} {budget.note}'), *encode(problem)]
+
+
+def ids_of(text):
+  """The ids of words; the digits of a number are words of their own.
+
+  Raises:
+    ValueError: they are none of TOKENS; names each.
+  """
+  words = re.findall(r'\d|[^\s\d]\S*', text)
   if unknown := [word for word in words if word not in ID]:
     raise ValueError(
       f'the built-in task has no words {", ".join(map(repr, unknown))}; use '
       f'its own: {" ".join(TOKENS)}'
     )
-  return [*(ID[word] for word in words), *encode(problem)]
+  return [ID[word] for word in words]
 
 
 def decode(ids):

@@ -4,8 +4,8 @@ import functools
 import itertools
 
 from siri_jax import plugins
+from siri_jax.config import budget_extremes, schema
 from siri_jax.config import plan as plans
-from siri_jax.config import schema
 from siri_jax.data import hub_names, problems, shuffling
 from siri_jax.grading import extract
 from siri_jax.models.hf import initial
@@ -71,6 +71,7 @@ def _asked(c, task):
     found = {b for _, budgets in extremes(problem) for b in budgets}
     return [b for b in found if b.note or b.system]
 
+  _refuse_close(c, task, extremes)
   for problem in itertools.chain(task.train, *task.evals.values()):
     for budget in asked(problem)[:1]:
       if task.encode_asked is None:
@@ -88,6 +89,18 @@ def _expected(c):
   wanted = plugins.settings_of(plugins.function('task', c.task))
   kind = c.grading_rule_kw.get('kind', extract.KINDS[0])
   return {'thought': kind == extract.KINDS[0]} if 'thought' in wanted else {}
+
+
+def _refuse_close(c, task, extremes):
+  """Refuses a budget whose end of a thought is not one token of the task."""
+  for _, budgets in extremes(budget_extremes.ANY):
+    for close in {b.close for b in budgets if b.thinking}:
+      found = task.ids_of(close) if task.ids_of else []
+      if len(found) != 1:
+        raise ValueError(
+          f'budget_kw of {c.budget}: close={close!r} is {len(found)} tokens of '
+          f'task={c.task!r}, not one'
+        )
 
 
 def with_tokenizer(c):

@@ -60,6 +60,7 @@ def jsonl(*, train, evals, tokenizer, instruction, template_kw, thought):
     encode_asked=lambda problem, budget: talk.encode(
       problem.text, note=budget.note, system=budget.system
     ),
+    ids_of=talk.ids,
     decode=talk.decode,
     eos_ids=talk.eos_ids,
     vocab=talk.vocab,

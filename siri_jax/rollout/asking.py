@@ -44,7 +44,8 @@ def prompts_of(task, problem, budgets, cap, sampling):
       np.asarray(encode(task, problem, asked), np.int32),
       first=first,
       samples=len(list(same)),
-      cap=asked.cap if sampling.cap == cap else sampling.cap,
+      cap=asked.thinking
+      or (asked.cap if sampling.cap == cap else sampling.cap),
     )
     first += prompt.samples
     prompts.append(prompt)

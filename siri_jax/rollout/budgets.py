@@ -100,3 +100,44 @@ def cap_in_prompt(problem, cap, uniforms, *, system, note):
     note=note.replace('{cap}', str(cap)),
   )
   return [asked] * len(uniforms)
+
+
+def thinking_and_solution(problem, cap, uniforms, *, thinking, solution, close):
+  """A budget for the thought, whose end is forced, and one for the solution.
+
+  Under a lower cap both get less, in proportion.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+    thinking: most tokens of the thought before its end.
+    solution: most tokens after it.
+    close: the token that ends a thought, in words.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: thinking or solution is below 1 token, or the cap below 3.
+  Source: Elastic Reasoning, section 3, arxiv.org/abs/2505.05315; the same as
+    e1_mode of its vllm_rollout.py, except that there a thought that ends
+    without being closed goes on.
+  """
+  del problem
+  if thinking < 1 or solution < 1:
+    raise ValueError(
+      f'thinking={thinking} or solution={solution} is below 1 token'
+    )
+  if cap < 3:
+    raise ValueError(
+      f'a cap of {cap} has no room for a thought, its end and a solution'
+    )
+  if (room := cap - 1) < thinking + solution:
+    thinking = max(1, room * thinking // (thinking + solution))
+    solution = room - thinking
+  asked = types.Budget(
+    cap=thinking + 1 + solution,
+    thinking=thinking,
+    solution=solution,
+    close=close,
+  )
+  return [asked] * len(uniforms)

@@ -50,6 +50,12 @@ class SamplingParams:
     """The number of samples of a types.Prompt."""
     return prompt.samples or self.n
 
+  def after_forced(self):
+    """The same for the parts of responses that follow forced tokens."""
+    seed, purpose, step = self.seeds
+    seeds = (seed, purpose + len(SeedPurpose), step)
+    return dataclasses.replace(self, seeds=seeds)
+
   def cap_of(self, prompt):
     """The most new tokens of its samples."""
     return prompt.cap or self.cap
@@ -106,6 +112,7 @@ class EngineInputs:
       dtype.
     requests: Q, most samples of one call of `start`.
     prompt_tokens: P, longest prompt.
+    begun_tokens: most tokens of a response that a prompt may end in besides.
     task: types.Task of the vocabulary.
     server: the config's server_kw.
     servers: servers.External or Owned.
@@ -128,6 +135,7 @@ class EngineInputs:
   run: str
   say: Callable[[str], None]
   padding: int = 0
+  begun_tokens: int = 0
 
 
 def embedded(inputs, *, max_concurrent, decode_steps):

@@ -2,8 +2,10 @@
 
 import collections
 
+import numpy as np
+
 from siri_jax import types
-from siri_jax.rollout import asking
+from siri_jax.rollout import asking, forcing
 
 
 def sample_groups(ctx, problems, sampling, word, **asked):
@@ -48,7 +50,9 @@ def sample_and_grade(ctx, problems, sampling, word, *, budget, cap, watch):
     return types.Group(by_id[samples[0].problem_id], samples, verdicts, texts)
 
   waiting = collections.deque()
-  sampled = ctx.engine.sample(prompts, sampling, progress)
+  sampled = forcing.sample(
+    ctx.engine, task, prompts, budgets, sampling, progress
+  )
   for samples in asking.whole_groups(sampled, budgets):
     problem = by_id[samples[0].problem_id]
     texts = [task.decode(s.response_ids[: s.budget.cap]) for s in samples]
@@ -83,7 +87,7 @@ def rows(group, task, step, **columns):
         'index': sample.index,
         'length': int(sample.response_ids.size),
         'finish_reason': sample.finish_reason,
-        **_asked(sample.budget),
+        **_asked(sample),
         'correct': verdict.correct,
         'extracted': verdict.extracted,
         'why': verdict.why,
@@ -96,8 +100,11 @@ def rows(group, task, step, **columns):
   return out
 
 
-def _asked(budget):
+def _asked(sample):
   """What a sample was asked besides its problem, for its record."""
-  if not (budget.target or budget.mode):
-    return {}
-  return {'cap': budget.cap, 'target': budget.target, 'mode': budget.mode}
+  budget, found = sample.budget, {}
+  if budget.target or budget.mode:
+    found = {'cap': budget.cap, 'target': budget.target, 'mode': budget.mode}
+  if sample.forced is not None:
+    found['forced'] = np.flatnonzero(sample.forced).tolist()
+  return found

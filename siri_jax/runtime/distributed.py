@@ -291,12 +291,17 @@ def encode_batch(samples, advantages):
     else s.sampler_logp
     for s in samples
   ]
+  forced = [
+    np.zeros(s.response_ids.size, bool) if s.forced is None else s.forced
+    for s in samples
+  ]
   return {
     'prompts': np.concatenate([s.prompt_ids for s in samples]),
     'prompt_ends': np.cumsum([s.prompt_ids.size for s in samples]),
     'responses': np.concatenate([s.response_ids for s in samples]),
     'response_ends': np.cumsum([s.response_ids.size for s in samples]),
     'sampler_logp': np.concatenate(logp),
+    'forced': np.concatenate(forced),
     'advantages': advantages,
   }
 
@@ -315,11 +320,14 @@ def decode_batch(given):
       ('prompts', 'prompt_ends'),
       ('responses', 'response_ends'),
       ('sampler_logp', 'response_ends'),
+      ('forced', 'response_ends'),
     )
   ]
   samples = [
-    types.Tokens(prompt_ids=prompt, response_ids=response, sampler_logp=logp)
-    for prompt, response, logp in zip(*parts, strict=True)
+    types.Tokens(
+      prompt_ids=prompt, response_ids=response, sampler_logp=logp, forced=forced
+    )
+    for prompt, response, logp, forced in zip(*parts, strict=True)
   ]
   return samples, given['advantages']
 

@@ -6,7 +6,7 @@ import io
 import jax.numpy as jnp
 from ml_collections import config_dict
 
-from siri_jax import build
+from siri_jax import build, trainer
 from siri_jax.config import base, plan
 from siri_jax.data import load
 from siri_jax.rollout import engines, weight_sync
@@ -104,6 +104,28 @@ def get_config():
   c.eval_kw.table_samples = 4
   c.eval_kw.cap = 8
   return c
+
+
+def train(path, cache, *, killed=None, **changes):
+  """Trains a run of this config to its end, or until it is killed.
+
+  Args:
+    path: the run's folder.
+    cache: cache of compiled programs.
+    killed: number of updates, after which the push fails; None: to the end.
+    **changes: settings that differ.
+  """
+  with opened(path, cache, **changes) as parts:
+    push = parts[0].push
+
+    def push_until(params, version):
+      if version == killed:
+        raise InterruptedError
+      push(params, version)
+
+    parts[0].push = push_until
+    with contextlib.suppress(InterruptedError):
+      trainer.train(*parts)
 
 
 @contextlib.contextmanager

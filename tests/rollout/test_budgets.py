@@ -2,6 +2,7 @@
 
 import builders
 import numpy as np
+import pytest
 
 from siri_jax import types
 from siri_jax.rollout import asking, budgets, engines
@@ -57,6 +58,19 @@ def test_the_cap_in_words_follows_the_schedule():
     )
     words = f'The output of the assistant should be within {cap} tokens.'
     assert found == [types.Budget(cap=cap, system=words)] * 2
+
+
+def test_a_lower_cap_shortens_thought_and_solution_in_proportion():
+  problem, kw = builders.make_problem(), dict(thinking=5, solution=2, close='/')
+  found = [
+    budgets.thinking_and_solution(problem, cap, [0.5], **kw)[0]
+    for cap in (20, 8, 7, 4)
+  ]
+  assert [(b.thinking, b.solution, b.cap) for b in found] == [
+    *((5, 2, 8), (5, 2, 8), (4, 2, 7), (2, 1, 4))
+  ]
+  with pytest.raises(ValueError, match='a cap of 2 has no room'):
+    budgets.thinking_and_solution(problem, 2, [0.5], **kw)
 
 
 def sampling(**changes):

@@ -47,6 +47,7 @@ def make_engine(
     advance=compiled.advance,
     requests=requests,
     prompt_tokens=PROMPT,
+    begun_tokens=4,
     # Arguments for servers.
     **dict.fromkeys(
       ('publish', 'task', 'server', 'servers', 'logprob_share', 'run', 'say')
@@ -166,6 +167,24 @@ def test_a_group_in_several_prompts_is_the_same_group_with_its_own_caps():
     cut = 3 if index == 0 else COLUMNS
     expected = whole[name, index].response_ids[:cut]
     assert one.response_ids.tolist() == expected.tolist()
+
+
+def test_a_response_goes_on_from_a_longer_prompt_as_if_it_had_not_stopped():
+  prompts = make_prompts()
+  whole = sample(prompts, n=1, temperature=0.0)
+  begun = [p for p in prompts if whole[p.problem_id, 0].response_ids.size > 4]
+  longer = [
+    dataclasses.replace(
+      p,
+      ids=np.concatenate([p.ids, whole[p.problem_id, 0].response_ids[:4]]),
+      cap=COLUMNS - 4,
+    )
+    for p in begun
+  ]
+  assert max(p.ids.size for p in longer) > PROMPT
+  for (name, _), rest in sample(longer, n=1, temperature=0.0).items():
+    expected = whole[name, 0].response_ids[4:]
+    assert rest.response_ids.tolist() == expected.tolist()
 
 
 def test_prompts_of_different_numbers_of_samples_fill_the_queue():

@@ -215,7 +215,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
   assert served[2].get('/weight_info')['weight_version'].endswith(':4')
 
 
-def test_a_cycle_whose_prompts_ask_for_a_target_is_sampled_in_two_requests(
+def test_a_cycle_with_targets_and_forced_ends_of_thoughts_is_sampled_in_parts(
   served, cache, tmp_path, no_picture
 ):
   run = tmp_path / 'run'
@@ -238,13 +238,18 @@ def test_a_cycle_whose_prompts_ask_for_a_target_is_sampled_in_two_requests(
     own = 2 if row['index'] < 2 else caps[0]
     assert (row['cap'], row['target'], row['mode']) == (own, own, own == 2)
     assert row['length'] <= own
-  assert max(row['length'] for row in rows) > 2
+    assert row.get('forced', [2]) == [2]
+  forced = [row for row in rows if row.get('forced')]
+  assert max(row['length'] for row in forced) > 3
+  for row in forced:
+    assert row['response_ids'][2] == arithmetic.ID['</think>']
 
 
 def noted_and_short(problem, cap, uniforms):
-  """The first two samples of a group have two tokens, and a word of it."""
+  """The first two samples of a group have two tokens, the others a thought."""
   short = types.Budget(cap=2, target=2, note='2', mode=1)
-  long = types.Budget(cap=cap, target=cap, note=str(cap))
+  half = dict(thinking=2, solution=cap - 3, close='</think>')
+  long = types.Budget(cap=cap, target=cap, note=str(cap), **half)
   return [short] * 2 + [long] * (len(uniforms) - 2)
 
 
