@@ -8,6 +8,7 @@ trained on; then the solution has its own. Under a schedule both follow the cap.
 Paper: arxiv.org/abs/2505.05315
 Needs: nothing; E1 starts from agentica-org/DeepScaleR-1.5B-Preview
 Numbers: complete
+Checked: its paper's procedure, by hand
 """
 
 from siri_jax.config import sizes
