@@ -10,6 +10,7 @@ it has no times, and cell ids are digests of the cells.
 import argparse
 import collections
 import hashlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -61,6 +62,8 @@ def executed(notebook):
   Raises:
     nbclient.exceptions.CellExecutionError: a cell failed; it is in the message.
   """
+  # Without an installed siri_jax, that of this checkout.
+  environment = {**os.environ, 'PYTHONPATH': str(FOLDER.parents[1].resolve())}
   with tempfile.TemporaryDirectory() as folder:
     # Sockets are files, so that other users of the machine cannot connect.
     sockets = {'transport': 'ipc', 'ip': f'{folder}/kernel'}
@@ -71,7 +74,7 @@ def executed(notebook):
       record_timing=False,
       resources={'metadata': {'path': str(FOLDER)}},
       config=config.Config(KernelManager=sockets),
-    ).execute()
+    ).execute(env=environment)
   notebook.metadata = nbformat.from_dict(METADATA)
   for cell in notebook.cells:
     if cell.cell_type == 'code':
