@@ -7,7 +7,6 @@ has the outputs and is never edited by hand. Equal outputs give an equal file:
 it has no times, and cell ids are digests of the cells.
 """
 
-import argparse
 import collections
 import hashlib
 import os
@@ -20,6 +19,7 @@ import nbclient
 import nbformat
 from traitlets import config
 
+from siri_jax.config import command_line
 from siri_jax.runtime import files
 
 FOLDER = pathlib.Path(__file__).parent / 'notebooks'
@@ -98,9 +98,7 @@ def write(notebook, path):
 
 
 def main():
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument('names', nargs='*', metavar='NAME', help='default: all')
   asked = parser.parse_args().names
   if unknown := sorted({*asked} - {*names()}):
