@@ -7,9 +7,9 @@ has the outputs and is never edited by hand. Equal outputs give an equal file:
 it has no times, and cell ids are digests of the cells.
 """
 
-import argparse
 import collections
 import hashlib
+import os
 import pathlib
 import sys
 import tempfile
@@ -19,6 +19,7 @@ import nbclient
 import nbformat
 from traitlets import config
 
+from siri_jax.config import command_line
 from siri_jax.runtime import files
 
 FOLDER = pathlib.Path(__file__).parent / 'notebooks'
@@ -61,6 +62,8 @@ def executed(notebook):
   Raises:
     nbclient.exceptions.CellExecutionError: a cell failed; it is in the message.
   """
+  # Without an installed siri_jax, that of this checkout.
+  environment = {**os.environ, 'PYTHONPATH': str(FOLDER.parents[1].resolve())}
   with tempfile.TemporaryDirectory() as folder:
     # Sockets are files, so that other users of the machine cannot connect.
     sockets = {'transport': 'ipc', 'ip': f'{folder}/kernel'}
@@ -71,7 +74,7 @@ def executed(notebook):
       record_timing=False,
       resources={'metadata': {'path': str(FOLDER)}},
       config=config.Config(KernelManager=sockets),
-    ).execute()
+    ).execute(env=environment)
   notebook.metadata = nbformat.from_dict(METADATA)
   for cell in notebook.cells:
     if cell.cell_type == 'code':
@@ -95,9 +98,7 @@ def write(notebook, path):
 
 
 def main():
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument('names', nargs='*', metavar='NAME', help='default: all')
   asked = parser.parse_args().names
   if unknown := sorted({*asked} - {*names()}):

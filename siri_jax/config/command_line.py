@@ -72,8 +72,9 @@ def _program(argv):
   path = pathlib.Path(argv[0]).with_suffix('')
   if path.name == 'siri-jax':
     return ' '.join(['siri-jax', *argv[1:2]])
-  _, package, module = '.'.join(path.parts[-3:]).rpartition('siri_jax.')
-  return f'python -m {package}{module}' if package else None
+  # The last of these folders: a checkout may have the same name.
+  found = re.match(r'.*\b((siri_jax|tools)\..+)', '.'.join(path.parts))
+  return found and f'python -m {found[1].removesuffix(".__main__")}'
 
 
 def typed(module, arguments):

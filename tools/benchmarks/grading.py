@@ -9,7 +9,6 @@ with an empty cache. The latency is measured one by one, over the first --singly
 responses of the set. Plain math-verify grades only those.
 """
 
-import argparse
 import json
 import logging
 import os
@@ -22,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 import tabulate
 
-from siri_jax.config import base
+from siri_jax.config import base, command_line
 from siri_jax.grading.pool import GraderPool
 
 DATA = pathlib.Path(
@@ -151,11 +150,7 @@ def _numbers(count, total, secs):
 
 
 def _flags(argv):
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.benchmarks.grading',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   c = base.get_config()
   add = parser.add_argument
   add('--cases', default=DATA / 'graders', type=pathlib.Path, help='a folder')

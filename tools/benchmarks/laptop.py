@@ -11,7 +11,6 @@ that fails gives the reason. Prints a table and writes .bench/results.json;
 otherwise idle machine.
 """
 
-import argparse
 import json
 import os
 import pathlib
@@ -20,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import time
+
+from siri_jax.config import command_line
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HOME = pathlib.Path('.bench')
@@ -77,9 +78,7 @@ def main(argv):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument(
     '--systems', nargs='+', choices=SCRIPTS, default=[*SCRIPTS]
   )

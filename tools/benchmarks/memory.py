@@ -16,7 +16,6 @@ arrays where a GPU does not. It computes attention in blocks, which like cuDNN's
 needs no T x T memory.
 """
 
-import argparse
 import contextlib
 import functools
 import math
@@ -31,7 +30,7 @@ import tabulate
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.config import base, memory
+from siri_jax.config import base, command_line, memory
 from siri_jax.config import recipe as recipes
 from siri_jax.models import attention, decoder, flops, logprobs, sharding
 from siri_jax.runtime import xla_flags
@@ -76,11 +75,7 @@ def main(argv=None):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.benchmarks.memory',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   add = parser.add_argument
   here = 'gpu' if gpu_compiler.installed() else 'cpu'
   add('--model', choices=full_size.MESHES, default='1.5b')

@@ -20,7 +20,6 @@ dense bfloat16, 3.35 TB/s HBM3, NVLink 900 GB/s, half of it in each direction;
 a 400 Gb/s InfiniBand adapter a GPU.
 """
 
-import argparse
 import collections
 import dataclasses
 import importlib
@@ -32,6 +31,7 @@ import numpy as np
 import tabulate
 
 from siri_jax.algorithm import packing
+from siri_jax.config import command_line
 from siri_jax.models import attention, flops
 from tools.benchmarks import full_size, hlo, memory
 
@@ -201,11 +201,7 @@ def main(argv=None):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.benchmarks.roofline',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('--model', choices=RUNS, default='1.5b')
   add('--remat', default='', help='by default the one that fits 80 GB')

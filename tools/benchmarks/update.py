@@ -31,6 +31,8 @@ import time
 import numpy as np
 import tabulate
 
+from siri_jax.config import command_line
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 # Mean and cap of the responses, tokens of a prompt, number of responses.
 LENGTHS = {
@@ -63,11 +65,7 @@ def main(argv=None):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.benchmarks.update',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('--model', choices=LENGTHS, default='tiny')
   add(

@@ -32,6 +32,8 @@ from typing import NamedTuple
 
 import tabulate
 
+from siri_jax.config import command_line
+
 ROOT = pathlib.Path(__file__).parents[2]
 SECS = 540.0  # Of the whole check.
 
@@ -113,11 +115,7 @@ def main(argv):
 
 def parse(argv):
   """The command line."""
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.gpu_check',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   add = parser.add_argument
   add('--only', type=_names, default=[*PARTS], help=', '.join(PARTS))
   add('--skip', type=_names, default=[], help='parts not to run')

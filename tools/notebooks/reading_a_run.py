@@ -4,8 +4,8 @@
 
 This notebook draws every figure of siri_jax from run folders. The folders are
 those of the ablation in `section53.ipynb` without checkpoints: seven settings
-of the cap, three seeds each, 144 updates of the built-in task. To see your own
-runs, finished or not, put their folders into `RUNS` and run the notebook again.
+of the cap, three seeds each, 144 updates of the built-in task. To see a run of
+your own, finished or not, write `RUNS = [siri_jax.load_run(FOLDER)]`.
 
 The same figures by one command:
 
@@ -14,45 +14,12 @@ The same figures by one command:
 """
 
 # %%
-import os
-import pathlib
-
-# Paths are relative to the repository's root.
-here = pathlib.Path.cwd()
-os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
-
-# %% [markdown]
-"""
-`AGAIN = True` trains the quickstart (four minutes on two cores) and reads that
-run instead. An interrupted run resumes.
-"""
-
-# %%
-import siri_jax
-from tools import recorded_runs
-
-AGAIN = False
-RUNS = sorted(recorded_runs.unpack('section53').glob('schedule=*'))
-if AGAIN:
-  config = siri_jax.load_config('configs/quickstart.py')
-  RUNS = [siri_jax.train(config, 'runs/reading').path]
-
-# %%
 # %matplotlib inline
-import matplotlib
-import pandas as pd
+# %config InlineBackend.print_figure_kwargs = {'dpi': 160}
+# !mkdir -p runs/section53 && tar -xzf section53.tar.gz -C runs/section53
+import siri_jax
 
-matplotlib.rcParams['figure.dpi'] = 160
-pd.set_option('display.precision', 2)
-
-
-def show(figure):
-  """A figure, or the reason why it cannot be drawn."""
-  try:
-    return siri_jax.plot(runs, figure)
-  except ValueError as none:
-    return f'Not drawn: {none}'
-
+RUNS = siri_jax.load_ablation('runs/section53').runs
 
 # %% [markdown]
 """
@@ -63,8 +30,7 @@ names what differs from the other settings.
 """
 
 # %%
-runs = [siri_jax.load_run(folder) for folder in RUNS]
-steps = siri_jax.table(runs, 'steps')
+steps = siri_jax.table(RUNS, 'steps')
 steps.groupby('setting', sort=False).agg(
   seeds=('seed', 'nunique'), updates=('step', lambda step: step.max() + 1)
 )
@@ -75,7 +41,7 @@ One run shows its evaluations:
 """
 
 # %%
-runs[0]
+RUNS[0]
 
 # %% [markdown]
 """
@@ -88,11 +54,11 @@ DataFrames of all runs have a row for each step, evaluation or sample.
 steps[['setting', 'seed', 'step', 'cap', 'length_mean', 'accuracy']].head()
 
 # %%
-evaluations = siri_jax.table(runs, 'evaluations')
+evaluations = siri_jax.table(RUNS, 'evaluations')
 ends = evaluations[evaluations.step == evaluations.step.max()]
 ends.assign(**{'accuracy, %': 100 * ends.accuracy}).groupby('setting')[
   ['accuracy, %', 'length']
-].agg(['mean', 'sem'])
+].agg(['mean', 'sem']).round(2)
 
 # %% [markdown]
 """
@@ -103,10 +69,10 @@ runs. Grey is compression.
 """
 
 # %%
-show('schedules')
+siri_jax.plot(RUNS, 'schedules')
 
 # %%
-show('schedule')
+siri_jax.plot(RUNS, 'schedule')
 
 # %% [markdown]
 """
@@ -118,7 +84,7 @@ when the cap is low. Held-out accuracy is always under the highest cap.
 """
 
 # %%
-show('training')
+siri_jax.plot(RUNS, 'training')
 
 # %% [markdown]
 """
@@ -126,7 +92,7 @@ The same with all settings in one panel, as in the paper's Figure 7.
 """
 
 # %%
-show('overlay')
+siri_jax.plot(RUNS, 'overlay')
 
 # %% [markdown]
 """
@@ -137,7 +103,7 @@ point of each cap that cycles, and the last evaluation of the others.
 """
 
 # %%
-show('pareto')
+siri_jax.plot(RUNS, 'pareto')
 
 # %% [markdown]
 """
@@ -152,10 +118,10 @@ first cycles dominate the correlation.
 """
 
 # %%
-show('lag')
+siri_jax.plot(RUNS, 'lag')
 
 # %%
-siri_jax.table(runs, 'lag')
+siri_jax.table(RUNS, 'lag')
 
 # %% [markdown]
 """
@@ -165,7 +131,7 @@ Mean lengths in training, and the share of samples that the cap truncates.
 """
 
 # %%
-show('outcomes')
+siri_jax.plot(RUNS, 'outcomes')
 
 # %% [markdown]
 """
@@ -178,13 +144,13 @@ compression. Only one setting of these runs has the texts of its samples.
 """
 
 # %%
-show('words')
+siri_jax.plot(RUNS, 'words')
 
 # %%
-counted = siri_jax.table(runs, 'words')
+counted = siri_jax.table(RUNS, 'words')
 counted[counted.cycle == 1].groupby(
   ['setting', 'answers', 'word', 'point'], sort=False
-)[['per_response', 'per_1000_tokens', 'samples']].mean()
+)[['per_response', 'per_1000_tokens', 'samples']].mean().round(2)
 
 # %% [markdown]
 """
@@ -195,7 +161,7 @@ expansion and does not collapse.
 """
 
 # %%
-show('entropy')
+siri_jax.plot(RUNS, 'entropy')
 
 # %% [markdown]
 """
@@ -206,7 +172,7 @@ a cap counts as wrong.
 """
 
 # %%
-show('caps')
+siri_jax.plot(RUNS, 'caps')
 
 # %% [markdown]
 """
@@ -215,5 +181,5 @@ show('caps')
 Figures have column width, letters of 7 and 8 points, and colours for
 colour-blind readers. To write PNG and PDF:
 
-    siri_jax.plot(runs, 'overlay').savefig('overlay.pdf')
+    siri_jax.plot(RUNS, 'overlay').savefig('overlay.pdf')
 """

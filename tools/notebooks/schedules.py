@@ -12,29 +12,26 @@ It runs from top to bottom in seconds, and trains nothing.
 """
 
 # %%
-import json
-import os
-import pathlib
-import tempfile
-
-# Paths are relative to the repository's root.
-here = pathlib.Path.cwd()
-os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
-
-# %%
 # %matplotlib inline
+# %config InlineBackend.print_figure_kwargs = {'dpi': 160}
+import warnings
+
 import jax.numpy as jnp
-import matplotlib
 import matplotlib.pyplot as plt
-import numpy as np
-import pandas as pd
 
 import siri_jax
-from tools import recorded_runs
 
-matplotlib.rcParams['figure.dpi'] = 160
-matplotlib.rcParams['font.size'] = 7
-pd.set_option('display.precision', 1)
+plt.rcParams['font.size'] = 7
+warnings.filterwarnings('ignore', 'IProgress')  # Of tqdm, without ipywidgets.
+
+# %% [markdown]
+"""
+The recorded runs of `section53.ipynb`:
+"""
+
+# %%
+# !mkdir -p runs/section53 && tar -xzf section53.tar.gz -C runs/section53
+ablation = siri_jax.load_ablation('runs/section53')
 
 # %% [markdown]
 """
@@ -47,7 +44,6 @@ the cap has yet to reach its next bottom.
 """
 
 # %%
-ablation = siri_jax.load_ablation(recorded_runs.unpack('section53'))
 siri_jax.plot(ablation.only('cosine 48').runs, 'schedules')
 
 # %% [markdown]
@@ -68,15 +64,13 @@ def sawtooth(step, *, low, high, period):
 
 
 config = siri_jax.load_config(
-  'configs/quickstart.py',
+  'quickstart',
   schedule=sawtooth,
   schedule_kw=dict(low=46, high=92, period=54),
 )
 fig, ax = plt.subplots(figsize=(5.5, 1.5), layout='constrained')
 ax.plot(siri_jax.caps(config), label='sawtooth')
-ax.plot(
-  siri_jax.caps(siri_jax.load_config('configs/quickstart.py')), label='cosine'
-)
+ax.plot(siri_jax.caps(siri_jax.load_config('quickstart')), label='cosine')
 ax.set(xlabel='step', ylabel='cap, tokens', ylim=(0, None))
 _ = fig.legend(loc='outside right center')
 # %% [markdown]
@@ -90,7 +84,6 @@ Two settings:
   8,192 to 16,384 tokens. The paper gives only means of the natural lengths.
   Assumed is a lognormal distribution whose mean under a cap of 16,384 is that
   of AMC in Table 1, 8,449 tokens; MATH500's is 4,745 and AIME24's 12,333.
-  Prompts are the built-in task's: too short, but a small part of the cost.
 - the built-in task: measured on the policy after SFT.
 
 FLOPs are those of sampling and of training, with causal attention by half. The
@@ -99,57 +92,32 @@ policy that does not change. Each number is a percentage of the highest cap
 throughout; * marks the config's own schedule.
 """
 
+
 # %%
-MODEL = pathlib.Path(tempfile.mkdtemp())  # The 1.5B's config.json; no weights.
-(MODEL / 'config.json').write_text(
-  json.dumps(
-    {
-      'architectures': ['Qwen2ForCausalLM'],
-      'model_type': 'qwen2',
-      'vocab_size': 151_936,
-      'hidden_size': 1536,
-      'intermediate_size': 8960,
-      'num_hidden_layers': 28,
-      'num_attention_heads': 12,
-      'num_key_value_heads': 2,
-      'rope_theta': 10_000,
-      'rms_norm_eps': 1e-6,
-      'tie_word_embeddings': False,
-    }
-  )
-)
+def shares(config):
+  """What a cycle of each schedule costs, % of the highest cap throughout."""
+  names = {
+    'tokens_share': 'tokens',
+    'operations_share': 'FLOPs',
+    'wait_share': 'wait',
+  }
+  found = siri_jax.costs(config).set_index('schedule')[[*names]]
+  return (100 * found).rename(columns=names)
 
 
 def paper(**settings):
-  """The config of the paper's run on one device, without its files."""
-  return siri_jax.load_config(
-    'configs/cosine640.py',
-    task='arithmetic',
-    task_kw=dict(seed=0, problems=256, held_out=1),
-    grading_rule='exact',
-    grading_rule_kw=dict(kind='continuation'),
-    model_path=str(MODEL),
-    mesh_kw=dict(fsdp=1),
-    micro_batch_rows=1,
-    **settings,
-  )
+  """The config of the paper's run."""
+  return siri_jax.load_config('cosine640', **settings)
 
 
-def shares(config):
-  """What a cycle of each schedule costs, % of the highest cap throughout."""
-  found = siri_jax.costs(config).set_index('schedule')
-  kinds = {'tokens': 'tokens', 'operations': 'FLOPs', 'wait': 'wait'}
-  return pd.DataFrame(
-    {name: 100 * found[f'{kind}_share'] for kind, name in kinds.items()}
-  )
-
-
-SETTINGS = {
-  "the paper's 1.5B": paper(),
-  'the built-in task': siri_jax.load_config('configs/quickstart.py'),
+SHARES = {
+  "the paper's 1.5B": shares(paper()),
+  'the built-in task': shares(siri_jax.load_config('quickstart')),
 }
-SHARES = {name: shares(config) for name, config in SETTINGS.items()}
-pd.concat(SHARES, axis=1)
+SHARES["the paper's 1.5B"].round(1)
+
+# %%
+SHARES['the built-in task'].round(1)
 
 # %%
 fig, axes = plt.subplots(
@@ -176,23 +144,24 @@ assumption (the dot).
 """
 
 # %%
-natural = SETTINGS["the paper's 1.5B"].uncapped_length_kw
-scales = np.geomspace(0.25, 4, 9)
-cosine = [
-  shares(
+natural = paper().uncapped_length_kw
+scales = [0.25, 0.5, 1, 2, 4]
+cosine = {
+  scale * natural.mean: shares(
     paper(
-      uncapped_length_kw=dict(mean=x * natural.mean, median=x * natural.median)
+      uncapped_length_kw={
+        'mean': scale * natural.mean,
+        'median': scale * natural.median,
+      }
     )
   ).loc['cosine *']
-  for x in scales
-]
-by_mean = pd.DataFrame(cosine, index=scales * natural.mean)
+  for scale in scales
+}
 fig, ax = plt.subplots(figsize=(4.5, 1.8), layout='constrained')
-for kind in by_mean:
-  (line,) = ax.plot(by_mean.index, by_mean[kind], label=kind)
-  ax.plot(
-    natural.mean, by_mean[kind].iloc[4], 'o', ms=4, color=line.get_color()
-  )
+for kind in ('tokens', 'FLOPs', 'wait'):
+  values = [found[kind] for found in cosine.values()]
+  (line,) = ax.plot(list(cosine), values, label=kind)
+  ax.plot(natural.mean, values[2], 'o', ms=4, color=line.get_color())
 ax.set(xscale='log', xlabel='mean natural length, tokens')
 ax.set(ylabel='a cycle, % of the highest cap')
 ax.set_xticks([2500, 5000, 10_000, 20_000, 40_000])
@@ -222,7 +191,7 @@ estimate = SHARES['the built-in task']['tokens'].rename(
 rows = taken.groupby('setting', sort=False).agg(['mean', 'min', 'max'])
 kinds = [name.split(' ')[0].replace('-', '_') for name in rows.index]
 rows.insert(0, 'estimate', estimate.reindex(kinds).to_numpy())
-rows.dropna()  # "Short, then long" is no cycle.
+rows.dropna().round(1)  # "Short, then long" is no cycle.
 
 # %% [markdown]
 """

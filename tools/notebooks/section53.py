@@ -23,69 +23,35 @@ the task, which is nearly solved after one cycle.
 """
 
 # %%
-import os
-import pathlib
-
-# Paths are relative to the repository's root.
-here = pathlib.Path.cwd()
-os.chdir(next(p for p in (here, *here.parents) if (p / 'configs').is_dir()))
-
-# %%
 # %matplotlib inline
-import json
-
-import matplotlib
+# %config InlineBackend.print_figure_kwargs = {'dpi': 160}
 import numpy as np
 import pandas as pd
-import tabulate
-from IPython.display import Markdown
 
 import siri_jax
-from tools import recorded_runs
-
-matplotlib.rcParams['figure.dpi'] = 160
 
 # %% [markdown]
 """
 ## The runs
 
 21 runs: 7 arms, 3 seeds. They are stored without checkpoints
-(`tools/keep_small.py`). `AGAIN = True` trains them again: about 40 minutes on
-2 cores. An interrupted ablation continues.
+(`tools/keep_small.py`). This trains them again, in about 40 minutes on 2 cores;
+an interrupted ablation continues:
+
+    siri-jax ablate --config=quickstart --grid=configs/section53.json
+      --out=runs/section53 --config.total_steps=144
+      --config.schedule_kw.period=48 --config.eval_kw.every=12
 """
 
 # %%
-AGAIN = False
-OUT = recorded_runs.unpack('section53')
-if AGAIN:
-  OUT = 'runs/section53'
-  siri_jax.ablate(
-    'configs/quickstart.py',
-    json.loads(pathlib.Path('configs/section53.json').read_text()),
-    OUT,
-    overrides={
-      'total_steps': 144,
-      'schedule_kw.period': 48,
-      'eval_kw.every': 12,
-      'rollouts_every': 12,
-      'checkpoint_kw.every': 48,
-      'picture_every': 0,
-      'writers': (),
-    },
-  )
-ablation = siri_jax.load_ablation(OUT)
+# !mkdir -p runs/section53 && tar -xzf section53.tar.gz -C runs/section53
+ablation = siri_jax.load_ablation('runs/section53')
 every = ablation.runs
 
 
 def of(*names):
   """The runs of these arms."""
   return ablation.only(*names).runs
-
-
-def shown(frame, **rounding):
-  """A table as Markdown."""
-  text = tabulate.tabulate(frame, 'keys', 'github', showindex=False, **rounding)
-  return Markdown(text)
 
 
 # %%
@@ -165,7 +131,7 @@ def cycles(arm):
   )
 
 
-shown(cycles('cosine 48'))
+cycles('cosine 48').set_index('updates')
 
 # %%
 siri_jax.plot(of('constant', BASELINE, 'cosine 48'), 'pareto')
@@ -178,23 +144,21 @@ def change(arm, name, early, late):
   return f'{middle:+.1f} [{low:+.1f}, {high:+.1f}]'
 
 
-shown(
-  pd.DataFrame(
-    {
-      'arm': arm,
-      'from the first to the last compressed point': f'{early} to {late}',
-      'accuracy': change(arm, 'accuracy', early, late),
-      'length': change(arm, 'length', early, late),
-    }
-    for arm, early, late in (
-      ('cosine 24', 12, 132),
-      ('cosine 36', 18, 126),
-      ('cosine 48', 24, 120),
-      ('stair 48', 24, 120),
-      ('stair-cosine 48', 24, 120),
-    )
+pd.DataFrame(
+  {
+    'arm': arm,
+    'from the first to the last compressed point': f'{early} to {late}',
+    'accuracy': change(arm, 'accuracy', early, late),
+    'length': change(arm, 'length', early, late),
+  }
+  for arm, early, late in (
+    ('cosine 24', 12, 132),
+    ('cosine 36', 18, 126),
+    ('cosine 48', 24, 120),
+    ('stair 48', 24, 120),
+    ('stair-cosine 48', 24, 120),
   )
-)
+).set_index('arm')
 
 # %% [markdown]
 """
@@ -232,7 +196,7 @@ That is a sixth to a third of its cycle of 640 steps.
 """
 
 # %%
-shown(siri_jax.table(every, 'lag'), floatfmt='.2f')
+siri_jax.table(every, 'lag').set_index('setting').round(2)
 
 # %%
 siri_jax.plot(of(*COSINES), 'lag')
@@ -279,7 +243,7 @@ for arm in (*COSINES, *SHAPES[1:]):
   row['first 3 steps, nats'] = f'{np.mean(first):.3f}'
   row['last 12 steps, nats'] = f'{np.mean(last):.3f}'
   rows.append(row)
-shown(pd.DataFrame(rows))
+pd.DataFrame(rows).set_index('arm')
 
 # %% [markdown]
 """
