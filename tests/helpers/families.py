@@ -39,6 +39,7 @@ def make(kind, *, spread=0.1, **changes):
     head_dim=8,
     tie_word_embeddings=False,
     rms_norm_eps=1e-6,
+    eos_token_id=None,  # No token ends a response; Llama's default is 2.
     rope_parameters=dict(ROPES[kind]),
   )
   config, model = CLASSES[kind]

@@ -15,7 +15,7 @@ import pytest
 import real_vllm
 import tiny_tokenizer
 
-from siri_jax import build, types
+from siri_jax import build, compiled, types
 from siri_jax.analysis import runs
 from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.commands import export
@@ -54,6 +54,7 @@ def both_engines(served, cache, **changes):
   _, layout, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )
+  programs = compiled.with_frozen(programs, {})
   params = initial.parameters(c, shape, layout.state.params)
   params = jax.tree.map(lambda x: 8 * x, params)  # So that tokens differ.
   both = []

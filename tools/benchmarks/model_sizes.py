@@ -3,7 +3,8 @@
   python -m tools.benchmarks.model_sizes
 
 Each line is the dry run of the model's config with one packed row a GPU on 1, 8
-or 16 GPUs that train. It needs no GPU and fetches nothing.
+or 16 GPUs that train, or with adapters on 1. It needs no GPU and fetches
+nothing.
 """
 
 import sys
@@ -17,23 +18,38 @@ from siri_jax.models import decoder
 
 CONFIGS = (cosine640, cosine640_7b, qwen3_1p7b, r1_llama_8b)
 GPUS = {1: (1, 1), 8: (1, 8), 16: (2, 8)}  # Number -> data, fsdp.
-HEADS = ('model', 'parameters', 'GPUs', 'state', 'update', 'remat', 'fits')
+RANKS = {1: (0, 32), 8: (0,), 16: (0,)}  # Of adapters; 0: full fine-tuning.
+HEADS = (
+  'model',
+  'parameters',
+  'GPUs',
+  'adapters',
+  'state',
+  'update',
+  'remat',
+  'fits',
+)
 HEADS += ('weights in vLLM', 'longest responses')
 
 
 def main():
   """Prints the table; returns 0."""
-  rows = [row(config, count) for config in CONFIGS for count in GPUS]
+  rows = [
+    row(config, count, rank)
+    for config in CONFIGS
+    for count in GPUS
+    for rank in RANKS[count]
+  ]
   print(tabulate.tabulate(rows, HEADS, 'pipe', disable_numparse=True))
   return 0
 
 
-def row(config, count):
-  """A line of the table: a config's model on a number of training GPUs."""
+def row(config, count, rank):
+  """A line of the table: a config's model on some GPUs, a rank of adapters."""
   c = config.get_config()
   c.mesh_kw.data, c.mesh_kw.fsdp = GPUS[count]
   c.hosts_kw.count, c.server_kw.placement = 1, 'external'
-  c.micro_batch_rows = count
+  c.micro_batch_rows, c.lora_kw.rank = count, rank
   (need,) = [n for n in hub_names.needs(c) if n.setting == 'model_path']
   shape = workload.MODELS[need.name.repo]
   made = plan.make(c)
@@ -45,6 +61,7 @@ def row(config, count):
     need.name.repo.rpartition('/')[2],
     f'{decoder.param_count(shape) / 1e9:.3f} B',
     count,
+    f'rank {rank}' if rank else '',
     f'{(parts["parameters"] + parts["optimiser"]) / 1e9:.1f}',
     f'{memory.total(parts) / 1e9:.1f}',
     remat,
