@@ -8,6 +8,7 @@ for each token off. Under a schedule a target above the cap is asked as the cap.
 Paper: arxiv.org/abs/2503.04697
 Needs: nothing; L1 starts from agentica-org/DeepScaleR-1.5B-Preview
 Numbers: complete
+Checked: L1's code, by hand
 """
 
 from siri_jax.config import sizes
