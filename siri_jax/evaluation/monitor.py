@@ -42,6 +42,7 @@ def sample(ctx, step, memory):
     shuffling.fixed_problems(ctx.order, c.monitor_kw.problems),
     asked,
     'monitoring',
+    budget=plan.find['budget'],
     cap=plan.highest,
     watch=Stopwatch(),
   )

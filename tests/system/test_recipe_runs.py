@@ -5,6 +5,7 @@ import functools
 import pytest
 
 from siri_jax import trainer
+from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, files
 from tests.helpers import tiny
 from tools import soak
@@ -33,8 +34,9 @@ def unbroken(tmp_path_factory, cache):
     sample = ctx.engine.sample
 
     def counted(prompts, asked, progress):
-      if asked.seeds[1] == 3:
-        passes.append((asked.seeds[2], [p.problem_id for p in prompts]))
+      _, purpose, step = asked.seeds
+      if purpose == engines.SeedPurpose.MONITORING:
+        passes.append((step, [p.problem_id for p in prompts]))
       return sample(prompts, asked, progress)
 
     ctx.engine.sample = counted
