@@ -41,6 +41,7 @@ class Budget:
     cap: most tokens of the response, 1 or more.
     note: words after the instruction, in the user's turn; '' for none.
     system: words of the system's turn; '' for none.
+    opening: words at the end of the prompt, in the thought that it opens.
     target: tokens that the prompt asks for; 0 for none.
     mode: a number whose meaning the plug-in that gives the budget states.
     thinking: most tokens of the thought, after which its end is forced; 0: no
@@ -52,11 +53,17 @@ class Budget:
   cap: int
   note: str = ''
   system: str = ''
+  opening: str = ''
   target: int = 0
   mode: int = 0
   thinking: int = 0
   solution: int = 0
   close: str = ''
+
+  @property
+  def words(self):
+    """All words that it adds to a prompt; '' for none."""
+    return self.system + self.note + self.opening
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,12 +47,16 @@ SETTINGS = {
       low=2, high=9, note='{target}', most_note='<{target}', most_share=0.5
     ),
     cap_in_prompt=dict(system='', note='{cap}'),
+    opened_thought=dict(opening='...'),
     thinking_and_solution=dict(thinking=5, solution=2, close='</think>'),
   ),
   'text_rewards': dict(
     think_format=dict(close='</think>', answer=''),
     repetition_penalty=dict(size=3),
     against_shortest=dict(floor=-0.7),
+    thought_or_none=dict(
+      close='</think>', starts=(0,), balance=(1.0,), alpha=(0.0,), beta=(0.0,)
+    ),
     laser_d=LASER,
     laser_de=LASER,
   ),

@@ -71,6 +71,7 @@ LINES = {
       system='The output of the assistant should be within {cap} tokens.',
       note='',
     ),
+    'opened_thought': dict(opening='...\n'),  # AutoThink.
     # Elastic Reasoning: as many tokens for the one as for the other.
     'thinking_and_solution': lambda low, high: dict(
       thinking=max(1, high // 2 - 1),
@@ -87,6 +88,10 @@ LINES = {
 # Plug-ins that keep nothing of the one before: 0.2 bounds no sequence's ratio.
 APART = ('sequence_ratio', 'clipped_weight')
 TEXT_REWARDS = {
+  # AutoThink: its first stage.
+  'thought_or_none': dict(
+    close='</think>', starts=(0,), balance=(0.5,), alpha=(0.0,), beta=(0.0,)
+  ),
   'think_format': dict(close='</think>', answer=''),  # TRL.
   'repetition_penalty': dict(size=3),  # open-r1.
   'against_shortest': dict(floor=-0.7),  # HAPO.

@@ -129,7 +129,7 @@ def encode(problem):
 
 
 def encode_asked(problem, budget):
-  """A problem's prompt after a budget's words.
+  """A problem's prompt after a budget's words, and before those of its opening.
 
   SFT shows no such words. Before the problem they disturb its copying less than
   after it.
@@ -137,7 +137,8 @@ def encode_asked(problem, budget):
   Raises:
     ValueError: its words are none of TOKENS; names each.
   """
-  return [*ids_of(f'{budget.system} {budget.note}'), *encode(problem)]
+  before = ids_of(f'{budget.system} {budget.note}')
+  return [*before, *encode(problem), *ids_of(budget.opening)]
 
 
 def ids_of(text):

@@ -65,28 +65,30 @@ class Chat:
     backend = self.tokenizer.backend_tokenizer
     return backend.encode(text, add_special_tokens=False).ids
 
-  def encode(self, text, note='', system=''):
+  def encode(self, text, note='', system='', opening=''):
     """Prompt ids of a problem; a control token in its text is plain text.
 
     Args:
       text: of the problem.
       note: words after the instruction; '' for none.
       system: words of the system's turn; '' for the template's own.
+      opening: words after the start of the thought; '' for none.
     Raises:
       ValueError: the template leaves out the system's turn.
     """
-    prompt = self.render(text, note, system)
+    prompt = self.render(text, note, system) + opening
     if system.strip() not in prompt:
       raise ValueError(
         f"the chat template leaves out the system's turn, {system!r}; put the "
         'words after the instruction, in note'
       )
     ids, own = self.ids(prompt), self.controls
-    if note or system:
-      own = self._count_control(self.ids(self.render('', note, system)))
+    if note or system or opening:
+      empty = self.render('', note, system) + opening
+      own = self._count_control(self.ids(empty))
     if self._count_control(ids) == own:
       return ids
-    return self._literal(text, note, system)
+    return self._literal(text, note, system, opening)
 
   def most_tokens(self, text):
     """A cheap upper bound on len(encode(text)): a token has at least a byte."""
@@ -117,10 +119,10 @@ class Chat:
     """The number of control tokens of a prompt."""
     return sum(i in self.control for i in ids)
 
-  def _literal(self, text, note='', system=''):
+  def _literal(self, text, note='', system='', opening=''):
     """Prompt ids of a text that holds control tokens, which are spelt out."""
     spelt = self._without_control.encode(text, add_special_tokens=False).ids
-    parts = self.render(_PLACE, note, system).split(_PLACE)
+    parts = (self.render(_PLACE, note, system) + opening).split(_PLACE)
     first, *rest = map(self.ids, parts)
     return [*first, *(i for part in rest for i in (*spelt, *part))]
 

@@ -69,7 +69,7 @@ def _asked(c, task):
 
   def asked(problem):
     found = {b for _, budgets in extremes(problem) for b in budgets}
-    return [b for b in found if b.note or b.system]
+    return [b for b in found if b.words]
 
   _refuse_close(c, task, extremes)
   for problem in itertools.chain(task.train, *task.evals.values()):

@@ -225,7 +225,7 @@ def _added(task, asked):
 def _fits(task, most, asked, problem):
   budgets = asked(problem) if asked else ()
   # A token has at least a byte; a template may put two between the words.
-  words = [2 + len((b.note + b.system).encode()) for b in budgets]
+  words = [2 + len(b.words.encode()) for b in budgets]
   longest = max(words, default=0)
   if task.most_tokens and task.most_tokens(problem) + longest <= most:
     return True

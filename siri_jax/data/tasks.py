@@ -58,7 +58,7 @@ def jsonl(*, train, evals, tokenizer, instruction, template_kw, thought):
     evals=evaluation,
     encode=lambda problem: talk.encode(problem.text),
     encode_asked=lambda problem, budget: talk.encode(
-      problem.text, note=budget.note, system=budget.system
+      problem.text, budget.note, budget.system, budget.opening
     ),
     ids_of=talk.ids,
     decode=talk.decode,

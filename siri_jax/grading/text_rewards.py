@@ -174,6 +174,67 @@ def laser_de(batch, memory, monitored, *, lowest, highest, interval, bonus):
   return found, after
 
 
+def thought_or_none(batch, *, close, starts, balance, alpha, beta):
+  """AutoThink: pays for right answers without a thought, batch balanced.
+
+  A response that begins with `close` has no thought. With a thought, a right
+  response has 1 and a wrong one 0; without, 2 and -1; one without an answer 0.
+
+  Of a group's right responses, exp(-alpha z) - 1 is added, of its wrong ones
+  1 - exp(-beta z), where there are two or more; z is the length in deviations
+  from their mean. Then, if more than `balance` of the batch are of one mode,
+  its rewards r become (1 - k) r + k t, with k = min(1, 2 (share - balance)). t
+  is 0 (right) or -1 (wrong) with a thought, 1 or -2 without.
+
+  Args:
+    batch: types.TextBatch.
+    close: end of a thought.
+    starts: first step of each stage, from 0 on.
+    balance: each stage's share of the batch; 1 switches the balance off.
+    alpha: each stage's weight of the lengths of right responses.
+    beta: each stage's weight of the lengths of wrong ones.
+  Returns:
+    list of B numbers, which replace the grader's reward: add them to
+    reward='answer_score' with zeros.
+  Raises:
+    ValueError: `close` is empty, or the stages are not as many.
+  Source: AutoThink, section 3, arxiv.org/abs/2505.10832; _reweight_rewards of
+    its main_ppo.py, with the torch deviation (n - 1).
+  """
+  stages = {len(x) for x in (starts, balance, alpha, beta)}
+  if not close or len(stages) != 1 or tuple(starts)[:1] != (0,):
+    raise ValueError(
+      f'close={close!r} ends no thought, or starts={starts!r} (from 0 on), '
+      'balance, alpha and beta are not of as many stages'
+    )
+  stage = int(np.searchsorted(starts, batch.step, side='right')) - 1
+  arrays = batch.arrays
+  thought = np.array([not text.startswith(close) for text in batch.completions])
+  right = np.asarray(arrays.correct)
+  found = np.where(right, np.where(thought, 1.0, 2.0), np.where(thought, 0, -1))
+  found = np.where(right | arrays.answered, found, 0.0)
+  z = _deviations(arrays.length, 2 * arrays.group + right)
+  found += np.where(
+    right, np.exp(-alpha[stage] * z) - 1, 1 - np.exp(-beta[stage] * z)
+  )
+  for mode, ends in (thought, (0.0, -1.0)), (~thought, (1.0, -2.0)):
+    k = np.clip(2 * (mode.mean() - balance[stage]), 0, 1)
+    pulled = (1 - k) * found + k * np.where(right, *ends)
+    found = np.where(mode, pulled, found)
+  return found.tolist()
+
+
+def _deviations(lengths, sets):
+  """Lengths in deviations from the mean of their set; 0 in a set of one."""
+  found = np.zeros(len(lengths))
+  for each in np.unique(sets):
+    own = np.flatnonzero(sets == each)
+    if own.size > 1:
+      some = lengths[own].astype(float)
+      found[own] = (some - some.mean()) / max(some.std(ddof=1), 1e-6)
+  return found
+
+
 def _targets(monitored, steps):
   """Level -> its target in tokens; None if no step will do."""
   arrays = monitored.arrays

@@ -54,7 +54,7 @@ def prompts_of(task, problem, budgets, cap, sampling):
 
 def encode(task, problem, budget):
   """The prompt ids of a problem with the words of a types.Budget."""
-  if budget.note or budget.system:
+  if budget.words:
     return task.encode_asked(problem, budget)
   return task.encode(problem)
 

@@ -102,6 +102,26 @@ def cap_in_prompt(problem, cap, uniforms, *, system, note):
   return [asked] * len(uniforms)
 
 
+def opened_thought(problem, cap, uniforms, *, opening):
+  """Words that open the thought, at the end of the prompt.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+    opening: the words; AutoThink's dots make some thoughts empty.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: opening is empty.
+  Source: AutoThink, section 3, arxiv.org/abs/2505.10832; README.md of its code.
+  """
+  del problem
+  if not opening:
+    raise ValueError("opening='' opens no thought; AutoThink's is '...\\n'")
+  return [types.Budget(cap=cap, opening=opening)] * len(uniforms)
+
+
 def thinking_and_solution(problem, cap, uniforms, *, thinking, solution, close):
   """A budget for the thought, whose end is forced, and one for the solution.
 

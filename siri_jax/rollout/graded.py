@@ -105,6 +105,6 @@ def _asked(sample):
   budget, found = sample.budget, {}
   if budget.target or budget.mode:
     found = {'cap': budget.cap, 'target': budget.target, 'mode': budget.mode}
-  if sample.forced is not None:
+  if sample.forced is not None and sample.forced.any():
     found['forced'] = np.flatnonzero(sample.forced).tolist()
   return found

@@ -47,6 +47,8 @@ def test_words_go_after_the_instruction_or_into_the_systems_turn(folder):
   assert _words(talk, noted) == (
     '<bos><user>1+1=? Go. Think for 9 tokens.<assistant><think>\n'
   )
+  dots = talk.encode('1+1=?', opening='...\n')
+  assert _words(talk, dots) == '<bos><user>1+1=? Go.<assistant><think>\n...\n'
   # This template marks every turn by <user>.
   both = talk.encode('</think>', note='Now.', system='Be short.')
   assert _words(talk, both) == (

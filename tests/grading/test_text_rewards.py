@@ -1,8 +1,11 @@
 """The text rewards by hand."""
 
+import math
+import statistics
 import types as std
 
 import builders
+import numpy as np
 import pytest
 
 from siri_jax.grading import text_rewards
@@ -172,3 +175,106 @@ def test_laser_de_tells_repetition_by_near_n_grams(ids, repeats):
   targets = {'': {'high': 1, 'medium': 1, 'low': 1}}
   found, _ = text_rewards.laser_de(batch, targets, None, **LASER)
   assert found[0] == (0 if repeats else 0.5)
+
+
+STAGES = dict(
+  starts=(0, 10, 20),
+  balance=(0.5, 1.0, 1.0),
+  alpha=(0.0, 0.0, 0.05),
+  beta=(0.0, 0.0, 0.05),
+)
+
+
+def autothink(groups, *, step):
+  """Its rewards; a sample is (right, without a thought, length)."""
+  made = [
+    builders.make_group(
+      builders.make_problem(number),
+      ['</think> 1' if empty else 'so </think> 1' for _, empty, _ in group],
+      correct=[right for right, _, _ in group],
+      lengths=[length for _, _, length in group],
+    )
+    for number, group in enumerate(groups)
+  ]
+  batch = rewarded.make_text_batch(made, rewarded.make_batch(made, 100), step)
+  return text_rewards.thought_or_none(batch, close='</think>', **STAGES)
+
+
+def test_autothink_pays_for_right_answers_without_a_thought():
+  group = [
+    (True, False, 9),
+    (False, False, 9),
+    (True, True, 9),
+    (False, True, 9),
+  ]
+  for step in 0, 10, 19:
+    assert autothink([group], step=step) == [1, 0, 2, -1]
+
+
+def test_autothink_pulls_the_mode_of_most_responses_down_in_its_first_stage():
+  # Three of four have a thought: k = 2 (3/4 - 1/2) = 1/2.
+  most = [
+    (True, False, 9),
+    (True, False, 9),
+    (False, False, 9),
+    (True, True, 9),
+  ]
+  assert autothink([most], step=9) == [0.5, 0.5, -0.5, 2]
+  assert autothink([most], step=10) == [1, 1, 0, 2]
+  # All without: k = 1, so that only the targets are left.
+  none = [(True, True, 9), (False, True, 9)]
+  assert autothink([none], step=0) == [1, -2]
+
+
+def test_autothink_weighs_lengths_in_its_last_stage():
+  # Lengths of 10 and 20 are 1/sqrt(2) deviations off their mean.
+  group = [(True, False, 10), (True, False, 20), (False, False, 10)]
+  z = 0.5**0.5
+  assert autothink([group], step=20) == pytest.approx(
+    [math.exp(0.05 * z), math.exp(-0.05 * z), 0]
+  )
+
+
+def autothink_in_loops(groups, *, step):
+  """The same, written from _reweight_rewards of AutoThink's main_ppo.py."""
+  stage = sum(step >= start for start in STAGES['starts']) - 1
+  total = [sample for group in groups for sample in group]
+  rewards = []
+  for group in groups:
+    for right, empty, length in group:
+      base = (2 if right else -1) if empty else (1 if right else 0)
+      same = [n for r, _, n in group if r == right]
+      if len(same) > 1:
+        z = (length - statistics.mean(same)) / max(statistics.stdev(same), 1e-6)
+        weight = STAGES['alpha' if right else 'beta'][stage]
+        bonus = math.exp(-weight * z) - 1
+        base += bonus if right else -bonus
+      share = sum(e == empty for _, e, _ in total) / len(total)
+      k = min(1, max(0, 2 * (share - STAGES['balance'][stage])))
+      target = (1 if right else -2) if empty else (0 if right else -1)
+      rewards.append((1 - k) * base + k * target)
+  return rewards
+
+
+@pytest.mark.parametrize('step', [0, 12, 25])
+def test_autothink_is_its_code_on_random_batches(step):
+  rng = np.random.default_rng(step)
+  groups = [
+    [
+      (
+        bool(rng.random() < 0.5),
+        bool(rng.random() < 0.3),
+        int(rng.integers(1, 99)),
+      )
+      for _ in range(8)
+    ]
+    for _ in range(6)
+  ]
+  found = autothink(groups, step=step)
+  assert found == pytest.approx(autothink_in_loops(groups, step=step))
+
+
+def test_autothink_refuses_stages_that_do_not_fit():
+  kw = dict(STAGES, starts=(5, 10, 20))
+  with pytest.raises(ValueError, match='from 0 on'):
+    text_rewards.thought_or_none(says('a'), close='</think>', **kw)

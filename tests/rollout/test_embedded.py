@@ -40,7 +40,7 @@ def programs(slots=4, stretch=4, temperature=1.0, padding=0):
 def make_engine(
   slots=4, stretch=4, requests=REQUESTS, version=0, padding=0, params=None
 ):
-  compiled = programs(slots, stretch, padding=padding)
+  compiled = steps.with_frozen(programs(slots, stretch, padding=padding), {})
   engine = engines.EngineInputs(
     export=compiled.export,
     start=compiled.start,
@@ -244,7 +244,7 @@ def test_log_probabilities_are_the_trainers(temperature):
     extra=('sampler_logp',),
   )
   trainer = programs(temperature=temperature).logprobs
-  logp, _ = trainer(builders.lively(SHAPE), rows, np.int32(count))
+  logp, _ = trainer({}, builders.lively(SHAPE), rows, np.int32(count))
   live = rows.mask > 0
   assert live.sum() == sum(s.response_ids.size for s in found)
   np.testing.assert_allclose(
@@ -285,7 +285,7 @@ def test_the_trainers_log_probabilities_leave_padded_words_out_too(padded):
   told = ('sampler_logp',)
   rows, count = packing.pack(found, ones, ones, fit, extra=told)
   trainer = programs(padding=PADDING).logprobs
-  logp, _ = trainer(params, rows, np.int32(count))
+  logp, _ = trainer({}, params, rows, np.int32(count))
   logp = np.asarray(logp)
   live = rows.mask > 0
   np.testing.assert_allclose(
