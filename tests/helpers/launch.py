@@ -118,7 +118,7 @@ def wait_for(process, happens):
   while process.poll() is None:
     if happens():
       return True
-    time.sleep(0.001)
+    time.sleep(0.01)
   return False
 
 
