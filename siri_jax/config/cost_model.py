@@ -138,11 +138,11 @@ def share_cut(lengths, caps):
   return over[np.searchsorted(lengths.tokens, caps, side='right')]
 
 
-def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
+def estimate_cost(lengths, caps, *, samples, prompt, forward, passes, epochs):
   """The cost of steps with these caps.
 
   It counts a forward pass of each sampled sequence with its prompt, and in each
-  epoch a forward and a backward pass, which costs twice as much. It ignores
+  epoch a forward and a backward pass. It ignores
   that groups of equal rewards need no backward pass, and that later optimiser
   steps need a forward pass for old log-probabilities.
 
@@ -152,6 +152,7 @@ def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
     samples: B, samples of a step.
     prompt: mean tokens of a prompt.
     forward: (a, b) of flops.forward.
+    passes: of flops.passes.
     epochs: passes over a batch.
   Returns:
     Cost.
@@ -162,7 +163,7 @@ def estimate_cost(lengths, caps, *, samples, prompt, forward, epochs):
   linear, quadratic = prompt + mean, prompt**2 + 2 * prompt * mean + square
   each = Cost(
     tokens=samples * mean,
-    operations=(1 + 3 * epochs) * samples * (a * linear + b * quadratic),
+    operations=(1 + passes * epochs) * samples * (a * linear + b * quadratic),
     wait=capped(longest(lengths, samples), caps),
   )
   return Cost(*(float(steps @ part) for part in each))

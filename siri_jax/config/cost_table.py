@@ -7,7 +7,7 @@ import tabulate
 from siri_jax import plugins
 from siri_jax.algorithm import schedule_presets
 from siri_jax.config import cost_model, outlook
-from siri_jax.models import flops
+from siri_jax.models import flops, lora
 from siri_jax.runtime import terminal
 
 HEADS = ('schedule', 'mean cap', 'tokens', '%', 'FLOPs', '%', 'wait', '%')
@@ -104,6 +104,7 @@ def setting(plan, work):
     samples=plan.samples,
     prompt=work.prompt,
     forward=flops.forward(work.shape),
+    passes=flops.passes(work.shape, lora.of(plan.c.lora_kw)),
     epochs=plan.c.epochs,
   )
 

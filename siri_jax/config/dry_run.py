@@ -160,7 +160,7 @@ def cost(plan, work, sampled, device, needs):
     'sampling': sampling_memory(plan, work.shape, device),
     'disk': (
       f'{size(found.disk)}: {len(forecast.kept(plan))} checkpoints are kept, '
-      f'{size(forecast.checkpoint_bytes(work.shape))} each'
+      f'{size(forecast.checkpoint_bytes(plan.c, work.shape))} each'
     ),
   }
   notes = [

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siri_jax.config import cost_model, memory
-from siri_jax.models import decoder, flops
+from siri_jax.models import decoder, flops, lora
 from siri_jax.rollout import placement
 
 # Seconds of a push of weights, and of grading and records, in each step.
@@ -125,7 +125,7 @@ def of(plan, work, lengths, device):
     secs={**secs, 'all': tuple(whole)},
     hours=tuple(whole * count / 3600),
     devices=count,
-    disk=checkpoint_bytes(work.shape) * len(kept(plan)),
+    disk=checkpoint_bytes(c, work.shape) * len(kept(plan)),
   )
 
 
@@ -185,8 +185,9 @@ def update_secs(plan, work, lengths, device):
   forward = sampled(plan, work, lengths, sampled_caps(plan), plan.samples)
   # The first mini-batch needs no pass for old log-probabilities.
   old = 1.0 if c.epochs > 1 else 1 - 1 / c.minibatches
-  least = 3 - 2 * ALL_EQUAL * plan.rests
-  passes = (least * c.epochs + old, 4 * c.epochs + old)
+  whole = flops.passes(work.shape, lora.of(c.lora_kw))
+  least = whole - (whole - 1) * ALL_EQUAL * plan.rests
+  passes = (least * c.epochs + old, (whole + 1) * c.epochs + old)
   return tuple(
     count * forward.operations / (trainers(c) * rate)
     for count, rate in zip(passes, device.update, strict=True)
@@ -200,9 +201,9 @@ def kept(plan):
   return sorted({*plan.expected_turns, *steps[-kw.keep :], *multiple})
 
 
-def checkpoint_bytes(shape):
-  """Bytes of one checkpoint: parameters and two moments, float32."""
-  return 3 * memory.WORDS * decoder.param_count(shape)
+def checkpoint_bytes(c, shape):
+  """Bytes of one checkpoint: trained parameters and two moments, float32."""
+  return 3 * memory.WORDS * lora.param_count(shape, lora.of(c.lora_kw))
 
 
 def trainers(c):

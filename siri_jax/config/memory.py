@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax.config import recipe as recipes
-from siri_jax.models import attention, decoder, logprobs, sharding
+from siri_jax.models import attention, decoder, logprobs, lora, sharding
 
 WORDS = 4  # Bytes of a float32 or int32.
 # Temporary activations of a block in the backward pass.
@@ -48,12 +48,18 @@ def estimate(recipe, layout, state, fit, micro_batches):
   else:
     gathered = width * _fetched(recipe, layout.mesh) // tensor
     gradients = 2 * params
+  # B times alpha / rank, float32.
+  scaled = [
+    _bytes(x, layout.state.params['layers'][name])
+    for name, x in state.params['layers'].items()
+    if name.endswith(lora.B)
+  ]
   tokens = rows * fit.row_tokens
   return {
     'parameters': params + _bytes(frozen, layout.frozen),
     'optimiser': _bytes(state.opt_state, layout.state.opt_state),
     'gradients': gradients,
-    'gathered weights': gathered,
+    'gathered weights': gathered + sum(scaled),
     'rows': 8 * WORDS * micro_batches * tokens,
     'kept': tokens * _kept(recipe, tensor, width)
     + _statistics(recipe, rows, fit.row_tokens, tensor),
@@ -171,7 +177,7 @@ def _kept(recipe, tensor, width):
     'attention': out,
     'qkv': out + qkv,
     'gate': out + qkv + shape.dim + mlp,
-    'products': out + qkv + shape.dim + 2 * mlp,
+    'products': out + qkv + shape.dim + 2 * mlp + _added(recipe, tensor),
     'nothing': out + qkv + 6 * mlp,
   }
   # The residual stream and the outputs of norms are float32.
@@ -179,6 +185,16 @@ def _kept(recipe, tensor, width):
   if remat == 'nothing':
     wide = 9 * shape.dim + 3 * _normed(shape, tensor)
   return shape.layers * (width * kept[remat] + WORDS * wide)
+
+
+def _added(recipe, tensor):
+  """Numbers of adapters' products, A x and B A x, a token of one layer."""
+  shape, adapters = recipe.shape, recipe.adapters
+  heads = {'q': shape.heads, 'k': shape.kv_heads, 'v': shape.kv_heads}
+  wide = {name: n * shape.head_dim // tensor for name, n in heads.items()}
+  wide |= {'o': shape.dim, 'down': 0}  # The block's output is not kept.
+  wide |= dict.fromkeys(('gate', 'up'), shape.mlp // tensor)
+  return sum(wide[name] + adapters.rank for name in adapters.targets)
 
 
 def _block(shape, tensor):

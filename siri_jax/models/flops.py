@@ -7,6 +7,8 @@ Source: PaLM, appendix B, arxiv.org/abs/2204.02311, with attention halved.
 
 import numpy as np
 
+from siri_jax.models import lora
+
 
 def weights(shape):
   """Number of weights that multiply a token: the layers' matrices and the head.
@@ -30,13 +32,33 @@ def forward(shape):
   return 2 * weights(shape), 2 * shape.layers * shape.heads * shape.head_dim
 
 
-def update(shape, lengths):
+def passes(shape, adapters):
+  """FLOPs of a token in an update, in forward passes; without attention.
+
+  The backward pass of a trained matrix takes two products of the forward's
+  size, that of a frozen one takes one.
+
+  Args:
+    shape: decoder.ModelConfig.
+    adapters: lora.Adapters.
+  Returns:
+    3, or with adapters little more than 2.
+  """
+  if not adapters.rank:
+    return 3
+  a, _ = forward(shape)
+  return 2 + 3 * 2 * lora.param_count(shape, adapters) / a
+
+
+def update(shape, lengths, adapters=lora.NONE):
   """FLOPs of one forward and backward pass over sequences.
 
   Args:
     shape: decoder.ModelConfig.
     lengths: int [B], tokens of each sequence.
+    adapters: lora.Adapters.
   """
   a, b = forward(shape)
   lengths = np.asarray(lengths, np.float64)
-  return 3 * float(np.sum(a * lengths + b * lengths**2))
+  of_weights = passes(shape, adapters) * a * lengths
+  return float(np.sum(of_weights + 3 * b * lengths**2))

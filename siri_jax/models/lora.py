@@ -8,6 +8,7 @@ PEFT, huggingface.co/docs/peft, whose lora_A and lora_B are transposed.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -77,6 +78,13 @@ def param_shapes(shape, adapters):
   return whole, {'layers': layers}
 
 
+def param_count(shape, adapters):
+  """The number of trained parameters."""
+  _, trained = param_shapes(shape, adapters)
+  sizes = jax.tree.leaves(trained, is_leaf=lambda x: isinstance(x, tuple))
+  return sum(map(math.prod, sizes))
+
+
 def init(key, shape, adapters):
   """Random adapters, float32: A uniform within 1 / sqrt(inputs), B zero.
 
@@ -90,7 +98,7 @@ def init(key, shape, adapters):
     size = sizes[name]
     if name.endswith(B):
       return jnp.zeros(size, jnp.float32)
-    bound = jnp.prod(jnp.array(size[1:-1])) ** -0.5
+    bound = math.prod(size[1:-1]) ** -0.5
     return jax.random.uniform(key, size, jnp.float32, -bound, bound)
 
   keys = jax.random.split(key, len(sizes))

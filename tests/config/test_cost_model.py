@@ -8,7 +8,7 @@ from siri_jax.models import flops
 from tools.benchmarks import full_size
 
 THREE = cost_model.kaplan_meier([2, 4, 9], [False, False, False])
-SETTING = dict(samples=5, prompt=3, forward=(7.0, 2.0), epochs=1)
+SETTING = dict(samples=5, prompt=3, forward=(7.0, 2.0), passes=3, epochs=1)
 
 
 def test_tokens_under_a_cap_are_the_sum_of_capped_lengths_by_hand():
@@ -66,7 +66,9 @@ def test_a_cap_below_all_lengths_costs_itself():
 def test_the_operations_are_those_of_an_update_and_a_third():
   shape, natural = full_size.SHAPES['tiny'], [40, 90, 200, 700]
   lengths = cost_model.kaplan_meier(natural, np.zeros(4, bool))
-  setting = dict(samples=4, prompt=20, forward=flops.forward(shape), epochs=1)
+  setting = dict(
+    samples=4, prompt=20, forward=flops.forward(shape), passes=3, epochs=1
+  )
   found = cost_model.estimate_cost(lengths, [128], **setting).operations
   trained = flops.update(shape, 20 + np.minimum(natural, 128))
   assert found == pytest.approx(4 / 3 * trained)
@@ -157,7 +159,7 @@ def test_a_cosine_saves_as_much_as_computed_by_hand(sigma, median, cut, saved):
   np.testing.assert_allclose(found, cut, atol=0.006)
   cosine = 12_288 + 4096 * np.cos(2 * np.pi * np.arange(640) / 640)
   forward = flops.forward(full_size.SHAPES['1.5b'])
-  setting = dict(samples=1024, prompt=150, forward=forward, epochs=1)
+  setting = dict(samples=1024, prompt=150, forward=forward, passes=3, epochs=1)
   high = cost_model.estimate_cost(lengths, np.full(640, 16_384), **setting)
   swings = cost_model.estimate_cost(lengths, np.floor(cosine), **setting)
   shares = 1 - np.array(swings) / np.array(high)

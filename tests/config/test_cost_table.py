@@ -15,7 +15,7 @@ from siri_jax.data import workload
 from siri_jax.runtime import files, terminal
 from tests.helpers import tiny
 
-SETTING = dict(samples=16, prompt=5.0, forward=(100.0, 1.0), epochs=1)
+SETTING = dict(samples=16, prompt=5.0, forward=(100.0, 1.0), passes=3, epochs=1)
 
 
 def planned(**changes):

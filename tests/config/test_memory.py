@@ -173,6 +173,14 @@ class TestProgramsForH100s:
     assert named == remat
     assert float(found) < float(guessed) < 1.1 * float(found)
 
+  def test_a_7b_with_adapters_fits_one_of_80_gigabytes(self):
+    named, guessed, found, _ = told(
+      *('--model=7b', '--lora_rank=32', '--mesh=data=1', '--remat=gate')
+    ).split()
+    assert named == 'gate'
+    assert 55 < float(found) < float(guessed) < 1.1 * float(found)
+    assert float(guessed) < (1 - memory.SPARE) * 80
+
   @pytest.mark.parametrize('model', ['1.5b', '7b'])
   def test_the_head_with_its_gradients_takes_less_than_two_gigabytes(
     self, model

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from siri_jax.data import workload
-from siri_jax.models import decoder, flops
+from siri_jax.models import decoder, flops, lora
 
 ROPE = dict(rope_theta=1e4, norm_eps=1e-6, tied=False)
 ROPE |= dict(qkv_bias=True, qk_norm=False)
@@ -36,3 +36,21 @@ def test_the_models_have_their_known_flops(model, billions, at_8k, at_16k):
   lengths = np.int32([8192, 16_384])
   found = [flops.update(shape, [n]) / n / 1e9 for n in lengths]
   assert found == pytest.approx([at_8k, at_16k], abs=0.01)
+
+
+def test_the_backward_pass_of_a_frozen_matrix_takes_one_product_by_hand():
+  shape = decoder.ModelConfig(11, 2, 4, 2, 1, 3, 5, **ROPE)
+  adapters = lora.Adapters(2, 4.0, ('q', 'down'))
+  # Rank 2, of q 4 + 6 and of down 5 + 4 numbers, in two layers: trained.
+  own = 2 * 2 * (10 + 9)
+  assert lora.param_count(shape, adapters) == own
+  weights = 2 * 2 * 308 + 3 * 2 * own
+  found = flops.update(shape, [3, 5], adapters)
+  assert found == pytest.approx(weights * 8 + 3 * 24 * (9 + 25))
+
+
+def test_a_7b_with_adapters_costs_two_thirds_of_full_fine_tuning():
+  adapters = lora.Adapters(32, 32.0, tuple(decoder.MATRICES))
+  # 80.7M numbers, as PEFT counts them.
+  assert lora.param_count(LARGE, adapters) == 80_740_352
+  assert flops.passes(LARGE, adapters) == pytest.approx(2.034, abs=1e-3)

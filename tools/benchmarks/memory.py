@@ -2,6 +2,7 @@
 
   python -m tools.benchmarks.memory [--model=NAME] [--remat full products]
     [--rows=1] [--param_sharding=zero3|zero1] [--mesh data=1,fsdp=8,tensor=1]
+    [--lora_rank=32]
     [--compiler=gpu|cpu] [--program=FILE] [--head]
 
 Compiles the real update at full size, on the mesh of tools/benchmarks/
@@ -32,7 +33,7 @@ from siri_jax import compiled
 from siri_jax.algorithm import packing
 from siri_jax.config import base, command_line, memory
 from siri_jax.config import recipe as recipes
-from siri_jax.models import attention, decoder, flops, logprobs, sharding
+from siri_jax.models import attention, decoder, flops, logprobs, lora, sharding
 from siri_jax.runtime import xla_flags
 from tools.benchmarks import full_size, gpu_compiler
 
@@ -62,6 +63,9 @@ def main(argv=None):
       compiler=flags.compiler,
       remat=remat,
       param_sharding=flags.param_sharding,
+      adapters=lora.NONE._replace(
+        rank=flags.lora_rank, targets=tuple(decoder.MATRICES)
+      ),
     )
     found = assigned(program)
     rows.append([remat, guessed / 1e9, found / 1e9, guessed / found])
@@ -83,6 +87,7 @@ def parse(argv):
   add('--remat', nargs='+', choices=decoder.REMAT, default=policies)
   add('--rows', type=int, default=1, help='rows of a micro-batch per device')
   add('--param_sharding', choices=('zero3', 'zero1'), default='zero3')
+  add('--lora_rank', type=int, default=0, help='0: full fine-tuning')
   add('--mesh', type=_mesh, help='axes left out are 1')
   add('--compiler', choices=SETTINGS, default=here)
   add('--program', type=pathlib.Path, help='file for the last program')
@@ -111,7 +116,7 @@ def set_up(compiler, devices):
     )
 
 
-def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
+def compare(shape, mesh, *, rows, compiler, remat, **changes):
   """Bytes of one device as estimated, and the compiled program.
 
   Args:
@@ -120,14 +125,14 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
     rows: rows of a micro-batch per device.
     compiler: a key of SETTINGS.
     remat: a key of decoder.REMAT.
-    param_sharding: one of update.PARAM_SHARDING.
+    **changes: further fields of update.UpdateConfig.
   """
   devices = mesh['data'] * mesh['fsdp']
   recipe = full_size.recipe_of(
     base.get_config(),
     shape,
     remat=remat,
-    param_sharding=param_sharding,
+    **changes,
     **SETTINGS[compiler],
   )
   fit = packing.PackingConfig(
@@ -141,12 +146,13 @@ def compare(shape, mesh, *, rows, compiler, remat, param_sharding):
   there = contextlib.nullcontext()
   if compiler == 'gpu':
     there = gpu_compiler.with_cudnn()
-  layout = sharding.layout(_mesh_for(compiler, mesh), state)
+  frozen = recipes.frozen(recipe)
+  layout = sharding.layout(_mesh_for(compiler, mesh), state, frozen)
   guessed = memory.estimate(recipe, layout, state, fit, MICRO_BATCHES)
   scalars = (jax.ShapeDtypeStruct((), t) for t in SCALARS)
   with there:
     program = compiled.compile_update(recipe, layout).lower(
-      {}, state, blank_rows(fit), *scalars
+      frozen, state, blank_rows(fit), *scalars
     )
   return memory.total(guessed), program.compile()
 
