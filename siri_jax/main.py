@@ -15,9 +15,10 @@ import os
 import sys
 
 import jax
+import numpy as np
 
 from siri_jax import api, build, trainer
-from siri_jax.analysis import paper_table, run_table
+from siri_jax.analysis import paper_table, run_table, runs
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
 from siri_jax.data import load
@@ -150,17 +151,36 @@ def outline(plan, task, path, again):
 def closing(path, model_path):
   """The lines of a finished run: its tables, and what to do with it."""
   path, beside = str(path), paper_table.of_run(path, model_path)
-  typed = command_line.typed
+  to_do = {
+    'report': [path],
+    'figures': [path, '--out=figures'],
+    'export': [f'--run={path}'],
+  }
   return '\n'.join(
     [
       run_table.text([path]),
       *[beside] * bool(beside),
       '',
-      f'{path} is complete; picture.png has its curves. To read it:',
-      f'  {typed("siri_jax.commands.report", [path])}',
-      f'  {typed("siri_jax.commands.figures", [path, "--out=figures"])}',
+      f'{path} is complete: {spent(path)}. To read it, or take its policy:',
+      *(
+        f'  {command_line.typed(f"siri_jax.commands.{name}", words)}'
+        for name, words in to_do.items()
+      ),
       'To train again, delete the folder or name another with --workdir.',
     ]
+  )
+
+
+def spent(path):
+  """The steps, time and tokens of a run as text."""
+  run = runs.read(path)
+  secs, tokens = (
+    float(np.nansum(run.column(name))) for name in ('step_secs', 'tokens')
+  )
+  speed = f', {tokens / secs:,.0f} tok/s' if secs else ''
+  return (
+    f'{run.last:,} steps in {terminal.duration(secs)}, '
+    f'{terminal.short(tokens)} tokens{speed}'
   )
 
 
