@@ -1,7 +1,5 @@
 """The table of the recipes' runs."""
 
-import pytest
-
 from siri_jax.config import catalog, sizes
 from siri_jax.runtime import files
 from tools.benchmarks import recipes
@@ -43,9 +41,3 @@ def test_the_table_is_put_between_its_marks(tmp_path, monkeypatch):
   assert document.read_text() == (
     f'before\n{recipes.BEGIN}\nnew\n{recipes.END}\nafter\n'
   )
-
-
-@pytest.mark.parametrize('recipe', catalog.recipes(), ids=lambda r: r.name)
-def test_a_recipe_has_a_line_of_the_documents_table(recipe):
-  name = recipe.name.partition('/')[2]
-  assert f'| `{name}` ' in recipes.DOCUMENT.read_text()
