@@ -43,6 +43,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile('repeatable')
 
+LONGEST = ('faults', 'system')  # Folders of tests with whole runs.
 DATA = pathlib.Path(__file__).parents[1] / '../shared/data'
 
 
@@ -97,6 +98,9 @@ def pytest_collection_modifyitems(items):
     # The run takes half a minute in each test process.
     if 'whole' in getattr(item, 'fixturenames', ()):
       item.add_marker('slow')
+  # Several processes take files in this order. The longest files come first, so
+  # that no process has one left when the others have ended.
+  items.sort(key=lambda item: item.path.parent.name not in LONGEST)
 
 
 def pytest_runtest_setup(item):

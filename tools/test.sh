@@ -3,9 +3,9 @@
 #
 # Makes .venv-test on the first call. The tests run even if lint fails; the exit
 # status is pytest's, or 1 if only lint failed. For the fast tests:
-# bash tools/test.sh -m "not slow". Three processes share the test files in
-# alphabetical order: xdist's own order runs the slowest files last. -n 0 uses
-# one process.
+# bash tools/test.sh -m "not slow". Three processes share the test files in the
+# order of tests/conftest.py: xdist's own order runs the slowest files last. -n 0
+# uses one process.
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/environment.sh" .venv-test requirements-test.txt

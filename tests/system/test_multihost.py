@@ -191,7 +191,7 @@ def refuse_push(folder, version, params):
     for k, x in wanted.items()
   }
   found = weight_reader.read(folder, name, digest.hexdigest(), asked, 0, 1)
-  jax.tree.map(np.testing.assert_array_equal, found, wanted)
+  jax.tree.map(np.testing.assert_array_equal, found.arrays, wanted)
 
 
 SRUN = """#!/usr/bin/env bash

@@ -199,11 +199,14 @@ def test_signals_reach_the_trainer(quick):
 
 
 @pytest.mark.slow
-def test_an_unfinished_environment_is_made_again(bare):
-  write(bare / 'requirements-cpu.txt', './no-such-package\n')
+def test_a_failed_installation_shows_the_logs_end_and_is_made_again(bare):
+  write(bare / 'requirements-cpu.txt', './absent\n')
   status, output = call(bare, 'quickstart.sh')
   assert status == 1
+  assert 'pip failed; its log is .venv.log' in output
   assert 'The next call tries again.' in output
+  assert 'absent' in output
+  assert 'absent' in (bare / '.venv.log').read_text()
   assert 'called' not in output
   write(bare / '.venv/half-installed', '')
   write(bare / 'requirements-cpu.txt', '# none\n')
@@ -300,16 +303,6 @@ def test_without_a_server_environment_ci_prints_skipped(
   assert status == 0, output
   assert 'no such package\nSKIPPED: ' in output
   assert integrated(tested, 'false', PYTEST='3')[0] == 3
-
-
-@pytest.mark.slow
-def test_a_failed_installation_names_its_log_and_shows_its_end(bare):
-  write(bare / 'requirements-cpu.txt', './absent\n')
-  status, output = call(bare, 'quickstart.sh')
-  assert status
-  assert 'pip failed; its log is .venv.log' in output
-  assert 'absent' in output
-  assert 'absent' in (bare / '.venv.log').read_text()
 
 
 def test_output_after_the_updated_line_starts_a_new_line(

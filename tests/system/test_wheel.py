@@ -49,22 +49,45 @@ def place(tmp_path_factory):
   return top / 'empty'
 
 
-def siri_jax(place, *words):
-  """The output of `siri-jax WORDS` there."""
-  installed = place.parent / 'installed'
+def environment(place):
+  """The environment of a process that uses the installed wheel."""
+  return {
+    **os.environ,
+    'PYTHONPATH': str(place.parent / 'installed'),
+    'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # Compiles sooner.
+  }
+
+
+def python(place, *words):
+  """The output of `python WORDS` there."""
   done = subprocess.run(
-    [sys.executable, installed / 'bin/siri-jax', *words],
+    [sys.executable, *words],
     capture_output=True,
     text=True,
     cwd=place,
-    env={
-      **os.environ,
-      'PYTHONPATH': str(installed),
-      'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',  # Compiles sooner.
-    },
+    env=environment(place),
   )
   assert done.returncode == 0, done.stdout + done.stderr
   return done.stdout
+
+
+# Each command line, in one process that imports the package once.
+SEVERAL = """
+import sys
+from siri_jax import commands
+for line in {lines}:
+  sys.argv = ['siri-jax', *line]
+  try:
+    status = commands.main()
+  except SystemExit as end:  # After --help.
+    status = end.code
+  assert not status, (line, status)
+"""
+
+
+def siri_jax(place, *lines):
+  """The output of several `siri-jax WORDS` there, one after another."""
+  return python(place, '-c', SEVERAL.format(lines=lines))
 
 
 def commands():
@@ -74,48 +97,29 @@ def commands():
 
 
 def test_every_command_has_its_help(place):
-  program = f"""
-import sys
-from siri_jax import commands
-for name in {commands()}:
-  sys.argv = ['siri-jax', name, '--help']
-  try:
-    commands.main()
-  except SystemExit as end:
-    assert not end.code
-"""
-  installed = place.parent / 'installed'
-  done = subprocess.run(
-    [sys.executable, '-c', program],
-    capture_output=True,
-    text=True,
-    cwd=place,
-    env={**os.environ, 'PYTHONPATH': str(installed)},
-  )
-  assert done.returncode == 0, done.stderr
+  out = siri_jax(place, *([name, '--help'] for name in commands()))
   for name in commands():
-    assert f'usage: siri-jax {name}' in done.stdout
+    assert f'usage: siri-jax {name}' in out
 
 
 def test_the_installed_package_is_the_one_that_runs(place):
-  done = subprocess.run(
-    [sys.executable, '-c', 'import siri_jax; print(siri_jax.__file__)'],
-    capture_output=True,
-    text=True,
-    cwd=place,
-    env={**os.environ, 'PYTHONPATH': str(place.parent / 'installed')},
-  )
-  assert done.stdout.startswith(str(place.parent / 'installed'))
+  out = python(place, '-c', 'import siri_jax; print(siri_jax.__file__)')
+  assert out.startswith(str(place.parent / 'installed'))
 
 
 @pytest.mark.slow
 def test_a_run_an_ablation_figures_and_a_report_need_no_checkout(place):
-  out = siri_jax(place, 'train', '--config=quickstart', *SETTINGS)
+  script = place.parent / 'installed/bin/siri-jax'
+  out = python(place, script, 'train', '--config=quickstart', *SETTINGS)
   assert 'runs/quickstart is complete' in out
   axis = ('--axis=schedule=stair', '--out=runs/shapes')
-  out = siri_jax(place, 'ablate', '--config=quickstart', *axis, *SETTINGS)
-  assert 'stair' in out
   run = 'runs/shapes/schedule=stair'
-  assert 'training.png' in siri_jax(place, 'figures', run)
-  siri_jax(place, 'report', run)
+  out = siri_jax(
+    place,
+    ['ablate', '--config=quickstart', *axis, *SETTINGS],
+    ['figures', run],
+    ['report', run],
+  )
+  assert 'stair' in out
+  assert 'training.png' in out
   assert (place / 'report.html').stat().st_size > 10_000
