@@ -21,6 +21,7 @@ from siri_jax.settings import whole
 SETTINGS = {'every': whole(0), 'keep': whole(1), 'keep_every': whole(0)}
 
 DIGITS = 6  # Of a step in the name of a folder: 000640.
+SHA256_DIGITS = 64
 NONE = -1  # Means: no step.
 THREADS = 8  # Files read at a time for their checksums.
 
@@ -164,7 +165,7 @@ class CheckpointManager:
     for step in sorted(self._manager.all_steps(), reverse=True):
       if not self._manifest(step).exists():
         tell(f'checkpoint {_name(step)} was not finished')
-      elif wrong := self._damage(step):
+      elif wrong := _damage(self._folder, step):
         tell(f'checkpoint {_name(step)} is damaged: {wrong}')
         damaged.append(step)
       else:
@@ -210,10 +211,6 @@ class CheckpointManager:
     )
     restored = self._manager.restore(step, args=args)
     return restored.state, restored.facts
-
-  def _damage(self, step):
-    """What differs from the manifest, '' where nothing does."""
-    return _damage(self._folder, step)
 
   def _delete(self, steps):
     """Deletes checkpoints, so that their steps can be saved again."""
@@ -333,13 +330,20 @@ def _name(step):
 
 def _damage(folder, step):
   """What differs from the manifest, '' where nothing does."""
-  written, found = manifest(folder, step), checksums(folder / _name(step))
+  written = manifest(folder, step)
   try:
     expected = files.read_object(written)
   except ValueError:
     return written.name
+  found = checksums(folder / _name(step), of=_sum_of(expected))
   names = sorted({*expected, *found})
   return ', '.join(n for n in names if expected.get(n) != found.get(n))
+
+
+def _sum_of(expected):
+  """The sum that a manifest was made with; before xxh3 it was sha256."""
+  old = any(len(str(each)) == SHA256_DIGITS for each in expected.values())
+  return files.sha256 if old else files.checksum
 
 
 def _refuse_other(path, saved, like):
@@ -383,11 +387,11 @@ def _is_not_of_orbax(record):
   return 'orbax' not in pathlib.Path(record.pathname).parts
 
 
-def checksums(folder, share=slice(None)):
-  """files.checksum of all files below a folder, or some, by relative path."""
+def checksums(folder, share=slice(None), of=files.checksum):
+  """Sums of all files below a folder, or some, by relative path."""
   paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
-    found = pool.map(files.checksum, paths)
+    found = pool.map(of, paths)
     return {
       str(path.relative_to(folder)): each
       for path, each in zip(paths, found, strict=True)

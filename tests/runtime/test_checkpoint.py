@@ -1,5 +1,6 @@
 """Checkpoints: bit-exact restore, and fallback to the one before."""
 
+import json
 import shutil
 
 import builders
@@ -240,6 +241,16 @@ def test_a_checkpoint_without_a_manifest_is_skipped(run, states):
   assert_same(restored, states[1])
   assert run.told == ['checkpoint 000002 was not finished']
   assert run.steps() == [1]
+
+
+def test_a_manifest_of_sha256_sums_is_read_and_finds_damage(run, states):
+  folder = run.folder / '000002'
+  sums = checkpoint.checksums(folder, of=files.sha256)
+  checkpoint.manifest(run.folder, 2).write_text(json.dumps(sums))
+  assert_same(run.restore(like(states[2]))[0], states[2])
+  next(p for p in sorted(folder.rglob('*')) if p.is_file()).unlink()
+  assert_same(run.restore(like(states[1]))[0], states[1])
+  assert '000002 is damaged' in run.told[0]
 
 
 def test_an_incomplete_manifest_is_damage(run, states):
