@@ -20,12 +20,12 @@ from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
 from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
-from siri_jax.data import hub_names, load, workload
+from siri_jax.data import hub_names, workload
 from siri_jax.evaluation import evaluate as evaluation
 from siri_jax.experiments import ablate as ablations
 from siri_jax.experiments import branch as branches
 from siri_jax.experiments import grid as grids
-from siri_jax.rollout import placement, rewarded
+from siri_jax.rollout import placement
 from siri_jax.runtime import distributed, stopwatch, terminal, xla_flags
 
 SOURCE = '_siri_source'  # Attribute of a loaded config: its file.
@@ -74,7 +74,7 @@ def dry_run(config, natural_lengths='', verbose=False):
     OSError: a file cannot be read.
   """
   xla_flags.set_up(config.cache_dir)
-  plan, files = _planned(config), hub_names.table(config)
+  plan, files = build.planned(config), hub_names.table(config)
   try:
     work = workload.of(config)
   except workload.UnknownError as error:
@@ -105,9 +105,9 @@ def train(config, workdir, *, allow_change=()):
       resumes it.
   """
   xla_flags.set_up(config.cache_dir)
-  if not schema.faults(config):  # If there are any, `prepare` lists them.
+  if not schema.faults(config):  # If there are any, build.prepare lists them.
     placement.reserve(config, trains=True)
-  plan, task, _ = prepare(config)
+  plan, task, _ = build.prepare(config)
   source, overrides = _origin(config)
   with contextlib.ExitStack() as stack:
     folder = stack.enter_context(
@@ -127,34 +127,6 @@ def train(config, workdir, *, allow_change=()):
   if ctx.signals.asked:
     raise stopwatch.StopRequested(ctx.signals.asked)
   return load_run(workdir)
-
-
-def _planned(config):
-  """The Plan of a config; see `prepare`."""
-  try:
-    return plans.make(config)
-  except plans.ConfigError as error:
-    faults = [*error.faults, *load.faults(config)]
-    raise ValueError('\n'.join(faults)) from error
-
-
-def prepare(config):
-  """Checks a config and its files.
-
-  Returns:
-    (plan.Plan, types.Task, number of prompts dropped as too long).
-  Raises:
-    ValueError: the config or its files are invalid; lists every fault.
-  """
-  plan = _planned(config)
-  return plan, *_loaded(plan)
-
-
-def _loaded(plan):
-  """A plan's task and the number of prompts dropped, text rewards tried out."""
-  task, dropped = load.load_task(plan.c)
-  rewarded.try_out(plan.text_rewards, task)
-  return task, dropped
 
 
 def evaluate(config, workdir, *, weights=('newest',), sets=(), samples=0):
@@ -328,7 +300,7 @@ def costs(config, natural_lengths=''):
   Raises:
     ValueError: every fault of the config and its files, a line each.
   """
-  plan, sampled = _planned(config), None
+  plan, sampled = build.planned(config), None
   if natural_lengths:
     sampled = runs.sampled_lengths(natural_lengths)
   return cost_table.of_cycle(plan, workload.of(config), sampled)

@@ -8,14 +8,15 @@ import jax
 
 from siri_jax import compiled, plugins, policy
 from siri_jax.config import memory
+from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
-from siri_jax.data import hub_names, shuffling
+from siri_jax.data import hub_names, load, shuffling
 from siri_jax.grading import pool
 from siri_jax.models import attention, sharding
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
-from siri_jax.rollout import engines, servers
+from siri_jax.rollout import engines, rewarded, servers
 from siri_jax.runtime import (
   checkpoint,
   distributed,
@@ -25,6 +26,33 @@ from siri_jax.runtime import (
 )
 from siri_jax.runtime.stopwatch import Signals
 from siri_jax.runtime.watchdog import Watchdog
+
+
+def planned(config):
+  """The plan.Plan of a config.
+
+  Raises:
+    ValueError: the config is invalid; lists every fault, of its files too.
+  """
+  try:
+    return plans.make(config)
+  except plans.ConfigError as error:
+    faults = [*error.faults, *load.faults(config)]
+    raise ValueError('\n'.join(faults)) from error
+
+
+def prepare(config):
+  """Checks a config and its files.
+
+  Returns:
+    (plan.Plan, types.Task, number of prompts dropped as too long).
+  Raises:
+    ValueError: the config or its files are invalid; lists every fault.
+  """
+  plan = planned(config)
+  task, dropped = load.load_task(plan.c)
+  rewarded.try_out(plan.text_rewards, task)
+  return plan, task, dropped
 
 
 def open_folder(path, c, *, source, overrides, allow_change):

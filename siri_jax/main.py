@@ -17,7 +17,7 @@ import sys
 import jax
 import numpy as np
 
-from siri_jax import api, build, trainer
+from siri_jax import build, trainer
 from siri_jax.analysis import paper_table, run_table, runs
 from siri_jax.config import command_line, schema
 from siri_jax.config import plan as plans
@@ -72,6 +72,8 @@ def main(argv):
 
 def show(asked):
   """Prints the report of --dry_run and returns the exit status."""
+  from siri_jax import api  # Here, because its tables load pandas.
+
   c, flags = asked.config, asked.flags
   try:
     print(api.dry_run(c, flags.natural_lengths, flags.verbose), flush=True)
@@ -96,7 +98,7 @@ def lead(asked, team):
   """Runs process 0, or the only process; returns the exit status."""
   try:
     team.barrier(distributed.START, alike(asked))
-    plan, task, dropped = api.prepare(asked.config)
+    plan, task, dropped = build.prepare(asked.config)
     folder = build.open_folder(
       asked.workdir,
       plan.c,
@@ -190,7 +192,7 @@ def follow(asked, team):
     with contextlib.ExitStack() as stack:
       try:
         team.barrier(distributed.START, alike(asked))
-        plan, task, _ = api.prepare(asked.config)
+        plan, task, _ = build.prepare(asked.config)
         silence = stack.enter_context(open(os.devnull, 'w'))
         screen = terminal.Terminal(plan.c.total_steps, silence)
         parts = build.open_follower(

@@ -210,7 +210,13 @@ def test_the_package_imports_nothing_of_the_checkout():
 
 
 @pytest.mark.parametrize(
-  ('module', 'absent'), [('siri_jax', 'jax'), ('siri_jax.main', 'matplotlib')]
+  ('module', 'absent'),
+  [
+    ('siri_jax', 'jax'),
+    ('siri_jax.main', 'matplotlib'),
+    ('siri_jax.main', 'pandas'),
+    ('siri_jax.main', 'scipy'),
+  ],
 )
 def test_a_command_does_not_import_unused_libraries(module, absent):
   code = f'import {module}, sys; sys.exit("{absent}" in sys.modules)'
