@@ -218,12 +218,12 @@ def _from_start(one, other):
 
 
 def latex_comments(text):
-  """A text for LaTeX: what is outside of its tabulars is a comment."""
+  """A text for LaTeX: what is outside of its tables is a comment."""
   lines, inside = [], False
   for line in text.splitlines():
-    inside |= line.startswith('\\begin{tabular}')
+    inside |= line.startswith('\\begin{')
     lines.append(line if inside or not line else f'% {line}')
-    inside &= not line.startswith('\\end{tabular}')
+    inside &= not line.startswith('\\end{')
   return '\n'.join(lines)
 
 
