@@ -10,7 +10,7 @@ values that the paper does not state. With --config the values are the config's;
 import sys
 import textwrap
 
-from siri_jax.config import base, command_line, descriptions
+from siri_jax.config import base, command_line, descriptions, schema
 from siri_jax.runtime import run_folder
 from siri_jax.runtime.exit_status import DONE, refuse
 
@@ -39,7 +39,9 @@ def main(argv):
     if asked.pattern.lower() in f'{name} {text}'.lower()
   ]
   if not shown:
-    return refuse(['no setting has it; leave it out to list all'], parser.prog)
+    known = schema.OTHER_NAMES.get(asked.pattern)
+    hint = f'did you mean {known}?' if known else 'leave it out to list all'
+    return refuse([f'no setting has {asked.pattern!r}; {hint}'], parser.prog)
   print('\n'.join(shown))
   return DONE
 
