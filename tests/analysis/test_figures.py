@@ -252,6 +252,14 @@ def test_a_start_far_from_the_points_is_a_sentence(tmp_path):
   assert ax.get_ylim()[0] > 90
 
 
+def test_the_axis_of_accuracy_does_not_leave_0_to_100_per_cent(tmp_path):
+  for accuracy in (0.0, 1.0):
+    evals = [evaluation(8, 'expanded', accuracy, 40.0)]
+    made = make(tmp_path / str(accuracy), evals=evals)
+    low, high = pareto.draw([runs.read(made)]).axes[0].get_ylim()
+    assert -0.2 < low < high < 100.2
+
+
 def test_the_bars_of_seeds_are_intervals_by_students_t():
   # t with 2 degrees of freedom is 4.303; the deviation of 1, 2, 3 is 1.
   mean, low, high = intervals.of_mean([1.0, 2.0, 3.0])

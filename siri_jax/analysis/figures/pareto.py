@@ -93,7 +93,8 @@ def _panel(ax, groups, name):
     axis.set_view_interval(low - room, high + room, ignore=True)
     axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
   low, high = ax.get_ylim()
-  ax.set_ylim(top=min(high, 100 + 0.05 * (high - low)))
+  room = 0.05 * (high - low)
+  ax.set_ylim(max(low, -room), min(high, 100 + room))
   return far
 
 
