@@ -12,7 +12,7 @@ import textwrap
 
 from siri_jax.config import base, command_line, descriptions, schema
 from siri_jax.runtime import run_folder
-from siri_jax.runtime.exit_status import DONE, refuse
+from siri_jax.runtime.exit_status import refuse, show
 
 WIDTH = 76  # Columns of a description.
 
@@ -42,8 +42,7 @@ def main(argv):
     known = schema.OTHER_NAMES.get(asked.pattern)
     hint = f'did you mean {known}?' if known else 'leave it out to list all'
     return refuse([f'no setting has {asked.pattern!r}; {hint}'], parser.prog)
-  print('\n'.join(shown))
-  return DONE
+  return show('\n'.join(shown))
 
 
 def entry(name, value, text, changed):

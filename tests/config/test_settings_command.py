@@ -1,5 +1,8 @@
 """The command that lists every setting."""
 
+import os
+import sys
+
 import pytest
 
 from siri_jax.commands import settings
@@ -25,6 +28,14 @@ def test_a_pattern_searches_names_and_meanings(capsys):
   )
   assert settings.main(['NUCLEUS-FREE']) == 2
   assert "no setting has 'NUCLEUS-FREE'; leave it" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_early_is_no_error(monkeypatch):
+  read, write = os.pipe()
+  os.close(read)
+  with open(write, 'w') as stdout:
+    monkeypatch.setattr(sys, 'stdout', stdout)
+    assert settings.main([]) == 0
 
 
 def test_another_programs_name_leads_to_the_setting(capsys):
