@@ -14,7 +14,7 @@ from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import terminal
 
 NOTES = f"""\
-Accuracy in %, length in tokens a response, tokens trained on, each the mean
+Accuracy in %, length in tokens per response, tokens trained on, each the mean
 over seeds ± its standard error (deviation over seeds / sqrt(seeds)). Against
 the first arm: the mean difference over the seeds and problems that both arms
 have, and its {intervals.LEVEL} % interval by Student's t over both. † One seed:

@@ -9,7 +9,7 @@ from siri_jax.runtime import run_folder, terminal
 
 POINTS = ('start', 'compressed', 'expanded', 'end')  # Not every eval_kw.every.
 NOTES = """\
-Accuracy in %, length in tokens a response, tokens trained on so far; dAcc/CR
+Accuracy in %, length in tokens per response, tokens trained on so far; dAcc/CR
 is the relative gain in accuracy over the relative length, both against the
 run's start. ± is one standard error over problems, left out where all gave the
 same. Differences from a run's own start are paired by problem if both
@@ -218,12 +218,12 @@ def _from_start(one, other):
 
 
 def latex_comments(text):
-  """A text for LaTeX: what is outside of its tabulars is a comment."""
+  """A text for LaTeX: what is outside of its tables is a comment."""
   lines, inside = [], False
   for line in text.splitlines():
-    inside |= line.startswith('\\begin{tabular}')
+    inside |= line.startswith('\\begin{')
     lines.append(line if inside or not line else f'% {line}')
-    inside &= not line.startswith('\\end{tabular}')
+    inside &= not line.startswith('\\end{')
   return '\n'.join(lines)
 
 

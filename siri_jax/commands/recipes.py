@@ -10,7 +10,7 @@ PATTERN is a part of a name or of a description. Run one of them by
 import sys
 
 from siri_jax.config import catalog, command_line
-from siri_jax.runtime.exit_status import DONE, refuse
+from siri_jax.runtime.exit_status import refuse, show
 
 
 def main(argv):
@@ -27,8 +27,7 @@ def main(argv):
   ]
   if not shown:
     return refuse(['no recipe has it; leave it out to list all'], parser.prog)
-  print('\n\n'.join(shown))
-  return DONE
+  return show('\n\n'.join(shown))
 
 
 def entry(recipe):

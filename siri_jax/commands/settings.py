@@ -10,9 +10,9 @@ values that the paper does not state. With --config the values are the config's;
 import sys
 import textwrap
 
-from siri_jax.config import base, command_line, descriptions
+from siri_jax.config import base, command_line, descriptions, schema
 from siri_jax.runtime import run_folder
-from siri_jax.runtime.exit_status import DONE, refuse
+from siri_jax.runtime.exit_status import refuse, show
 
 WIDTH = 76  # Columns of a description.
 
@@ -39,9 +39,10 @@ def main(argv):
     if asked.pattern.lower() in f'{name} {text}'.lower()
   ]
   if not shown:
-    return refuse(['no setting has it; leave it out to list all'], parser.prog)
-  print('\n'.join(shown))
-  return DONE
+    known = schema.OTHER_NAMES.get(asked.pattern)
+    hint = f'did you mean {known}?' if known else 'leave it out to list all'
+    return refuse([f'no setting has {asked.pattern!r}; {hint}'], parser.prog)
+  return show('\n'.join(shown))
 
 
 def entry(name, value, text, changed):

@@ -15,7 +15,7 @@ import tabulate
 
 from siri_jax.analysis import ablation_table, paper_table, run_table
 from siri_jax.config import command_line
-from siri_jax.runtime.exit_status import DONE, refuse
+from siri_jax.runtime.exit_status import refuse, show
 
 
 def main(argv):
@@ -43,8 +43,7 @@ def main(argv):
   except (OSError, ValueError) as error:
     return refuse(str(error).splitlines(), ' '.join(args.folders))
   latex = args.style.startswith('latex')
-  print(run_table.latex_comments(table) if latex else table)
-  return DONE
+  return show(run_table.latex_comments(table) if latex else table)
 
 
 def text(args):

@@ -86,11 +86,12 @@ def kaplan_meier(lengths, cut):
   lengths, cut = np.asarray(lengths), np.asarray(cut, bool)
   if not lengths.size:
     raise ValueError('there is no sample to read lengths from')
-  tokens, ended = np.unique(lengths[~cut], return_counts=True)
-  as_long = lengths.size - np.searchsorted(np.sort(lengths), tokens)
-  outlive = np.cumprod(1 - ended / as_long)
-  share = -np.diff(outlive, prepend=1, append=0)
-  return LengthDistribution(np.append(tokens, np.inf), share)
+  from scipy import stats  # Here, because its import takes half a second.
+
+  seen = stats.CensoredData(lengths[~cut], right=lengths[cut])
+  outlive = stats.ecdf(seen).sf
+  share = -np.diff(outlive.probabilities, prepend=1, append=0)
+  return LengthDistribution(np.append(outlive.quantiles, np.inf), share)
 
 
 def longest(lengths, count):

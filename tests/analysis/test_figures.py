@@ -246,9 +246,18 @@ def test_a_start_far_from_the_points_is_a_sentence(tmp_path):
     evaluation(8, 'expanded', 0.98, 3500.0),
   ]
   ax = pareto.draw([runs.read(make(tmp_path, evals=evals))]).axes[0]
-  (text,) = ax.texts
-  assert text.get_text() == 'not in view: start, 20.0 % at 5,190 tokens'
+  note = ' '.join(ax.figure.get_supxlabel().split())
+  start = 'Not in view: the start, 20.0 % of held-out problems at 5,190 tokens.'
+  assert start in note
   assert ax.get_ylim()[0] > 90
+
+
+def test_the_axis_of_accuracy_does_not_leave_0_to_100_per_cent(tmp_path):
+  for accuracy in (0.0, 1.0):
+    evals = [evaluation(8, 'expanded', accuracy, 40.0)]
+    made = make(tmp_path / str(accuracy), evals=evals)
+    low, high = pareto.draw([runs.read(made)]).axes[0].get_ylim()
+    assert -0.2 < low < high < 100.2
 
 
 def test_the_bars_of_seeds_are_intervals_by_students_t():

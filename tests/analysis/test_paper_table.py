@@ -1,11 +1,12 @@
 """The paper's table: its own numbers recomputed, and ours in its form."""
 
 import json
+import re
 
 import made_runs
 import pytest
 
-from siri_jax.analysis import paper_table
+from siri_jax.analysis import paper_table, run_table
 from siri_jax.analysis.figures import accuracy_by_cap
 
 
@@ -127,7 +128,7 @@ def test_the_tables_are_saved_in_three_forms(tmp_path, folders):
   assert f'{told}\n' == (tmp_path / 'table.txt').read_text()
   assert '| paper: SIRI-low ' in (tmp_path / 'table.md').read_text()
   latex = (tmp_path / 'table.tex').read_text()
-  assert latex.count('\\begin{tabular}') == 4
+  assert_latex_fits(latex, tables=4)
   assert 'AMC \\%' in latex
   # What is no table is a comment.
   after = latex.rpartition('\\end{tabular}')[2].strip().splitlines()
@@ -145,9 +146,29 @@ def test_one_sample_of_one_problem_without_a_right_answer_has_no_empty_table(
   assert 'AMC start 0.0 16384.0 100.0 0.0' in lines(text)
   for absent in ('mean of ratios  ', '@', 'nan', ' ± 0'):
     assert absent not in text.removesuffix(f'{paper_table.NOTES}\n')
-  latex = (tmp_path / 'table.tex').read_text()
-  assert latex.count('\\begin{tabular}') == 2
-  assert '\\begin{tabular}{}' not in latex
+  assert_latex_fits((tmp_path / 'table.tex').read_text(), tables=2)
+
+
+def assert_latex_fits(text, tables):
+  """Each tabular has columns, and each of its rows as many cells."""
+  found = re.findall(
+    r'^\\begin{(\w+)}{(\w*)}$(.*?)^\\end{\1}$', text, re.M | re.S
+  )
+  assert len(found) == tables
+  for _, columns, body in found:
+    rows = [row for row in body.splitlines() if row.endswith(r'\\')]
+    assert len(rows) > 1
+    assert {row.count('&') - row.count(r'\&') + 1 for row in rows} == {
+      len(columns)
+    }
+
+
+@pytest.mark.parametrize(
+  'style', ['latex', 'latex_booktabs', 'latex_longtable']
+)
+def test_every_latex_style_has_whole_tables(folders, style):
+  text = run_table.latex_comments(paper_table.text(folders, '1.5B', style))
+  assert_latex_fits(text, tables=4)
 
 
 def test_policies_of_one_name_are_told_apart_by_their_runs(tmp_path):

@@ -146,8 +146,8 @@ def folder_of(path, rows):
 def test_a_runs_sample_lengths_say_which_were_cut(tmp_path):
   run = folder_of(tmp_path, [(3, 'stop'), (8, 'length'), (5, 'stop')])
   lengths, words = cost_table.natural(None, runs.sampled_lengths(run))
-  np.testing.assert_array_equal(lengths.tokens, [3, 5, np.inf])
-  np.testing.assert_allclose(lengths.share, 1 / 3)
+  np.testing.assert_array_equal(lengths.tokens, [3, 5, 8, np.inf])
+  np.testing.assert_allclose(lengths.share, [1 / 3, 1 / 3, 0, 1 / 3])
   assert '3 samples' in words
   assert '33.3 % of them were cut' in words
 

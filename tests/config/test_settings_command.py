@@ -1,5 +1,8 @@
 """The command that lists every setting."""
 
+import os
+import sys
+
 import pytest
 
 from siri_jax.commands import settings
@@ -24,7 +27,20 @@ def test_a_pattern_searches_names_and_meanings(capsys):
     'optimizer_kw.clip_norm=1.0\n    Global norm of the gradient.\n'
   )
   assert settings.main(['NUCLEUS-FREE']) == 2
-  assert 'no setting has it' in capsys.readouterr().err
+  assert "no setting has 'NUCLEUS-FREE'; leave it" in capsys.readouterr().err
+
+
+def test_a_reader_that_ends_early_is_no_error(monkeypatch):
+  read, write = os.pipe()
+  os.close(read)
+  with open(write, 'w') as stdout:
+    monkeypatch.setattr(sys, 'stdout', stdout)
+    assert settings.main([]) == 0
+
+
+def test_another_programs_name_leads_to_the_setting(capsys):
+  assert settings.main(['lr']) == 2
+  assert 'did you mean learning_rate?' in capsys.readouterr().err
 
 
 def test_a_config_shows_its_values_and_marks_what_differs(capsys):

@@ -43,7 +43,7 @@ def draw(runs):
   As the paper's Figure 1, without the paths: the newest compressed and expanded
   point, and the newest evaluation. Points are means over seeds with a 95 %
   interval of Student's t; for one run bars are one standard error over
-  problems. The common start is grey, or a sentence if it is far from all
+  problems. The common start is grey, or in the note if it is far from all
   points.
 
   Args:
@@ -58,19 +58,22 @@ def draw(runs):
   style.need(sets, 'no run has an evaluation in its eval.jsonl yet')
   width = style.COLUMN if len(found) <= FEW else style.PAGE
   fig, axes = style.sheet(len(sets), width=width, heights=2.3)
+  far = []
   for ax, name in zip(axes[:, 0], sets, strict=True):
     own = [group for group in found if name in group.sets]
-    _panel(ax, own, name)
+    far.append(_panel(ax, own, name))
     if sets[1:]:
       ax.set_title(panels.set_name(name), fontsize=style.TEXT)
     ax.set_ylabel(f'accuracy on\n{panels.set_name(name)}, %')
   axes[-1, 0].set_xlabel('mean response length, tokens')
   style.legend(fig, axes[:, 0], columns=4)
-  style.note(fig, _bars(found), _steps(found, sets[0]), seeds.missing(found))
+  said = _bars(found), _steps(found, sets[0]), *far, seeds.missing(found)
+  style.note(fig, *said)
   return fig
 
 
 def _panel(ax, groups, name):
+  """Draws a set's points; returns a sentence about a start out of view."""
   looks = itertools.cycle(itertools.product(FILLS, style.COLOURS))
   traces = [(group, group.points(name, intervals.of_mean)) for group in groups]
   marks = {kind for _, points in traces for kind in chosen(points)}
@@ -83,14 +86,16 @@ def _panel(ax, groups, name):
     for kind, point in chosen(points).items():
       spots.append(_point(ax, point, marker=LAST[kind], **look))
   starts = [p for _, points in traces for p in points if p.kind == 'start']
-  _start(ax, starts, np.array(spots))
+  far = _start(ax, starts, np.array(spots), panels.set_name(name))
   for axis, least in ((ax.xaxis, 5), (ax.yaxis, 1)):  # Tokens, points.
     low, high = axis.get_view_interval()
     room = max(least - (high - low), 0) / 2
     axis.set_view_interval(low - room, high + room, ignore=True)
     axis.set_major_locator(ticker.MaxNLocator(5, steps=[1, 2, 5, 10]))
   low, high = ax.get_ylim()
-  ax.set_ylim(top=min(high, 100 + 0.05 * (high - low)))
+  room = 0.05 * (high - low)
+  ax.set_ylim(max(low, -room), min(high, 100 + room))
+  return far
 
 
 def _point(ax, point, **look):
@@ -107,26 +112,20 @@ def _point(ax, point, **look):
   return at
 
 
-def _start(ax, starts, spots):
-  """The starts as a grey mark, or as a sentence if they are far away."""
+def _start(ax, starts, spots, name):
+  """Draws the mean start in grey, or returns it as a sentence if far away."""
   if not starts:
-    return
+    return ''
   tokens, accuracy = np.mean([(p.length[0], p.accuracy[0]) for p in starts], 0)
   ranges = np.ptp(spots, 0), np.ptp([*spots, (tokens, accuracy)], 0)
-  if ranges[0][1] >= CROWDED * ranges[1][1]:
-    look = {'color': style.GREY, 'linestyle': '', 'label': 'mean start'}
-    ax.plot(tokens, accuracy, marker='D', markersize=4, **look)
-    return
-  text = f'not in view: start, {accuracy:.1f} % at {tokens:,.0f} tokens'
-  ax.text(
-    0.98,
-    0.03,
-    text,
-    transform=ax.transAxes,
-    ha='right',
-    color=style.GREY,
-    fontsize=style.SMALL,
-  )
+  if ranges[0][1] < CROWDED * ranges[1][1]:
+    return (
+      f'Not in view: the start, {accuracy:.1f} % of {name} at {tokens:,.0f} '
+      'tokens.'
+    )
+  look = {'color': style.GREY, 'linestyle': '', 'label': 'mean start'}
+  ax.plot(tokens, accuracy, marker='D', markersize=4, **look)
+  return ''
 
 
 def _bars(groups):
