@@ -363,7 +363,8 @@ def raise_alarms(ctx):
     if name not in before:
       step = records[-1]['step']
       ctx.run_folder.event('alarm', name=name, step=step, told=message)
-      ctx.terminal.say(f'ALARM at step {step}: {message}')
+      at = f'{step + 1}/{ctx.plan.c.total_steps}, step {step} in the files'
+      ctx.terminal.say(f'ALARM at {at}: {message}')
 
 
 def check_divergence(ctx, state):
