@@ -325,6 +325,14 @@ def test_an_unfinished_compression_is_not_counted(tmp_path):
   assert words.compressions(done) == [(0, 4), (8, 12)]
 
 
+def test_words_that_no_response_has_are_bars_of_0(tmp_path):
+  path = make(tmp_path)
+  for step in (0, 4):
+    keep(path, step, [sample(response='so')])
+  ax = words.draw([runs.read(path)], ['wait']).axes[0]
+  assert ax.get_ylim() == (0, 1)
+
+
 def test_the_default_words_depend_on_the_task(tmp_path):
   built_in = runs.read(make(tmp_path / 'a'))
   real = runs.read(make(tmp_path / 'b', task='math'))

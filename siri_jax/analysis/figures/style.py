@@ -286,7 +286,8 @@ def band(ax, steps, low, high, colour, **more):
 def from_zero(ax):
   """Starts the vertical axis at 0, with room above the highest point."""
   ax.margins(y=0.08)
-  ax.set_ylim(0, 1.08 * ax.dataLim.y1 if np.isfinite(ax.dataLim.y1) else 1)
+  top = ax.dataLim.y1  # -inf without a point.
+  ax.set_ylim(0, 1.08 * top if top > 0 else 1)
 
 
 def per_cent(ax, low=0):

@@ -136,7 +136,7 @@ def draw(runs, words=None, cycle=1):
     part = found[found.word == word] if word else found
     for ax, answers in zip(line, ANSWERS.values(), strict=True):
       _bars(ax, part[part.answers == answers], 'setting' if word else 'word')
-    line[0].set_ylim(0, 1.08 * max(ax.dataLim.y1 for ax in line))
+    line[0].set_ylim(0, 1.08 * max(ax.dataLim.y1 for ax in line) or 1)
     what = f"'{word}' " if word else ''
     line[0].set_ylabel(f'{what}count\nper response')
   for ax, answers in zip(axes[0], ANSWERS.values(), strict=True):
