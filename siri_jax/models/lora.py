@@ -50,7 +50,9 @@ NONE = Adapters(0, 1.0, ())
 
 
 def of(kw):
-  """The Adapters of a config's lora_kw."""
+  """The Adapters of a config's lora_kw; NONE for a rank of 0."""
+  if not kw.rank:
+    return NONE
   chosen = {*kw.targets}
   names = [ours for name, ours in TARGETS.items() if {ALL, name} & chosen]
   return Adapters(kw.rank, kw.alpha, tuple(names))

@@ -11,7 +11,7 @@ import pytest
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.config import memory
+from siri_jax.config import base, memory
 from siri_jax.config import recipe as recipes
 from siri_jax.models import attention, decoder, lora, sharding
 
@@ -19,6 +19,13 @@ SHAPE = builders.tiny_shape(vocab=20, qk_norm=True)
 ALL = lora.Adapters(3, 6.0, tuple(decoder.MATRICES))
 SOME = ALL._replace(targets=('o', 'q', 'down'))
 TOKENS = np.arange(22).reshape(2, 11) % 20
+
+
+def test_a_config_without_a_rank_has_no_adapters_whatever_its_targets():
+  c = base.get_config()
+  assert lora.of(c.lora_kw) == lora.NONE
+  c.lora_kw.rank = 8
+  assert lora.of(c.lora_kw) == (8, 32.0, tuple(decoder.MATRICES))
 
 
 @functools.cache

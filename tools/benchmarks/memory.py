@@ -54,7 +54,8 @@ def main(argv=None):
     found = head(full_size.SHAPES[flags.model], flags.compiler)
     print(f'head: {found[0] / 1e9:.2f} GB, and {found[1] / 1e9:.2f} gradients')
     return 0
-  rows = []
+  rows, adapters = [], base.get_config().lora_kw
+  adapters.rank = flags.lora_rank
   for remat in flags.remat:
     guessed, program = compare(
       full_size.SHAPES[flags.model],
@@ -63,9 +64,7 @@ def main(argv=None):
       compiler=flags.compiler,
       remat=remat,
       param_sharding=flags.param_sharding,
-      adapters=lora.NONE._replace(
-        rank=flags.lora_rank, targets=tuple(decoder.MATRICES)
-      ),
+      adapters=lora.of(adapters),
     )
     found = assigned(program)
     rows.append([remat, guessed / 1e9, found / 1e9, guessed / found])
