@@ -28,6 +28,7 @@ NAMED = 16  # Most settings of a figure; the number of the others is in a note.
 HANDLE = 6  # Width of a legend's handle, in letters.
 LINE = 0.155  # Height of a line of a legend or note, inches.
 DPI = 300
+FAST = {'compress_level': 1}  # A sixth larger than zlib's default.
 # TrueType fonts in PDFs: publishers require it, and text can be searched.
 TYPE = {
   'font.size': TEXT,
@@ -313,7 +314,9 @@ def png(fig, dpi=DPI, transparent=False):
   """A figure's PNG as bytes."""
   data = io.BytesIO()
   _lay_out(fig, dpi)
-  fig.savefig(data, format='png', dpi=dpi, transparent=transparent)
+  fig.savefig(
+    data, format='png', dpi=dpi, transparent=transparent, pil_kwargs=FAST
+  )
   return data.getvalue()
 
 
