@@ -1,6 +1,7 @@
 """Low-rank adapters: by hand, against the merged policy, on every mesh."""
 
 import functools
+import types
 
 import builders
 import jax
@@ -270,3 +271,21 @@ def test_the_memory_estimate_has_a_frozen_base_and_the_state_of_adapters():
   assert found['gathered weights'] == 4 * scaled
   assert full['parameters'] == 4 * base
   assert found['head'] < full['head']
+
+
+def test_a_push_has_the_merged_matrices_by_hand():
+  frozen, trained = lively(SOME)
+  recipe = types.SimpleNamespace(adapters=SOME, dtype=jnp.float32)
+  pushed = compiled._publish(frozen, trained, recipe=recipe)
+  layers = {**frozen['layers'], **trained['layers']}
+  for layer in range(SHAPE.layers):
+    down, a, b = (
+      np.asarray(layers[name][layer], np.float64)
+      for name in ('down', 'down_lora_a', 'down_lora_b')
+    )
+    found = pushed[f'model.layers.{layer}.mlp.down_proj.weight']
+    np.testing.assert_allclose(found, (down + 2.0 * a @ b).T, rtol=1e-5)
+    np.testing.assert_array_equal(  # It has no adapter.
+      pushed[f'model.layers.{layer}.mlp.up_proj.weight'],
+      np.asarray(layers['up'][layer]).T,
+    )
