@@ -12,23 +12,11 @@ Numbers: open: Kimi's weight and its warm-up; 0.4 is Laser's
 Checked: Laser's code as a loop in numpy; by hand
 """
 
-from siri_jax.config import sizes
+from siri_jax.config.recipes import laser
 
 
 def get_config(size='paper'):
-  c, _, _ = sizes.start(
-    size,
-    cap=16_384,  # Laser, laser-1.5b-l4096.sh.
-    total_steps=1575,  # The same: 5 epochs of 40,315 problems.
-    prompts_per_step=128,  # The same.
-    group_size=8,  # The same.
-    minibatches=2,  # The same: 64 of 128 prompts.
-    learning_rate=1e-6,  # The same.
-    temperature=0.6,  # The same.
-  )
+  c = laser.start(size).c
   c.reward = 'range_in_group'
   c.reward_kw = dict(weight=0.4)  # Laser, compute_kimi_penalty.
-  c.loss = 'grpo_kl'
-  c.loss_kw = dict(low=0.2, high=0.28, beta=0.001)  # laser-1.5b-l4096.sh.
-  c.aggregation = 'token_mean'  # VeRL's.
   return c

@@ -14,8 +14,9 @@ Checked: Laser's code as a loop in numpy; by hand
 from siri_jax.config import sizes
 
 
-def get_config(size='paper'):
-  c, tokens, _ = sizes.start(
+def start(size):
+  """The sizes.Start of Laser's scripts, which have one cap, batch and loss."""
+  begun = sizes.start(
     size,
     cap=16_384,  # laser-1.5b-l4096.sh.
     total_steps=1575,  # The same: 5 epochs of 40,315 problems.
@@ -25,15 +26,20 @@ def get_config(size='paper'):
     learning_rate=1e-6,  # The same.
     temperature=0.6,  # The same.
   )
+  begun.c.loss = 'grpo_kl'
+  begun.c.loss_kw = dict(low=0.2, high=0.28, beta=0.001)  # The same.
+  begun.c.aggregation = 'token_mean'  # VeRL's.
+  return begun
+
+
+def get_config(size='paper'):
+  c, tokens, _ = start(size)
   c.reward = 'length_bonus'
   c.reward_kw = dict(
-    target=tokens(4096),  # The same; also 2,048 and 8,192.
+    target=tokens(4096),  # laser-1.5b-l4096.sh; also 2,048 and 8,192.
     bonus=0.5,  # The same.
     right=1.0,  # Laser, hf_math_verifier.py.
     wrong=-0.5,  # The same.
     unanswered=-1.0,  # The same.
   )
-  c.loss = 'grpo_kl'
-  c.loss_kw = dict(low=0.2, high=0.28, beta=0.001)  # laser-1.5b-l4096.sh.
-  c.aggregation = 'token_mean'  # VeRL's.
   return c

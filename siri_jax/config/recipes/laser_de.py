@@ -12,35 +12,11 @@ Numbers: complete
 Checked: Laser's code as loops, by hand
 """
 
-from siri_jax.config import sizes
+from siri_jax.config.recipes import laser_d
 
 
 def get_config(size='paper'):
-  c, tokens, _ = sizes.start(
-    size,
-    cap=16_384,  # laser-de-1.5b-l4096.sh.
-    total_steps=1575,  # The same: 5 epochs of 40,315 problems.
-    prompts_per_step=128,  # The same.
-    group_size=8,  # The same.
-    minibatches=2,  # The same: 64 of 128 prompts.
-    learning_rate=1e-6,  # The same.
-    temperature=0.6,  # The same.
-  )
-  c.reward = 'answer_score'
-  c.reward_kw = dict(right=1.0, wrong=-0.5, unanswered=-1.0)  # The grader's.
+  c = laser_d.get_config(size)  # laser-de-1.5b-l4096.sh has its numbers.
   c.text_rewards = ('laser_de',)
-  bonus = dict(
-    weight=1.0,
-    lowest=tokens(4096),  # The same; also 1,024 and 2,048.
-    highest=tokens(16_384),  # The same.
-    interval=tokens(1024),  # The same.
-    bonus=0.5,  # The same.
-  )
-  c.text_rewards_kw = dict(laser_de=bonus)
-  # Every 20 steps, train_sample500; on a laptop 5 and 32.
-  every, problems = (20, 500) if size == 'paper' else (5, 32)
-  c.monitor_kw = dict(every=every, problems=problems)
-  c.loss = 'grpo_kl'
-  c.loss_kw = dict(low=0.2, high=0.28, beta=0.001)  # The same.
-  c.aggregation = 'token_mean'  # VeRL's.
+  c.text_rewards_kw = dict(laser_de=c.text_rewards_kw.laser_d)
   return c
