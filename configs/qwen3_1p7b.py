@@ -13,26 +13,18 @@ the answer. Responses end at <|im_end|> or <|endoftext|>, the end tokens of the
 model's generation_config.json.
 """
 
-from configs import base, cosine640
+from configs import cosine640
 
 
 def get_config(thinking='on'):
   if thinking not in ('on', 'off'):
     raise ValueError(f'unknown argument {thinking!r}; choose from on, off')
-  c = base.get_config()
+  c = cosine640.get_config()
   # The newest commit, of which many caches of public repositories are.
   c.model_path = 'Qwen/Qwen3-1.7B@70d244cc86ccca08cf5af4e1e306ecf908b1ad5e'
-  c.task_kw.train = cosine640.TRAIN
-  c.task_kw.evals = cosine640.EVALS
   if thinking == 'off':
     c.task_kw.template_kw = dict(enable_thinking=False)
     c.grading_rule_kw.kind = 'response'  # The thought is closed.
   # Qwen3's model card, best practices: temperature 0.6 and this with thoughts.
   c.eval_kw.top_p = 0.95
-  c.attention = 'cudnn'
-  c.engine = 'vllm'
-  c.engine_kw.max_concurrent = 1024  # All samples of a step.
-  c.server_kw.placement = 'split'
-  c.mesh_kw.fsdp = 4  # H100s of 80 GB; the other four sample.
-  c.micro_batch_rows = 4  # One row a device.
   return c
