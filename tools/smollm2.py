@@ -14,7 +14,6 @@ A part that exists is kept, and each part is written whole or not at all, so an
 interrupted call can be repeated. It takes a minute after the download.
 """
 
-import argparse
 import hashlib
 import importlib
 import itertools
@@ -30,6 +29,7 @@ import ml_dtypes
 import numpy as np
 import safetensors.numpy
 
+from siri_jax.config import command_line
 from siri_jax.models import decoder, hf_names
 from siri_jax.models.hf import config as hf_config
 from siri_jax.runtime import files
@@ -85,11 +85,7 @@ STORIES = (
 
 def main(argv=None):
   """Makes the parts that are missing; returns 0, or 1 if pip cannot fetch."""
-  parser = argparse.ArgumentParser(
-    prog='python -m tools.smollm2',
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-  )
+  parser = command_line.parser(__doc__)
   parser.add_argument('--to', type=pathlib.Path, default=FOLDER)
   folder = parser.parse_args(argv).to
   try:

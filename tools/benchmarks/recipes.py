@@ -8,7 +8,6 @@ for every recipe: that of the run with the fewest, between the evaluations on a
 straight line. One seed, so the intervals are of the problems alone.
 """
 
-import argparse
 import pathlib
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import numpy as np
 import tabulate
 
 from siri_jax.analysis import run_table
-from siri_jax.config import catalog, sizes
+from siri_jax.config import catalog, command_line, sizes
 from siri_jax.runtime import files
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / 'docs/recipes.md'
@@ -53,7 +52,7 @@ def main(argv):
 
 def parse(argv):
   """The program's flags."""
-  add = argparse.ArgumentParser(description=__doc__)
+  add = command_line.parser(__doc__)
   add.add_argument('names', nargs='*', help='recipes to run; by default all')
   add.add_argument('--out', default='runs/recipes', help='folder of the runs')
   add.add_argument(
