@@ -72,9 +72,10 @@ def lcpo_exact(batch, *, alpha):
 
 
 def lcpo_max(batch, *, alpha, delta):
-  """`lcpo_exact`, but where the target is an upper bound a soft limit.
+  """`lcpo_exact`, with a soft limit where the target is an upper bound.
 
-  There it is clip(alpha * (target - length) + delta, 0, 1) if right, else 0.
+  The limited reward is clip(alpha * (target - length) + delta, 0, 1) if right,
+  else 0.
 
   Args:
     batch: types.Batch, whose prompts ask for a target, with a mode of AT_MOST

@@ -49,7 +49,7 @@ def start(size, *, cap, total_steps, **paper):
     c.update(paper)
   else:
     c, longest, last = quickstart.get_config(), quickstart.HIGH, LAPTOP_STEPS
-    c.task_kw.problems = 320  # Each comes twice, for rewards that remember.
+    c.task_kw.problems = 320  # Each is drawn twice: some rewards have a memory.
     c.task_kw.held_out = 512
     c.eval_kw.every = LAPTOP_STEPS // 2
   c.total_steps = last

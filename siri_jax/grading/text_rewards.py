@@ -115,11 +115,11 @@ def laser_d(batch, memory, monitored, *, lowest, highest, interval, bonus):
   """LASER-D: a bonus for right answers within a target of their difficulty.
 
   A problem's level is its share p of right responses: high from 2/3, medium
-  from 1/3, else low. A monitor pass sets the target of each level: the least of
-  lowest, lowest + interval, ..., highest under which are so many responses of
-  the level's problems that of the n that a problem of the level has right at
-  least (2/3 or 1/3 of the group, or 1) one is expected whole. Without such a
-  length it is the longest response of the batch.
+  from 1/3, else low. A monitor pass sets the target of each level. Let n be the
+  least number of right responses of a problem of the level: 2/3 or 1/3 of the
+  group, or 1. The target is the first length of lowest, lowest + interval, ...,
+  highest at which n times the share of the level's responses within it is 1 or
+  more. If there is none, it is the longest response of the batch.
 
   Args:
     batch: types.TextBatch.
@@ -180,10 +180,11 @@ def thought_or_none(batch, *, close, starts, balance, alpha, beta):
   A response that begins with `close` has no thought. With a thought, a right
   response has 1 and a wrong one 0; without, 2 and -1; one without an answer 0.
 
-  Of a group's right responses, exp(-alpha z) - 1 is added, of its wrong ones
-  1 - exp(-beta z), where there are two or more; z is the length in deviations
-  from their mean. Then, if more than `balance` of the batch are of one mode,
-  its rewards r become (1 - k) r + k t, with k = min(1, 2 (share - balance)). t
+  If a group has two or more right responses, exp(-alpha z) - 1 is added to
+  their rewards. If it has two or more wrong ones, 1 - exp(-beta z) is added to
+  theirs. z is the length in deviations from their mean.
+
+  Then, if more than `balance` of the batch are of one mode, its rewards r become (1 - k) r + k t, with k = min(1, 2 (share - balance)). t
   is 0 (right) or -1 (wrong) with a thought, 1 or -2 without.
 
   Args:

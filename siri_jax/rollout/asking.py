@@ -33,9 +33,9 @@ def prompts_of(task, problem, budgets, cap, sampling):
     task: types.Task.
     problem: types.Problem.
     budgets: the types.Budget of each of its samples.
-    cap: the step's cap, tokens. An engine that samples beyond it does so beyond
-      the budgets' caps as well.
-    sampling: engines.SamplingParams.
+    cap: the step's cap, tokens.
+    sampling: engines.SamplingParams. If its cap is another, which clips only
+      the reward, the budgets' caps do not limit the samples.
   """
   first, prompts = 0, []
   for asked, same in itertools.groupby(budgets):

@@ -13,9 +13,9 @@ from siri_jax import types
 
 
 def sample(engine, task, prompts, budgets, sampling, progress):
-  """As engine.sample, under budgets that may limit the thought apart.
+  """Samples like engine.sample, under budgets that may limit the thought.
 
-  A thought that the policy ends without closing it is its whole response.
+  If the policy ends its response inside the thought, the response is complete.
 
   Args:
     engine: engines.Engine.
