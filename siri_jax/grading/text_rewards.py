@@ -184,8 +184,9 @@ def thought_or_none(batch, *, close, starts, balance, alpha, beta):
   their rewards. If it has two or more wrong ones, 1 - exp(-beta z) is added to
   theirs. z is the length in deviations from their mean.
 
-  Then, if more than `balance` of the batch are of one mode, its rewards r become (1 - k) r + k t, with k = min(1, 2 (share - balance)). t
-  is 0 (right) or -1 (wrong) with a thought, 1 or -2 without.
+  Then, if more than `balance` of the batch are of one mode, its rewards r
+  become (1 - k) r + k t, with k = min(1, 2 (share - balance)). t is 0 (right)
+  or -1 (wrong) with a thought, 1 or -2 without.
 
   Args:
     batch: types.TextBatch.
