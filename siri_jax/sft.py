@@ -239,6 +239,7 @@ def _name(c, task, shape):
     c.optimizer_kw.clip_norm,
     c.compute_dtype,
     c.attention,
+    c.task_kw.to_dict(),
     task.fingerprints,
     str(shape),
     jax.__version__,

@@ -27,7 +27,7 @@ from siri_jax import policy
 from siri_jax.analysis import runs, validate
 from siri_jax.analysis.model_card import card
 from siri_jax.config import command_line
-from siri_jax.data import arithmetic, chat
+from siri_jax.data import arithmetic_words, chat
 from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import hub, initial, push
 from siri_jax.runtime import checkpoint, stopwatch, terminal
@@ -222,7 +222,7 @@ def generation_config(c, files, eos_ids):
 def eos_ids(c):
   """The ids that end a response; () of a task of the user's own code."""
   if c.task == 'arithmetic':
-    return (arithmetic.ID['<eos>'],)
+    return (arithmetic_words.ID['<eos>'],)
   folder = tokenizer_folder(c)
   return chat.load(folder, instruction='{problem}').eos_ids if folder else ()
 

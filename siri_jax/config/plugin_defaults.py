@@ -56,7 +56,13 @@ LINES = {
     'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
     'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
   },
-  'task': {'arithmetic': dict(seed=0, problems=10_000, held_out=1024)},
+  # The quickstart's.
+  'task': {
+    'arithmetic': dict(
+      **dict(seed=0, problems=10_000, held_out=1024, fewest=3, most=7),
+      **dict(hard=0.5, slips=0.5, verbosity=1.2),
+    )
+  },
   'engine': {'embedded': DECODING, 'vllm': DECODING},
   'budget': {
     # L1's 100 to 4000 under a cap of 4096.

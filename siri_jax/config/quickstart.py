@@ -28,7 +28,17 @@ def get_config(schedule='cosine'):
   c = base.get_config()
   c.total_steps = 3 * PERIOD
   c.task = 'arithmetic'
-  c.task_kw = config_dict.create(seed=0, problems=10_000, held_out=1024)
+  c.task_kw = config_dict.create(
+    seed=0,  # Of problems and traces.
+    problems=10_000,  # Training problems.
+    held_out=1024,
+    # The task's difficulty, chosen so that a small policy can learn it.
+    fewest=3,  # Steps of a problem.
+    most=7,
+    hard=0.5,  # Share of hard steps.
+    slips=0.5,  # Share of wrong guesses at hard steps, in traces for SFT.
+    verbosity=1.2,  # Factor on the checks of traces, the median over them.
+  )
   c.max_prompt_tokens = 23
   c.grading_rule = 'exact'
   c.grading_rule_kw = config_dict.create(kind='continuation')

@@ -6,10 +6,12 @@ from typing import NamedTuple
 import numpy as np
 
 from siri_jax.data import arithmetic
-from siri_jax.data.arithmetic import ID, MOST
+from siri_jax.data.arithmetic_words import ID, MOST_STEPS, STEPS
 
 MOST_X, MOST_Y = 3, 7  # Operands of a step.
-CHECK = MOST + 1  # The role of a check's digits.
+CHECK = MOST_STEPS + 1  # The role of a check's digits.
+_STEP = np.zeros(len(ID), int)  # By id: i of '#i', 0 of another word.
+_STEP[[ID[word] for word in STEPS]] = np.arange(1, MOST_STEPS + 1)
 
 
 class Step(NamedTuple):
@@ -45,7 +47,7 @@ def audit(prompt_ids, response_ids):
     Audit.
   """
   prompt, rest = [int(i) for i in prompt_ids], [int(i) for i in response_ids]
-  asked = [prompt[i + 1 : i + 3] for i, p in enumerate(prompt) if _is_step(p)]
+  asked = [prompt[i + 1 : i + 3] for i, p in enumerate(prompt) if _STEP[p]]
   state, steps = prompt[0], []
   while len(steps) < len(asked) and _opens_step(rest, len(steps)):
     (_, x, y, guess), rest = rest[:4], rest[4:]
@@ -69,17 +71,18 @@ def shares(audits):
     audits: list of Audit.
   Returns:
     dict of floats, NaN without data: `well_formed`, the share of responses;
-    `copied_1` to `copied_7`, the share of steps of that index with the right
-    operands; `first_right_hard` and `first_right_easy`, of guesses;
+    `copied_1`, `copied_2` and so on, the share of steps of that index with the
+    right operands; `first_right_hard` and `first_right_easy`, of guesses;
     `checks_hard` and `checks_easy`, checks a step; `checks_right`, of checks.
   """
   steps = [step for each in audits for step in each.steps]
+  longest = max(len(each.steps) for each in audits)
   hard = [step for step in steps if step.hard]
   easy = [step for step in steps if not step.hard]
   checks = sum(step.checks for step in steps) or float('nan')
   return {
     'well_formed': _mean([each.well_formed for each in audits]),
-    **{f'copied_{i + 1}': _copied(audits, i) for i in range(MOST)},
+    **{f'copied_{i + 1}': _copied(audits, i) for i in range(longest)},
     'first_right_hard': _mean([step.first_right for step in hard]),
     'first_right_easy': _mean([step.first_right for step in easy]),
     'checks_hard': _mean([step.checks for step in hard]),
@@ -104,7 +107,7 @@ def roles(tokens):
   role = np.zeros_like(tokens)
   for back in (1, 2, 3):
     opening = before[..., 7 - back : -back]
-    index = np.where(_is_step(opening) & (back < 3), opening - ID['#1'] + 1, 0)
+    index = _STEP[opening] * (back < 3)
     earlier = before[..., 3 - back : -back - 4]
     first = (opening == ID['wait']) & (earlier != ID['wait'])
     role += np.where(first, CHECK, index)
@@ -121,11 +124,6 @@ def _copied(audits, place):
   return _mean([a.steps[place].copied for a in audits if len(a.steps) > place])
 
 
-def _is_step(token):
-  """Whether a token is one of '#1' to '#7'."""
-  return (token >= ID['#1']) & (token <= ID[f'#{MOST}'])
-
-
 def _are_digits(tokens, size):
   """Whether these are `size` digits."""
   return len(tokens) == size and max(tokens) <= 9
@@ -133,6 +131,6 @@ def _are_digits(tokens, size):
 
 def _opens_step(tokens, done):
   """Whether tokens begin with the whole of step `done` + 1, in range."""
-  if tokens[:1] != [ID['#1'] + done] or not _are_digits(tokens[1:4], 3):
+  if tokens[:1] != [ID[STEPS[done]]] or not _are_digits(tokens[1:4], 3):
     return False
   return tokens[1] <= MOST_X and tokens[2] <= MOST_Y

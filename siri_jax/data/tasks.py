@@ -1,6 +1,5 @@
 """PLUG-IN family: tasks, settings -> problems, encoding and decoding."""
 
-import dataclasses
 import functools
 import itertools
 
@@ -92,18 +91,27 @@ def _talk(tokenizer, instruction, template_kw, thought):
   return talk
 
 
-def arithmetic(*, seed, problems, held_out):
+def arithmetic(
+  *, seed, problems, held_out, fewest, most, hard, slips, verbosity
+):
   """The built-in task: running sums, with traces that guess and check.
 
   Args:
     seed: seed of the problems and traces.
     problems: number of training problems.
     held_out: number of held-out problems.
+    fewest: least steps of a problem.
+    most: most steps of a problem, up to 16; a prompt has 3 * most + 2 tokens.
+    hard: share of hard steps, whose new digit needs two look-ups.
+    slips: share of wrong guesses at hard steps, in traces.
+    verbosity: factor on the checks of traces, the median over them.
   Returns:
     types.Task with traces.
   """
-  task = built_in.task(seed=seed, problems=problems, held_out=held_out)
-  return dataclasses.replace(task, longest=built_in.PROMPT_TOKENS)
+  level = built_in.Difficulty(fewest, most, hard, slips, verbosity)
+  return built_in.task(
+    seed=seed, problems=problems, held_out=held_out, level=level
+  )
 
 
 def _refuse_other_than_text(evals, **settings):

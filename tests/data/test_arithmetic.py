@@ -5,7 +5,8 @@ import pytest
 
 from siri_jax import types
 from siri_jax.data import arithmetic, arithmetic_audit
-from siri_jax.data.arithmetic import CARRY, ID, TOKENS
+from siri_jax.data.arithmetic import CARRY, Difficulty
+from siri_jax.data.arithmetic_words import ID, TOKENS
 from siri_jax.grading import rules
 
 CAP = 92  # Tokens; the quickstart's highest.
@@ -52,13 +53,14 @@ def test_two_problems_worked_by_hand():
 
 
 def test_words_of_a_budget_come_before_the_problem_digit_by_digit():
-  problem = arithmetic.task(seed=0, problems=1, held_out=1).train[0]
+  task = arithmetic.task(seed=0, problems=1, held_out=1)
+  problem = task.train[0]
   budget = types.Budget(cap=92, note='wait 40')
-  found = arithmetic.encode_asked(problem, budget)
+  found = task.encode_asked(problem, budget)
   words = [ID[word] for word in ('wait', '4', '0')]
-  assert found == [*words, *arithmetic.encode(problem)]
+  assert found == [*words, *task.encode(problem)]
   with pytest.raises(ValueError, match=r"no words 'Think', 'for'; use its own"):
-    arithmetic.encode_asked(problem, types.Budget(cap=9, note='Think for 9'))
+    task.encode_asked(problem, types.Budget(cap=9, note='Think for 9'))
 
 
 def test_half_of_the_operands_are_hard_and_carry_half_of_the_time():
@@ -91,7 +93,7 @@ def test_a_prompt_is_its_words_padded_to_one_length(task):
   assert set(words[size:-1]) <= {'nil'}
   assert words[-1] == '<think>'
   lengths = {len(task.encode(p)) for p in task.train[:200]}
-  assert lengths == {arithmetic.PROMPT_TOKENS}
+  assert lengths == {task.longest} == {3 * 7 + 2}
 
 
 def test_decoding_leaves_out_the_end_and_ids_beyond_the_vocabulary(task):
@@ -194,7 +196,7 @@ def test_a_trace_with_every_hard_step_checked_is_graded_right(task, traces):
 
 def test_a_trace_copies_and_checks_right_and_is_well_formed(seen):
   copied = {name for name in seen if name.startswith('copied_')}
-  assert len(copied) == arithmetic.MOST
+  assert len(copied) == 7
   for name in ('well_formed', 'checks_right', 'first_right_easy', *copied):
     assert seen[name] == 1.0, name
 
@@ -234,6 +236,77 @@ def test_traces_are_a_base_model_that_thinks_too_long(task, traces):
   assert 0.02 < np.mean(lengths > CAP) < 0.1
   assert 48 < lengths.mean() < 56
   assert 0.6 < np.mean(right) < 0.7
+
+
+def made(**level):
+  """(task, its first 2,048 traces) of a Difficulty."""
+  task = arithmetic.task(
+    seed=0, problems=2048, held_out=64, level=Difficulty(**level)
+  )
+  return task, task.traces(0, 2048)
+
+
+def shares_of(task, traces):
+  return arithmetic_audit.shares(
+    [arithmetic_audit.audit(task.encode(p), ids) for p, ids in traces]
+  )
+
+
+def test_longer_problems_have_more_words_and_longer_prompts():
+  task, traces = made(fewest=5, most=10)
+  assert task.vocab == 22 + 3
+  sizes = {p.text.count('#') for p in task.train}
+  assert sizes == {5, 6, 7, 8, 9, 10}
+  assert {len(task.encode(p)) for p, _ in traces} == {task.longest} == {32}
+  assert all(p.answer == worked_out(p.text) for p in task.train)
+  seen = shares_of(task, traces)
+  assert seen['well_formed'] == seen['copied_10'] == 1.0
+  words = task.decode(np.concatenate([ids for _, ids in traces]))
+  assert '#10' in words
+  with pytest.raises(ValueError, match="no words '#11'"):
+    task.ids_of('#11')
+
+
+def test_words_keep_their_ids_in_longer_problems():
+  task, _ = made(fewest=16, most=16)
+  assert task.decode([ID['<think>'], ID['#7'], ID['#16']]) == '<think> #7 #16'
+  assert list(ID)[: len(TOKENS)] == list(TOKENS)
+
+
+@pytest.mark.parametrize('hard', [0.0, 0.2, 0.5, 0.9, 1.0])
+def test_the_share_of_hard_steps_is_a_setting(hard):
+  steps = [
+    int(y) >= arithmetic.FIRST_HARD
+    for p in made(hard=hard)[0].train
+    for y in p.text.split()[3::3]
+  ]
+  edge = 3 * np.sqrt(hard * (1 - hard) / len(steps))
+  assert abs(np.mean(steps) - hard) <= edge
+
+
+@pytest.mark.parametrize('slips', [0.0, 0.3, 1.0])
+def test_the_share_of_slips_at_hard_steps_is_a_setting(slips):
+  seen = shares_of(*made(slips=slips))
+  assert seen['first_right_hard'] == pytest.approx(1 - slips, abs=0.03)
+  assert seen['first_right_easy'] == 1.0
+
+
+def test_a_higher_verbosity_checks_more_and_none_does_not_check():
+  silent, usual, verbose = (
+    shares_of(*made(verbosity=v)) for v in (0, 1.2, 10.0)
+  )
+  assert silent['checks_hard'] == silent['checks_easy'] == 0
+  assert usual['checks_hard'] < verbose['checks_hard'] <= 3
+
+
+def test_settings_of_difficulty_that_are_wrong_are_named_all_at_once():
+  with pytest.raises(ValueError, match=r'task_kw\.most=17 is not a') as caught:
+    made(fewest=True, most=17, hard=-0.1, slips='1', verbosity=float('nan'))
+  said = str(caught.value)
+  for name in ('fewest=True', 'hard=-0.1', "slips='1'", 'verbosity=nan'):
+    assert f'task_kw.{name} is not a' in said, name
+  with pytest.raises(ValueError, match=r'fewest=5 is above task_kw\.most=4'):
+    made(fewest=5, most=4)
 
 
 def test_settings_that_are_too_small_are_named_all_at_once():

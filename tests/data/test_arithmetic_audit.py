@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 
-from siri_jax.data.arithmetic import ID
 from siri_jax.data.arithmetic_audit import (
   CHECK,
   Audit,
@@ -14,6 +13,7 @@ from siri_jax.data.arithmetic_audit import (
   roles,
   shares,
 )
+from siri_jax.data.arithmetic_words import ID
 
 PROMPT = '4 #1 2 0 #2 3 7 #3 2 4 #4 2 5 #5 3 6 #6 0 7 nil nil nil <think>'
 CAREFUL = (
@@ -121,6 +121,14 @@ def test_a_check_that_is_cut_short_is_not_counted():
   assert cut.steps == (*whole[:2], step(hard=True, first_right=True))
 
 
+def test_a_problem_of_ten_steps_is_read_to_its_end():
+  prompt = '0 ' + ' '.join(f'#{i} 1 0' for i in range(1, 11)) + ' <think>'
+  steps = ' '.join(f'#{i} 1 0 {i % 10}' for i in range(1, 11))
+  seen = read(prompt, f'{steps} </think> 0 <eos>')
+  assert seen == Audit(True, (step(hard=False, first_right=True),) * 10)
+  assert roles(ids_of('#10 1 0 0')).tolist() == [0, 10, 10, 0]
+
+
 def test_an_eighth_step_is_out_of_place():
   more = NEEDLESS.replace('</think>', '#7 0 4 8 </think>')
   seen = read(FULL_PROMPT, more)
@@ -142,7 +150,8 @@ def test_shares_by_hand():
 def test_shares_without_data_are_nan():
   seen = shares([read(PROMPT, '#1 2 0 6')])
   assert seen['copied_1'] == 1.0
-  for name in ('copied_2', 'first_right_hard', 'checks_hard', 'checks_right'):
+  assert 'copied_2' not in seen
+  for name in ('first_right_hard', 'checks_hard', 'checks_right'):
     assert math.isnan(seen[name]), name
 
 

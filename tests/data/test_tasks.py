@@ -7,7 +7,7 @@ import tiny_tokenizer
 from ml_collections import config_dict
 
 from siri_jax import plugins, types
-from siri_jax.config import base
+from siri_jax.config import base, plugin_defaults
 from siri_jax.data import chat, load, problems, tasks
 
 SETTINGS = {
@@ -15,7 +15,10 @@ SETTINGS = {
     *('train', 'evals', 'tokenizer', 'instruction'),
     *('template_kw', 'thought'),
   ),
-  'arithmetic': ('seed', 'problems', 'held_out'),
+  'arithmetic': (
+    *('seed', 'problems', 'held_out'),
+    *('fewest', 'most', 'hard', 'slips', 'verbosity'),
+  ),
 }
 
 
@@ -62,7 +65,9 @@ def test_files_become_a_task(settings):
 
 
 def test_the_built_in_task_knows_its_longest_prompt():
-  task = tasks.arithmetic(seed=0, problems=10**9, held_out=2)
+  settings = plugin_defaults.LINES['task']['arithmetic']
+  settings = {**settings, 'problems': 10**9, 'held_out': 2}
+  task = tasks.arithmetic(**settings)
   assert isinstance(task, types.Task)
   assert len(task.encode(task.train[5])) <= task.longest
   assert problems.drop_long(task, task.longest) == (task, 0)

@@ -14,7 +14,7 @@ from fake_vllm import (
   sampled,
 )
 
-from siri_jax.data import arithmetic
+from siri_jax.data import arithmetic_words
 from siri_jax.rollout import engines, http_client, server_pool, vllm
 from siri_jax.runtime import exit_status
 
@@ -313,7 +313,7 @@ def test_a_stop_cancels_open_requests(tmp_path):
 def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   tmp_path, cache, capsys, tell
 ):
-  fake = fake_vllm.Fake(vocab=len(arithmetic.TOKENS))
+  fake = fake_vllm.Fake(vocab=len(arithmetic_words.TOKENS))
   with fake_vllm.serving(fake):
     told = (
       '--config.engine=vllm',

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from ml_collections import config_dict
 
 from siri_jax import build, trainer
-from siri_jax.config import base, plan
+from siri_jax.config import base, plan, plugin_defaults
 from siri_jax.data import load
 from siri_jax.rollout import engines, weight_sync
 from siri_jax.runtime import distributed, terminal, xla_flags
@@ -64,7 +64,9 @@ def get_config():
   c.total_steps = 6
   c.writers = ()  # TensorBoard's writer imports torch, if installed.
   c.task = 'arithmetic'
-  c.task_kw = config_dict.create(seed=0, problems=64, held_out=8)
+  c.task_kw = config_dict.ConfigDict(
+    plugin_defaults.LINES['task']['arithmetic'] | dict(problems=64, held_out=8)
+  )
   c.max_prompt_tokens = 23
   c.grading_rule = 'exact'
   c.grading_rule_kw = config_dict.create(kind='continuation')

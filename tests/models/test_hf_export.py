@@ -10,7 +10,7 @@ import pytest
 import safetensors.numpy
 
 from siri_jax.commands import export as command
-from siri_jax.data import arithmetic
+from siri_jax.data import arithmetic_words
 from siri_jax.models import lora
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import export, load, push
@@ -269,7 +269,7 @@ def test_the_code_of_a_card_runs_and_ends_as_the_run_did(
   exec(code, {})
   assert '; expected: ' in capsys.readouterr().out
   generation = transformers.GenerationConfig.from_pretrained(out)
-  assert generation.eos_token_id == [arithmetic.ID['<eos>']]
+  assert generation.eos_token_id == [arithmetic_words.ID['<eos>']]
   found = [getattr(generation, k) for k in ('temperature', 'top_p', 'top_k')]
   assert found == [0.6, 1.0, 0]
   assert generation.max_new_tokens == 8  # The cap of the evaluations.

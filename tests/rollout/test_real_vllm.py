@@ -21,7 +21,7 @@ from siri_jax.commands import evaluate as evaluate_command
 from siri_jax.commands import export
 from siri_jax.config import plan
 from siri_jax.config import recipe as recipes
-from siri_jax.data import arithmetic, chat, load
+from siri_jax.data import arithmetic_words, chat, load
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines, http_client, servers
 from siri_jax.runtime import exit_status, xla_flags
@@ -129,7 +129,7 @@ def test_greedy_answers_of_other_families_are_never_a_padded_row(
   tmp_path, cache, kind, tied
 ):
   torch = pytest.importorskip('torch')
-  vocab = len(arithmetic.TOKENS)
+  vocab = len(arithmetic_words.TOKENS)
   model = families.make(
     kind,
     spread=0.02,
@@ -243,7 +243,7 @@ def test_a_cycle_with_targets_and_forced_ends_of_thoughts_is_sampled_in_parts(
   forced = [row for row in rows if row.get('forced')]
   assert max(row['length'] for row in forced) > 3
   for row in forced:
-    assert row['response_ids'][2] == arithmetic.ID['</think>']
+    assert row['response_ids'][2] == arithmetic_words.ID['</think>']
 
 
 def noted_and_short(problem, cap, uniforms):

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from siri_jax.analysis import runs
-from siri_jax.data import arithmetic
+from siri_jax.data import arithmetic_words
 from siri_jax.rollout import budgets
 from siri_jax.runtime import files
 from tests.helpers import tiny
@@ -47,7 +47,7 @@ def test_targets_and_forced_tokens_are_recorded_and_resumed_bit_for_bit(
   records = files.read_records(whole / 'metrics.jsonl')
   assert [r['cap'] for r in records] == [7, 5, 4]
   assert len({r['compile_count'] for r in records}) == 1
-  close = arithmetic.ID['</think>']
+  close = arithmetic_words.ID['</think>']
   for step, thinking in (0, 3), (2, 1):  # Under a cap of 4, 3 * 3 // 5 tokens.
     rows = runs.read_rows(whole / 'rollouts' / f'{step:06d}.jsonl.gz')
     targets = [row['target'] for row in rows]

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
 
 LASER = dict(weight=1.0, lowest=2, highest=8, interval=2, bonus=0.5)
 PARTS = dict(
-  task_kw=dict(seed=0, problems=8, held_out=8),  # Each comes three times.
+  task_kw=dict(problems=8, held_out=8),  # Each comes three times.
   text_rewards=('laser_de', 'tests.helpers.tiny:fresh_words'),
   text_rewards_kw=dict(laser_de=LASER, fresh_words=dict(weight=0.5)),
   monitor_kw=dict(every=2, problems=3),

@@ -163,5 +163,5 @@ def test_operands_and_first_checks_weigh_more_and_prompts_nothing(tmp_path):
   assert set(np.unique(rows.mask)) == {0.0, 1.0, 3.0}
   assert np.all(role[learned == 3] > 0)
   assert np.all(role[learned == 1] == 0)
-  prompts = rows.positions < arithmetic.PROMPT_TOKENS - 1
+  prompts = rows.positions < task.longest - 1
   assert np.all(rows.mask[prompts] == 0)
