@@ -152,6 +152,12 @@ def get_config():
   # 1 trains on samples of weights one update old; resume is not bit-identical.
   c.collect = 'once'  # Dynamic sampling off [open]: not adopted; 'dynamic'.
   c.collect_kw = config_dict.ConfigDict()
+  # Samples of the initial policy, taken once, for what learns offline.
+  c.presample_kw = config_dict.create(
+    samples=16,  # Samples a problem [open]: O1-Pruner's, AdaptThink's.
+    problems=0,  # Training problems, drawn without the seed; 0: all.
+    folder='',  # Made by `siri-jax presample`; '': presample/ of the run.
+  )
   # A cap of its own for each sample, and words in its prompt.
   c.budget = 'step_cap'  # The step's cap for all, no words; paper, 4.1.
   c.budget_kw = config_dict.ConfigDict()

@@ -69,6 +69,7 @@ RULES = {
   'top_p': real(0, 1),
   'top_k': whole(0),
   'off_policy_steps': whole(0, 1),
+  'presample_kw': BINDINGS,
   'budget': NAME,
   'budget_kw': BINDINGS,
   'collect': NAME,
@@ -109,6 +110,11 @@ INNER = {
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
   'monitor_kw': {'every': whole(0), 'problems': whole(1)},
+  'presample_kw': {
+    'samples': whole(1),
+    'problems': whole(0),
+    'folder': TEXT,
+  },
   'eval_kw': {
     'every': whole(0),
     'samples': whole(1, 1000),  # The limit of pass_at_k.maj_at_k.

@@ -22,6 +22,7 @@ class SeedPurpose(enum.IntEnum):
   MEASURING = 1
   CONTINUING = 2
   MONITORING = 3
+  PRESAMPLING = 4
 
 
 @dataclasses.dataclass(frozen=True)

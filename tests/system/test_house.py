@@ -163,6 +163,7 @@ LAYERS = """
 main commands
 api
 trainer
+offline
 evaluation experiments
 build
 policy

@@ -1,0 +1,1 @@
+"""Learning from samples that were taken once."""
