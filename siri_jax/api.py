@@ -16,7 +16,14 @@ import numpy as np
 import pandas as pd
 
 from siri_jax import build, plugins, trainer
-from siri_jax.analysis import ablation_table, dataframes, paper_table, runs
+from siri_jax.analysis import (
+  ablation_table,
+  dataframes,
+  equal_cost,
+  paper_table,
+  runs,
+  seeds,
+)
 from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
@@ -256,11 +263,12 @@ def table(found, kind):
     found: a run or a list of runs, as folders or as runs.Run.
     kind: 'steps', a row a step; 'evaluations', a row an evaluation of a set;
       'samples', a row a sample of an evaluation; 'rollouts', a row a sample
+      trained on; 'cost', arms at equal cost, each against the first, in tokens
       trained on; 'words', how often words occur before and after compressions;
       'lag', by how many steps the length follows the cap.
   Returns:
-    DataFrame; analysis.dataframes, figures.words and figures.lag explain the
-    columns.
+    DataFrame; analysis.dataframes, analysis.equal_cost, figures.words and
+    figures.lag explain the columns.
   Raises:
     ValueError: a folder is not that of a run, there is no such kind, or a file
       is damaged.
@@ -272,6 +280,7 @@ def table(found, kind):
     'evaluations': dataframes.evaluations,
     'samples': dataframes.samples,
     'rollouts': functools.partial(dataframes.samples, kind='rollouts'),
+    'cost': lambda r: equal_cost.table(equal_cost.of_groups(seeds.of(r))),
     'words': words.table,
     'lag': lag.table,
   }

@@ -25,6 +25,7 @@ class Context:
     engine: engines.Engine.
     graders: pool.GraderPool.
     servers: servers.External or Owned, for the engine.
+    sampled_tokens: response tokens sampled since the start.
   """
 
   task: Any
@@ -34,6 +35,7 @@ class Context:
   engine: Any = None
   graders: Any = None
   servers: Any = None
+  sampled_tokens: int = 0
 
   def note_disagreements(self):
     """Records the responses on which the two grading rules disagree."""
@@ -82,9 +84,9 @@ class TrainContext(Context):
     self.engine.push(params, version)
 
   def counts(self):
-    """Grader and sampler counters since the start, by name."""
+    """Counters of sampling and grading since the start, by name."""
     seen = {'grader': self.graders.counts, 'sampler': self.engine.counts}
-    return {
+    return {'sampled_tokens': self.sampled_tokens} | {
       f'{source}_{name}': count
       for source, counts in seen.items()
       for name, count in counts.items()

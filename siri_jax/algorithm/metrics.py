@@ -146,7 +146,7 @@ def _agreement(name, value, totals):
 
 
 def counted(before, after):
-  """Differences of the grader and sampler counters over a step.
+  """Differences of the counters of sampling and grading over a step.
 
   Args:
     before: counters at the start of the step.

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 import tabulate
 
-from siri_jax.analysis import dataframes, intervals, run_table, validate
+from siri_jax.analysis import (
+  dataframes,
+  equal_cost,
+  intervals,
+  run_table,
+  validate,
+)
 from siri_jax.analysis import runs as run_folders
 from siri_jax.runtime import terminal
 
@@ -56,6 +62,15 @@ class Ablation:
     folders = (f for found in self.arms.values() for f in found.values())
     return [run_folders.read(f) for f in folders if f.is_dir()]
 
+  @property
+  def by_seed(self):
+    """dict arm -> dict seed -> runs.Run, of the runs that have a folder."""
+    read = {run.path: run for run in self.runs}
+    return {
+      arm: {seed: read[f] for seed, f in found.items() if f in read}
+      for arm, found in self.arms.items()
+    }
+
   def only(self, *names):
     """The Ablation of these arms, the first of which others are compared with.
 
@@ -101,6 +116,10 @@ class Ablation:
           row |= _difference(name, first, found)
       rows.append(row)
     return pd.DataFrame(rows)
+
+  def at_cost(self, budgets=None, cost='tokens', set_name=None):
+    """Arms at equal cost, each against the first; see equal_cost.table."""
+    return equal_cost.table(self.by_seed, budgets, cost, set_name)
 
   def change(self, name, early, late, set_name=None):
     """How a measure of each arm changed between two points of its runs.
@@ -153,12 +172,12 @@ def cells(frame):
   return {
     'arm': frame['arm'],
     'runs': frame['runs'],
-    'accuracy': _with_error(frame, 'accuracy', 1),
-    'length': _with_error(frame, 'length', 1),
+    'accuracy': equal_cost.with_error(frame, 'accuracy'),
+    'length': equal_cost.with_error(frame, 'length'),
     'tokens': [terminal.short(tokens) for tokens in frame['tokens']],
-    'dAcc/CR': _with_error(frame, 'efficiency', 2),
-    'accuracy, difference': _with_interval(frame, 'accuracy'),
-    'length, difference': _with_interval(frame, 'length'),
+    'dAcc/CR': equal_cost.with_error(frame, 'efficiency', 2),
+    'accuracy, difference': equal_cost.with_interval(frame, 'accuracy'),
+    'length, difference': equal_cost.with_interval(frame, 'length'),
   }
 
 
@@ -215,27 +234,3 @@ def _difference(name, first, other):
     f'{name}_high': found.high,
     'pairs': len(seeds),
   }
-
-
-def _with_error(frame, name, digits):
-  texts = []
-  for value, error in zip(frame[name], frame[f'{name}_se'], strict=True):
-    places = digits + (error < 0.5 * 10**-digits)  # ± 0.0 would say no error.
-    text = f'{value:.{places}f}'
-    texts.append(text if math.isnan(error) else f'{text} ± {error:.{places}f}')
-  return texts
-
-
-def _with_interval(frame, name):
-  if f'{name}_diff' not in frame:
-    return [''] * len(frame)
-  columns = [frame[f'{name}_{part}'] for part in ('diff', 'low', 'high')]
-  return [
-    '' if math.isnan(diff) else f'{diff:+.1f} {_edges(low, high)}'
-    for diff, low, high in zip(*columns, strict=True)
-  ]
-
-
-def _edges(low, high):
-  """An interval as text; † without one."""
-  return '†' if math.isnan(low) else f'[{low:+.1f}, {high:+.1f}]'

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 LEVEL = 95  # Per cent.
+POWER = 80  # Per cent.
 
 
 class Interval(NamedTuple):
@@ -50,15 +51,47 @@ def paired(one, other):
   return Interval(mean, mean - edge, mean + edge)
 
 
-def of_mean(values):
+def of_mean(values, compared=1):
   """The mean of seeds' values and its interval by Student's t.
 
   Args:
-    values: float [S], S > 1.
+    values: float [S].
+    compared: number of intervals that hold together, by Bonferroni.
   Returns:
-    Interval at LEVEL per cent.
+    Interval at LEVEL per cent; nan edges of a single value.
   """
-  return paired(np.zeros((len(values), 1)), np.reshape(values, (-1, 1)))
+  mean, error, freedom = _error_of_mean(values)
+  edge = _quantile(freedom, compared) * error
+  return Interval(mean, mean - edge, mean + edge)
+
+
+def least_seen(values, compared=1):
+  """The smallest mean whose interval leaves out 0 with a power of POWER.
+
+  Args:
+    values: float [S], seeds' values, of which the deviation is taken.
+    compared: number of intervals that hold together, by Bonferroni.
+  Returns:
+    float in the values' unit; nan of a single value.
+  Source: the sum of the two quantiles of Student's t in place of the noncentral
+    one, Zar, Biostatistical Analysis (2010), section 7.7.
+  """
+  _, error, freedom = _error_of_mean(values)
+  power = special.stdtrit(freedom, POWER / 100) if freedom else math.nan
+  return float((_quantile(freedom, compared) + power) * error)
+
+
+def _error_of_mean(values):
+  """(mean, its standard error, degrees of freedom) of [S]."""
+  values, freedom = np.asarray(values, float), len(values) - 1
+  spread = values.std(ddof=1) if freedom else math.nan
+  return float(values.mean()), float(spread / math.sqrt(len(values))), freedom
+
+
+def _quantile(freedom, compared):
+  """Student's t at which an interval of LEVEL ends; nan without freedom."""
+  beyond = (1 - LEVEL / 100) / (2 * compared)
+  return float(special.stdtrit(freedom, 1 - beyond)) if freedom else math.nan
 
 
 def _of_mean(gap):

@@ -55,6 +55,7 @@ def sample_and_grade(ctx, problems, sampling, word, *, budget, cap, watch):
   )
   for samples in asking.whole_groups(sampled, budgets):
     problem = by_id[samples[0].problem_id]
+    ctx.sampled_tokens += sum(s.response_ids.size for s in samples)
     texts = [task.decode(s.response_ids[: s.budget.cap]) for s in samples]
     ticket = ctx.graders.submit([problem.answer] * len(texts), texts)
     waiting.append((samples, texts, ticket))

@@ -22,7 +22,7 @@ TIMES = ('tokens_per_sec', 'compile_count')
 ROLLOUT = (
   *('reward_mean', 'accuracy', 'cap', 'truncated_frac', 'zero_variance_frac'),
   *('length_mean', 'length_p90', 'length_correct', 'length_wrong'),
-  *('tokens', 'tokens_so_far', 'weight_version'),
+  *('tokens', 'sampled_tokens', 'tokens_so_far', 'weight_version'),
 )
 PREFIXES = ('grader', 'sampler')
 

@@ -5,6 +5,7 @@ import functools
 from siri_jax.algorithm import schedule_presets
 from siri_jax.analysis.figures import (
   accuracy_by_cap,
+  cost,
   curves,
   lag,
   overlay,
@@ -62,6 +63,7 @@ def every(chosen=None):
     'training': curves.training,
     'overlay': overlay.draw,
     'pareto': pareto.draw,
+    'cost': cost.draw,
     'words': functools.partial(words.draw, words=chosen),
     'entropy': curves.entropy,
     'lag': lag.draw,

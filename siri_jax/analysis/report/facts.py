@@ -8,7 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from siri_jax.analysis import ablation_table, intervals, run_table
+from siri_jax.analysis import (
+  ablation_table,
+  equal_cost,
+  intervals,
+  run_table,
+)
 from siri_jax.config import base
 from siri_jax.runtime import files, run_folder
 
@@ -157,14 +162,27 @@ def results(groups):
   """Tables of results: arms at the end, then each named evaluation."""
   tables = []
   if any(len(group.runs) > 1 for group in groups):
-    arms = {g.label: {r.config['seed']: r.path for r in g.runs} for g in groups}
-    frame = ablation_table.Ablation(arms).table()
-    if len(frame):
-      columns = ablation_table.cells(frame)
-      rows = list(zip(*columns.values(), strict=True))
-      heads = [*columns]
-      note = ablation_table.NOTES
-      tables.append(Table('Arms at the end', heads, rows, note))
+    arms = equal_cost.of_groups(groups)
+    ends = ablation_table.Ablation(
+      {
+        arm: {seed: run.path for seed, run in own.items()}
+        for arm, own in arms.items()
+      }
+    ).table()
+    tables = [
+      Table(title, [*columns], list(zip(*columns.values(), strict=True)), note)
+      for title, frame, cells, note in (
+        ('Arms at the end', ends, ablation_table.cells, ablation_table.NOTES),
+        (
+          'Arms at equal cost',
+          equal_cost.table(arms),
+          equal_cost.cells,
+          equal_cost.NOTES,
+        ),
+      )
+      if len(frame)
+      for columns in [cells(frame)]
+    ]
   heads = ['setting', 'seeds', 'set', 'step', 'point']
   heads += [
     'accuracy, %',

@@ -21,6 +21,7 @@ SAYS = {
   'training': 'Cap, response length and accuracy against the step.',
   'overlay': 'All settings together, with a small panel for each cap.',
   'pareto': 'Accuracy against response length at the newest points.',
+  'cost': 'Accuracy and response length against what the runs have spent.',
   'words': 'Words per response before and after the first compression.',
   'entropy': 'Entropy against the step.',
   'lag': 'The lag of the response length behind the cap.',
