@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from siri_jax import types
+from siri_jax.algorithm import chunks
 
 
 class PackingConfig(NamedTuple):
@@ -91,8 +92,8 @@ def balance_micro_batches(costs, micro_batch_rows, devices):
 def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   """Packs samples into rows and micro-batches, padded to a fixed capacity.
 
-  There is room for one row per sample of the capacity, so that the shape does
-  not depend on lengths.
+  A response in chunks is one sequence for each chunk. There is room for one row
+  per sequence of the capacity, so that the shape does not depend on lengths.
 
   Args:
     samples: types.Tokens, B of them.
@@ -100,15 +101,19 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
       the policy chose; forced ones have none.
     advantages: float32 [B].
     fit: PackingConfig.
-    capacity: most samples; 0: the number of samples.
+    capacity: most sequences; 0: their number.
     extra: names of the rows' extra arrays. They are filled with zeros, except
       'sampler_logp', which is NaN if the engine returned none.
   Returns:
     types.PackedBatch of numpy [U, M, R], and the number of micro-batches in
     use.
   Raises:
-    ValueError: a sample is longer than a row.
+    ValueError: a sequence is longer than a row.
   """
+  parts = [chunks.rows(sample) for sample in samples]
+  counts = np.asarray([len(part) for part in parts], np.int64)
+  weights, advantages = (np.repeat(x, counts) for x in (weights, advantages))
+  samples = [row for part in parts for row in part]
   lengths = np.asarray(
     [s.prompt_ids.size + s.response_ids.size for s in samples], np.int64
   )
@@ -143,7 +148,7 @@ def _blank(shape, extra):
 
 
 def _lay(rows, place, segment, sample, weight, advantage):
-  """Writes one sample into its place in the rows."""
+  """Writes one sequence into its place in the rows."""
   ids = np.concatenate([sample.prompt_ids, sample.response_ids])
   # The logits that predict a response token are at the position before it.
   predicts = slice(sample.prompt_ids.size - 1, ids.size - 1)
