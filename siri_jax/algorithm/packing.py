@@ -110,12 +110,13 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   Raises:
     ValueError: a sequence is longer than a row.
   """
-  parts = [chunks.rows(sample) for sample in samples]
-  counts = np.asarray([len(part) for part in parts], np.int64)
-  weights, advantages = (np.repeat(x, counts) for x in (weights, advantages))
-  samples = [row for part in parts for row in part]
+  sequences = [
+    (row, *own)
+    for sample, *own in zip(samples, weights, advantages, strict=True)
+    for row in chunks.rows(sample)
+  ]
   lengths = np.asarray(
-    [s.prompt_ids.size + s.response_ids.size for s in samples], np.int64
+    [s.prompt_ids.size + s.response_ids.size for s, *_ in sequences], np.int64
   )
   placed = first_fit_decreasing(lengths, fit.row_tokens, fit.sequences)
   a, b = fit.cost
@@ -123,13 +124,13 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
   ]
   places = balance_micro_batches(costs, fit.micro_batch_rows, fit.devices)
-  micro_batches = -(-(capacity or len(samples)) // fit.micro_batch_rows)
+  micro_batches = -(-(capacity or len(sequences)) // fit.micro_batch_rows)
   rows = _blank((micro_batches * fit.micro_batch_rows, fit.row_tokens), extra)
   for place, row in enumerate(places):
     start = 0
     for segment, i in enumerate(placed[row] if row >= 0 else (), 1):
       where = (place, slice(start, start + lengths[i]))
-      _lay(rows, where, segment, samples[i], weights[i], advantages[i])
+      _lay(rows, where, segment, *sequences[i])
       start += lengths[i]
   stacked = (micro_batches, fit.micro_batch_rows, fit.row_tokens)
   in_use = len(places) // fit.micro_batch_rows

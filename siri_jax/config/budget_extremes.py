@@ -40,7 +40,7 @@ def sizes(c, budget, caps):
     budget: its plug-in, settings bound.
     caps: the run's lowest and highest cap, tokens.
   Returns:
-    dict of ints: longest, begun, most_chunks.
+    dict: longest, begun, chunks, most_chunks.
   """
   found = extremes(c, budget, caps)(ANY)
   asked = [one for _, budgets in found for one in budgets]
@@ -51,6 +51,7 @@ def sizes(c, budget, caps):
   return dict(
     longest=max(whole + [b.row for b in asked if b.chunks]),
     begun=max(carried + thoughts, default=0),
+    chunks=apart[0][1] if not whole else None,
     most_chunks=max([len(chunks.starts(*one)) for one in apart], default=1),
   )
 

@@ -92,6 +92,7 @@ class Plan:
     longest: most tokens of a response in one piece: of a chunk with what it
       goes on from, or the highest cap of the run and its evaluations.
     begun: most tokens of a response from which it goes on in a new prompt.
+    chunks: the types.Chunks of a response, if every one is in chunks.
     most_chunks: most chunks of a response; 1 without chunks.
     row_tokens: R, tokens of a packed row.
     samples: B, samples of a step.
@@ -114,6 +115,7 @@ class Plan:
   checkpoints: frozenset[int]
   longest: int
   begun: int
+  chunks: types.Chunks | None
   most_chunks: int
   row_tokens: int
   samples: int
