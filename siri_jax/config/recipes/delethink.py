@@ -10,8 +10,8 @@ leaves fewer chunks.
 
 Paper: arxiv.org/abs/2510.06557
 Needs: nothing
-Numbers: complete, without VeRL's dual clip at a ratio of 3
-Checked: its trimmer and its loss as loops in numpy; by hand
+Numbers: complete, but for VeRL's dual clip at a ratio of 3
+Checked: its code as loops in numpy; by hand
 """
 
 from siri_jax.config import sizes
