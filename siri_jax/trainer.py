@@ -270,7 +270,7 @@ def idle_rows(ctx, samples):
     np.ones(len(samples), np.float32),
     np.zeros(len(samples), np.float32),
     ctx.packing,
-    capacity=ctx.plan.samples,
+    capacity=ctx.plan.samples * ctx.plan.most_chunks,
     extra=('sampler_logp',),
   )
   return ctx.place(rows), np.int32(count)
@@ -295,7 +295,7 @@ def minibatch(ctx, samples, advantages, learned):
     np.asarray(weights)[learned],
     advantages[learned],
     ctx.packing,
-    capacity=plan.minibatch,
+    capacity=plan.minibatch * plan.most_chunks,
     extra=sorted({*plan.extra, 'sampler_logp'} - {*losses.COMPUTED}),
   )
   rows, count = ctx.place(rows), np.int32(count)

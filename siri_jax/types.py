@@ -6,7 +6,7 @@ and TrainState are pytrees of arrays. All are frozen: a step makes new ones.
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -33,6 +33,24 @@ class Problem:
   )
 
 
+class Chunks(NamedTuple):
+  """How a long response is sampled and trained on in chunks.
+
+  Every chunk after the first starts from the prompt and `carried` tokens of the
+  response so far, so that no row has more of the response than `context`.
+
+  Attributes:
+    context: most tokens of the response in a row, in the prompt and after it.
+    carried: those in the prompts of the later chunks, 1 <= carried < context.
+    head: of the carried ones, those from the start of the response; the others
+      are its newest. 0 <= head < carried.
+  """
+
+  context: int
+  carried: int
+  head: int
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Budget:
   """What one sample is asked, besides its problem.
@@ -48,6 +66,7 @@ class Budget:
       limit but the cap.
     solution: most tokens after the thought's end, if `thinking` is not 0.
     close: the token that ends a thought, in words, if `thinking` is not 0.
+    chunks: how a long response is divided; None: it is one row.
   """
 
   cap: int
@@ -59,11 +78,17 @@ class Budget:
   thinking: int = 0
   solution: int = 0
   close: str = ''
+  chunks: Chunks | None = None
 
   @property
   def words(self):
     """All words that it adds to a prompt; '' for none."""
     return self.system + self.note + self.opening
+
+  @property
+  def row(self):
+    """Most tokens of the response in a row."""
+    return min(self.cap, self.chunks.context) if self.chunks else self.cap
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +112,7 @@ class Prompt:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens:
-  """A prompt and its response as an update reads them.
+  """A prompt and its whole response, of which an update makes its rows.
 
   Attributes:
     prompt_ids: int32 [P].
@@ -97,12 +122,14 @@ class Tokens:
       where there are none, NaN where one is not known.
     forced: bool [T], the tokens that the policy did not choose, which are not
       trained on; None if it chose all.
+    chunks: how the response was divided; None: it was not.
   """
 
   prompt_ids: np.ndarray
   response_ids: np.ndarray
   sampler_logp: np.ndarray | None = None
   forced: np.ndarray | None = None
+  chunks: Chunks | None = None
 
   @property
   def chosen(self):

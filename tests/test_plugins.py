@@ -49,6 +49,7 @@ SETTINGS = {
     cap_in_prompt=dict(system='', note='{cap}'),
     opened_thought=dict(opening='...'),
     thinking_and_solution=dict(thinking=5, solution=2, close='</think>'),
+    in_chunks=dict(context=6, carried=4, head=1),
   ),
   'text_rewards': dict(
     think_format=dict(close='</think>', answer=''),

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from siri_jax import types
+from siri_jax.algorithm import chunks
 
 
 class PackingConfig(NamedTuple):
@@ -91,8 +92,8 @@ def balance_micro_batches(costs, micro_batch_rows, devices):
 def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   """Packs samples into rows and micro-batches, padded to a fixed capacity.
 
-  There is room for one row per sample of the capacity, so that the shape does
-  not depend on lengths.
+  A response in chunks is one sequence for each chunk. There is room for one row
+  per sequence of the capacity, so that the shape does not depend on lengths.
 
   Args:
     samples: types.Tokens, B of them.
@@ -100,17 +101,22 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
       the policy chose; forced ones have none.
     advantages: float32 [B].
     fit: PackingConfig.
-    capacity: most samples; 0: the number of samples.
+    capacity: most sequences; 0: their number.
     extra: names of the rows' extra arrays. They are filled with zeros, except
       'sampler_logp', which is NaN if the engine returned none.
   Returns:
     types.PackedBatch of numpy [U, M, R], and the number of micro-batches in
     use.
   Raises:
-    ValueError: a sample is longer than a row.
+    ValueError: a sequence is longer than a row.
   """
+  sequences = [
+    (row, *own)
+    for sample, *own in zip(samples, weights, advantages, strict=True)
+    for row in chunks.rows(sample)
+  ]
   lengths = np.asarray(
-    [s.prompt_ids.size + s.response_ids.size for s in samples], np.int64
+    [s.prompt_ids.size + s.response_ids.size for s, *_ in sequences], np.int64
   )
   placed = first_fit_decreasing(lengths, fit.row_tokens, fit.sequences)
   a, b = fit.cost
@@ -118,13 +124,13 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
   ]
   places = balance_micro_batches(costs, fit.micro_batch_rows, fit.devices)
-  micro_batches = -(-(capacity or len(samples)) // fit.micro_batch_rows)
+  micro_batches = -(-(capacity or len(sequences)) // fit.micro_batch_rows)
   rows = _blank((micro_batches * fit.micro_batch_rows, fit.row_tokens), extra)
   for place, row in enumerate(places):
     start = 0
     for segment, i in enumerate(placed[row] if row >= 0 else (), 1):
       where = (place, slice(start, start + lengths[i]))
-      _lay(rows, where, segment, samples[i], weights[i], advantages[i])
+      _lay(rows, where, segment, *sequences[i])
       start += lengths[i]
   stacked = (micro_batches, fit.micro_batch_rows, fit.row_tokens)
   in_use = len(places) // fit.micro_batch_rows
@@ -143,7 +149,7 @@ def _blank(shape, extra):
 
 
 def _lay(rows, place, segment, sample, weight, advantage):
-  """Writes one sample into its place in the rows."""
+  """Writes one sequence into its place in the rows."""
   ids = np.concatenate([sample.prompt_ids, sample.response_ids])
   # The logits that predict a response token are at the position before it.
   predicts = slice(sample.prompt_ids.size - 1, ids.size - 1)

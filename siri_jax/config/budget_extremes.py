@@ -3,7 +3,7 @@
 import numpy as np
 
 from siri_jax import plugins, types
-from siri_jax.algorithm import rewards
+from siri_jax.algorithm import chunks, rewards
 
 ANY = types.Problem('any', 'any problem', 'any', '')
 ENDS = (0.0, float(np.nextafter(1.0, 0.0)))  # Of a uniform.
@@ -32,11 +32,28 @@ def extremes(c, budget, caps):
   return of
 
 
-def begun(c, budget, caps):
-  """Most tokens of a response that ends in a forced one and goes on."""
+def sizes(c, budget, caps):
+  """The fields of a plan.Plan that follow from the budgets.
+
+  Args:
+    c: the config.
+    budget: its plug-in, settings bound.
+    caps: the run's lowest and highest cap, tokens.
+  Returns:
+    dict: longest, begun, chunks, most_chunks.
+  """
   found = extremes(c, budget, caps)(ANY)
-  thoughts = [asked.thinking for _, budgets in found for asked in budgets]
-  return max(thoughts) + 1 if any(thoughts) else 0
+  asked = [one for _, budgets in found for one in budgets]
+  apart = [(b.cap, b.chunks) for b in asked if b.chunks]
+  carried = [own.carried for _, own in apart]
+  thoughts = [b.thinking + 1 for b in asked if b.thinking]
+  whole = [max(*caps, c.eval_kw.cap)] * (len(apart) < len(asked))
+  return dict(
+    longest=max(whole + [b.row for b in asked if b.chunks]),
+    begun=max(carried + thoughts, default=0),
+    chunks=apart[0][1] if not whole else None,
+    most_chunks=max([len(chunks.starts(*one)) for one in apart], default=1),
+  )
 
 
 def faults(c, budget, caps):
@@ -53,9 +70,12 @@ def faults(c, budget, caps):
     return [f'budget_kw of {c.budget}: {why}']
   if wrong:
     return [f'budget={c.budget!r} returns {wrong[0]}']
-  if c.cap_at != 'sampler' and any(b.thinking for _, bs in found for b in bs):
+  if c.cap_at != 'sampler' and any(
+    b.thinking or b.chunks for _, bs in found for b in bs
+  ):
     return [
-      f"budget={c.budget!r} limits the thought apart, so set cap_at='sampler'"
+      f'budget={c.budget!r} samples a response in parts, so set cap_at='
+      "'sampler'"
     ]
   targets = [asked.target for _, budgets in found for asked in budgets]
   reward = plugins.function('reward', c.reward)
@@ -84,4 +104,6 @@ def _fault(budgets, cap, size):
         f'{asked.solution}, which with the token between them do not fit a cap '
         f'of {asked.cap}'
       )
+    if asked.thinking and asked.chunks:
+      return 'both chunks and a budget for the thought, of which it needs one'
   return ''

@@ -4,11 +4,13 @@ It assumes a fixed policy with a known distribution of lengths without a cap. A
 policy in training adapts to its cap, so the real cost differs.
 """
 
+import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
+from siri_jax.algorithm.chunks import starts
 from siri_jax.settings import real
 
 SETTINGS = {'mean': real(1), 'median': real(1)}
@@ -137,6 +139,35 @@ def share_cut(lengths, caps):
   """
   over = np.append(np.cumsum(lengths.share[::-1])[::-1], 0)
   return over[np.searchsorted(lengths.tokens, caps, side='right')]
+
+
+def rows(lengths, caps, chunks):
+  """The expected rows of a response: one, or one for each of its chunks.
+
+  Args:
+    lengths: LengthDistribution.
+    caps: int [steps], tokens.
+    chunks: types.Chunks; None: a response is one row.
+  Returns:
+    list of (tokens of the response in the row's prompt; float64 [steps]: share
+    of the responses that have the row, expected n, expected n^2, of the n
+    tokens after the prompt).
+  """
+  caps = np.asarray(caps, np.float64)
+  if chunks is None:
+    return [(0, 1.0, capped(lengths, caps), capped(lengths, caps, power=2))]
+  found, most = [], int(np.max(caps, initial=1))
+  for start, end in itertools.pairwise([*starts(most, chunks), most]):
+    mean, square = (
+      capped(lengths, np.minimum(caps, end), power)
+      - capped(lengths, np.minimum(caps, start), power)
+      for power in (1, 2)
+    )
+    share = share_cut(lengths, start) * (caps > start) if start else 1.0
+    # (n - start)^2 of the tokens from `start` on.
+    square = square - 2 * start * mean
+    found.append((chunks.carried * bool(start), share, mean, square))
+  return found
 
 
 def estimate_cost(lengths, caps, *, samples, prompt, forward, passes, epochs):

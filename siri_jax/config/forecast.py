@@ -146,16 +146,22 @@ def sampled(plan, work, lengths, caps, samples):
   a, b = flops.forward(work.shape)
   prompt, slots = work.prompt, min(plan.c.engine_kw.max_concurrent, samples)
   mean = cost_model.capped(lengths, caps)
-  square = cost_model.capped(lengths, caps, power=2)
   longest = cost_model.capped(cost_model.longest(lengths, samples), caps)
   share = samples * mean / slots
   most = longest + share if slots < samples else longest
-  whole = prompt**2 + 2 * prompt * mean + square
+  operations = context = 0.0
+  for carried, part, tokens, square in cost_model.rows(
+    lengths, caps, plan.chunks
+  ):
+    before = prompt + carried
+    whole = before**2 * part + 2 * before * tokens + square
+    operations += np.sum(samples * (a * (before * part + tokens) + b * whole))
+    context += np.sum(samples * (before * tokens + square / 2))
   return Sampled(
     tokens=float(np.sum(samples * mean)),
     steps=(float(np.sum(np.maximum(longest, share))), float(np.sum(most))),
-    operations=float(np.sum(samples * (a * (prompt + mean) + b * whole))),
-    context=float(np.sum(samples * (prompt * mean + square / 2))),
+    operations=float(operations),
+    context=float(context),
   )
 
 
@@ -269,6 +275,7 @@ def serving(plan, shape, gb):
   if c.engine == 'vllm':
     cache = max(c.server_kw.memory * gb * 1e9 - weights - WORKING, 0.0)
   else:
+    slot += cache_bytes(c, shape) * plan.begun
     cache = c.engine_kw.max_concurrent * slot
   return Serving(weights, cache, math.floor(cache / slot))
 

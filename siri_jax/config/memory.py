@@ -116,7 +116,8 @@ def of_plan(plan, shape):
     sharding.abstract_mesh(**plan.c.mesh_kw), state, recipes.frozen(recipe)
   )
   # All rows of a step are on the devices, with and without gradient.
-  micro_batches = -(-2 * plan.samples // fit.micro_batch_rows)
+  most = 2 * plan.samples * plan.most_chunks
+  micro_batches = -(-most // fit.micro_batch_rows)
   return estimates(recipe, layout, state, fit, micro_batches)
 
 

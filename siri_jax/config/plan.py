@@ -89,8 +89,11 @@ class Plan:
     evals: updates done -> 'start', 'compressed', 'expanded', 'cadence' or
       'end': the reason to evaluate held-out sets. Every turn is one more.
     checkpoints: updates done after which a checkpoint is saved, as after turns.
-    longest: tokens of the longest response of the run.
-    begun: most tokens of a response that ends in a forced one and goes on.
+    longest: most tokens of a response in one piece: of a chunk with what it
+      goes on from, or the highest cap of the run and its evaluations.
+    begun: most tokens of a response from which it goes on in a new prompt.
+    chunks: the types.Chunks of a response, if every one is in chunks.
+    most_chunks: most chunks of a response; 1 without chunks.
     row_tokens: R, tokens of a packed row.
     samples: B, samples of a step.
     minibatch: samples of an optimiser step.
@@ -112,6 +115,8 @@ class Plan:
   checkpoints: frozenset[int]
   longest: int
   begun: int
+  chunks: types.Chunks | None
+  most_chunks: int
   row_tokens: int
   samples: int
   minibatch: int
@@ -181,8 +186,7 @@ def _of_rewards(rewards, batch, *, advantage):
 
 def _derive(c, course):
   """The plan of a valid config, with the fields of _course."""
-  turns, highest = course['turns'], course['highest']
-  need = c.max_prompt_tokens + highest
+  turns = course['turns']
   samples = c.prompts_per_step * c.group_size
   wants = plugins.settings_of(plugins.function('loss', c.loss))
   extra = tuple(name for name in wants if name in losses.EXTRA)
@@ -197,18 +201,24 @@ def _derive(c, course):
     checkpoints=frozenset(
       {*turns, *_every(c.checkpoint_kw.every, c.total_steps), c.total_steps}
     ),
-    longest=max(highest, c.eval_kw.cap),
-    begun=_begun(c, course),
-    row_tokens=c.row_tokens or -(-need // ROW_MULTIPLE) * ROW_MULTIPLE,
+    **_asked(c, course),
+    row_tokens=c.row_tokens
+    or -(-_longest_row(c, course) // ROW_MULTIPLE) * ROW_MULTIPLE,
     samples=samples,
     minibatch=samples // c.minibatches,
   )
 
 
-def _begun(c, course):
-  """Most tokens of a thought whose end is forced, with its end."""
+def _asked(c, course):
+  """The fields of a Plan that follow from the budgets."""
   caps = course['lowest'], course['highest']
-  return budget_extremes.begun(c, bound(c, 'budget'), caps)
+  return budget_extremes.sizes(c, bound(c, 'budget'), caps)
+
+
+def _longest_row(c, course):
+  """Tokens of the longest sequence of an update, with its prompt."""
+  longest = min(course['highest'], _asked(c, course)['longest'])
+  return c.max_prompt_tokens + longest
 
 
 def _course(c):
@@ -317,11 +327,12 @@ def _bad_caps(c, course):
       f'{lowest}: a response of any length would lose reward; take a '
       'buffer of at most that, or a higher schedule_kw.low'
     )
-  wrong += budget_extremes.faults(c, bound(c, 'budget'), (lowest, highest))
-  need = c.max_prompt_tokens + highest
-  if c.row_tokens and c.row_tokens < need:
+  caps = lowest, highest
+  if bad := budget_extremes.faults(c, bound(c, 'budget'), caps):
+    return wrong + bad
+  if c.row_tokens and c.row_tokens < (need := _longest_row(c, course)):
     wrong.append(
       f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap '
-      f'= {need}'
+      f'(of a response in chunks: a chunk) = {need}'
     )
   return wrong

@@ -84,6 +84,10 @@ LINES = {
       solution=max(1, high // 2),
       close='</think>',
     ),
+    # Delethink: 8,192 and 4,096 of 24,576 tokens, and 100 from the start.
+    'in_chunks': lambda low, high: dict(
+      context=max(2, high // 3), carried=max(1, high // 6), head=high // 246
+    ),
   },
   'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
   'grading_rule': {

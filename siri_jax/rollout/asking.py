@@ -45,7 +45,7 @@ def prompts_of(task, problem, budgets, cap, sampling):
       first=first,
       samples=len(list(same)),
       cap=asked.thinking
-      or (asked.cap if sampling.cap == cap else sampling.cap),
+      or (asked.row if sampling.cap == cap else sampling.cap),
     )
     first += prompt.samples
     prompts.append(prompt)
@@ -75,6 +75,6 @@ def whole_groups(parts, budgets):
     if len(found[name]) == len(budgets[name]):
       whole = sorted(found.pop(name), key=lambda sample: sample.index)
       yield [
-        dataclasses.replace(sample, budget=asked)
+        dataclasses.replace(sample, budget=asked, chunks=asked.chunks)
         for sample, asked in zip(whole, budgets[name], strict=True)
       ]

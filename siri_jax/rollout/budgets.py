@@ -161,3 +161,33 @@ def thinking_and_solution(problem, cap, uniforms, *, thinking, solution, close):
     close=close,
   )
   return [asked] * len(uniforms)
+
+
+def in_chunks(problem, cap, uniforms, *, context, carried, head):
+  """A response in chunks, each from the prompt and a part of the one before.
+
+  A chunk has at most context - carried tokens, the first one `context`. A lower
+  cap leaves fewer chunks, because it bounds the whole response.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+    context: most tokens of the response in a row; Delethink's C.
+    carried: those that a later chunk starts from; Delethink's m.
+    head: of the carried tokens, those from the start of the response.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: the numbers are not 0 <= head < carried < context.
+  Source: The Markovian Thinker, section 4, arxiv.org/abs/2510.06557; its
+    delethink_agent_loop.py. There a reward reads the last chunk with what it
+    carries, here the whole response, as in its delethink_tracing_demo.py.
+  """
+  del problem
+  if not 0 <= head < carried < context:
+    raise ValueError(
+      f'head={head}, carried={carried}, context={context} do not rise from 0'
+    )
+  asked = types.Budget(cap=cap, chunks=types.Chunks(context, carried, head))
+  return [asked] * len(uniforms)

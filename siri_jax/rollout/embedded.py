@@ -71,9 +71,9 @@ class Embedded:
 
   def _ask(self, prompts, sampling):
     """The decode.Requests of prompts, padded to the engine's capacity."""
-    capacity, width = self._engine.requests, self._engine.prompt_tokens
-    if max(prompt.ids.size for prompt in prompts) > width:
-      width += self._engine.begun_tokens
+    capacity = self._engine.requests
+    # Of one width, so that no step compiles the programs anew.
+    width = self._engine.prompt_tokens + self._engine.begun_tokens
     ids = np.zeros((capacity, width), np.int32)
     lengths = np.ones(capacity, np.int32)
     identity = np.zeros((capacity, 2), np.uint32)

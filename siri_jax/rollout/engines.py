@@ -51,8 +51,8 @@ class SamplingParams:
     """The number of samples of a types.Prompt."""
     return prompt.samples or self.n
 
-  def after_forced(self):
-    """The same for the parts of responses that follow forced tokens."""
+  def after_part(self):
+    """The same for the next parts of responses, with draws of their own."""
     seed, purpose, step = self.seeds
     seeds = (seed, purpose + len(SeedPurpose), step)
     return dataclasses.replace(self, seeds=seeds)

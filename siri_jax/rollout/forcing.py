@@ -1,8 +1,9 @@
-"""Responses with forced tokens, from any engine.
+"""Responses in parts, from any engine: with forced tokens, or in chunks.
 
 A token is forced if the policy did not choose it: the end of a thought that
 reached its budget. An engine samples up to there; then it samples on from the
-prompt and the response so far, as from a longer prompt.
+prompt and the response so far, as from a longer prompt. After a chunk it goes
+on from the prompt and a part of the response.
 """
 
 import dataclasses
@@ -10,12 +11,13 @@ import dataclasses
 import numpy as np
 
 from siri_jax import types
+from siri_jax.algorithm import chunks
 
 
 def sample(engine, task, prompts, budgets, sampling, progress):
-  """Samples like engine.sample, under budgets that may limit the thought.
+  """Samples like engine.sample, under budgets that may divide a response.
 
-  If the policy ends its response inside the thought, the response is complete.
+  If the policy ends its response inside a part, the response is complete.
 
   Args:
     engine: engines.Engine.
@@ -27,21 +29,49 @@ def sample(engine, task, prompts, budgets, sampling, progress):
   Yields:
     Samples of one prompt, as soon as they are complete.
   """
-  left = []
-  for samples in engine.sample(prompts, sampling, progress):
-    asked = [budgets[s.problem_id][s.index] for s in samples]
-    settled = [
-      settle(s, b, task.ids_of(b.close)[0]) if b.thinking else (s, 0)
-      for s, b in zip(samples, asked, strict=True)
-    ]
-    left += [(own, room) for own, room in settled if room]
-    if done := [own for own, room in settled if not room]:
-      yield done
-  if left:
-    longer = [continued(own, room) for own, room in left]
-    begun = {(own.problem_id, own.index): own for own, _ in left}
-    for samples in engine.sample(longer, sampling.after_forced(), progress):
-      yield [join(begun[s.problem_id, s.index], s) for s in samples]
+  begun = {}
+  while prompts:
+    following = []
+    for samples in engine.sample(prompts, sampling, progress):
+      done = []
+      for part in samples:
+        name = part.problem_id, part.index
+        whole = join(begun[name], part) if name in begun else part
+        asked = budgets[part.problem_id][part.index]
+        whole, prompt = onward(whole, asked, task)
+        if prompt is None:
+          done.append(whole)
+        else:
+          begun[name] = whole
+          following.append(prompt)
+      if done:
+        yield done
+    prompts, sampling = following, sampling.after_part()
+
+
+def onward(sample, budget, task):
+  """A response so far, and the types.Prompt from which it goes on, or None.
+
+  Args:
+    sample: types.Sample.
+    budget: its types.Budget.
+    task: types.Task.
+  Returns:
+    (types.Sample, with a forced token if the thought was open; the prompt, None
+    if the response is complete).
+  """
+  room, start = 0, sample.response_ids.size
+  if budget.thinking:
+    sample, room = settle(sample, budget, task.ids_of(budget.close)[0])
+    ids = np.concatenate([sample.prompt_ids, sample.response_ids])
+  elif budget.chunks and sample.finish_reason == 'length':
+    context, carried, _ = budget.chunks
+    room = min(budget.cap - start, context - carried)
+    ids = chunks.prompt_at(sample, start, budget.chunks)
+  if not room:
+    return sample, None
+  prompt = types.Prompt(sample.problem_id, ids, sample.index, 1, room)
+  return sample, prompt
 
 
 def settle(sample, budget, close):
@@ -90,17 +120,6 @@ def cut(sample, size):
     spans=_spans(sample, size),
     sampler_logp=logp,
     forced=by_force,
-  )
-
-
-def continued(sample, room):
-  """The types.Prompt from which a sample goes on for `room` tokens."""
-  return types.Prompt(
-    sample.problem_id,
-    np.concatenate([sample.prompt_ids, sample.response_ids]),
-    first=sample.index,
-    samples=1,
-    cap=room,
   )
 
 

@@ -5,6 +5,7 @@ import collections
 import numpy as np
 
 from siri_jax import types
+from siri_jax.algorithm import chunks
 from siri_jax.rollout import asking, forcing
 
 
@@ -108,4 +109,7 @@ def _asked(sample):
     found = {'cap': budget.cap, 'target': budget.target, 'mode': budget.mode}
   if sample.forced is not None and sample.forced.any():
     found['forced'] = np.flatnonzero(sample.forced).tolist()
+  if sample.chunks:
+    size = sample.response_ids.size
+    found['chunks'] = chunks.starts(size, sample.chunks)
   return found

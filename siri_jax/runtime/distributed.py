@@ -295,6 +295,7 @@ def encode_batch(samples, advantages):
     np.zeros(s.response_ids.size, bool) if s.forced is None else s.forced
     for s in samples
   ]
+  whole = types.Chunks(0, 0, 0)
   return {
     'prompts': np.concatenate([s.prompt_ids for s in samples]),
     'prompt_ends': np.cumsum([s.prompt_ids.size for s in samples]),
@@ -302,6 +303,7 @@ def encode_batch(samples, advantages):
     'response_ends': np.cumsum([s.response_ids.size for s in samples]),
     'sampler_logp': np.concatenate(logp),
     'forced': np.concatenate(forced),
+    'chunks': np.asarray([s.chunks or whole for s in samples], np.int32),
     'advantages': advantages,
   }
 
@@ -325,9 +327,15 @@ def decode_batch(given):
   ]
   samples = [
     types.Tokens(
-      prompt_ids=prompt, response_ids=response, sampler_logp=logp, forced=forced
+      prompt_ids=prompt,
+      response_ids=response,
+      sampler_logp=logp,
+      forced=forced,
+      chunks=types.Chunks(*map(int, chunks)) if chunks.any() else None,
     )
-    for prompt, response, logp, forced in zip(*parts, strict=True)
+    for prompt, response, logp, forced, chunks in zip(
+      *parts, given['chunks'], strict=True
+    )
   ]
   return samples, given['advantages']
 

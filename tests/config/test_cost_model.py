@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from siri_jax import types
+from siri_jax.algorithm import chunks
 from siri_jax.config import cost_model
 from siri_jax.models import flops
 from tools.benchmarks import full_size
@@ -28,6 +30,24 @@ def test_the_longest_of_two_by_hand():
   assert cost_model.capped(both, 100) == pytest.approx((2 + 12 + 45) / 9)
   assert cost_model.capped(both, 5) == pytest.approx((2 + 12 + 25) / 9)
   np.testing.assert_allclose(cost_model.longest(THREE, 1).share, THREE.share)
+
+
+@pytest.mark.parametrize('cap', [2, 5, 9, 40])
+def test_the_rows_of_chunks_are_those_of_whole_responses(cap):
+  each = types.Chunks(context=4, carried=3, head=1)
+  found = cost_model.rows(THREE, [cap], each)
+  lengths = [min(length, cap) for length in (2, 4, 9)]
+  counted = [
+    np.diff([*chunks.starts(length, each), length]) for length in lengths
+  ]
+  for k, (carried, share, mean, square) in enumerate(found):
+    own = [parts[k] for parts in counted if len(parts) > k]
+    assert carried == (3 if k else 0)
+    assert 3 * share == pytest.approx(len(own))
+    assert 3 * mean == pytest.approx(sum(own))
+    assert 3 * square == pytest.approx(sum(n**2 for n in own))
+  # No row of theirs is missing; those past the longest response have no share.
+  assert len(found) >= max(map(len, counted))
 
 
 def test_the_cost_of_steps_is_the_sum_of_their_costs():

@@ -55,6 +55,17 @@ def test_slots_fewer_than_samples_take_them_one_after_another(slots, steps):
   assert found.operations == 8 * (a * 8 + b * 64)
 
 
+def test_chunks_are_forecast_as_rows_with_prompts_of_their_own():
+  each = dict(context=4, carried=2, head=1)
+  made = planned(budget='in_chunks', budget_kw=each)
+  found = forecast.sampled(made, work_of(), exactly(7), [9], 8)
+  # Prompts of 2, 4 and 4 tokens, then 4, 2 and 1.
+  a, b = flops.forward(builders.tiny_shape())
+  assert found.tokens == 8 * 7
+  assert found.operations == 8 * (a * (6 + 6 + 5) + b * (36 + 36 + 25))
+  assert found.context == 8 * (2 * 4 + 8 + 4 * 2 + 2 + 4 * 1 + 0.5)
+
+
 def test_a_cap_cuts_what_is_sampled():
   found = forecast.sampled(planned(), work_of(), exactly(6), [4, 9], 8)
   assert found.tokens == 8 * (4 + 6)

@@ -312,6 +312,23 @@ def test_samples_and_rows_follow_from_the_settings():
   assert plan.make(changed(row_tokens=31)).row_tokens == 31
 
 
+def test_a_row_holds_a_chunk_and_as_many_rows_as_the_cap_asks_for():
+  given = dict(budget='in_chunks', row_tokens=0)
+  each = dict(context=6, carried=4, head=1)
+  made = plan.make(changed(**given, budget_kw=each, max_prompt_tokens=124))
+  assert (made.longest, made.begun, made.most_chunks) == (6, 4, 2)
+  assert made.row_tokens == 256  # 124 + 6, rounded up.
+  assert made.chunks == (6, 4, 1)
+  # The cap of 8 is within a context of 16: each response is one row.
+  each = dict(context=16, carried=4, head=1)
+  made = plan.make(changed(**given, budget_kw=each))
+  assert (made.longest, made.most_chunks) == (8, 1)
+  (fault,) = faults_of(**given, budget_kw=dict(context=4, carried=4, head=1))
+  assert 'head=1, carried=4, context=4 do not rise from 0' in fault
+  (fault,) = faults_of(**given, budget_kw=each, cap_at='reward')
+  assert "samples a response in parts, so set cap_at='sampler'" in fault
+
+
 def test_evaluations_are_at_start_extrema_cadence_and_end():
   made = plan.make(changed(total_steps=7, **{'eval_kw.every': 3}))
   assert list(made.evals.items()) == [

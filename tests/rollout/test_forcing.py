@@ -1,4 +1,4 @@
-"""Forced tokens by hand: budgets of thoughts and solutions over an engine."""
+"""Responses in parts by hand: with forced tokens, and in chunks."""
 
 import dataclasses
 
@@ -114,6 +114,66 @@ def test_a_response_goes_on_from_the_forced_token_with_draws_of_its_own():
   assert first == (4, 1, 7)
   assert (second[0], second[2]) == (4, 7)
   assert second[1] not in purposes
+
+
+class Counting:
+  """Counts on from the newest token of a prompt; the token 18 ends it."""
+
+  def __init__(self):
+    self.asked = []
+
+  def sample(self, prompts, sampling, progress):
+    self.asked.append((prompts, sampling.seeds))
+    for prompt in prompts:
+      first = int(prompt.ids[-1]) + 1
+      ids = [*range(first, min(first + prompt.cap, 19))]
+      yield [
+        builders.make_sample(
+          *(prompt.ids, ids),
+          index=prompt.first + i,
+          finish_reason='stop' if ids[-1] == 18 else 'length',
+          sampler_logp=-np.float32(ids),
+        )
+        for i in range(prompt.samples)
+      ]
+
+
+def in_chunks(cap, first):
+  """A response of Counting in chunks, and what the engine was asked."""
+  engine, each = Counting(), types.Chunks(context=6, carried=4, head=1)
+  asked = types.Budget(cap=cap, chunks=each)
+  prompt = types.Prompt('p0', np.int32([1, first]), samples=1, cap=asked.row)
+  given = engines.SamplingParams(1, cap, 1.0, 1.0, 0, (4, 1, 7))
+  ((whole,),) = forcing.sample(
+    engine, None, [prompt], {'p0': [asked]}, given, print
+  )
+  return whole, engine.asked
+
+
+def test_each_chunk_goes_on_from_the_start_and_the_newest_tokens():
+  whole, asked = in_chunks(cap=11, first=2)
+  assert whole.prompt_ids.tolist() == [1, 2]
+  assert whole.response_ids.tolist() == [*range(3, 14)]
+  assert whole.sampler_logp.tolist() == [-i for i in range(3, 14)]
+  assert (whole.finish_reason, whole.spans) == ('length', ((0, 0, 11),))
+  prompts = [prompt for (prompt,), _ in asked]
+  # Chunks of 6, 2 and 2 tokens; the cap leaves 1 for the last one.
+  assert [(p.ids.tolist(), p.cap) for p in prompts] == [
+    ([1, 2], 6),
+    ([1, 2, 3, 6, 7, 8], 2),
+    ([1, 2, 3, 8, 9, 10], 2),
+    ([1, 2, 3, 10, 11, 12], 1),
+  ]
+  assert len({seeds for _, seeds in asked}) == 4
+
+
+def test_a_response_that_ends_or_meets_its_cap_has_no_further_chunk():
+  ended, asked = in_chunks(cap=20, first=10)  # 11 to 16, then 17 and 18.
+  assert ended.response_ids.tolist() == [*range(11, 19)]
+  assert (ended.finish_reason, len(asked)) == ('stop', 2)
+  for cap in 6, 4:
+    cut, asked = in_chunks(cap=cap, first=2)
+    assert (cut.response_ids.size, cut.forced, len(asked)) == (cap, None, 1)
 
 
 def test_a_forced_token_is_neither_weighed_nor_counted():
