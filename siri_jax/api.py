@@ -28,6 +28,7 @@ from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans
 from siri_jax.data import hub_names, workload
+from siri_jax.evaluation import checks
 from siri_jax.evaluation import evaluate as evaluation
 from siri_jax.experiments import ablate as ablations
 from siri_jax.experiments import branch as branches
@@ -264,11 +265,12 @@ def table(found, kind):
     kind: 'steps', a row a step; 'evaluations', a row an evaluation of a set;
       'samples', a row a sample of an evaluation; 'rollouts', a row a sample
       trained on; 'cost', arms at equal cost, each against the first, in tokens
-      trained on; 'words', how often words occur before and after compressions;
-      'lag', by how many steps the length follows the cap.
+      trained on; 'checks', the needed and redundant checks of each response to
+      the built-in task; 'words', how often words occur before and after
+      compressions; 'lag', by how many steps the length follows the cap.
   Returns:
-    DataFrame; analysis.dataframes, analysis.equal_cost, figures.words and
-    figures.lag explain the columns.
+    DataFrame; analysis.dataframes, analysis.equal_cost,
+    evaluation.checks, figures.words and figures.lag explain the columns.
   Raises:
     ValueError: a folder is not that of a run, there is no such kind, or a file
       is damaged.
@@ -281,6 +283,7 @@ def table(found, kind):
     'samples': dataframes.samples,
     'rollouts': functools.partial(dataframes.samples, kind='rollouts'),
     'cost': lambda r: equal_cost.table(equal_cost.of_groups(seeds.of(r))),
+    'checks': checks.table,
     'words': words.table,
     'lag': lag.table,
   }
