@@ -6,7 +6,7 @@ import pathlib
 from typing import NamedTuple
 
 FOLDER = pathlib.Path(__file__).parent
-PACKAGED = ('base', 'quickstart', 'cosine640')
+PACKAGED = ('base', 'quickstart', 'longer', 'cosine640')
 RECIPES = 'recipes'  # Folder and first part of the short names of recipes.
 FACTS = (
   'Paper',

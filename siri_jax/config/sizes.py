@@ -1,14 +1,17 @@
-"""The sizes of a recipe: the paper's, and a laptop's."""
+"""The sizes of a recipe: the paper's, and two of a laptop."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ml_collections import config_dict
 
-from siri_jax.config import cosine640, quickstart
+from siri_jax.config import cosine640, longer, quickstart
 
-SIZES = ('paper', 'laptop')
 LAPTOP_STEPS = 20
+# A small size: its config, and its steps.
+SMALL = {'laptop': (quickstart, LAPTOP_STEPS), 'longer': (longer, 80)}
+SIZES = ('paper', *SMALL)
+EVALUATED = 10  # Steps between evaluations of a small size.
 
 
 class Start(NamedTuple):
@@ -29,8 +32,9 @@ def start(size, *, cap, total_steps, **paper):
   """The config that a recipe changes.
 
   'paper' has the model, problems and machine of cosine640.py. 'laptop' has the
-  task, policy, batch and learning rate of quickstart.py and LAPTOP_STEPS steps;
-  the method's tokens are scaled so that `cap` is the quickstart's highest cap.
+  task, policy, batch and learning rate of quickstart.py and 20 steps, 'longer'
+  those of longer.py and 80 steps; the method's tokens are scaled so that `cap`
+  is the highest cap there.
 
   Args:
     size: one of SIZES.
@@ -48,10 +52,12 @@ def start(size, *, cap, total_steps, **paper):
     c, longest, last = cosine640.get_config(), cap, total_steps
     c.update(paper)
   else:
-    c, longest, last = quickstart.get_config(), quickstart.HIGH, LAPTOP_STEPS
-    c.task_kw.problems = 320  # Each is drawn twice: some rewards have a memory.
+    task, last = SMALL[size]
+    c, longest = task.get_config(), task.HIGH
+    # Each is drawn twice: some rewards have a memory.
+    c.task_kw.problems = c.prompts_per_step * last // 2
     c.task_kw.held_out = 512
-    c.eval_kw.every = LAPTOP_STEPS // 2
+    c.eval_kw.every = EVALUATED
   c.total_steps = last
   c.schedule = 'constant'
   c.schedule_kw = dict(cap=longest)

@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import functools
 import itertools
 import json
 import pathlib
@@ -12,6 +13,7 @@ from siri_jax.data import load
 from siri_jax.runtime import run_folder
 
 SEED = 'seed'  # Runs that differ only on this axis are repeats.
+BASE = 'config'  # In a value's settings: a config file in place of the base.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,7 +50,8 @@ def runs(base, grid, out, overrides):
   Args:
     base: config file, 'configs/quickstart.py' or 'file.py:argument'.
     grid: axis -> its values. A list has values of the setting named by the
-      axis; a dict maps labels to several settings by dotted name.
+      axis; a dict maps labels to several settings by dotted name, which may
+      have BASE: the config file of these runs.
     out: folder of the ablation; the runs' folders are in it.
     overrides: settings by dotted name that all runs share.
   Returns:
@@ -59,19 +62,19 @@ def runs(base, grid, out, overrides):
   if wrong := _shape_faults(grid):
     raise ValueError('\n'.join(wrong))
   axes = {axis: _labelled(axis, values) for axis, values in grid.items()}
-  start = parsed(base, {}, '').config
+  start = functools.cache(lambda own: parsed(own, {}, '').config)
   found, wrong = [], []
   for labels in itertools.product(*axes.values()):
     chosen = dict(zip(axes, labels, strict=True))
     changes = dict(overrides)
     for axis, label in chosen.items():
       changes |= axes[axis][label]
+    own = changes.pop(BASE, base)
     name = ','.join(f'{axis}={_slug(lb)}' for axis, lb in chosen.items())
     try:
       folder = pathlib.Path(out, name)
-      found.append(
-        _run(base, plugin_defaults.settled(start, changes), folder, chosen)
-      )
+      settled = plugin_defaults.settled(start(own), changes)
+      found.append(_run(own, settled, folder, chosen))
     except ValueError as error:
       wrong += [f'{name}: {fault}' for fault in str(error).splitlines()]
   if wrong := wrong + _faults(found):

@@ -77,5 +77,5 @@ def test_the_command_lists_every_recipe_with_its_facts(capsys):
 def test_an_unknown_recipe_or_size_is_refused_with_a_hint():
   with pytest.raises(ValueError, match='did you mean recipes/dapo_16k'):
     command_line.load('recipes/dapo_16')
-  with pytest.raises(ValueError, match='choose from paper, laptop'):
+  with pytest.raises(ValueError, match='choose from paper, laptop, l'):
     command_line.load('recipes/dapo_16k:phone')

@@ -58,6 +58,25 @@ def test_a_schedule_without_settings_gets_its_preset_with_the_bases_caps():
   }
 
 
+def test_an_arm_may_have_a_config_file_of_its_own():
+  axes = {
+    'method': {
+      'SIRI': {'total_steps': 8},
+      'DAPO': {'config': 'recipes/dapo_16k:laptop', 'minibatches': 2},
+    }
+  }
+  siri, dapo = configs(axes, learning_rate=1e-3).values()
+  assert (siri.reward, siri.total_steps) == ('length_capped', 8)
+  assert dapo.reward == 'overlong_buffer'
+  assert (dapo.total_steps, dapo.minibatches) == (20, 2)
+  assert dapo.learning_rate == siri.learning_rate == 1e-3
+  run = grid.runs(BASE, axes, 'out', {})[1]
+  assert run.arguments[0] == '--config=recipes/dapo_16k:laptop'
+  wrong = {'method': {'x': {'config': 'recipes/dappo'}}}
+  with pytest.raises(ValueError, match=r'method=x: .*did you mean'):
+    configs(wrong)
+
+
 def test_a_preset_follows_the_period_and_can_be_changed():
   axes = {
     'arm': {

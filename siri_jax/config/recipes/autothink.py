@@ -51,7 +51,7 @@ def get_config(size='paper'):
   c.loss = 'clip_higher'  # Its KL coefficient is 0.
   c.loss_kw = dict(low=0.2, high=0.2)  # train_stage1.sh.
   c.aggregation = 'token_mean'  # VeRL's mean over all tokens.
-  if size == 'laptop':  # The built-in task has no dots; this disturbs least.
+  if size != 'paper':  # The built-in task has no dots; this disturbs least.
     c.budget_kw = dict(opening='<think>')
     c.max_prompt_tokens += 1
   return c

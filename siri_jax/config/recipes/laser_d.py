@@ -28,7 +28,7 @@ def get_config(size='paper'):
     bonus=0.5,  # The same.
   )
   c.text_rewards_kw = dict(laser_d=bonus)
-  # Every 20 steps, train_sample500; on a laptop 5 and 32.
+  # Every 20 steps, train_sample500; at the small sizes 5 and 32.
   every, problems = (20, 500) if size == 'paper' else (5, 32)
   c.monitor_kw = dict(every=every, problems=problems)
   return c
