@@ -9,6 +9,7 @@ __all__ = [
   'ablate',
   'branch',
   'caps',
+  'contrast',
   'costs',
   'dry_run',
   'evaluate',

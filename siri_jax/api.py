@@ -24,6 +24,7 @@ from siri_jax.analysis import (
   runs,
   seeds,
 )
+from siri_jax.analysis.intervals import contrast  # noqa: F401  Of the API.
 from siri_jax.config import base, cost_table, schema
 from siri_jax.config import dry_run as dry_runs
 from siri_jax.config import plan as plans

@@ -121,6 +121,10 @@ class Ablation:
     """Arms at equal cost, each against the first; see equal_cost.table."""
     return equal_cost.table(self.by_seed, budgets, cost, set_name)
 
+  def seeds_at_cost(self, budgets=None, cost='tokens', set_name=None):
+    """Every run at equal cost; see equal_cost.by_seed."""
+    return equal_cost.by_seed(self.by_seed, budgets, cost, set_name)
+
   def change(self, name, early, late, set_name=None):
     """How a measure of each arm changed between two points of its runs.
 

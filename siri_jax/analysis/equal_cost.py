@@ -128,6 +128,36 @@ def of_groups(groups):
   return {g.label: {run.config['seed']: run for run in g.runs} for g in groups}
 
 
+def by_seed(arms, budgets=None, cost='tokens', set_name=None):
+  """Each run at budgets.
+
+  Args:
+    arms: dict label -> dict seed -> runs.Run.
+    budgets: in the cost's unit; by default those of budgets_of.
+    cost: one of COSTS.
+    set_name: held-out set; by default each run's first one.
+  Returns:
+    DataFrame, a row for each budget, arm and seed that has spent so much: at,
+    arm, seed, accuracy, length, mean_accuracy, as in `at`.
+  Raises:
+    ValueError: as `curve`.
+  """
+  if budgets is None:
+    budgets = budgets_of(arms, cost, set_name)
+  curves = {
+    (arm, seed): curve(run, cost, set_name)
+    for arm, own in arms.items()
+    for seed, run in own.items()
+  }
+  rows = [
+    {'at': budget, 'arm': arm, 'seed': seed, **at(found, budget)}
+    for budget in budgets
+    for (arm, seed), found in curves.items()
+  ]
+  frame = pd.DataFrame(rows, columns=['at', 'arm', 'seed', *MEASURES])
+  return frame.dropna(ignore_index=True)
+
+
 def table(arms, budgets=None, cost='tokens', set_name=None):
   """Arms at budgets, each against the first.
 
@@ -139,31 +169,28 @@ def table(arms, budgets=None, cost='tokens', set_name=None):
   Returns:
     DataFrame, a row for each budget and arm that has a run with so much: at,
     arm, runs; accuracy, length and mean_accuracy with _se; for all but the
-    first accuracy_diff and length_diff with _low and _high, accuracy_least,
-    the smallest difference that its interval would show, and pairs: seeds that
+    first accuracy_diff and length_diff with _low, _high and _least, the
+    smallest difference that the interval would show, and pairs: seeds that
     both arms have; with one, the edges are NaN.
   Raises:
     ValueError: as `curve`.
   """
-  if budgets is None:
-    budgets = budgets_of(arms, cost, set_name)
-  curves = {
-    arm: {seed: curve(run, cost, set_name) for seed, run in own.items()}
-    for arm, own in arms.items()
-  }
-  compared = max(len(budgets) * (len(arms) - 1), 1)
+  each = by_seed(arms, budgets, cost, set_name)
+  compared = max(each['at'].nunique() * (len(arms) - 1), 1)
   rows = []
-  for budget in budgets:
-    first = None
-    for arm, own in curves.items():
-      found = {seed: at(each, budget) for seed, each in own.items()}
-      found = {s: x for s, x in found.items() if not math.isnan(x['accuracy'])}
-      first = found if first is None else first
-      if found:
-        row = {'at': budget, 'arm': arm, 'runs': len(found), **_means(found)}
-        if found is not first:
-          row |= _differences(first, found, compared)
-        rows.append(row)
+  for budget, there in each.groupby('at'):
+    own = {
+      arm: found.set_index('seed')[[*MEASURES]]
+      for arm, found in there.groupby('arm', sort=False)
+    }
+    first = next(iter(arms))
+    for arm, found in own.items():
+      row = {'at': budget, 'arm': arm, 'runs': len(found)}
+      for name in MEASURES:
+        row |= {name: found[name].mean(), f'{name}_se': found[name].sem()}
+      if arm != first and first in own:
+        row |= _differences(own[first], found, compared)
+      rows.append(row)
   return pd.DataFrame(rows)
 
 
@@ -216,31 +243,16 @@ def with_interval(frame, name):
   ]
 
 
-def _means(found):
-  """The mean over seeds of each measure and its standard error."""
-  row = {}
-  for name in MEASURES:
-    values = [point[name] for point in found.values()]
-    error = math.nan
-    if len(values) > 1:
-      error = float(np.std(values, ddof=1) / math.sqrt(len(values)))
-    row |= {name: float(np.mean(values)), f'{name}_se': error}
-  return row
-
-
 def _differences(first, other, compared):
   """The columns of an arm's differences from the first arm."""
-  seeds = [seed for seed in first if seed in other]
-  if not seeds:
+  gaps = (other - first).dropna()
+  if not len(gaps):
     return {}
-  row = {'pairs': len(seeds)}
+  row = {'pairs': len(gaps)}
   for name in ('accuracy', 'length'):
-    gap = [other[seed][name] - first[seed][name] for seed in seeds]
-    found = intervals.of_mean(gap, compared)
-    row |= {f'{name}_diff': found.mean}
-    row |= {f'{name}_low': found.low, f'{name}_high': found.high}
-    if name == 'accuracy':
-      row['accuracy_least'] = intervals.least_seen(gap, compared)
+    found = intervals.contrast(gaps[name], compared)._asdict()
+    row |= {f'{name}_diff': found.pop('mean')}
+    row |= {f'{name}_{part}': value for part, value in found.items()}
   return row
 
 

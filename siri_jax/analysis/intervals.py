@@ -51,47 +51,48 @@ def paired(one, other):
   return Interval(mean, mean - edge, mean + edge)
 
 
-def of_mean(values, compared=1):
+class Contrast(NamedTuple):
+  """A mean over seeds, its interval, and the least mean that it would show."""
+
+  mean: float
+  low: float
+  high: float
+  least: float
+
+
+def of_mean(values):
   """The mean of seeds' values and its interval by Student's t.
 
   Args:
     values: float [S].
-    compared: number of intervals that hold together, by Bonferroni.
   Returns:
     Interval at LEVEL per cent; nan edges of a single value.
   """
-  mean, error, freedom = _error_of_mean(values)
-  edge = _quantile(freedom, compared) * error
-  return Interval(mean, mean - edge, mean + edge)
+  return Interval(*contrast(values)[:3])
 
 
-def least_seen(values, compared=1):
-  """The smallest mean whose interval leaves out 0 with a power of POWER.
+def contrast(values, compared=1):
+  """The mean of seeds' differences, its interval, and what it could show.
 
   Args:
-    values: float [S], seeds' values, of which the deviation is taken.
+    values: float [S], a difference of each seed.
     compared: number of intervals that hold together, by Bonferroni.
   Returns:
-    float in the values' unit; nan of a single value.
-  Source: the sum of the two quantiles of Student's t in place of the noncentral
-    one, Zar, Biostatistical Analysis (2010), section 7.7.
+    Contrast in the values' unit, the interval at LEVEL per cent by Student's
+    t. `least` is the smallest mean whose interval leaves out 0 with a power of
+    POWER. Of a single value all but the mean are nan.
+  Source of `least`: the sum of two quantiles of Student's t in place of the
+    noncentral one, Zar, Biostatistical Analysis (2010), section 7.7.
   """
-  _, error, freedom = _error_of_mean(values)
-  power = special.stdtrit(freedom, POWER / 100) if freedom else math.nan
-  return float((_quantile(freedom, compared) + power) * error)
-
-
-def _error_of_mean(values):
-  """(mean, its standard error, degrees of freedom) of [S]."""
   values, freedom = np.asarray(values, float), len(values) - 1
-  spread = values.std(ddof=1) if freedom else math.nan
-  return float(values.mean()), float(spread / math.sqrt(len(values))), freedom
-
-
-def _quantile(freedom, compared):
-  """Student's t at which an interval of LEVEL ends; nan without freedom."""
+  mean = float(values.mean())
+  if not freedom:
+    return Contrast(mean, math.nan, math.nan, math.nan)
+  error = values.std(ddof=1) / math.sqrt(len(values))
   beyond = (1 - LEVEL / 100) / (2 * compared)
-  return float(special.stdtrit(freedom, 1 - beyond)) if freedom else math.nan
+  edge = float(special.stdtrit(freedom, 1 - beyond) * error)
+  least = edge + float(special.stdtrit(freedom, POWER / 100) * error)
+  return Contrast(mean, mean - edge, mean + edge, least)
 
 
 def _of_mean(gap):

@@ -99,6 +99,12 @@ def test_arms_at_a_budget_by_hand(arms):
   assert np.isnan(frame.loc['flat', 'accuracy_diff'])
 
 
+def test_each_seed_at_a_budget_has_a_row(arms):
+  frame = equal_cost.by_seed(arms, [500]).set_index(['arm', 'seed'])
+  assert frame['accuracy'].tolist() == [60, 55, 80, 76]
+  assert frame.loc[('wave', 1), 'length'] == 40
+
+
 def test_a_run_that_ended_before_a_budget_is_left_out_of_it(arms):
   frame = equal_cost.table(arms, [500, 800])
   assert frame['at'].tolist() == [500, 500, 800]
@@ -125,8 +131,8 @@ def test_joint_intervals_hold_their_level_in_a_simulation():
   draw, held = np.random.default_rng(0), 0
   for _ in range(2000):
     gaps = draw.normal(size=(4, 5))
-    found = [intervals.of_mean(gap, 4) for gap in gaps]
-    held += all(low <= 0 <= high for _, low, high in found)
+    found = [intervals.contrast(gap, 4) for gap in gaps]
+    held += all(low <= 0 <= high for _, low, high, _ in found)
   assert 0.935 < held / 2000 < 0.975
 
 
@@ -134,9 +140,8 @@ def test_the_least_difference_is_seen_with_its_power_in_a_simulation():
   draw, seen = np.random.default_rng(1), 0
   deviation, seeds = 2.0, 12
   # With a known deviation; that of the sample varies around it.
-  least = intervals.least_seen(
-    deviation * np.array([-1, 1] * 6) * (11 / 12) ** 0.5
-  )
+  known = deviation * np.array([-1, 1] * 6) * (11 / 12) ** 0.5
+  least = intervals.contrast(known).least
   for _ in range(2000):
     gap = least + deviation * draw.normal(size=seeds)
     seen += intervals.of_mean(gap).low > 0
@@ -144,9 +149,9 @@ def test_the_least_difference_is_seen_with_its_power_in_a_simulation():
 
 
 def test_one_seed_has_no_interval_and_no_least_difference():
-  assert intervals.of_mean([3.0])[0] == 3
-  assert np.isnan(intervals.of_mean([3.0])[1:]).all()
-  assert math.isnan(intervals.least_seen([3.0]))
+  mean, *others = intervals.contrast([3.0])
+  assert mean == 3
+  assert np.isnan(others).all()
 
 
 def test_the_command_compares_runs_at_equal_cost(arms, capsys):
