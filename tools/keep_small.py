@@ -1,10 +1,10 @@
 """Copies an ablation without its checkpoints, to publish with a notebook.
 
-  python -m tools.keep_small runs/shapes FOLDER [--texts=ARM]
+  python -m tools.keep_small runs/shapes FOLDER [--texts=ARM ...]
 
 The copy of a run has its settings, evaluations, the metrics that figures read,
 and the samples of four evaluations (start, first and last compressed, end).
-Only one arm keeps the texts of samples. No name of a machine is copied.
+Arms that are named keep the texts of samples. No name of a machine is copied.
 """
 
 import argparse
@@ -38,13 +38,13 @@ SAMPLE = ('step', 'problem_id', 'index', 'length', 'finish_reason', 'correct')
 TEXTS = ('problem', 'answer', 'response')
 
 
-def keep(out, to, texts=''):
+def keep(out, to, texts=()):
   """Copies an ablation without checkpoints.
 
   Args:
     out: folder of the ablation.
     to: folder of the copy, which must not exist.
-    texts: arm whose samples keep their text.
+    texts: arms whose samples keep their text.
   Raises:
     ValueError: `out` is not an ablation, or `to` exists.
   """
@@ -56,7 +56,7 @@ def keep(out, to, texts=''):
   except (OSError, ValueError) as error:
     raise ValueError(f'{out} is not an ablation: {error}') from error
   for run in about['runs']:
-    _keep_run(out / run['name'], to / run['name'], run['arm'] == texts)
+    _keep_run(out / run['name'], to / run['name'], run['arm'] in texts)
   about['overrides'] = _without(about['overrides'])
   _write(to / 'ablation.json', about)
   shutil.copy(out / 'table.csv', to / 'table.csv')
@@ -110,7 +110,9 @@ def main(argv):
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('out', help='folder of the ablation')
   parser.add_argument('to', help='folder of the copy')
-  parser.add_argument('--texts', default='', help='arm whose texts are kept')
+  parser.add_argument(
+    '--texts', nargs='*', default=(), help='arms whose texts are kept'
+  )
   asked = parser.parse_args(argv)
   try:
     keep(asked.out, asked.to, asked.texts)

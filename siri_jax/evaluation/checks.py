@@ -24,8 +24,8 @@ def table(read):
     DataFrame, a row a response: run, setting, seed; `of`, 'evaluation' or
     'training'; `step`, updates done before it; `cap`, that of the newest step
     that was trained or, of a sample in training, its own, tokens; `length`,
-    tokens; `correct`; then counts: `steps` and `hard_steps` of the problem that
-    the response came to, `needed`, the hard ones with a check, `redundant`
+    tokens; `correct`; then counts: `steps` of the problem, `hard_steps` that
+    the response came to, `needed`, those of them with a check, `redundant`
     checks, and `slips_left`, wrong guesses without a check.
   Raises:
     ValueError: a run has another task, or a file of samples is damaged.
@@ -64,7 +64,7 @@ def _counts(problem, response):
   steps = arithmetic_audit.audit(_ids(problem), _ids(response)).steps
   needed = [step.hard and step.checks > 0 for step in steps]
   return {
-    'steps': len(steps),
+    'steps': problem.count('#'),
     'hard_steps': sum(step.hard for step in steps),
     'needed': sum(needed),
     'redundant': sum(step.checks for step in steps) - sum(needed),
