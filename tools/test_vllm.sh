@@ -9,6 +9,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/help.sh"
 source "$(dirname "${BASH_SOURCE[0]}")/vllm_environment.sh"
 export SIRI_VLLM_PYTHON=$PWD/$python
-tests=(tests/rollout/test_real_vllm.py tests/faults/test_real_servers.py
-  tests/faults/test_real_command.py)
+tests=(tests/rollout/test_real_vllm.py tests/rollout/test_real_recipes.py
+  tests/faults/test_real_servers.py tests/faults/test_real_command.py)
 exec bash tools/test.sh -n 0 "${tests[@]}" "$@"

@@ -26,7 +26,7 @@ NEEDED = [
     reason='needs a vLLM server: bash tools/test_vllm.sh makes one (4 GB)',
   ),
 ]
-POLICY = ('siri_jax.commands.serve', '--config=tests/helpers/tiny.py')
+TINY = 'tests/helpers/tiny.py'
 # On a CPU vLLM needs heads of width 32 or more.
 CHANGES = (
   '--config.engine=vllm',
@@ -46,7 +46,6 @@ def free_port():
 def told(folder, port, *more):
   """Arguments of a run and its server, with a shared folder and port."""
   return (
-    *CHANGES,
     *more,
     f"--config.server_kw.urls=('http://127.0.0.1:{port}',)",
     f'--config.server_kw.folder={folder / "pushes"}',
@@ -80,13 +79,14 @@ def wait_until(process, happens):
 
 
 @contextlib.contextmanager
-def serving(folder, *more, before=()):
+def serving(folder, *more, before=(), config=TINY, changes=CHANGES):
   """Arguments of a run with a ready server, its process, a Connection."""
   port = free_port()
-  words = told(folder, port, *more)
+  words = told(folder, port, *changes, *more)
   with pytest.MonkeyPatch.context() as patch:
     patch.setenv(http_client.KEY, 'a key of the tests')
-    start = [*before, PYTHON, '-m', *POLICY, *words, f'--port={port}']
+    serve = ('siri_jax.commands.serve', f'--config={config}')
+    start = [*before, PYTHON, '-m', *serve, *words, f'--port={port}']
     with process_of(folder, *start) as process:
       wait_until(process, lambda: READY.search(process.said()))
       yield words, process, http_client.Connection(f'http://127.0.0.1:{port}')

@@ -1,0 +1,133 @@
+"""The compiled programs of every recipe over a cycle, and of SIRI's step."""
+
+import collections
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from siri_jax import build, compiled, types
+from siri_jax.config import catalog, command_line, plan
+from siri_jax.config import recipe as recipes
+from siri_jax.data import load
+from siri_jax.models import decoder
+from siri_jax.models.hf import initial
+from tests.helpers import shallow, tiny
+
+pytestmark = pytest.mark.slow
+
+ALL = [recipe.name for recipe in catalog.recipes()]
+SMALL = (
+  '--config.schedule=cosine',
+  '--config.schedule_kw.period=4',
+  '--config.total_steps=5',
+  '--config.prompts_per_step=4',
+  '--config.policy=fresh',
+  '--config.model_kw.layers=1',
+)
+
+
+@pytest.mark.parametrize('name', ALL)
+def test_a_cycle_of_a_recipe_compiles_its_programs_in_the_first_step(
+  name, monkeypatch
+):
+  asked = command_line.parse(
+    [f'--config={name}:laptop', *SMALL], command_line.define_run, ''
+  )
+  assert asked.faults == []
+  records = shallow.train(plan.make(asked.config), monkeypatch)
+  caps = [record['cap'] for record in records]
+  assert caps[2] < caps[1] < caps[0] == caps[4]
+  # The cap, the update, log-probabilities of two sizes, three of the engine.
+  assert [record['compile_count'] for record in records] == [7] * 5
+
+
+def equations(jaxpr, times=1):
+  """(equation, times) of a program; the body of a dynamic loop counts once."""
+  for eqn in jaxpr.eqns:
+    yield eqn, times
+    turns = eqn.params.get('length', 1) if eqn.primitive.name == 'scan' else 1
+    for inner in jax.tree.leaves(
+      list(eqn.params.values()), is_leaf=lambda x: hasattr(x, 'eqns')
+    ):
+      inner = getattr(inner, 'jaxpr', inner)
+      if hasattr(inner, 'eqns'):
+        yield from equations(inner, times * turns)
+
+
+def products(jaxpr):
+  """FLOPs of a program's matrix products."""
+  total = 0
+  for eqn, times in equations(jaxpr):
+    if eqn.primitive.name == 'dot_general':
+      left, _ = (x.aval.shape for x in eqn.invars)
+      (summed, _), _ = eqn.params['dimension_numbers']
+      own = np.prod([left[i] for i in summed]) * eqn.outvars[0].aval.size
+      total += 2 * times * int(own)
+  return total
+
+
+def test_an_update_of_siri_multiplies_as_often_as_by_hand():
+  c = tiny.get_config()
+  made = plan.make(c)
+  task, _ = load.load_task(c)
+  shape = initial.shape_of(c, task.vocab)
+  recipe = recipes.recipe_of(made, shape, 'nothing')
+  blank, _, programs = build.compile_programs(
+    made, task, recipe, longest=made.longest
+  )
+  size = (2, c.micro_batch_rows, made.row_tokens)
+  whole, real = (
+    jax.ShapeDtypeStruct(size, dtype) for dtype in ('int32', 'float32')
+  )
+  rows = types.PackedBatch(
+    *[whole] * 4, *[real] * 3, extra={'sampler_logp': real}
+  )
+  number, flag = (jax.ShapeDtypeStruct((), d) for d in ('int32', 'bool'))
+  denom = jax.ShapeDtypeStruct((), 'float32')
+  given = ({}, blank, rows, number, denom, flag, flag)
+  found = jax.make_jaxpr(programs.update)(*given).jaxpr
+  length, width = made.row_tokens, shape.heads * shape.head_dim
+  # Forward once and backward twice: the matrices, and scores of all pairs.
+  matrices = decoder.param_shapes(shape)['layers']
+  weights = sum(int(np.prod(matrices[name])) for name in decoder.MATRICES)
+  tokens = c.micro_batch_rows * length
+  layers = 6 * tokens * (weights + 2 * shape.layers * length * width)
+  # Logits of a chunk, again in the backward pass, and two gradients.
+  head = 4 * 2 * c.logprob_chunk_tokens * shape.dim * shape.vocab
+  assert products(found) == layers + head
+  names = {eqn.primitive.name for eqn, _ in equations(found)}
+  assert not [name for name in names if 'callback' in name or 'feed' in name]
+
+
+def test_a_step_of_siri_calls_each_program_as_often_as_by_hand(monkeypatch):
+  calls = collections.Counter()
+
+  def counted(name, called):
+    @functools.wraps(called)
+    def count(*given):
+      calls[name] += 1
+      return called(*given)
+
+    count.func = getattr(called, 'func', called)
+    return count
+
+  with_frozen, get = compiled.with_frozen, jax.device_get
+
+  def counting(programs, frozen):
+    bound = with_frozen(programs, frozen)._asdict()
+    made = {name: counted(name, program) for name, program in bound.items()}
+    return compiled.Programs(**made)
+
+  monkeypatch.setattr(compiled, 'with_frozen', counting)
+  monkeypatch.setattr(jax, 'device_get', counted('transfer', get))
+  c = tiny.get_config()
+  c.total_steps = 5
+  shallow.train(plan.make(c), monkeypatch)
+  # Each step: the next cap; log-probabilities of what has no gradient and of
+  # the second mini-batch; two updates; 16 requests of one call; a push. Its cap
+  # and its metrics are read by the host. Before them the first cap and push.
+  assert calls == dict(
+    cap=6, logprobs=10, update=10, start=5, advance=5, export=6, transfer=11
+  )
