@@ -11,6 +11,12 @@ from tools import make_notebooks
 pytestmark = pytest.mark.parametrize('name', make_notebooks.names())
 # Absolute paths of a machine, which must not be shown.
 PLACES = re.compile(r'(?<![\w.:/-])/(home|root|tmp|work|Users|var|mnt)/')
+# A measured number of a text: with decimals, or an interval's edge.
+NUMBER = re.compile(r'(?<![\w.§])[-+]?\d+\.\d+(?!\w|\.\d)')
+# Of the paper, or of a version: stated in these cells, and not measured here.
+STATED = ('The paper', 'arXiv')
+# Their results are recorded, so that a run of theirs has the same tables.
+RECORDED = ('longer', 'section53')
 
 
 @functools.cache
@@ -69,6 +75,23 @@ def test_it_has_no_times_and_its_cells_are_numbered_as_executed(name):
   assert numbers == list(range(1, len(cells) + 1))
 
 
+def measured(notebook):
+  """The numbers with decimals in the text cells, without the paper's."""
+  for cell in notebook.cells:
+    if cell.cell_type == 'markdown':
+      for part in re.split(r'\n\s*\n', cell.source):
+        if not any(word in part for word in STATED):
+          yield from NUMBER.findall(part)
+
+
+def test_the_numbers_of_its_text_are_in_its_outputs(name):
+  notebook = committed(name)
+  shown = ' '.join(text for _, _, text in texts(notebook))
+  there = {number.lstrip('+-') for number in NUMBER.findall(shown)}
+  said = [number for number in measured(notebook) if number[1:]]
+  assert [n for n in said if n.lstrip('+-') not in there] == []
+
+
 @pytest.mark.slow
 def test_it_runs_and_has_the_same_kinds_of_outputs(name, tmp_path):
   # The content of a table may differ, for example by a new schedule.
@@ -81,5 +104,8 @@ def test_it_runs_and_has_the_same_kinds_of_outputs(name, tmp_path):
     for notebook in (fresh, committed(name))
   )
   assert shown == before
+  if name in RECORDED:
+    plain = [t for t in texts(fresh) if t[1] == 'text/plain']
+    assert plain == [t for t in texts(committed(name)) if t[1] == 'text/plain']
   make_notebooks.write(fresh, tmp_path / 'fresh.ipynb')
   nbformat.read(tmp_path / 'fresh.ipynb', as_version=4)

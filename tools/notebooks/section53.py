@@ -72,6 +72,16 @@ ablation
 
 # %% [markdown]
 """
+`stair-cosine 48` at its last evaluations: accuracy in %, means over the seeds.
+"""
+
+# %%
+newest = siri_jax.table(of('stair-cosine 48'), 'evaluations')
+newest = newest[newest['step'] >= 120].groupby('step')['accuracy'].mean()
+(100 * newest).round(1)
+
+# %% [markdown]
+"""
 Differences against the paper's baseline, "short, then long":
 """
 
@@ -240,8 +250,8 @@ for arm in (*COSINES, *SHAPES[1:]):
     row[f'{phase}, millinats'] = f'{np.mean(each):+.1f} ± {error:.1f}'
   last = [np.mean(run.column('entropy')[-12:]) for run in of(arm)]
   first = [np.mean(run.column('entropy')[:3]) for run in of(arm)]
-  row['first 3 steps, nats'] = f'{np.mean(first):.3f}'
-  row['last 12 steps, nats'] = f'{np.mean(last):.3f}'
+  row['first 3 steps, nats'] = f'{np.mean(first):.2f}'
+  row['last 12 steps, nats'] = f'{np.mean(last):.2f}'
   rows.append(row)
 pd.DataFrame(rows).set_index('arm')
 
@@ -254,6 +264,16 @@ pd.DataFrame(rows).set_index('arm')
 
 # %%
 siri_jax.plot(of('cosine 48'), 'words')
+
+# %% [markdown]
+"""
+Checks a response in the first cycle, means over the seeds:
+"""
+
+# %%
+waits = siri_jax.table(of('cosine 48'), 'words')
+waits = waits[waits['cycle'] == 1].groupby(['point', 'answers'])
+waits['per_response'].mean().round(1)
 
 # %% [markdown]
 """
