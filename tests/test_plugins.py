@@ -58,6 +58,11 @@ SETTINGS = {
     thought_or_none=dict(
       close='</think>', starts=(0,), balance=(1.0,), alpha=(0.0,), beta=(0.0,)
     ),
+    score_by_mode=dict(
+      short='so', thought='no', right=(1, 0.5), wrong=(-1, -1), neither=-1
+    ),
+    difficulty_label=dict(easy='so', hard='no', threshold=0.5),
+    brief_if_easy=dict(easy='so'),
     laser_d=LASER,
     laser_de=LASER,
   ),

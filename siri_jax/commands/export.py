@@ -26,7 +26,7 @@ from ml_collections import ConfigDict
 from siri_jax import policy
 from siri_jax.analysis import runs, validate
 from siri_jax.analysis.model_card import card
-from siri_jax.config import command_line
+from siri_jax.config import built_in_task, command_line
 from siri_jax.data import arithmetic_words, chat
 from siri_jax.models.hf import export as hf_export
 from siri_jax.models.hf import hub, initial, push
@@ -221,7 +221,7 @@ def generation_config(c, files, eos_ids):
 
 def eos_ids(c):
   """The ids that end a response; () of a task of the user's own code."""
-  if c.task == 'arithmetic':
+  if c.task in built_in_task.TASKS:
     return (arithmetic_words.ID['<eos>'],)
   folder = tokenizer_folder(c)
   return chat.load(folder, instruction='{problem}').eos_ids if folder else ()

@@ -1,5 +1,6 @@
 """The built-in task in words; imports no JAX, so that a report can show it."""
 
+TASKS = ('arithmetic', 'arithmetic_labelled')  # Of siri_jax/data/tasks.py.
 ABOUT = """\
 running sums of digits. The problem "4 #1 2 0 #2 3 7" starts at 4 and has
   two steps. A response copies each step, writes the new sum, and may check it:

@@ -4,6 +4,7 @@ The arguments of a check are the settings that it compares. It returns a
 message, or something false.
 """
 
+from siri_jax.config import built_in_task
 from siri_jax.grading import extract
 from siri_jax.rollout import http_client, placement
 from siri_jax.settings import (
@@ -89,7 +90,7 @@ def _sft_settings(*, policy, sft_kw, task, hosts_kw):
     )
   if hosts_kw.count > 1:
     return "policy='sft' needs a single process; set hosts_kw.count=1"
-  if task != 'arithmetic':
+  if task not in built_in_task.TASKS:
     return "policy='sft' needs a task with traces; set task='arithmetic'"
   lacks = '; '.join(errors(sft_kw, SFT, 'sft_kw.').values())
   return lacks and f"policy='sft': {lacks}"

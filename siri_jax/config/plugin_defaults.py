@@ -13,6 +13,10 @@ DECODING = dict(max_concurrent=64, decode_steps=128)
 SCORE = dict(right=1.0, wrong=-0.5, unanswered=-1.0)  # Laser.
 # Laser, laser-d-1.5b-l4096.sh.
 LASER = dict(lowest=4096, highest=16_384, interval=1024, bonus=0.5)
+BUILT_IN = dict(  # The quickstart's.
+  **dict(seed=0, problems=10_000, held_out=1024, fewest=3, most=7),
+  **dict(hard=0.5, slips=0.5, verbosity=1.2),
+)
 LATEX = dict(kind='continuation', verify_kw={})
 LINES = {
   'reward': {
@@ -56,12 +60,9 @@ LINES = {
     'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
     'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
   },
-  # The quickstart's.
   'task': {
-    'arithmetic': dict(
-      **dict(seed=0, problems=10_000, held_out=1024, fewest=3, most=7),
-      **dict(hard=0.5, slips=0.5, verbosity=1.2),
-    )
+    'arithmetic': BUILT_IN,
+    'arithmetic_labelled': dict(**BUILT_IN, labels=('nil', '<think>')),
   },
   'engine': {'embedded': DECODING, 'vllm': DECODING},
   'budget': {
@@ -105,6 +106,16 @@ TEXT_REWARDS = {
   'think_format': dict(close='</think>', answer=''),  # TRL.
   'repetition_penalty': dict(size=3),  # open-r1.
   'against_shortest': dict(floor=-0.7),  # HAPO.
+  'score_by_mode': dict(  # Thinkless.
+    short='<short>',
+    thought='<think>',
+    right=(1.0, 0.5),
+    wrong=(-1.0, -1.0),
+    neither=-1.0,
+  ),
+  # AdaCtrl.
+  'difficulty_label': dict(easy='[Easy]', hard='[Hard]', threshold=0.625),
+  'brief_if_easy': dict(easy='[Easy]'),
   'laser_d': LASER,
   'laser_de': LASER,
 }

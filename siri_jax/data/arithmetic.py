@@ -14,6 +14,7 @@ and is right. A second check of a step is redundant, and so is a check of an
 easy step.
 """
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -125,6 +126,38 @@ def task(*, seed, problems, held_out, level=DEFAULT):
     traces=traces,
     about=built_in_task.ABOUT,
     longest=language.prompt_tokens,
+  )
+
+
+def labelled(labels, *, level=DEFAULT, **drawn):
+  """The task whose traces begin with a label; SFT shows two ways to answer.
+
+  Args:
+    labels: two words; the traces of the first, every other one, have no checks.
+    level: Difficulty of the problems, and of the second label's traces.
+    **drawn: further settings of `task`.
+  Returns:
+    types.Task, with traces.
+  Raises:
+    ValueError: settings are invalid, or the labels are not two words of it.
+  """
+  full = task(level=level, **drawn)
+  ids = full.ids_of(' '.join(labels))
+  if len(labels) != 2 or len({*ids}) != 2:
+    raise ValueError(f'task_kw.labels={labels!r} are not two different words')
+  brief = functools.partial(
+    _traces, level._replace(verbosity=0.0), drawn['seed']
+  )
+
+  def traces(first, count):
+    both = zip(brief(first, count), full.traces(first, count), strict=True)
+    found = ((pair[i % 2], ids[i % 2]) for i, pair in enumerate(both, first))
+    return [(p, np.append(np.int32(i), own)) for (p, own), i in found]
+
+  data = f'{full.fingerprints["data"]} {labels!r}'
+  prints = {'data': hashlib.sha256(data.encode()).hexdigest()}
+  return dataclasses.replace(
+    full, traces=traces, fingerprints={**full.fingerprints, **prints}
   )
 
 

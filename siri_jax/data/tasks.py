@@ -114,6 +114,31 @@ def arithmetic(
   )
 
 
+def arithmetic_labelled(
+  *, seed, problems, held_out, fewest, most, hard, slips, verbosity, labels
+):
+  """The built-in task whose traces begin with a label, for methods with modes.
+
+  Args:
+    seed: as in `arithmetic`, like all other settings but the last.
+    problems: training problems.
+    held_out: held-out problems.
+    fewest: least steps.
+    most: most steps.
+    hard: share of hard steps.
+    slips: share of wrong guesses at hard steps.
+    verbosity: factor on the checks of the second label's traces.
+    labels: two of the task's words. Every other trace begins with the first and
+      has no checks; the others begin with the second.
+  Returns:
+    types.Task with traces.
+  """
+  level = built_in.Difficulty(fewest, most, hard, slips, verbosity)
+  return built_in.labelled(
+    labels, seed=seed, problems=problems, held_out=held_out, level=level
+  )
+
+
 def _refuse_other_than_text(evals, **settings):
   """Refuses settings and paths of sets that are not text, all at once."""
   by_name = hasattr(evals, 'items')

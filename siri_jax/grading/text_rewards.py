@@ -15,11 +15,11 @@ takes the types.TextBatch of the monitor pass: the samples of fixed training
 problems, every monitor_kw.every steps; None at the others.
 """
 
-import collections
-import itertools
 import math
 
 import numpy as np
+
+from siri_jax.grading import laser
 
 
 def think_format(batch, *, close, answer):
@@ -137,8 +137,8 @@ def laser_d(batch, memory, monitored, *, lowest, highest, interval, bonus):
     github.com/hkust-nlp/Laser; arxiv.org/abs/2505.15612.
   """
   steps = range(lowest, highest + 1, interval)
-  targets = memory[''] if monitored is None else _targets(monitored, steps)
-  limits = _limits(batch, targets)
+  targets = memory[''] if monitored is None else laser.targets(monitored, steps)
+  limits = laser.limits(batch, targets)
   arrays = batch.arrays
   within = arrays.correct & (arrays.length <= limits)
   return [bonus * float(x) for x in within], {'': targets}
@@ -167,10 +167,10 @@ def laser_de(batch, memory, monitored, *, lowest, highest, interval, bonus):
   """
   kw = dict(lowest=lowest, highest=highest, interval=interval, bonus=bonus)
   found, after = laser_d(batch, memory, monitored, **kw)
-  arrays, limits = batch.arrays, _limits(batch, after[''])
+  arrays, limits = batch.arrays, laser.limits(batch, after[''])
   wrong = arrays.answered & ~arrays.correct & (arrays.length > limits)
   for i in wrong.nonzero()[0]:
-    found[i] = 0.0 if _repeats(batch.response_ids[i].tolist()) else bonus
+    found[i] = 0.0 if laser.repeats(batch.response_ids[i].tolist()) else bonus
   return found, after
 
 
@@ -226,6 +226,100 @@ def thought_or_none(batch, *, close, starts, balance, alpha, beta):
   return found.tolist()
 
 
+def score_by_mode(batch, *, short, thought, right, wrong, neither):
+  """Thinkless: a score for right and wrong responses of each mode.
+
+  A response with the word `short` is of that mode, also if it has `thought`.
+
+  Args:
+    batch: types.TextBatch.
+    short: the word that begins a response without a thought, '<short>'.
+    thought: the word that begins one with a thought, '<think>'.
+    right: (with short, with thought), reward units; Thinkless: 1 and 0.5.
+    wrong: the same of wrong answers; Thinkless: -1 and -1.
+    neither: of a response with neither word or without an answer.
+  Returns:
+    list of B numbers, which replace the grader's reward: add them to
+    reward='answer_score' with zeros.
+  Raises:
+    ValueError: a pair is none, or a word is empty.
+  Source: deepscaler/rewards/math_reward.py, github.com/VainF/Thinkless;
+    arxiv.org/abs/2505.13379. There a reply with both words and an open thought
+    is graded from `short` on; here the grading rule finds it unfinished.
+  """
+  if len(right) != 2 or len(wrong) != 2 or not short or not thought:
+    raise ValueError(
+      f'right={right} and wrong={wrong} are (with short, with thought), and '
+      f'short={short!r} and thought={thought!r} are words'
+    )
+  rewards = []
+  for text, is_right, answered in zip(
+    batch.completions, batch.arrays.correct, batch.arrays.answered, strict=True
+  ):
+    pair = right if is_right else wrong
+    mode = 0 if short in text else 1 if thought in text else None
+    known = mode is not None and (is_right or answered)
+    rewards.append(pair[mode] if known else neither)
+  return rewards
+
+
+def difficulty_label(batch, *, easy, hard, threshold):
+  """AdaCtrl: whether a response begins with its problem's difficulty.
+
+  A problem is easy if more than `threshold` of its responses are right. A
+  response has 1 for the right label, 0 for the other, -1 for none.
+
+  Args:
+    batch: types.TextBatch.
+    easy: label of an easy problem, '[Easy]'; upper or lower case.
+    hard: of the others, '[Hard]'.
+    threshold: share of right responses; AdaCtrl: 0.625.
+  Returns:
+    list of B numbers in {-1, 0, 1}.
+  Raises:
+    ValueError: a label is empty.
+  Source: compute_diff_format of verl/verl/workers/reward_manager/naive.py,
+    github.com/JoeYing1019/AdaCtrl; arxiv.org/abs/2505.18822.
+  """
+  right, size = laser.rights(batch.arrays)
+  due = np.where(right / size > threshold, easy, hard)
+  return [
+    float(_begins(text, label)) - (not _begins(text, easy, hard))
+    for text, label in zip(batch.completions, due.tolist(), strict=True)
+  ]
+
+
+def brief_if_easy(batch, *, easy):
+  """AdaCtrl: a right response that calls itself easy has more if it is short.
+
+  (1 + cos(pi * length / longest)) / 2: 1 at no tokens, 0 at the longest
+  response of the group. All others have 0.
+
+  Args:
+    batch: types.TextBatch.
+    easy: the label of an easy problem, '[Easy]'; upper or lower case.
+  Returns:
+    list of B numbers in [0, 1].
+  Raises:
+    ValueError: the label is empty.
+  Source: compute_diff_len of the same file as `difficulty_label`.
+  """
+  arrays = batch.arrays
+  longest = np.zeros(arrays.group.max() + 1)
+  np.maximum.at(longest, arrays.group, arrays.length)
+  share = arrays.length / longest[arrays.group]
+  falls = (1 + np.cos(np.pi * share)) / 2
+  calls = [_begins(text, easy) for text in batch.completions]
+  return np.where(arrays.correct & np.array(calls), falls, 0.0).tolist()
+
+
+def _begins(text, *labels):
+  """Whether a text begins with one of the labels, in any case."""
+  if '' in labels:
+    raise ValueError("'' is no label; write one such as '[Easy]'")
+  return text.lower().startswith(tuple(label.lower() for label in labels))
+
+
 def _deviations(lengths, sets):
   """Lengths in deviations from the mean of their set; 0 in a set of one."""
   found = np.zeros(len(lengths))
@@ -235,69 +329,3 @@ def _deviations(lengths, sets):
       some = lengths[own].astype(float)
       found[own] = (some - some.mean()) / max(some.std(ddof=1), 1e-6)
   return found
-
-
-def _targets(monitored, steps):
-  """Level -> its target in tokens; None if no step will do."""
-  arrays = monitored.arrays
-  right, size = _rights(arrays)
-  own = np.select(
-    [3 * right <= size, 3 * right <= 2 * size], ['low', 'medium'], 'high'
-  )
-  group = int(size[0])
-  least = {'high': 2 * group // 3, 'medium': group // 3, 'low': 1}
-  found = {}
-  for level, number in least.items():
-    lengths = arrays.length[own == level]
-    will_do = (
-      step
-      for step in steps
-      if lengths.size and number * np.mean(lengths <= step) >= 1
-    )
-    found[level] = next(will_do, None)
-  return found
-
-
-def _limits(batch, targets):
-  """The target of each sample's problem, tokens: [B]."""
-  arrays = batch.arrays
-  right, size = _rights(arrays)
-  levels = np.select(
-    [3 * right >= 2 * size, 3 * right >= size], ['high', 'medium'], 'low'
-  )
-  longest = int(arrays.length.max())
-  limit = {k: longest if v is None else v for k, v in targets.items()}
-  return np.array([limit[level] for level in levels])
-
-
-def _rights(arrays):
-  """The right responses of each sample's group, and all of them: [B] each."""
-  group = arrays.group
-  right = np.bincount(group, arrays.correct).astype(int)
-  return right[group], np.bincount(group)[group]
-
-
-def _repeats(ids):
-  """Whether a response's tokens repeat themselves, as LASER-DE tests it.
-
-  A short n-gram of different tokens comes twice (three times from 200 tokens
-  on), two of its places within a third of the response; or any of twice the
-  size comes again.
-  """
-  size = len(ids)
-  if size <= 8:
-    return False
-  short = 2 if size < 30 else 3 if size < 100 else 4
-  often = 2 if size < 200 else 3
-  places = collections.defaultdict(list)
-  for i in range(size - short + 1):
-    gram = tuple(ids[i : i + short])
-    if len(set(gram)) > 1 or short == 2:
-      places[gram].append(i)
-  for at in places.values():
-    near = any(b - a < size // 3 for a, b in itertools.pairwise(at))
-    if len(at) >= often and near:
-      return True
-  long = 2 * short
-  grams = [tuple(ids[i : i + long]) for i in range(size - long + 1)]
-  return size >= 2 * long and len(set(grams)) < len(grams)

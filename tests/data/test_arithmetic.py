@@ -309,6 +309,29 @@ def test_settings_of_difficulty_that_are_wrong_are_named_all_at_once():
     made(fewest=5, most=4)
 
 
+def test_traces_begin_with_labels_in_turn_and_those_of_the_first_do_not_check():
+  drawn = dict(seed=0, problems=8, held_out=8)
+  made = arithmetic.labelled(('nil', '<think>'), **drawn)
+  plain = arithmetic.task(**drawn)
+  assert differing(made, plain) == {'data'}
+  traces, same = made.traces(3, 64), plain.traces(3, 64)
+  for number, ((problem, ids), (other, own)) in enumerate(
+    zip(traces, same, strict=True), 3
+  ):
+    label, _, rest = made.decode(ids).partition(' ')
+    assert (problem, label) == (other, ('nil', '<think>')[number % 2])
+    steps = problem.text.count('#')
+    if label == 'nil':
+      assert len(ids) == 1 + 4 * steps + 3
+    else:
+      assert rest == plain.decode(own)
+    audit = arithmetic_audit.audit(made.encode(problem), ids[1:])
+    assert audit.well_formed
+  for labels in ('nil', 'nil'), ('nil', '<think>', 'wait'):
+    with pytest.raises(ValueError, match='are not two different words'):
+      arithmetic.labelled(labels, **drawn)
+
+
 def test_settings_that_are_too_small_are_named_all_at_once():
   with pytest.raises(ValueError, match='seed=-1') as caught:
     arithmetic.task(seed=-1, problems=0, held_out=8)

@@ -8,6 +8,7 @@ import pandas as pd
 from siri_jax.analysis import dataframes, seeds
 from siri_jax.analysis import runs as run_folders
 from siri_jax.analysis.figures import panels, style
+from siri_jax.config import built_in_task
 from siri_jax.grading import pass_at_k
 
 # The paper's words of reflection, alternatives and progress.
@@ -55,7 +56,7 @@ def segments(text, words):
 
 def usual(runs):
   """The default words of these runs' tasks: the paper's, or `wait`."""
-  built_in = all(run.config['task'] == 'arithmetic' for run in runs)
+  built_in = all(run.config['task'] in built_in_task.TASKS for run in runs)
   return BUILT_IN if built_in else PAPER
 
 

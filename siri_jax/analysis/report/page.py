@@ -72,7 +72,7 @@ def page(read, chosen=None, refresh=0, each=map):
     figures=list(images),
     words=', '.join(chosen),
     task=built_in_task.sentence()
-    * all(r.config['task'] == 'arithmetic' for r in read),
+    * all(r.config['task'] in built_in_task.TASKS for r in read),
     settings=[s for s in (samples.of_group(g, chosen) for g in groups) if s],
   )
 
