@@ -61,6 +61,8 @@ class Budget:
     system: words of the system's turn; '' for none.
     opening: words at the end of the prompt, in the thought that it opens.
     target: tokens that the prompt asks for; 0 for none.
+    first: the token that begins the response, in words, instead of the policy's
+      choice. It is trained on as if the policy had chosen it; '' for none.
     mode: a number whose meaning the plug-in that gives the budget states.
     thinking: most tokens of the thought, after which its end is forced; 0: no
       limit but the cap.
@@ -73,6 +75,7 @@ class Budget:
   note: str = ''
   system: str = ''
   opening: str = ''
+  first: str = ''
   target: int = 0
   mode: int = 0
   thinking: int = 0

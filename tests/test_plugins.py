@@ -6,6 +6,7 @@ schedule_presets.py. A plug-in without a line fails.
 
 import functools
 import inspect
+import pathlib
 
 import builders
 import jax
@@ -21,6 +22,7 @@ from siri_jax.rollout import rewarded
 from siri_jax.runtime import progress
 
 CLIP = dict(low=0.2, high=0.28)
+TABLE = str(pathlib.Path(__file__).parent / 'helpers/reference.jsonl')
 LASER = dict(lowest=2, highest=8, interval=2, bonus=0.5)
 SETTINGS = {
   'schedule': schedule_presets.presets(low=32, high=64, period=16),
@@ -48,6 +50,7 @@ SETTINGS = {
     ),
     cap_in_prompt=dict(system='', note='{cap}'),
     opened_thought=dict(opening='...'),
+    forced_modes=dict(share=0.5, close='</think>', start='so', short=4),
     thinking_and_solution=dict(thinking=5, solution=2, close='</think>'),
     in_chunks=dict(context=6, carried=4, head=1),
   ),
@@ -63,12 +66,15 @@ SETTINGS = {
     ),
     difficulty_label=dict(easy='so', hard='no', threshold=0.5),
     brief_if_easy=dict(easy='so'),
+    against_table=dict(table=TABLE, close='</think>', bonus=0.05),
+    against_start=dict(close='</think>', bonus=0.05),
     laser_d=LASER,
     laser_de=LASER,
   ),
   'advantage': dict(
     mean_std=dict(eps=1e-6),
     mean_only={},
+    unchanged={},
     leave_one_out={},
     maxent_guided=dict(eps=1e-6, strength=1.0),
     difficulty_weighted=dict(
@@ -89,6 +95,7 @@ SETTINGS = {
     truncated_importance=dict(**CLIP, cap=2.0),
     sequence_ratio=CLIP,
     clipped_weight=CLIP,
+    forced_first_ratio=dict(**CLIP, chance=0.5),
     control_token=dict(**CLIP, beta=0.1, alpha=0.001),
     supervised={},
   ),
@@ -212,7 +219,10 @@ def test_a_text_reward_scores_every_sample_by_itself(name):
   assert scores(texts[::-1]) == found[::-1]
 
 
-@twins('advantage')
+COMPARING = sorted(SETTINGS['advantage'].keys() - {'unchanged'})
+
+
+@pytest.mark.parametrize('name', COMPARING)
 def test_an_advantage_compares_the_samples_of_a_group(name):
   advantage = taking_the_batch(name)
   rewards = np.float32([[1, 0, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]])
@@ -242,7 +252,7 @@ def test_an_advantage_does_not_depend_on_other_groups(name):
   )
 
 
-CENTRED = sorted(set(WITHIN) - {'difficulty_weighted'})
+CENTRED = sorted(set(WITHIN) - {'difficulty_weighted', 'unchanged'})
 
 
 @pytest.mark.parametrize('name', CENTRED)

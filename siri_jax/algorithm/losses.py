@@ -197,6 +197,40 @@ def sequence_ratio(logp, old_logp, adv, mask, denom, *, segments, low, high):
   return -jnp.sum(mask * objective) / denom, metrics
 
 
+def forced_first_ratio(
+  logp, old_logp, adv, mask, denom, *, segments, low, high, chance
+):
+  """AdaptThink: `sequence_ratio` where first tokens were forced.
+
+  The old log-probability of a response's first token is log(chance): the token
+  was drawn with that probability, not from the policy. With the aggregation
+  sequence_mean the loss is the mean of -min(s A, clip(s) A) over responses.
+
+  Args:
+    logp: float32 [..., R], trainer's log-probability now, nats.
+    old_logp: float32 [..., R], trainer's at rollout, nats.
+    adv: float32 [..., R], advantage of the token's sequence.
+    mask: float32 [..., R], weight of each token, 0 on prompts and padding.
+    denom: float32 [], of the whole mini-batch.
+    segments: int32 [..., R], the sequences of a row.
+    low: how far the ratio may fall below 1.
+    high: how far it may rise above 1.
+    chance: probability of each forced token, 0.5 if half of a group has it.
+  Returns:
+    float32 [] loss, and metrics.
+  Raises:
+    ValueError: shapes differ, or chance is not above 0 and at most 1.
+  Source: AdaptThink, equation 8, arxiv.org/abs/2505.13417; compute_policy_loss
+    of src/adapt_think_core_algos.py, github.com/THU-KEG/AdaptThink.
+  """
+  if not 0 < chance <= 1:
+    raise ValueError(f'chance={chance} is not above 0 and at most 1')
+  shapes.check('... R, ... R, ... R', old_logp, mask, segments)
+  drawn = jnp.where(_first(mask, segments), jnp.log(chance), old_logp)
+  kw = dict(segments=segments, low=low, high=high)
+  return sequence_ratio(logp, drawn, adv, mask, denom, **kw)
+
+
 def clipped_weight(logp, old_logp, adv, mask, denom, *, low, high):
   """CISPO: the gradient of every token, with a bounded importance weight.
 
@@ -265,10 +299,9 @@ def control_token(
   Source: Thinkless, section 3.2, arxiv.org/abs/2505.13379.
   """
   shapes.check('... R, ... R', mask, segments)
-  live = mask > 0
   _, objective, metrics = _surrogate(logp, old_logp, adv, mask, low, high)
-  tokens = _over_sequence(live, segments)
-  first = live & (_so_far(live, segments) == 1)
+  tokens = _over_sequence(mask > 0, segments)
+  first = _first(mask, segments)
   others = tokens / jnp.maximum(tokens - 1, 1.0)
   weight = mask * jnp.where(first, alpha * tokens, others)
   kl, metrics['kl_sum'] = _kl(logp, ref_logp, mask)
@@ -330,6 +363,12 @@ def _so_far(values, segments):
   before = jnp.cumsum(totals, axis=-1) - totals
   row = jnp.cumsum(values.astype(jnp.float32), axis=-1)
   return row - _exact('...rs,...s->...r', at, before)
+
+
+def _first(mask, segments):
+  """Whether a token is the first of its sequence that has a weight."""
+  live = mask > 0
+  return live & (_so_far(live, segments) == 1)
 
 
 def _totals(values, segments):

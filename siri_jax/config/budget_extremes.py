@@ -77,6 +77,15 @@ def faults(c, budget, caps):
       f'budget={c.budget!r} samples a response in parts, so set cap_at='
       "'sampler'"
     ]
+  if any(b.first for _, bs in found for b in bs) and (
+    c.off_policy_steps
+    or 'sampler_logp' in plugins.settings_of(plugins.function('loss', c.loss))
+  ):
+    return [
+      f'budget={c.budget!r} forces first tokens, which have no log-probability '
+      f'under the sampler; set off_policy_steps=0, and a loss other than '
+      'truncated_importance'
+    ]
   targets = [asked.target for _, budgets in found for asked in budgets]
   reward = plugins.function('reward', c.reward)
   if reward in NEED_TARGET and not all(targets):

@@ -58,6 +58,8 @@ LINES = {
     'truncated_importance': dict(**CLIP, cap=2.0),  # VeRL.
     'sequence_ratio': dict(low=3e-4, high=4e-4),  # GSPO.
     'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
+    # AdaptThink.
+    'forced_first_ratio': dict(low=0.2, high=0.2, chance=0.5),
     'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
   },
   'task': {
@@ -79,6 +81,10 @@ LINES = {
       note='',
     ),
     'opened_thought': dict(opening='...\n'),  # AutoThink.
+    # AdaptThink: 4,096 of 16,384 tokens.
+    'forced_modes': lambda low, high: dict(
+      share=0.5, close='</think>', start='Alright', short=max(2, high // 4)
+    ),
     # Elastic Reasoning: as many tokens for the one as for the other.
     'thinking_and_solution': lambda low, high: dict(
       thinking=max(1, high // 2 - 1),
@@ -97,7 +103,7 @@ LINES = {
   },
 }
 # Plug-ins that keep nothing of the one before: 0.2 bounds no sequence's ratio.
-APART = ('sequence_ratio', 'clipped_weight')
+APART = ('sequence_ratio', 'clipped_weight', 'forced_first_ratio')
 TEXT_REWARDS = {
   # AutoThink: its first stage.
   'thought_or_none': dict(
@@ -116,6 +122,9 @@ TEXT_REWARDS = {
   # AdaCtrl.
   'difficulty_label': dict(easy='[Easy]', hard='[Hard]', threshold=0.625),
   'brief_if_easy': dict(easy='[Easy]'),
+  # AdaptThink.
+  'against_table': dict(table='', close='</think>', bonus=0.05),
+  'against_start': dict(close='</think>', bonus=0.05),
   'laser_d': LASER,
   'laser_de': LASER,
 }

@@ -151,8 +151,11 @@ def labelled(labels, *, level=DEFAULT, **drawn):
 
   def traces(first, count):
     both = zip(brief(first, count), full.traces(first, count), strict=True)
-    found = ((pair[i % 2], ids[i % 2]) for i, pair in enumerate(both, first))
-    return [(p, np.append(np.int32(i), own)) for (p, own), i in found]
+    turns = ((pair[i % 2], ids[i % 2]) for i, pair in enumerate(both, first))
+    return [
+      (problem, np.append(np.int32(label), own))
+      for (problem, own), label in turns
+    ]
 
   data = f'{full.fingerprints["data"]} {labels!r}'
   prints = {'data': hashlib.sha256(data.encode()).hexdigest()}

@@ -9,6 +9,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import hub_names, problems, shuffling
 from siri_jax.grading import extract
 from siri_jax.models.hf import initial
+from siri_jax.rollout import asking
 
 
 def load_task(c):
@@ -69,15 +70,15 @@ def _asked(c, task):
 
   def asked(problem):
     found = {b for _, budgets in extremes(problem) for b in budgets}
-    return [b for b in found if b.words]
+    return [b for b in found if b.words or b.first]
 
-  _refuse_close(c, task, extremes)
+  _refuse_forced(c, task, extremes)
   for problem in itertools.chain(task.train, *task.evals.values()):
     for budget in asked(problem)[:1]:
-      if task.encode_asked is None:
+      if budget.words and task.encode_asked is None:
         raise ValueError(f'budget={c.budget!r}: task={c.task!r} takes no words')
       try:
-        task.encode_asked(problem, budget)
+        asking.encode(task, problem, budget)
       except ValueError as error:
         raise ValueError(f'budget_kw of {c.budget}: {error}') from error
       return asked
@@ -91,14 +92,15 @@ def _expected(c):
   return {'thought': kind == extract.KINDS[0]} if 'thought' in wanted else {}
 
 
-def _refuse_close(c, task, extremes):
-  """Refuses a budget whose end of a thought is not one token of the task."""
+def _refuse_forced(c, task, extremes):
+  """Refuses a budget whose forced words are not one token of the task."""
   for _, budgets in extremes(budget_extremes.ANY):
-    for close in {b.close for b in budgets if b.thinking}:
-      found = task.ids_of(close) if task.ids_of else []
+    closes = {b.close for b in budgets if b.thinking}
+    for words in closes | {b.first for b in budgets if b.first}:
+      found = task.ids_of(words) if task.ids_of else []
       if len(found) != 1:
         raise ValueError(
-          f'budget_kw of {c.budget}: close={close!r} is {len(found)} tokens of '
+          f'budget_kw of {c.budget}: {words!r} is {len(found)} tokens of '
           f'task={c.task!r}, not one'
         )
 

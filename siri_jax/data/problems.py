@@ -11,6 +11,7 @@ import os
 import re
 
 from siri_jax import types
+from siri_jax.rollout import asking
 
 KEYS = ('id', 'problem', 'answer', 'source')
 TOO_LONG = 'a number of too many digits: write it as a string, in quotes'
@@ -218,16 +219,16 @@ def _added(task, asked):
   if not asked:
     return 0
   problem = next(itertools.chain(task.train, *task.evals.values()))
-  longest = max(len(task.encode_asked(problem, b)) for b in asked(problem))
+  longest = max(len(asking.encode(task, problem, b)) for b in asked(problem))
   return longest - len(task.encode(problem))
 
 
 def _fits(task, most, asked, problem):
   budgets = asked(problem) if asked else ()
   # A token has at least a byte; a template may put two between the words.
-  words = [2 + len(b.words.encode()) for b in budgets]
+  words = [2 + len((b.words + b.first).encode()) for b in budgets]
   longest = max(words, default=0)
   if task.most_tokens and task.most_tokens(problem) + longest <= most:
     return True
-  prompts = [task.encode_asked(problem, b) for b in budgets]
+  prompts = [asking.encode(task, problem, b) for b in budgets]
   return all(len(ids) <= most for ids in prompts or [task.encode(problem)])

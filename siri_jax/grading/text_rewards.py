@@ -12,14 +12,15 @@ so a resumed run has the same. The key '' is of the whole run.
 
 A function of three arguments, `(batch, memory, monitored, *, settings)`, also
 takes the types.TextBatch of the monitor pass: the samples of fixed training
-problems, every monitor_kw.every steps; None at the others.
+problems, every monitor_kw.every steps; None at the others. It may remember
+something of those problems too.
 """
 
 import math
 
 import numpy as np
 
-from siri_jax.grading import laser
+from siri_jax.grading import adaptthink, laser
 
 
 def think_format(batch, *, close, answer):
@@ -311,6 +312,61 @@ def brief_if_easy(batch, *, easy):
   falls = (1 + np.cos(np.pi * share)) / 2
   calls = [_begins(text, easy) for text in batch.completions]
   return np.where(arrays.correct & np.array(calls), falls, 0.0).tolist()
+
+
+def against_table(batch, *, table, close, bonus):
+  """AdaptThink: right answers against a reference policy's accuracy.
+
+  c - R + bonus * n: c is 1 if the response is right, n is 1 if it has no
+  thought, so begins with `close`. R is the reference's share of right responses
+  to the problem.
+
+  Args:
+    batch: types.TextBatch.
+    table: path of the reference.jsonl of `siri-jax presample`.
+    close: end of a thought.
+    bonus: reward units; AdaptThink: 0.05.
+  Returns:
+    list of B numbers, which replace the grader's reward: add them to
+    reward='answer_score' with zeros.
+  Raises:
+    ValueError: the file cannot be read, or lacks a problem.
+  Source: AdaptThink, equation 7, arxiv.org/abs/2505.13417;
+    src/adapt_think_reward_manager.py, github.com/THU-KEG/AdaptThink. There a
+    second end of a thought is wrong; here the grading rule decides.
+  """
+  where = f'table={table!r}; presample all training problems'
+  reference = adaptthink.accuracies(table)
+  return adaptthink.rewards(batch, reference, close, bonus, where)
+
+
+def against_start(batch, memory, monitored, *, close, bonus):
+  """`against_table`, where R is the accuracy of the run's own start.
+
+  The first monitor pass samples the policy before any update, so that no table
+  is needed. It must have all training problems: monitor_kw.problems.
+
+  Args:
+    batch: types.TextBatch.
+    memory: problem id -> R; '' -> whether there was a pass.
+    monitored: types.TextBatch of the monitor pass, or None.
+    close: end of a thought.
+    bonus: reward units; AdaptThink: 0.05.
+  Returns:
+    list of B numbers; at the first pass R of its problems.
+  Raises:
+    ValueError: the pass lacked a problem.
+  Source: as `against_table`.
+  """
+  found = {}
+  if monitored is not None and '' not in memory:
+    right, size = laser.rights(monitored.arrays)
+    shares = (right / size).tolist()
+    found = {p.id: r for p, r in zip(monitored.problems, shares, strict=True)}
+    found[''] = True
+  memory = {**memory, **found}
+  where = 'the first monitor pass; raise monitor_kw.problems to all of them'
+  return adaptthink.rewards(batch, memory, close, bonus, where), found
 
 
 def _begins(text, *labels):

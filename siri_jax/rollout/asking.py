@@ -9,10 +9,14 @@ import json
 import numpy as np
 
 from siri_jax import types
+from siri_jax.rollout import engines
 
 
 def budgets_of(budget, problem, cap, sampling):
   """The types.Budget of each sample of a problem.
+
+  First tokens are forced in training alone. Elsewhere the policy chooses its
+  mode, and each sample may have as many tokens as the cap allows.
 
   Args:
     budget: bound plug-in of siri_jax/rollout/budgets.py.
@@ -23,7 +27,13 @@ def budgets_of(budget, problem, cap, sampling):
   words = json.dumps([*sampling.seeds, problem.id]).encode()
   seed = int.from_bytes(hashlib.sha256(words).digest())
   uniforms = np.random.default_rng(seed).random(sampling.n)
-  return budget(problem, cap, uniforms)
+  asked = budget(problem, cap, uniforms)
+  if sampling.seeds[1] == engines.SeedPurpose.TRAINING:
+    return asked
+  return [
+    dataclasses.replace(b, first='', mode=0, cap=cap) if b.first else b
+    for b in asked
+  ]
 
 
 def prompts_of(task, problem, budgets, cap, sampling):
@@ -44,8 +54,10 @@ def prompts_of(task, problem, budgets, cap, sampling):
       np.asarray(encode(task, problem, asked), np.int32),
       first=first,
       samples=len(list(same)),
-      cap=asked.thinking
-      or (asked.row if sampling.cap == cap else sampling.cap),
+      cap=(
+        asked.thinking or (asked.row if sampling.cap == cap else sampling.cap)
+      )
+      - bool(asked.first),
     )
     first += prompt.samples
     prompts.append(prompt)
@@ -53,10 +65,13 @@ def prompts_of(task, problem, budgets, cap, sampling):
 
 
 def encode(task, problem, budget):
-  """The prompt ids of a problem with the words of a types.Budget."""
-  if budget.words:
-    return task.encode_asked(problem, budget)
-  return task.encode(problem)
+  """The prompt ids of a problem with the words of a types.Budget.
+
+  The last id is the first of the response if the budget forces one.
+  """
+  asked = budget.words
+  ids = task.encode_asked(problem, budget) if asked else task.encode(problem)
+  return [*ids, *task.ids_of(budget.first)] if budget.first else ids
 
 
 def whole_groups(parts, budgets):

@@ -12,6 +12,8 @@ TRL and verl write such words into the data set; here they follow the step.
 from siri_jax import types
 from siri_jax.algorithm.rewards import AT_MOST, EXACTLY
 
+NO_THOUGHT = 1  # Mode of a sample that is forced to have no thought.
+
 
 def step_cap(problem, cap, uniforms):
   """The step's cap for every sample, and no words: SIRI's own.
@@ -120,6 +122,43 @@ def opened_thought(problem, cap, uniforms, *, opening):
   if not opening:
     raise ValueError("opening='' opens no thought; AutoThink's is '...\\n'")
   return [types.Budget(cap=cap, opening=opening)] * len(uniforms)
+
+
+def forced_modes(problem, cap, uniforms, *, share, close, start, short):
+  """Some samples without a thought, the others with one, by the first token.
+
+  The policy does not choose the token, but is trained on it. Under a lower cap
+  those without a thought have at most that.
+
+  Args:
+    problem: types.Problem.
+    cap: the step's cap, tokens.
+    uniforms: float64 [G], in [0, 1).
+    share: of the samples, rounded, that have no thought; mode NO_THOUGHT.
+    close: the token that ends a thought, in words; it begins those samples.
+    start: the token that begins the others, in words; AdaptThink: 'Alright'.
+    short: most tokens of a response without a thought.
+  Returns:
+    list of G types.Budget.
+  Raises:
+    ValueError: share is not from 0 to 1, a token is empty, or short or the cap
+      has no room for a token after the first.
+  Source: AdaptThink, section 4.2, arxiv.org/abs/2505.13417; generate_sequences
+    of src/adapt_think_vllm_rollout.py, github.com/THU-KEG/AdaptThink.
+  """
+  del problem
+  if not 0 <= share <= 1:
+    raise ValueError(f'share={share} is not from 0 to 1')
+  if not close or not start:
+    raise ValueError(f'close={close!r} or start={start!r} is no token')
+  if min(short, cap) < 2:
+    raise ValueError(
+      f'short={short} or a cap of {cap} has no room for a token after the first'
+    )
+  size = len(uniforms)
+  none = round(size * share)
+  without = types.Budget(cap=min(short, cap), first=close, mode=NO_THOUGHT)
+  return [without] * none + [types.Budget(cap=cap, first=start)] * (size - none)
 
 
 def thinking_and_solution(problem, cap, uniforms, *, thinking, solution, close):

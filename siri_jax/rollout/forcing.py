@@ -2,8 +2,9 @@
 
 A token is forced if the policy did not choose it: the end of a thought that
 reached its budget. An engine samples up to there; then it samples on from the
-prompt and the response so far, as from a longer prompt. After a chunk it goes
-on from the prompt and a part of the response.
+prompt and the response so far, as from a longer prompt. A forced first token is
+the last one of the prompt that the engine gets. After a chunk it goes on from
+the prompt and a part of the response.
 """
 
 import dataclasses
@@ -36,9 +37,12 @@ def sample(engine, task, prompts, budgets, sampling, progress):
       done = []
       for part in samples:
         name = part.problem_id, part.index
-        whole = join(begun[name], part) if name in begun else part
         asked = budgets[part.problem_id][part.index]
-        whole, prompt = onward(whole, asked, task)
+        if name in begun:
+          part = join(begun[name], part)
+        elif asked.first:
+          part = with_first(part)
+        whole, prompt = onward(part, asked, task)
         if prompt is None:
           done.append(whole)
         else:
@@ -72,6 +76,20 @@ def onward(sample, budget, task):
     return sample, None
   prompt = types.Prompt(sample.problem_id, ids, sample.index, 1, room)
   return sample, prompt
+
+
+def with_first(sample):
+  """A sample whose response begins with the last token of its prompt.
+
+  The token counts as chosen, but has no log-probability under the sampler.
+  """
+  begun = dataclasses.replace(
+    sample,
+    prompt_ids=sample.prompt_ids[:-1],
+    response_ids=sample.prompt_ids[-1:],
+    sampler_logp=None,
+  )
+  return join(begun, sample)
 
 
 def settle(sample, budget, close):

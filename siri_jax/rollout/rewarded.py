@@ -179,7 +179,9 @@ def _called(each, batch, memory, monitored):
     return _checked(each, batch, found), {}
   if not (isinstance(found, tuple) and len(found) == 2):
     raise _refusal(each, batch, f'returned {_shown(found)}, not a pair')
-  return _checked(each, batch, found[0]), _remembered(each, batch, found[1])
+  problems = [*batch.problems, *(monitored.problems if monitored else ())]
+  memory = _remembered(each, batch, problems, found[1])
+  return _checked(each, batch, found[0]), memory
 
 
 def _call(each, batch, memory, monitored):
@@ -232,11 +234,11 @@ def _checked(each, batch, found):
   return rewards
 
 
-def _remembered(each, batch, memory):
-  """Memory as JSON values of the batch's problems."""
+def _remembered(each, batch, problems, memory):
+  """Memory as JSON values of the step's and the monitor pass's problems."""
   if not isinstance(memory, dict):
     raise _refusal(each, batch, f'returned {_shown(memory)} as its memory')
-  kept, ids = {}, {WHOLE_RUN, *(p.id for p in batch.problems)}
+  kept, ids = {}, {WHOLE_RUN, *(p.id for p in problems)}
   for name, value in memory.items():
     value = files.plain(value)
     if name not in ids:

@@ -101,6 +101,43 @@ def test_gspo_by_hand():
 
 
 @pytest.mark.parametrize('seed', range(3))
+def test_adaptthink_replaces_the_old_probability_of_the_first_token(seed):
+  """compute_policy_loss of AdaptThink, with means over each response."""
+  sequences, expected = random_sequences(seed), []
+  for logp, old, _, adv in sequences:
+    old = np.append(np.log(0.5), old[1:])
+    objective, slope = clipped(np.exp(logp.mean() - old.mean()), adv)
+    expected.append((-objective, -np.full_like(logp, slope) / logp.size))
+  loss = functools.partial(
+    losses.forced_first_ratio, low=LOW, high=HIGH, chance=0.5
+  )
+  check(value_and_slopes(loss, sequences, 'segments'), expected)
+
+
+def test_adaptthink_by_hand():
+  """A first token of probability 0.25 where 0.5 was drawn, then one as before.
+
+  The mean log-ratio is log(0.25 / 0.5) / 2, so s = 0.7071, below 1 - 0.2.
+  """
+  logp, ones = np.log(np.float32([0.25, 0.1])), np.ones(2, np.float32)
+  loss = functools.partial(
+    losses.forced_first_ratio, segments=np.int32([1, 1]), low=0.2, high=0.2
+  )
+  run = jax.value_and_grad(functools.partial(loss, chance=0.5), has_aux=True)
+  # Whatever the policy's own probability of the forced token was.
+  old = np.append(np.float32(np.nan), logp[1:])
+  (value, _), slope = run(logp, old, 2 * ones, ones / 2, 1.0)
+  assert value == pytest.approx(-2 * 0.70711, rel=1e-5)
+  np.testing.assert_allclose(slope, -0.70711, rtol=1e-5)
+  # A negative advantage is clipped: it would push s further down.
+  (value, _), slope = run(logp, old, -2 * ones, ones / 2, 1.0)
+  assert value == pytest.approx(2 * 0.8)
+  assert not slope.any()
+  with pytest.raises(ValueError, match='chance=0 is not above 0'):
+    loss(logp, old, ones, ones, 1.0, chance=0)
+
+
+@pytest.mark.parametrize('seed', range(3))
 def test_cispo_bounds_the_weight_and_keeps_every_slope(seed):
   sequences, expected = random_sequences(seed), []
   for logp, old, _, adv in sequences:

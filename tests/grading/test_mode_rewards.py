@@ -1,5 +1,6 @@
 """Rewards of methods with modes, by hand and against their code as loops."""
 
+import json
 import math
 import statistics
 
@@ -7,6 +8,8 @@ import builders
 import numpy as np
 import pytest
 
+from siri_jax import types
+from siri_jax.algorithm import advantages
 from siri_jax.config import command_line, plan
 from siri_jax.grading import text_rewards
 from siri_jax.rollout import rewarded
@@ -17,9 +20,9 @@ def recipe(name):
   return plan.make(command_line.load(f'recipes/{name}'))
 
 
-def of_recipe(made, groups, **state):
-  """A recipe's rewards of groups of (text, right, length): [N, G]."""
-  groups = [
+def made_of(groups):
+  """types.Groups of groups of (text, right, length)."""
+  return [
     builders.make_group(
       builders.make_problem(number),
       [text for text, *_ in group],
@@ -28,9 +31,19 @@ def of_recipe(made, groups, **state):
     )
     for number, group in enumerate(groups)
   ]
+
+
+def of_recipe(made, groups):
+  """The rewards of a recipe's plan: [N, G]."""
+  groups = made_of(groups)
   batch = rewarded.make_batch(groups, made.highest)
-  memory = state.pop('memory', {})
-  return rewarded.rewards(made, groups, batch, 0, memory, **state)[0]
+  return rewarded.rewards(made, groups, batch, 0, {})[0]
+
+
+def texts_of(groups):
+  """A types.TextBatch of such groups."""
+  made = made_of(groups)
+  return rewarded.make_text_batch(made, rewarded.make_batch(made, 100), step=0)
 
 
 def drawn(seed, *, starts, size, groups=4, longest=24_576):
@@ -144,9 +157,79 @@ def test_adactrl_is_its_code_on_random_batches(seed):
   np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
+THINK = dict(close='</think>', bonus=0.05)
+HALF = [
+  ('</think> 7', True, 5),
+  ('</think> 6', False, 5),
+  ('so </think> 7', True, 50),
+  ('so </think> 6', False, 50),
+]
+
+
+def test_adaptthink_by_hand(tmp_path):
+  """A reference accuracy of 3/4: right is 1/4 more, wrong 3/4 less."""
+  table = tmp_path / 'reference.jsonl'
+  table.write_text('{"problem_id": "p0", "accuracy": 0.75, "samples": 16}\n')
+  batch = texts_of([HALF])
+  found = text_rewards.against_table(batch, table=str(table), **THINK)
+  assert found == pytest.approx([0.3, -0.7, 0.25, -0.75])
+
+
+def test_adaptthinks_advantage_is_its_reward():
+  rewards = np.float32([[0.3, -0.7, 0.25], [0.05, 0.05, 0.05]])
+  np.testing.assert_array_equal(advantages.unchanged(rewards), rewards)
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_adaptthink_is_its_code_on_random_batches(seed, tmp_path):
+  groups = drawn(seed, starts=('</think>', 'Alright'), size=16)
+  reference = np.random.default_rng(seed).random(len(groups)).tolist()
+  table = tmp_path / 'reference.jsonl'
+  rows = [
+    {'problem_id': f'p{number}', 'accuracy': accuracy}
+    for number, accuracy in enumerate(reference)
+  ]
+  table.write_text('\n'.join(map(json.dumps, rows)))
+  found = text_rewards.against_table(
+    texts_of(groups), table=str(table), **THINK
+  )
+  expected = []  # As in AdaptThinkRewardManager.__call__.
+  for group, ref_mean_acc_thinking in zip(groups, reference, strict=True):
+    for text, acc, _ in group:
+      if text.startswith('</think>'):
+        expected.append(acc - ref_mean_acc_thinking + 0.05)
+      else:
+        expected.append(acc - ref_mean_acc_thinking)
+  assert found == pytest.approx(expected)
+
+
+def test_the_first_monitor_pass_is_the_reference_for_the_whole_run():
+  first = texts_of([HALF, [('7', True, 5)] * 4])
+  batch = texts_of([HALF])
+  found, memory = text_rewards.against_start(batch, {}, first, **THINK)
+  assert found == pytest.approx([0.55, -0.45, 0.5, -0.5])
+  assert memory == {'p0': 0.5, 'p1': 1.0, '': True}
+  # A later pass measures another policy.
+  later = texts_of([[('7', True, 5)] * 4])
+  for monitored in later, None:
+    again, more = text_rewards.against_start(batch, memory, monitored, **THINK)
+    assert (again, more) == (found, {})
+
+
+def test_a_problem_without_a_reference_is_named_with_what_gives_it(tmp_path):
+  batch = texts_of([HALF, HALF])
+  for table in tmp_path / 'none', tmp_path / 'bad':
+    with pytest.raises(ValueError, match='`siri-jax presample` with this run'):
+      text_rewards.against_table(batch, table=str(table), **THINK)
+    (tmp_path / 'bad').write_text('7')
+  one = texts_of([HALF])
+  with pytest.raises(ValueError, match="'p1' is not in the first monitor pass"):
+    text_rewards.against_start(batch, {}, one, **THINK)
+
+
 def test_a_label_is_not_empty():
   batch = builders.make_batch([3], [True], cap=9)
-  texts = rewarded.types.TextBatch(
+  texts = types.TextBatch(
     step=0, problems=[], completions=['7'], response_ids=[], arrays=batch
   )
   with pytest.raises(ValueError, match='is no label'):

@@ -1,5 +1,7 @@
 """Budgets by hand, and the prompts and groups that follow from them."""
 
+import functools
+
 import builders
 import numpy as np
 import pytest
@@ -73,6 +75,36 @@ def test_a_lower_cap_shortens_thought_and_solution_in_proportion():
     budgets.thinking_and_solution(problem, 2, [0.5], **kw)
 
 
+MODES = dict(share=0.5, close='</think>', start='Alright', short=6)
+
+
+def test_half_of_a_group_is_forced_to_have_no_thought_and_fewer_tokens():
+  """As round(n * 0.5) of AdaptThink's rollout: 2 of 5, and 2 of 4."""
+  problem = builders.make_problem()
+  for cap, short in (20, 6), (4, 4):
+    without = types.Budget(cap=short, first='</think>', mode=1)
+    thinks = types.Budget(cap=cap, first='Alright')
+    for size in 4, 5:
+      found = budgets.forced_modes(problem, cap, [0.5] * size, **MODES)
+      assert found == [without] * 2 + [thinks] * (size - 2)
+
+
+@pytest.mark.parametrize(
+  ('cap', 'changes', 'message'),
+  [
+    (9, dict(share=1.5), 'share=1.5 is not from 0 to 1'),
+    (9, dict(start=''), "start='' is no token"),
+    (9, dict(short=1), 'no room for a token after the first'),
+    (1, {}, 'no room for a token after the first'),
+  ],
+)
+def test_forced_modes_refuse_what_cannot_be_asked(cap, changes, message):
+  with pytest.raises(ValueError, match=message):
+    budgets.forced_modes(
+      builders.make_problem(), cap, [0.5], **{**MODES, **changes}
+    )
+
+
 def sampling(**changes):
   given = dict(n=4, cap=9, temperature=1.0, top_p=1.0, top_k=0, seeds=(0, 0, 7))
   return engines.SamplingParams(**{**given, **changes})
@@ -103,12 +135,27 @@ def test_a_budget_is_a_function_of_seed_purpose_step_problem_and_index():
   assert not {*first} & {*drawn(other)}
 
 
+def test_first_tokens_are_forced_in_training_alone():
+  budget = functools.partial(budgets.forced_modes, **MODES)
+  for purpose in engines.SeedPurpose:
+    found = asking.budgets_of(
+      budget, builders.make_problem(), 9, sampling(seeds=(0, purpose, 7))
+    )
+    if purpose == engines.SeedPurpose.TRAINING:
+      assert [(b.cap, b.first) for b in found[1:3]] == [
+        *((6, '</think>'), (9, 'Alright'))
+      ]
+    else:
+      assert found == [types.Budget(cap=9)] * 4
+
+
 def task():
   return types.Task(
     train=[],
     evals={},
     encode=lambda problem: [5],
     encode_asked=lambda problem, budget: [5, len(budget.note)],
+    ids_of=lambda words: [len(words)],
     decode=str,
     eos_ids=(0,),
     vocab=9,
@@ -130,6 +177,15 @@ def test_samples_that_are_asked_the_same_share_a_prompt():
   assert prompts_of([short, short, noted, plain]) == [
     *(([5], 0, 2, 3), ([5, 2], 2, 1, 9), ([5], 3, 1, 9))
   ]
+
+
+def test_a_forced_first_token_is_the_last_of_the_prompt_and_one_of_the_cap():
+  forced = types.Budget(cap=3, first='ab')
+  noted = types.Budget(cap=9, first='abc', note='a')
+  assert prompts_of([forced, forced, noted, types.Budget(cap=9)]) == [
+    *(([5, 2], 0, 2, 2), ([5, 1, 3], 2, 1, 8), ([5], 3, 1, 9))
+  ]
+  assert prompts_of([forced], cap=20) == [([5, 2], 0, 1, 19)]
 
 
 def test_an_engine_that_samples_beyond_the_cap_does_so_for_every_budget():

@@ -66,6 +66,36 @@ def test_a_forced_token_is_marked_and_has_no_log_probability():
   assert whole.spans == ((0, 0, 7),)
 
 
+def test_a_forced_first_token_is_in_the_response_and_is_trained_on():
+  sampled = builders.make_sample((1, 2, CLOSE), (6, EOS))
+  found = forcing.with_first(sampled)
+  assert found.prompt_ids.tolist() == [1, 2]
+  assert found.response_ids.tolist() == [CLOSE, 6, EOS]
+  assert (found.chosen, found.spans) == (3, ((0, 0, 3),))
+  np.testing.assert_array_equal(found.sampler_logp, [np.nan, -1, -1])
+  rows, _ = packing.pack(
+    [found], np.float32([0.5]), np.float32([1]), builders.fit(8, 1)
+  )
+  assert rows.mask[0, 0].tolist() == [0, 0.5, 0.5, 0.5, 0, 0, 0, 0]
+
+
+def test_a_forced_first_token_may_begin_a_thought_with_a_budget():
+  """The first token counts in the thought: three more, then its end."""
+  engine = Engine()
+  task = types.Task(
+    *([], {}, None, None, (EOS,), 9, {}), ids_of=lambda words: [CLOSE]
+  )
+  asked = dataclasses.replace(ASKED, first='so')
+  prompt = types.Prompt('p0', np.int32([1, 2, 7]), samples=1, cap=3)
+  given = engines.SamplingParams(1, 8, 1.0, 1.0, 0, (4, 0, 7))
+  ((found,),) = forcing.sample(
+    engine, task, [prompt], {'p0': [asked]}, given, print
+  )
+  assert found.prompt_ids.tolist() == [1, 2]
+  assert found.response_ids.tolist() == [7, 5, 5, 5, CLOSE, 6, EOS]
+  assert np.flatnonzero(found.forced).tolist() == [4]
+
+
 class Engine:
   """Thinks for ever, then solves in two tokens; notes what it is asked."""
 

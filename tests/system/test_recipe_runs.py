@@ -5,6 +5,8 @@ import functools
 import pytest
 
 from siri_jax import trainer
+from siri_jax.analysis import runs
+from siri_jax.data.arithmetic_words import ID
 from siri_jax.rollout import engines
 from siri_jax.runtime import checkpoint, files
 from tests.helpers import tiny
@@ -13,15 +15,22 @@ from tools import soak
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
 
 LASER = dict(weight=1.0, lowest=2, highest=8, interval=2, bonus=0.5)
+MODES = dict(share=0.5, close='</think>', start='#1', short=3)
+START = dict(weight=1.0, close='</think>', bonus=0.05)
 PARTS = dict(
   task_kw=dict(problems=8, held_out=8),  # Each comes three times.
-  text_rewards=('laser_de', 'tests.helpers.tiny:fresh_words'),
-  text_rewards_kw=dict(laser_de=LASER, fresh_words=dict(weight=0.5)),
-  monitor_kw=dict(every=2, problems=3),
+  max_prompt_tokens=24,  # With a forced first token.
+  budget='forced_modes',
+  budget_kw=MODES,
+  text_rewards=('laser_de', 'against_start', 'tests.helpers.tiny:fresh_words'),
+  text_rewards_kw=dict(
+    laser_de=LASER, against_start=START, fresh_words=dict(weight=0.5)
+  ),
+  monitor_kw=dict(every=2, problems=8),
   advantage='difficulty_weighted',
   advantage_kw=dict(eps=1e-6, low=0.4, high=1.5, middle=0.75, steepness=10.0),
-  loss='sequence_ratio',
-  loss_kw=dict(low=0.2, high=0.28),
+  loss='forced_first_ratio',
+  loss_kw=dict(low=0.2, high=0.28, chance=0.5),
 )
 
 
@@ -48,18 +57,19 @@ def test_a_monitor_pass_samples_the_same_problems_every_other_step(unbroken):
   _, passes = unbroken
   assert [step for step, _ in passes] == [0, 2, 4]
   assert len({tuple(ids) for _, ids in passes}) == 1
-  assert len(passes[0][1]) == 3
+  assert len(passes[0][1]) == 8
 
 
 def test_each_part_of_the_reward_is_a_metric(unbroken):
   path, _ = unbroken
   for record in files.read_records(path / 'metrics.jsonl'):
     parts = {k for k in record if k.startswith('rewards/')}
-    names = ('brevity', 'laser_de', 'fresh_words')
+    names = ('brevity', 'laser_de', 'against_start', 'fresh_words')
     assert parts == {f'rewards/{name}' for name in names}
     assert record['reward_mean'] == pytest.approx(
       record['rewards/brevity']
       + record['rewards/laser_de']
+      + record['rewards/against_start']
       + 0.5 * record['rewards/fresh_words'],
       abs=1e-5,
     )
@@ -98,3 +108,21 @@ def test_a_run_that_was_killed_has_the_same_state_bit_for_bit(
   assert ours == theirs
   assert set(ours['laser_de']['']) == {'high', 'medium', 'low'}
   assert len(ours['fresh_words']) == 8
+  assert len(ours['against_start']) == 9  # The problems, and '' for the pass.
+
+
+def test_forced_first_tokens_are_trained_on_and_each_mode_has_its_cap(unbroken):
+  path, _ = unbroken
+  records = files.read_records(path / 'metrics.jsonl')
+  for step in 0, 2, 4:
+    rows = runs.read_rows(path / 'rollouts' / f'{step:06d}.jsonl.gz')
+    for row in rows:
+      none = row['index'] < 2
+      first = ID['</think>' if none else '#1']
+      assert row['response_ids'][0] == first
+      assert row['length'] <= (3 if none else records[step]['cap'])
+      assert (row.get('mode', 0), 'forced' in row) == (int(none), False)
+    # Every token has a gradient, and the engine chose all but the first.
+    assert records[step]['tokens'] == sum(row['length'] for row in rows)
+    told = records[step]['tokens'] - len(rows)
+    assert records[step]['sampler_told'] == told
