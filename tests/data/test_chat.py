@@ -7,6 +7,7 @@ import pytest
 import tiny_tokenizer
 
 from siri_jax.config import base
+from siri_jax.config.recipes import adaptthink as recipe_adaptthink
 from siri_jax.data import chat
 
 INSTRUCTION = base.get_config().task_kw.instruction
@@ -307,3 +308,12 @@ def test_the_distilled_prompt_is_the_documented_one(shared_data):
   documented = [151646, 151644, 16, 10, 16, 19884, 151645, 151648, 198]
   assert talk.encode('1+1=?') == documented
   assert (talk.eos_ids, talk.vocab) == ((151643,), 151665)
+
+
+def test_the_first_tokens_that_adaptthink_forces_are_those_of_its_script(
+  distilled,
+):
+  """end_of_think_token_id and non_end_of_think_token_id."""
+  asked = recipe_adaptthink.get_config().budget_kw
+  assert distilled.ids(asked.close) == [151649]
+  assert distilled.ids(asked.start) == [71486]

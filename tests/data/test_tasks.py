@@ -172,6 +172,22 @@ def test_an_open_thought_that_the_rule_does_not_look_for_is_refused(settings):
     load.read(c)
 
 
+def test_a_forced_first_token_is_one_token_and_counts_in_the_prompt(settings):
+  c = base.get_config()
+  c.update(config_of(settings).to_dict())
+  kw = dict(share=0.5, close='</think>', start='A', short=4)
+  c.budget, c.budget_kw = 'forced_modes', kw
+  task, _ = load.read(c)
+  c.max_prompt_tokens = len(task.encode(task.evals['test'][0]))
+  with pytest.raises(ValueError, match=r'max_prompt_tokens=.* is too low'):
+    load.read(c)
+  c.max_prompt_tokens += 1
+  load.read(c)
+  c.budget_kw.start = 'Al'
+  with pytest.raises(ValueError, match=r"'Al' is 2 tokens of task='jsonl'"):
+    load.read(c)
+
+
 def test_variables_of_a_template_are_a_dict(settings):
   given = {**settings.to_dict(), 'template_kw': 'enable_thinking'}
   with pytest.raises(ValueError, match=r'template_kw=.* is not a dict'):

@@ -254,6 +254,40 @@ def noted_and_short(problem, cap, uniforms):
   return [short] * 2 + [long] * (len(uniforms) - 2)
 
 
+def test_forced_first_tokens_are_sampled_on_from_and_trained_on(
+  served, cache, tmp_path, no_picture
+):
+  run = tmp_path / 'run'
+  told = (
+    *served[0],
+    '--config.schedule_kw.period=2',
+    '--config.total_steps=2',
+    '--config.max_prompt_tokens=24',  # The server has room for 31 tokens.
+    '--config.schedule_kw.high=7',
+    '--config.eval_kw.cap=7',
+    '--config.server_kw.logprob_share=1.0',
+    '--config.budget=forced_modes',
+    '--config.budget_kw.start=#1',
+    '--config.budget_kw.short=3',
+    '--config.loss=forced_first_ratio',
+    '--config.advantage=unchanged',
+    '--config.text_rewards=against_start',
+    '--config.monitor_kw.every=2',
+  )
+  assert launch.here(run, cache, *told) == exit_status.DONE
+  records = launch.records(run, 'metrics')
+  assert [r['cap'] for r in records] == [7, 4]
+  assert max(r['sampler_gap_max'] for r in records) < 1e-3
+  rows = runs.read_rows(run / 'rollouts' / '000000.jsonl.gz')
+  for row in rows:
+    none = row['index'] < 2
+    first = '</think>' if none else '#1'
+    assert row['response_ids'][0] == arithmetic_words.ID[first]
+    assert 1 < row['length'] <= (3 if none else 7)
+  # The server has log-probabilities of all tokens but the forced ones.
+  assert records[0]['sampler_told'] == records[0]['tokens'] - len(rows)
+
+
 def test_term_ends_the_server_cleanly(served):
   _, process, line = served
   process.send_signal(signal.SIGTERM)
