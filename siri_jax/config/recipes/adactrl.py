@@ -1,7 +1,6 @@
 """AdaCtrl: a response begins with its difficulty, and easy ones are brief.
 
-  python -m siri_jax.main --config=configs/recipes/adactrl.py \
-    --config.model_path=FOLDER
+  python -m siri_jax.main --config=recipes/adactrl --config.model_path=FOLDER
 
 Its rewards of 1 and -1 with two terms of weight 0.5 are halved and moved by a
 constant here: the advantages are the same.
@@ -48,7 +47,7 @@ def get_config(size='paper'):
   c.loss = 'clip_higher'
   c.loss_kw = dict(low=0.2, high=0.28)  # qwen-7b.sh.
   c.aggregation = 'token_mean'  # qwen-7b.sh: use_token_level_loss.
-  if size == 'laptop':  # The cold start is SFT on traces with both labels.
+  if size != 'paper':  # The cold start is SFT on traces with both labels.
     c.task = 'arithmetic_labelled'
     c.task_kw.labels = ('nil', '<think>')
     c.text_rewards_kw.difficulty_label.update(easy='nil', hard='<think>')

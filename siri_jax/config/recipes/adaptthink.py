@@ -1,15 +1,16 @@
-"""AdaptThink: half of a group thinks, half does not; the policy learns when.
+r"""AdaptThink: half of a group thinks, half does not; the policy learns when.
 
-  siri-jax presample --config=recipes/adaptthink --out=presample
+  siri-jax presample --config=recipes/adaptthink --config.top_p=0.95 \
+    --out=presample
   python -m siri_jax.main --config=configs/recipes/adaptthink.py
 
 Their first tokens are forced, and trained on with an old probability of 0.5. A
 right answer counts against the accuracy of the start, which the first command
-measures. With :laptop the run itself measures it, in a monitor pass before the
-first update. Held-out problems and references are sampled without force.
+measures. With :laptop and :longer the run measures it itself, in a monitor pass
+before the first update. Held-out problems and references are sampled without force.
 
 Paper: arxiv.org/abs/2505.13417
-Needs: presample/reference.jsonl, of the first command; :laptop: nothing
+Needs: presample/reference.jsonl, of the first command; small sizes: nothing
 Numbers: complete
 Checked: its code's loss and rewards as loops in numpy; by hand
 """
@@ -45,7 +46,7 @@ def get_config(size='paper'):
   # VeRL's clip; adjust_old_logprobs of the script.
   c.loss_kw = dict(low=0.2, high=0.2, chance=0.5)
   c.aggregation = 'sequence_mean'  # compute_policy_loss.
-  if size == 'laptop':
+  if size != 'paper':
     c.text_rewards = ('against_start',)
     c.text_rewards_kw = dict(against_start=against)
     # All problems, before the first update alone; 8 samples each, not 16.

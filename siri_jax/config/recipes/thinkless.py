@@ -46,7 +46,7 @@ def get_config(size='paper'):
   # VeRL's clip; the weights of thinkless_1.5b_deepscaler.sh.
   c.loss_kw = dict(low=0.2, high=0.2, beta=0.001, alpha=0.001)
   c.aggregation = 'sequence_mean'  # Thinkless, section 3.2.
-  if size == 'laptop':  # The warm-up is SFT on traces of both modes.
+  if size != 'paper':  # The warm-up is SFT on traces of both modes.
     c.task = 'arithmetic_labelled'
     c.task_kw.labels = ('nil', '<think>')
     c.text_rewards_kw.score_by_mode.short = 'nil'
