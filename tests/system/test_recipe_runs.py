@@ -18,7 +18,8 @@ LASER = dict(weight=1.0, lowest=2, highest=8, interval=2, bonus=0.5)
 MODES = dict(share=0.5, close='</think>', start='#1', short=3)
 START = dict(weight=1.0, close='</think>', bonus=0.05)
 PARTS = dict(
-  task_kw=dict(problems=8, held_out=8),  # Each comes three times.
+  # Each problem comes three times.
+  task_kw=tiny.get_config().task_kw.to_dict() | dict(problems=8),
   max_prompt_tokens=24,  # With a forced first token.
   budget='forced_modes',
   budget_kw=MODES,
