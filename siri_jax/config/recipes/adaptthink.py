@@ -6,8 +6,8 @@ r"""AdaptThink: half of a group thinks, half does not; the policy learns when.
 
 Their first tokens are forced, and trained on with an old probability of 0.5. A
 right answer counts against the accuracy of the start, which the first command
-measures. With :laptop and :longer the run measures it itself, in a monitor pass
-before the first update. Held-out problems and references are sampled without force.
+measures. A small run measures it itself, in a monitor pass before the first
+update. Held-out problems and references are sampled without force.
 
 Paper: arxiv.org/abs/2505.13417
 Needs: presample/reference.jsonl, of the first command; small sizes: nothing
