@@ -10,15 +10,17 @@ from siri_jax import plugins, types
 from siri_jax.config import base, plugin_defaults
 from siri_jax.data import chat, load, problems, tasks
 
+BUILT_IN = (
+  *('seed', 'problems', 'held_out'),
+  *('fewest', 'most', 'hard', 'slips', 'verbosity'),
+)
 SETTINGS = {
   'jsonl': (
     *('train', 'evals', 'tokenizer', 'instruction'),
     *('template_kw', 'thought'),
   ),
-  'arithmetic': (
-    *('seed', 'problems', 'held_out'),
-    *('fewest', 'most', 'hard', 'slips', 'verbosity'),
-  ),
+  'arithmetic': BUILT_IN,
+  'arithmetic_labelled': (*BUILT_IN, 'labels'),
 }
 
 
