@@ -58,7 +58,7 @@ def unchanged(rewards):
     float32 [N, G], reward units.
   Raises:
     ValueError: rewards is not [N, G], or G is 1.
-  Source: AdaptThink, equation 7, arxiv.org/abs/2505.13417;
+  Source: AdaptThink, arxiv.org/abs/2505.13417;
     compute_naive_outcome_advantage of its src/adapt_think_core_algos.py.
   """
   _check_groups(rewards)

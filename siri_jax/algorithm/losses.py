@@ -220,7 +220,7 @@ def forced_first_ratio(
     float32 [] loss, and metrics.
   Raises:
     ValueError: shapes differ, or chance is not above 0 and at most 1.
-  Source: AdaptThink, equation 8, arxiv.org/abs/2505.13417; compute_policy_loss
+  Source: AdaptThink, arxiv.org/abs/2505.13417; compute_policy_loss
     of src/adapt_think_core_algos.py, github.com/THU-KEG/AdaptThink.
   """
   if not 0 < chance <= 1:

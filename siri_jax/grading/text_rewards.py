@@ -331,7 +331,7 @@ def against_table(batch, *, table, close, bonus):
     reward='answer_score' with zeros.
   Raises:
     ValueError: the file cannot be read, or lacks a problem.
-  Source: AdaptThink, equation 7, arxiv.org/abs/2505.13417;
+  Source: AdaptThink, arxiv.org/abs/2505.13417;
     src/adapt_think_reward_manager.py, github.com/THU-KEG/AdaptThink. There a
     second end of a thought is wrong; here the grading rule decides.
   """

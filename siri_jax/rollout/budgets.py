@@ -143,7 +143,7 @@ def forced_modes(problem, cap, uniforms, *, share, close, start, short):
   Raises:
     ValueError: share is not from 0 to 1, a token is empty, or short or the cap
       has no room for a token after the first.
-  Source: AdaptThink, section 4.2, arxiv.org/abs/2505.13417; generate_sequences
+  Source: AdaptThink, arxiv.org/abs/2505.13417; generate_sequences
     of src/adapt_think_vllm_rollout.py, github.com/THU-KEG/AdaptThink.
   """
   del problem
