@@ -69,3 +69,35 @@ def start(size, *, cap, total_steps, **paper):
     return round(count * last / total_steps)
 
   return Start(c, tokens, steps)
+
+
+def offline(size, *, cap, samples, problems, laptop_rate, **paper):
+  """The config that a recipe changes if it learns from a training set.
+
+  A step has pairs, or two samples of a problem. On a laptop it has those of 32
+  problems, and 16 samples of each of the 320 problems are as many as an online
+  recipe takes in its 20 steps.
+
+  Args:
+    size: one of SIZES.
+    cap: the cap of the samples, tokens of the paper.
+    samples: samples of a problem in the paper.
+    problems: problems of the paper; 0: all.
+    laptop_rate: learning rate on a laptop.
+    **paper: further settings of the paper's size, with its total_steps.
+  Returns:
+    ConfigDict.
+  Raises:
+    ValueError: there is no such size.
+  """
+  defaults = dict(prompts_per_step=32, minibatches=1)
+  c, _, _ = start(size, cap=cap, **{**defaults, **paper})
+  c.presample_kw = dict(samples=samples, problems=problems, folder='')
+  if size == 'laptop':
+    c.presample_kw = dict(samples=16, problems=0, folder='')
+    c.learning_rate = laptop_rate
+  c.group_size = 2
+  c.row_tokens = 0  # Room for a pair.
+  c.reward, c.reward_kw = 'recorded', {}
+  c.advantage, c.advantage_kw = 'unchanged', {}
+  return c
