@@ -122,15 +122,15 @@ def presampled(ctx):
   if folder:
     _refuse_others(folder, ctx.task, plan.highest)
     return folder
-  own = ctx.run_folder
-  with presample.open_folder(
-    own.path / presample.FOLDER,
-    plan,
-    ctx.task,
-    weights.Weights('start', plan.c, 0, ''),
-    source=own.info['config'],
-    overrides=own.info['overrides'],
-  ) as inner:
+  own, start = ctx.run_folder, weights.Weights('start', plan.c, 0, '')
+  path = own.path / presample.FOLDER
+  source = f'{own.info["config"]}:{own.info["arg"]}'.rstrip(':')
+  about = dict(source=source, overrides=own.info['overrides'])
+  try:
+    folder = presample.open_folder(path, plan, ctx.task, start, **about)
+  except ValueError as error:
+    raise TrainingSetError(str(error)) from error
+  with folder as inner:
     shared = ctx.terminal, ctx.signals, ctx.engine, ctx.graders
     presample.take(context.Context(ctx.task, inner, *shared), plan, 0)
   return inner.path

@@ -5,9 +5,11 @@ import types as std
 import pytest
 
 from siri_jax.algorithm.training_sets import Solutions
-from siri_jax.data import arithmetic
+from siri_jax.data import arithmetic, arithmetic_words
 from siri_jax.evaluation import outcome
 from siri_jax.grading import pool
+
+LANGUAGE = arithmetic_words.Language(7)
 
 
 @pytest.fixture(scope='module')
@@ -19,7 +21,7 @@ def ctx():
 
 
 def row(text, correct):
-  ids = arithmetic.ids_of(text)
+  ids = LANGUAGE.ids_of(text)
   return dict(response_ids=ids, length=len(ids), correct=correct, answer='9')
 
 

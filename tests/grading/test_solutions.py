@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from siri_jax.data import arithmetic, arithmetic_audit
+from siri_jax.data import arithmetic, arithmetic_audit, arithmetic_words
 from siri_jax.grading import solutions
 
+LANGUAGE = arithmetic_words.Language(7)
 PROSE = """Let me add. 2 + 3 = 5, so the answer is 5.
 
 That is, the answer is 5, as everybody knows.
@@ -94,8 +95,8 @@ def test_the_rule_is_wrong_of_one_in_25_responses_that_are_cut():
 
 
 def test_the_audit_knows_the_solutions_of_a_trace():
-  prompt = arithmetic.ids_of('4 #1 2 0 #2 3 7')
-  ids = arithmetic.ids_of('#1 2 0 6 #2 3 7 0 wait 9 0 9 </think> 9')
+  prompt = LANGUAGE.ids_of('4 #1 2 0 #2 3 7')
+  ids = LANGUAGE.ids_of('#1 2 0 6 #2 3 7 0 wait 9 0 9 </think> 9')
   assert arithmetic_audit.solutions(prompt, ids) == [(8, 0), (12, 9)]
   assert arithmetic_audit.solutions(prompt, ids[:7]) == []
   assert arithmetic_audit.solutions(prompt, ids[:4]) == []
