@@ -202,7 +202,7 @@ def test_what_cannot_be_learned_from_is_refused(trained, tmp_path, cache):
     tmp_path / 'a', cache, presample_kw=dict(folder, folder='none')
   )
   assert "presample_kw.folder='none' cannot be learned from" in message
-  seeds = dict(seed=1, problems=64, held_out=8)
+  seeds = dict(tiny.get_config().task_kw, seed=1)
   message = refusal(tmp_path / 'b', cache, presample_kw=folder, task_kw=seeds)
   assert 'it is of other problems' in message
   message = refusal(

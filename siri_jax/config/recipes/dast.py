@@ -21,7 +21,6 @@ def get_config(size='paper'):
     cap=4096,  # Section 4.1.
     samples=20,  # Section 4.1.
     problems=0,  # All; section 4.1 takes MATH's.
-    laptop_rate=2e-5,  # At 2e-4 accuracy falls to 10 % in 20 steps.
     total_steps=160,  # One epoch of about 10,300 pairs: section 4.1.
     prompts_per_step=64,  # Pairs; open.
     learning_rate=5e-6,  # Section 4.1.

@@ -23,7 +23,6 @@ def get_config(size='paper'):
     cap=4096,  # Open; its examples cut samples at 3,072 and 4,096.
     samples=16,  # construct_dataset.py, Marco-7B.yaml.
     problems=5000,  # Marco-7B.yaml: 10,000 samples, 2 of a problem.
-    laptop_rate=2e-4,  # As of the online recipes.
     total_steps=156,  # Marco-7B.yaml: 1 epoch.
     learning_rate=2e-7,  # Marco-7B.yaml; 2e-6 for QwQ-32B.
     optimizer_kw=dict(warmup_steps=16),  # Marco-7B.yaml: a tenth.

@@ -22,7 +22,6 @@ def get_config(size='paper'):
     cap=16_384,  # Open; SIRI's.
     samples=10,  # Section 3.1.
     problems=12_000,  # Section 3: PRM12K's.
-    laptop_rate=2e-5,  # At 2e-4 accuracy falls to 10 % in 20 steps.
     total_steps=187,  # Open: one epoch.
     prompts_per_step=64,  # Pairs; open.
     learning_rate=5e-7,  # Open: princeton-nlp/SimPO, README.md.
