@@ -13,7 +13,7 @@ import tabulate
 from siri_jax import context, plugins, types
 from siri_jax.algorithm import packing, training_sets
 from siri_jax.analysis import runs, validate
-from siri_jax.data import shuffling
+from siri_jax.data import reference, shuffling
 from siri_jax.evaluation import outcome, weights
 from siri_jax.grading.verdict import Verdict
 from siri_jax.offline import presample
@@ -34,7 +34,8 @@ def steps(ctx, state):
     ctx: context.TrainContext; its engine has the weights of the state.
     state: types.TrainState to start from.
   Returns:
-    (step, cap, watch) -> list of types.Group, a function of (seed, step).
+    (step, cap, watch) -> list of types.Group, a function of (seed, step). Step
+    0 counts the presampled tokens as sampled.
   Raises:
     TrainingSetError: there is none; names the reason.
     stopwatch.StopRequested: a signal came; presampled problems are kept.
@@ -52,7 +53,22 @@ def steps(ctx, state):
     order = shuffling.shuffled(groups, seed=c.seed, prompts=c.prompts_per_step)
   except ValueError as error:
     raise TrainingSetError(f'{path}: {error}') from error
-  return lambda step, cap, watch: shuffling.step_problems(order, step)
+
+  def groups_of(step, cap, watch):
+    del cap, watch
+    if step == 0:
+      ctx.sampled_tokens += _sampled_tokens(ctx)
+    return shuffling.step_problems(order, step)
+
+  return groups_of
+
+
+def _sampled_tokens(ctx):
+  """The tokens of all samples that the training set was chosen from."""
+  own = ctx.run_folder.path / presample.FOLDER
+  folder = pathlib.Path(ctx.plan.c.presample_kw.folder or own)
+  known = reference.read(folder / reference.TABLE).values()
+  return round(sum(each.samples * each.length for each in known))
 
 
 def read(path, size, cap):

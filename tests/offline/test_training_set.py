@@ -6,7 +6,7 @@ from ml_collections import config_dict
 
 from siri_jax.analysis import runs
 from siri_jax.config import plan
-from siri_jax.offline import training_set
+from siri_jax.offline import presample, training_set
 from siri_jax.runtime import files, run_folder
 from tests.helpers import tiny
 from tools import soak
@@ -82,6 +82,10 @@ def test_a_run_learns_from_its_training_set_alone(trained):
   records = metrics(path)
   assert len({record['compile_count'] for record in records}) == 1
   assert all(record['grad_norm'] > 0 for record in records)
+  samples = presample.samples_in(path / 'presample')
+  tokens = sum(row['length'] for rows in samples for row in rows)
+  sampled = [record['sampled_tokens'] for record in records]
+  assert sampled == [tokens, *[0] * (STEPS - 1)]
 
 
 @slow
