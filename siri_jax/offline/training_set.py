@@ -104,19 +104,7 @@ def make(ctx, state):
   c, folder = ctx.plan.c, presampled(ctx)
   problems = list(presample.samples_in(folder))
   found = choose(ctx, problems)
-  sizes = {len(picked) for _, picked in found.groups}
-  if sizes - {c.group_size}:
-    raise TrainingSetError(
-      f'training_set={c.training_set!r} makes groups of {max(sizes)}, and '
-      f'group_size={c.group_size}; set group_size={max(sizes)}'
-    )
-  if len(found.groups) < c.prompts_per_step:
-    why = ', '.join(f'{n} {why}' for why, n in found.left_out.items()) or 'none'
-    raise TrainingSetError(
-      f'training_set={c.training_set!r} has {len(found.groups)} groups of '
-      f'{len(problems)} problems (left out: {why}), fewer than '
-      f'prompts_per_step={c.prompts_per_step}; presample more, or lower it'
-    )
+  _refuse_unfit(c, problems, found)
   rows = [
     _row(ctx.task, problems[number][each.index], each)
     for number, picked in found.groups
@@ -130,6 +118,23 @@ def make(ctx, state):
     path / CARD, card(c, folder, problems, found, rows).encode()
   )
   ctx.run_folder.write_rows(f'{FOLDER}/{ROWS.partition(".")[0]}', rows)
+
+
+def _refuse_unfit(c, problems, found):
+  """Raises if a training set has too few groups, or of another size."""
+  sizes = {len(picked) for _, picked in found.groups}
+  if sizes - {c.group_size}:
+    raise TrainingSetError(
+      f'training_set={c.training_set!r} makes groups of {max(sizes)}, and '
+      f'group_size={c.group_size}; set group_size={max(sizes)}'
+    )
+  if len(found.groups) < c.prompts_per_step:
+    why = ', '.join(f'{n} {why}' for why, n in found.left_out.items()) or 'none'
+    raise TrainingSetError(
+      f'training_set={c.training_set!r} has {len(found.groups)} groups of '
+      f'{len(problems)} problems (left out: {why}), fewer than '
+      f'prompts_per_step={c.prompts_per_step}; presample more, or lower it'
+    )
 
 
 def presampled(ctx):
