@@ -61,6 +61,8 @@ LINES = {
     # AdaptThink.
     'forced_first_ratio': dict(low=0.2, high=0.2, chance=0.5),
     'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
+    'simpo': dict(beta=2.0, gamma=1.0),  # princeton-nlp/SimPO, README.md.
+    'dpo': dict(beta=0.1),  # TRL.
   },
   'task': {
     'arithmetic': BUILT_IN,
@@ -95,6 +97,12 @@ LINES = {
     'in_chunks': lambda low, high: dict(
       context=max(2, high // 3), carried=max(1, high // 6), head=high // 246
     ),
+  },
+  'training_set': {
+    # O1-Pruner: construct_dataset.py and Marco-7B.yaml.
+    'o1_pruner': dict(used=2, alpha=2.0, low=-2.0, high=4.0),
+    'dast': dict(drop=0.15),
+    'overthink': dict(keep=2),
   },
   'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
   'grading_rule': {
