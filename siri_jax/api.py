@@ -107,6 +107,7 @@ def train(config, workdir, *, allow_change=()):
     ValueError: the config or its files are invalid; lists every fault.
     run_folder.RunFolderError: the folder belongs to another run.
     rewarded.RewardError: a text reward failed; the run is saved before it.
+    training_set.TrainingSetError: there is no training set to learn from.
     trainer.DivergedError: too many updates in a row were not finite.
     http_client.ServerError: no vLLM server responds.
     OSError: a file cannot be written.

@@ -206,7 +206,7 @@ def _made(stack, bench, plan, path, team, resume):
     plan,
     programs,
     task,
-    requests=plan.samples,
+    requests=plan.requests,
     prompt_tokens=c.max_prompt_tokens,
     servers=bench.servers,
     run=team.broadcast_value(lambda: bench.run_folder.info['id']),

@@ -24,6 +24,7 @@ from siri_jax.config import plan as plans
 from siri_jax.data import load
 from siri_jax.models import decoder
 from siri_jax.models.hf import initial
+from siri_jax.offline import training_set
 from siri_jax.rollout import http_client, placement, rewarded
 from siri_jax.runtime import (
   distributed,
@@ -228,6 +229,8 @@ def run(plan, task, folder, screen, team, again):
       f'resume with it: {again} --allow_change=text_rewards.{error.name}'
     )
     return REFUSED
+  except training_set.TrainingSetError as error:
+    return refuse(str(error).splitlines(), folder.path)
   except trainer.DivergedError as error:
     screen.say(str(error))
     return DIVERGED

@@ -1,6 +1,6 @@
 """Finds a plug-in function by its name in a config and binds its settings.
 
-A plug-in is a public function of its family's module, or any function
+A plug-in is a public function of its family's modules, or any function
 `my_package.module:function`. A config names it; it needs no registry.
 """
 
@@ -12,17 +12,21 @@ import inspect
 import sys
 
 FAMILIES = {
-  'schedule': 'siri_jax.algorithm.schedules',
-  'reward': 'siri_jax.algorithm.rewards',
-  'text_rewards': 'siri_jax.grading.text_rewards',
-  'advantage': 'siri_jax.algorithm.advantages',
-  'aggregation': 'siri_jax.algorithm.aggregations',
-  'loss': 'siri_jax.algorithm.losses',
-  'task': 'siri_jax.data.tasks',
-  'engine': 'siri_jax.rollout.engines',
-  'budget': 'siri_jax.rollout.budgets',
-  'collect': 'siri_jax.rollout.collect',
-  'grading_rule': 'siri_jax.grading.rules',
+  'schedule': ('siri_jax.algorithm.schedules',),
+  'reward': ('siri_jax.algorithm.rewards',),
+  'text_rewards': ('siri_jax.grading.text_rewards',),
+  'advantage': ('siri_jax.algorithm.advantages',),
+  'aggregation': ('siri_jax.algorithm.aggregations',),
+  'loss': (
+    'siri_jax.algorithm.losses',
+    'siri_jax.algorithm.pair_losses',
+  ),
+  'task': ('siri_jax.data.tasks',),
+  'engine': ('siri_jax.rollout.engines',),
+  'budget': ('siri_jax.rollout.budgets',),
+  'collect': ('siri_jax.rollout.collect',),
+  'grading_rule': ('siri_jax.grading.rules',),
+  'training_set': ('siri_jax.algorithm.training_sets',),
 }
 
 ELSEWHERE = (
@@ -32,15 +36,21 @@ ELSEWHERE = (
 
 
 def names(family):
-  """Public functions that a family's module defines, in source order."""
-  module = importlib.import_module(FAMILIES[family])
-  return [
-    name
+  """Public functions that a family's modules define, in source order."""
+  return list(_functions(family))
+
+
+def _functions(family):
+  """Name -> public function of a family's modules."""
+  modules = map(importlib.import_module, FAMILIES[family])
+  return {
+    name: value
+    for module in modules
     for name, value in vars(module).items()
     if inspect.isfunction(value)
     and value.__module__ == module.__name__
     and not name.startswith('_')
-  ]
+  }
 
 
 def function(family, name):
@@ -60,12 +70,13 @@ def function(family, name):
         f'{family}={name!r} cannot be imported: {error}{hint}'
       ) from error
     return found
-  if name not in names(family):
-    near = difflib.get_close_matches(name, names(family), n=1)
-    known = ', '.join(names(family))
+  found = _functions(family)
+  if name not in found:
+    near = difflib.get_close_matches(name, found, n=1)
+    known = ', '.join(found)
     hint = f'did you mean {near[0]!r}? ({known})' if near else f'use {known}'
     raise ValueError(f'unknown {family} {name!r}; {hint}')
-  return getattr(importlib.import_module(FAMILIES[family]), name)
+  return found[name]
 
 
 def name_of(plugin):
@@ -116,7 +127,8 @@ def _named(config):
   """(key of its record, family, name) of each plug-in of a config."""
   for family in FAMILIES:
     if isinstance(config[family], str):
-      yield family, family, config[family]
+      if config[family]:
+        yield family, family, config[family]
     else:
       for name in config[family]:
         yield f'{family}.{short(name)}', family, name

@@ -1,6 +1,7 @@
 """The loop: cap, samples, grades, rewards, advantages, update, push."""
 
 import contextlib
+import functools
 
 import jax
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from siri_jax.algorithm import losses, metrics, packing, update
 from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out, monitor
+from siri_jax.offline import training_set
 from siri_jax.rollout import engines, graded, rewarded
 from siri_jax.rollout.prefetch import RolloutPrefetcher
 from siri_jax.runtime import alarms, distributed, files, progress
@@ -33,17 +35,19 @@ def train(ctx, state, done):
   Raises:
     DivergedError: max_skipped optimiser steps in a row were not finite.
     rewarded.RewardError: a text reward failed; the state is saved.
+    training_set.TrainingSetError: there is no training set to learn from.
     OSError: a record or a checkpoint could not be written.
   """
   c, find = ctx.plan.c, ctx.plan.find
   ctx.push(state.params, int(state.step))
   # A signal may interrupt work here: it is a function of the step, and a
   # resumed run repeats it bit for bit.
-  sampling = RolloutPrefetcher(lambda *step: collect(ctx, *step))
-  with contextlib.suppress(StopRequested), contextlib.closing(sampling):
+  with contextlib.suppress(StopRequested), contextlib.ExitStack() as stack:
     own = ctx.next_cap(int(state.step), done)
     if not ctx.measured(int(state.step), own.turn):
       evaluate_and_save(ctx, state, done, own.turn)
+    sampling = RolloutPrefetcher(source(ctx, state))
+    stack.callback(sampling.close)
     for step in range(int(state.step), c.total_steps):
       ctx.signals.raise_if_stopped()
       watch, before = Stopwatch(), ctx.counts()
@@ -65,7 +69,8 @@ def train(ctx, state, done):
       watch.lap('update')
       sampling.wait()
       watch.lap('rollout')
-      ctx.push(state.params, step + 1)
+      if not c.training_set or ctx.eval_kind(step + 1, ''):
+        ctx.push(state.params, step + 1)
       watch.lap('push')
       done = later
       ctx.write_step(
@@ -115,6 +120,13 @@ def follow(ctx, state):
         ctx.save(state, progress.start(), '')  # Process 0 writes its own.
 
 
+def source(ctx, state):
+  """(step, cap, watch) -> the step's groups: sampled, or of a training set."""
+  if ctx.plan.offline:
+    return training_set.steps(ctx, state)
+  return functools.partial(collect, ctx)
+
+
 def collect(ctx, step, cap, watch):
   """The step's groups: prompts, samples, grades.
 
@@ -152,7 +164,7 @@ def collect(ctx, step, cap, watch):
       cap=cap,
       watch=watch,
     )
-    check_samples(groups, sampling, version)
+    graded.check_samples(groups, sampling, version)
     return groups
 
   return ctx.plan.find['collect'](gather)
@@ -210,7 +222,7 @@ def train_on_batch(ctx, state, samples, advantages):
   unread = 1 + len(minibatches) - len(read)
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
-    own = np.bool_(number == 0 and not c.off_policy_steps)
+    own = np.bool_(number == 0 and not (c.off_policy_steps or c.training_set))
     last = np.bool_(number == len(rounds) - 1)
     state, found = ctx.programs.update(state, *minibatches[i], own, last)
     ctx.terminal.working('updating', number + 1, len(rounds))
@@ -253,7 +265,7 @@ def read_batch(ctx, params, samples, advantages):
     if c.off_policy_steps:
       # Older weights sampled, so their log-probabilities are the old ones.
       rows = rows.replace(old_logp=rows.extra['sampler_logp'])
-    elif i or c.epochs > 1:
+    elif (i or c.epochs > 1) and not c.training_set:
       # The first update has the policy that sampled, so its forward pass gives
       # the old log-probabilities. Later updates need them from before it.
       old, found = ctx.programs.logprobs(params, rows, count)
@@ -272,6 +284,7 @@ def idle_rows(ctx, samples):
     ctx.packing,
     capacity=ctx.plan.samples * ctx.plan.most_chunks,
     extra=('sampler_logp',),
+    together=ctx.plan.together,
   )
   return ctx.place(rows), np.int32(count)
 
@@ -297,6 +310,7 @@ def minibatch(ctx, samples, advantages, learned):
     ctx.packing,
     capacity=plan.minibatch * plan.most_chunks,
     extra=sorted({*plan.extra, 'sampler_logp'} - {*losses.COMPUTED}),
+    together=plan.together,
   )
   rows, count = ctx.place(rows), np.int32(count)
   denom = np.float32(denom)  # Of numpy: with several hosts, on no device.
@@ -326,31 +340,6 @@ def evaluate_and_save(ctx, state, done, turn):
     ctx.save(state, done, turn)
   ctx.checkpoints.check()
   ctx.draw(step, kind)
-
-
-def check_samples(groups, sampling, version):
-  """Checks the samples of a step.
-
-  Raises:
-    ValueError: weights of another version, too many tokens, a group of
-      another size, or a repeated index.
-  """
-  samples = [s for g in groups for s in g.samples]
-  indices = [sorted(s.index for s in g.samples) for g in groups]
-  wrong = {
-    f'not written by weight version {version}': sum(
-      {v for v, _, _ in s.spans} != {version} for s in samples
-    ),
-    f'longer than {sampling.cap} tokens or empty': sum(
-      not 0 < s.response_ids.size <= sampling.cap for s in samples
-    ),
-    f'in groups that are not of {sampling.n}': sum(
-      len(i) for i in indices if i != list(range(sampling.n))
-    ),
-  }
-  if any(wrong.values()):
-    listed = '; '.join(f'{n} {flaw}' for flaw, n in wrong.items() if n)
-    raise ValueError(f'the sampler gave samples that cannot be used: {listed}')
 
 
 def raise_alarms(ctx):

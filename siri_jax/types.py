@@ -120,6 +120,8 @@ class Tokens:
       response has one.
     sampler_logp: float32 [T], log-probabilities under the sampler, nats; None
       where there are none, NaN where one is not known.
+    old_logp: float32 [T], log-probabilities under the trainer's policy that
+      sampled them, nats; None: the update finds or needs none.
     forced: bool [T], the tokens that the policy did not choose, which are not
       trained on; None if it chose all.
     chunks: how the response was divided; None: it was not.
@@ -128,6 +130,7 @@ class Tokens:
   prompt_ids: np.ndarray
   response_ids: np.ndarray
   sampler_logp: np.ndarray | None = None
+  old_logp: np.ndarray | None = None
   forced: np.ndarray | None = None
   chunks: Chunks | None = None
 
@@ -149,6 +152,7 @@ class Sample(Tokens):
     spans: (weight version, first token, one past the last), one for each
       version of the weights that sampled a part of it.
     budget: what it was asked; None: nothing besides its problem.
+    weight: its weight in a training set; 0 if the step sampled it.
   """
 
   problem_id: str
@@ -156,6 +160,7 @@ class Sample(Tokens):
   finish_reason: str
   spans: tuple[tuple[int, int, int], ...]
   budget: Budget | None = None
+  weight: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,6 +179,8 @@ class Task:
     traces: (first, count) -> a range of an endless list of supervised
       (problem, response ids) pairs for SFT; None if the task has none.
     longest: an upper bound on the tokens of all prompts; None if unknown.
+    solutions: response text -> its solutions, of grading/solutions.py; None if
+      no rule finds them.
     about: what the problems are, in words; '' if their text says it.
     most_tokens: problem -> an upper bound on the tokens of its prompt, cheaper
       than encoding; None if encoding is cheap.
@@ -195,6 +202,7 @@ class Task:
   most_tokens: Callable[[Problem], int] | None = None
   encode_asked: Callable[[Problem, Budget], list[int]] | None = None
   ids_of: Callable[[str], list[int]] | None = None
+  solutions: Callable[[str], list] | None = None
   about: str = ''
 
 
@@ -224,6 +232,7 @@ class Batch:
     cap: int32 [], the step's cap L(t), tokens.
     target: int32 [B], tokens that the prompt asks for; 0 for none.
     mode: int32 [B], of the sample's Budget.
+    weight: float32 [B], of a training set; 0 for samples of the step.
   """
 
   group: jax.Array
@@ -234,6 +243,7 @@ class Batch:
   cap: jax.Array
   target: jax.Array
   mode: jax.Array
+  weight: jax.Array
 
 
 QUANTILES = 21  # Q of a StepSummary: every 5 % of the right responses.
@@ -291,7 +301,7 @@ class TextBatch:
     completions: B texts, the responses up to the cap, as the grader reads them.
     response_ids: B arrays int32 [T], the whole responses.
     arrays: Batch of numpy arrays [B]: group, length, correct, answered,
-      truncated, cap, target and mode.
+      truncated, cap, target, mode and weight.
   """
 
   step: int

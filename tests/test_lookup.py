@@ -11,10 +11,12 @@ COSINE = dict(low=4, high=8, period=4, phase=0)
 
 
 @pytest.mark.parametrize('family', plugins.FAMILIES)
-def test_every_family_has_a_module_with_plugins(family):
-  module = importlib.import_module(plugins.FAMILIES[family])
-  assert module.__doc__.startswith('PLUG-IN')
-  assert plugins.names(family)
+def test_every_family_has_modules_with_plugins(family):
+  for name in plugins.FAMILIES[family]:
+    module = importlib.import_module(name)
+    assert module.__doc__.startswith('PLUG-IN')
+    own = [plugins.function(family, n) for n in plugins.names(family)]
+    assert name in {function.__module__ for function in own}
 
 
 def test_names_are_the_public_functions_defined_there_in_order():

@@ -26,6 +26,7 @@ SETTINGS = {
   'schedule': schedule_presets.presets(low=32, high=64, period=16),
   'reward': dict(
     length_capped={},
+    recorded={},
     overlong_buffer=dict(buffer=4, factor=0.5),
     lcpo_exact=dict(alpha=0.01),
     lcpo_max=dict(alpha=0.01, delta=0.5),
@@ -64,6 +65,7 @@ SETTINGS = {
   'advantage': dict(
     mean_std=dict(eps=1e-6),
     mean_only={},
+    unchanged={},
     leave_one_out={},
     maxent_guided=dict(eps=1e-6, strength=1.0),
     difficulty_weighted=dict(
@@ -86,6 +88,8 @@ SETTINGS = {
     clipped_weight=CLIP,
     control_token=dict(**CLIP, beta=0.1, alpha=0.001),
     supervised={},
+    simpo=dict(beta=2.0, gamma=1.0),
+    dpo=dict(beta=0.1),
   ),
 }
 
@@ -160,7 +164,11 @@ def test_a_reward_scores_every_sample(name):
   reward = bound('reward', name)
   target = np.full(3, 3, np.int32)
   batch = builders.make_batch(
-    [3, 8, 12], [True, True, False], cap=10, target=target
+    [3, 8, 12],
+    [True, True, False],
+    cap=10,
+    target=target,
+    weight=np.float32([1, 0.5, -1]),
   )
   scores = jax.jit(reward)(batch)
   assert (scores.dtype, scores.shape) == (jnp.float32, (3,))
@@ -207,7 +215,10 @@ def test_a_text_reward_scores_every_sample_by_itself(name):
   assert scores(texts[::-1]) == found[::-1]
 
 
-@twins('advantage')
+COMPARING = sorted(SETTINGS['advantage'].keys() - {'unchanged'})
+
+
+@pytest.mark.parametrize('name', COMPARING)
 def test_an_advantage_compares_the_samples_of_a_group(name):
   advantage = taking_the_batch(name)
   rewards = np.float32([[1, 0, 0, 1], [1, 1, 1, 1], [0, 0, 0, 1]])
@@ -237,7 +248,7 @@ def test_an_advantage_does_not_depend_on_other_groups(name):
   )
 
 
-CENTRED = sorted(set(WITHIN) - {'difficulty_weighted'})
+CENTRED = sorted(set(WITHIN) - {'difficulty_weighted', 'unchanged'})
 
 
 @pytest.mark.parametrize('name', CENTRED)
@@ -269,8 +280,10 @@ def loss_arguments(name, tokens=12, seed=0):
   logp, old, adv, ref, entropy = rng.normal(-1, 0.4, (5, 2, tokens))
   mask = np.where(rng.random((2, tokens)) < 0.5, 0.25, 0.0)
   given = {'ref_logp': ref, 'sampler_logp': old, 'entropy': -entropy}
-  # Two sequences in a row; a sum over one has nothing of the other.
-  given['segments'] = np.broadcast_to(np.repeat([1, 2], [5, 7]), (2, 12))
+  # Two pairs in a row; a sum over one has nothing of the other.
+  numbers = np.repeat([1, 2, 3, 4], [2, 3, 4, 3])
+  given['segments'] = np.broadcast_to(numbers, (2, 12))
+  given['pairs'] = (given['segments'] + 1) // 2
   takes = plugins.settings_of(plugins.function('loss', name))
   extra = {k: np.float32(v) for k, v in given.items() if k in takes}
   return [np.float32(x) for x in (logp, old, adv, mask)], extra

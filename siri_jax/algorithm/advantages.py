@@ -49,6 +49,22 @@ def mean_only(rewards):
   return apart - apart.mean(axis=1, keepdims=True)
 
 
+def unchanged(rewards):
+  """The rewards themselves, which have a baseline of their own.
+
+  Args:
+    rewards: float32 [N, G], reward units.
+  Returns:
+    float32 [N, G], reward units.
+  Raises:
+    ValueError: rewards is not [N, G], or G is 1.
+  Source: AdaptThink, equation 7, arxiv.org/abs/2505.13417;
+    compute_naive_outcome_advantage of its src/adapt_think_core_algos.py.
+  """
+  _check_groups(rewards)
+  return rewards
+
+
 def leave_one_out(rewards):
   """Each reward minus the mean of the other rewards of its group.
 

@@ -55,7 +55,7 @@ def rows(sample):
 def _row(sample, start, end):
   parts = {
     name: None if whole is None else whole[start:end]
-    for name in ('response_ids', 'sampler_logp', 'forced')
+    for name in ('response_ids', 'sampler_logp', 'old_logp', 'forced')
     for whole in (getattr(sample, name),)
   }
   return types.Tokens(

@@ -3,19 +3,20 @@
 `(logp, old_logp, adv, mask, denom, *, settings) -> (loss [], metrics)`, all
 arrays float32 [..., R]. A loss with a keyword argument of EXTRA also gets that
 array: 'segments' are those of types.PackedBatch, which tell the sequences of a
-row apart; none spans two rows. Metrics end in `_sum` (added over micro-batches
-and divided by the number of tokens) or `_max`.
+row apart; none spans two rows. A loss that takes 'pairs' compares two
+sequences, and both are in the same row: pair_losses.py. Metrics end in `_sum`
+(added over micro-batches and divided by the number of tokens) or `_max`.
 """
 
 import jax
 import jax.numpy as jnp
 
 from siri_jax import shapes
-from siri_jax.algorithm import log_ratios
-from siri_jax.models import attention
+from siri_jax.algorithm import log_ratios, sequence_sums
 
-EXTRA = ('entropy', 'ref_logp', 'sampler_logp', 'segments')
-COMPUTED = ('entropy', 'segments')  # Of EXTRA, those that need no array.
+EXTRA = ('entropy', 'pairs', 'ref_logp', 'sampler_logp', 'segments')
+# Of EXTRA, those that need no array.
+COMPUTED = ('entropy', 'pairs', 'segments')
 
 
 def clip_higher(logp, old_logp, adv, mask, denom, *, low, high):
@@ -189,8 +190,8 @@ def sequence_ratio(logp, old_logp, adv, mask, denom, *, segments, low, high):
   # Masked before the sum: a masked infinity would still spoil the gradient.
   live = mask > 0
   apart = jnp.where(live, logp - old_logp, 0.0)
-  tokens = jnp.maximum(_over_sequence(live, segments), 1.0)
-  mean = _over_sequence(apart, segments) / tokens
+  tokens = jnp.maximum(sequence_sums.whole(live, segments), 1.0)
+  mean = sequence_sums.whole(apart, segments) / tokens
   stopped = jax.lax.stop_gradient(jnp.where(live, logp, 0.0))
   as_old = stopped - jax.lax.stop_gradient(mean)
   _, objective, metrics = _surrogate(logp, as_old, adv, mask, low, high)
@@ -267,8 +268,8 @@ def control_token(
   shapes.check('... R, ... R', mask, segments)
   live = mask > 0
   _, objective, metrics = _surrogate(logp, old_logp, adv, mask, low, high)
-  tokens = _over_sequence(live, segments)
-  first = live & (_so_far(live, segments) == 1)
+  tokens = sequence_sums.whole(live, segments)
+  first = live & (sequence_sums.so_far(live, segments) == 1)
   others = tokens / jnp.maximum(tokens - 1, 1.0)
   weight = mask * jnp.where(first, alpha * tokens, others)
   kl, metrics['kl_sum'] = _kl(logp, ref_logp, mask)
@@ -317,32 +318,6 @@ def _kl(logp, ref_logp, mask):
   kl = log_ratios.k3(jnp.where(mask > 0, ref_logp - logp, 0.0))
   kl = jnp.minimum(kl, log_ratios.MOST_K3)
   return kl, jnp.sum(jnp.where(mask > 0, kl, 0.0))
-
-
-def _over_sequence(values, segments):
-  """The sum of [..., R] over a token's sequence, at each token: float32."""
-  return _exact('...rs,...s->...r', *_totals(values, segments))
-
-
-def _so_far(values, segments):
-  """The sum of [..., R] over its sequence up to each token: float32."""
-  at, totals = _totals(values, segments)
-  before = jnp.cumsum(totals, axis=-1) - totals
-  row = jnp.cumsum(values.astype(jnp.float32), axis=-1)
-  return row - _exact('...rs,...s->...r', at, before)
-
-
-def _totals(values, segments):
-  """Which sequence has a token [..., R, S], and the sum over each [..., S]."""
-  numbers = segments.astype(jnp.int32) - 1  # Padding, -1, is in none.
-  at = jax.nn.one_hot(numbers, attention.SEQUENCES)
-  values = values.astype(jnp.float32)
-  return at, _exact('...rs,...r->...s', at, values)
-
-
-def _exact(formula, *arrays):
-  """einsum in full float32, which a GPU would round to TF32."""
-  return jnp.einsum(formula, *arrays, precision=jax.lax.Precision.HIGHEST)
 
 
 def _count(tokens):

@@ -89,11 +89,14 @@ def balance_micro_batches(costs, micro_batch_rows, devices):
   return places.reshape(-1)
 
 
-def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
+def pack(
+  samples, weights, advantages, fit, *, capacity=0, extra=(), together=1
+):
   """Packs samples into rows and micro-batches, padded to a fixed capacity.
 
   A response in chunks is one sequence for each chunk. There is room for one row
-  per sequence of the capacity, so that the shape does not depend on lengths.
+  per sequence of the capacity, or per `together` of them, so that the shape
+  does not depend on lengths.
 
   Args:
     samples: types.Tokens, B of them.
@@ -104,11 +107,13 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
     capacity: most sequences; 0: their number.
     extra: names of the rows' extra arrays. They are filled with zeros, except
       'sampler_logp', which is NaN if the engine returned none.
+    together: consecutive samples that stay in one row, one after the other; 2
+      for pairs. It divides B and the capacity.
   Returns:
     types.PackedBatch of numpy [U, M, R], and the number of micro-batches in
     use.
   Raises:
-    ValueError: a sequence is longer than a row.
+    ValueError: a sequence, or those that stay together, are longer than a row.
   """
   sequences = [
     (row, *own)
@@ -118,13 +123,19 @@ def pack(samples, weights, advantages, fit, *, capacity=0, extra=()):
   lengths = np.asarray(
     [s.prompt_ids.size + s.response_ids.size for s, *_ in sequences], np.int64
   )
-  placed = first_fit_decreasing(lengths, fit.row_tokens, fit.sequences)
+  bundles = lengths.reshape(-1, together).sum(axis=1)
+  most = fit.sequences // together
+  placed = [
+    [bundle * together + i for bundle in row for i in range(together)]
+    for row in first_fit_decreasing(bundles, fit.row_tokens, most)
+  ]
   a, b = fit.cost
   costs = [
     float(np.sum(a * lengths[r] + b * lengths[r] ** 2.0)) for r in placed
   ]
   places = balance_micro_batches(costs, fit.micro_batch_rows, fit.devices)
-  micro_batches = -(-(capacity or len(sequences)) // fit.micro_batch_rows)
+  most = (capacity or len(sequences)) // together
+  micro_batches = -(-most // fit.micro_batch_rows)
   rows = _blank((micro_batches * fit.micro_batch_rows, fit.row_tokens), extra)
   for place, row in enumerate(places):
     start = 0
@@ -161,6 +172,8 @@ def _lay(rows, place, segment, sample, weight, advantage):
     weight if sample.forced is None else weight * ~sample.forced
   )
   rows.adv[place] = advantage
+  if sample.old_logp is not None:
+    rows.old_logp[place][predicts] = sample.old_logp
   if 'sampler_logp' in rows.extra:
     logp = sample.sampler_logp
     rows.extra['sampler_logp'][place][predicts] = (

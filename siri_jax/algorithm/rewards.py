@@ -29,6 +29,20 @@ def length_capped(batch):
   return batch.correct.astype(jnp.float32)
 
 
+def recorded(batch):
+  """The weight of each response in its training set.
+
+  Args:
+    batch: types.Batch of a training set.
+  Returns:
+    float32 [B], in the unit of its training set.
+  Raises:
+    ValueError: the batch's arrays are not [B].
+  """
+  shapes.check('B, B', batch.weight, batch.length)
+  return jnp.asarray(batch.weight, jnp.float32)
+
+
 def overlong_buffer(batch, *, buffer, factor):
   """The capped reward minus a ramp over the last tokens before the cap.
 

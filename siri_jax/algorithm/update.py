@@ -224,7 +224,12 @@ def _gradients(frozen, params, rows, count, denom, own_old, *, recipe):
   def loss_of(own, part):
     logp, entropy = token_logprobs((frozen, own), fetch, recipe, part)
     old = jnp.where(own_old, jax.lax.stop_gradient(logp), part.old_logp)
-    given = {**part.extra, 'entropy': entropy, 'segments': part.segments}
+    given = {
+      **part.extra,
+      'entropy': entropy,
+      'segments': part.segments,
+      'pairs': (part.segments + 1) // 2,
+    }
     extra = {name: given[name] for name in recipe.extra}
     loss, metrics = recipe.loss(logp, old, part.adv, part.mask, denom, **extra)
     # Off policy, `old` are the engine's, and the gap to them would be 0.

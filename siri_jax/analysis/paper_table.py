@@ -232,7 +232,7 @@ def _efficiency_table(parts, names, style):
 
 
 def _error_table(own, names, style):
-  """Each set's accuracy, length, share cut and accuracy by cap."""
+  """Each set's accuracy, length, share cut, outcome and accuracy by cap."""
   rows = []
   for name, label, record in _records(own, names):
     rows.append(
@@ -242,12 +242,14 @@ def _error_table(own, names, style):
         _with_error(record, 'accuracy', 100),
         _with_error(record, 'length', 1),
         _with_error(record, 'truncated_frac', 100),
+        _with_error(record, 'outcome_efficiency', 100),
         _number(100 * record['area'], 1),
         _number(record['cap_for_95'], 0),
       ]
     )
-  headers = ['set', '', 'accuracy, %', 'tokens', 'truncated, %', 'area, %']
-  return _grid(rows, [*headers, 'cap for 95 %'], style, words=2)
+  headers = ['set', '', 'accuracy, %', 'tokens', 'truncated, %']
+  headers += ['outcome eff., %', 'area, %', 'cap for 95 %']
+  return _grid(rows, headers, style, words=2)
 
 
 def _choice_table(own, names, style):
@@ -306,7 +308,7 @@ def _number(value, digits):
 
 
 def _with_error(record, name, scale):
-  if name not in record:
+  if record.get(name) is None:
     return ''
   error = scale * (record[f'{name}_se'] or 0)
   return run_table.with_error(scale * record[name], error)

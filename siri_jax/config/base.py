@@ -161,6 +161,10 @@ def get_config():
     problems=0,  # Training problems, drawn without the seed; 0: all.
     folder='',  # Made by `siri-jax presample`; '': presample/ of the run.
   )
+  # Offline learning: a training set of those samples instead of samples of
+  # each step, siri_jax/algorithm/training_sets.py; '' samples each step.
+  c.training_set = ''
+  c.training_set_kw = config_dict.ConfigDict()
   # A cap of its own for each sample, and words in its prompt.
   c.budget = 'step_cap'  # The step's cap for all, no words; paper, 4.1.
   c.budget_kw = config_dict.ConfigDict()

@@ -170,6 +170,33 @@ def _kind(*, grading_rule_kw):
   )
 
 
+def _offline(*, training_set, off_policy_steps, collect, hosts_kw):
+  bad = [
+    f'off_policy_steps={off_policy_steps}' * bool(off_policy_steps),
+    f'collect={collect!r}' * (collect != 'once'),
+    f'hosts_kw.count={hosts_kw.count}' * (hosts_kw.count > 1),
+  ]
+  bad = ', '.join(filter(None, bad))
+  return (training_set and bad) and (
+    f'training_set={training_set!r} samples once, in one process, and '
+    f"{bad} has no meaning there; set off_policy_steps=0, collect='once' and "
+    'hosts_kw.count=1'
+  )
+
+
+def _recorded(*, training_set, reward, advantage):
+  if not training_set:
+    return reward == 'recorded' and (
+      "reward='recorded' is the weight in a training set; name one by "
+      'training_set, or take another reward'
+    )
+  return (reward, advantage) != ('recorded', 'unchanged') and (
+    f'training_set={training_set!r} has the weights of its responses, which '
+    f'reward={reward!r} and advantage={advantage!r} do not read; set '
+    "reward='recorded' and advantage='unchanged'"
+  )
+
+
 ALL = (
   _minibatches,
   _micro_rows,
@@ -185,4 +212,6 @@ ALL = (
   _sleep,
   _placement,
   _kind,
+  _offline,
+  _recorded,
 )

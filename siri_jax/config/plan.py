@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from siri_jax import plugins, settings, types
-from siri_jax.algorithm import losses, phases, rewards
+from siri_jax.algorithm import losses, phases, rewards, training_sets
 from siri_jax.config import (
   budget_extremes,
   cost_model,
+  loss_needs,
   outlook,
   schema,
   text_rewards,
@@ -35,6 +35,7 @@ PLUGINS = {
   'advantage': (),
   'loss': losses.EXTRA,
   'aggregation': (),
+  'training_set': training_sets.EXTRA,
 }
 TEXT_REWARDS = ('text_rewards', 'text_rewards_kw')
 
@@ -44,7 +45,9 @@ FLAT, WHOLE, FLAGS = (
   jax.ShapeDtypeStruct((4,), dtype) for dtype in ('float32', 'int32', 'bool')
 )
 SCALAR = jax.ShapeDtypeStruct((), 'int32')
-BATCH = types.Batch(WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE)
+BATCH = types.Batch(
+  WHOLE, WHOLE, FLAGS, FLAGS, FLAGS, SCALAR, WHOLE, WHOLE, FLAT
+)
 BLANK = progress.start()
 CALLS = {
   'schedule': (SCALAR, BLANK.cap_state, BLANK.seen),
@@ -72,11 +75,13 @@ class Plan:
   Attributes:
     c: the config.
     find: family -> the config's plug-in with its settings bound; the schedule
-      as outlook.threaded, the advantage as (rewards, batch) -> advantages.
+      as outlook.threaded, the advantage as (rewards, batch) -> advantages, the
+      training set as None if each step is sampled.
     text_rewards: the config's rewarded.TextRewards.
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
       samples need no backward pass.
+    reads_old: whether the loss depends on the old log-probabilities.
     caps: int [total_steps], tokens at each step; of a closed loop, simulated.
     lowest: the lowest cap that the run can have, tokens.
     highest: the highest one.
@@ -104,6 +109,7 @@ class Plan:
   text_rewards: tuple
   extra: tuple[str, ...]
   rests: bool
+  reads_old: bool
   caps: np.ndarray
   lowest: int
   highest: int
@@ -120,6 +126,21 @@ class Plan:
   row_tokens: int
   samples: int
   minibatch: int
+
+  @property
+  def offline(self):
+    """Whether a training set is learned from instead of sampled steps."""
+    return self.find['training_set'] is not None
+
+  @property
+  def together(self):
+    """Consecutive samples of a batch that a row must hold: 2 for pairs."""
+    return loss_needs.together(self.c)
+
+  @property
+  def requests(self):
+    """The most samples that the engine is asked for at a time."""
+    return max(self.samples, self.offline * self.c.presample_kw.samples)
 
   @property
   def expected_turns(self):
@@ -172,6 +193,8 @@ def bound(c, family):
   kw = c[f'{family}_kw'].to_dict()
   if family == 'schedule':
     return outlook.threaded(c.schedule, kw)
+  if family == 'training_set' and not c.training_set:
+    return None
   found = plugins.find(family, c[family], kw, PLUGINS[family])
   if family == 'advantage' and len(plugins.inputs_of(found)) == 1:
     return functools.partial(_of_rewards, advantage=found)
@@ -188,14 +211,14 @@ def _derive(c, course):
   """The plan of a valid config, with the fields of _course."""
   turns = course['turns']
   samples = c.prompts_per_step * c.group_size
-  wants = plugins.settings_of(plugins.function('loss', c.loss))
-  extra = tuple(name for name in wants if name in losses.EXTRA)
+  extra = loss_needs.extra(c)
   return Plan(
     c=c,
     find={family: bound(c, family) for family in PLUGINS},
     text_rewards=text_rewards.bound(c.text_rewards, c.text_rewards_kw),
     extra=extra,
-    rests=_rests(bound(c, 'loss'), extra),
+    rests=loss_needs.rests(bound(c, 'loss'), extra),
+    reads_old=loss_needs.reads_old(bound(c, 'loss'), extra),
     **course,
     evals=_evals(c, turns),
     checkpoints=frozenset(
@@ -216,9 +239,9 @@ def _asked(c, course):
 
 
 def _longest_row(c, course):
-  """Tokens of the longest sequence of an update, with its prompt."""
+  """Tokens of the longest sequence of an update, or pair, with its prompt."""
   longest = min(course['highest'], _asked(c, course)['longest'])
-  return c.max_prompt_tokens + longest
+  return loss_needs.together(c) * (c.max_prompt_tokens + longest)
 
 
 def _course(c):
@@ -261,17 +284,6 @@ def _outlook(c, steps):
   return outlook.of(c.schedule, c.schedule_kw.to_dict(), steps, lengths)
 
 
-def _rests(loss, extra):
-  """Whether a loss has no gradient at an advantage of 0."""
-  logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
-  given = {'segments': np.ones(8)} if 'segments' in extra else {}
-  if set(extra) - set(given):
-    return False  # The others are terms without an advantage.
-  loss = functools.partial(loss, **given)
-  grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
-  return not np.any(grad(jnp.asarray(logp)))
-
-
 def _every(steps, total):
   return range(steps, total + 1, steps) if steps else ()
 
@@ -288,6 +300,9 @@ def _plugin_faults(c, family):
   name, kw = c.get(family), c.get(f'{family}_kw')
   if not (isinstance(name, str) and settings.BINDINGS.holds(kw)):
     return []  # schema.py reports it.
+  if family == 'training_set' and not name:
+    unused = f'training_set_kw={kw.to_dict()} is not used; name a training_set'
+    return [unused] if kw else []
   wrong = plugins.faults(family, name, kw, PLUGINS[family])
   if wrong or family not in CALLS:
     return wrong
@@ -327,12 +342,13 @@ def _bad_caps(c, course):
       f'{lowest}: a response of any length would lose reward; take a '
       'buffer of at most that, or a higher schedule_kw.low'
     )
-  caps = lowest, highest
+  caps, pair = (lowest, highest), 'twice (' * (loss_needs.together(c) - 1)
   if bad := budget_extremes.faults(c, bound(c, 'budget'), caps):
     return wrong + bad
   if c.row_tokens and c.row_tokens < (need := _longest_row(c, course)):
     wrong.append(
-      f'row_tokens={c.row_tokens} is below max_prompt_tokens + the highest cap '
-      f'(of a response in chunks: a chunk) = {need}'
+      f'row_tokens={c.row_tokens} is below {pair}max_prompt_tokens + the '
+      f'highest cap{")" * bool(pair)} (of a response in chunks: a chunk) = '
+      f'{need}'
     )
-  return wrong
+  return wrong + loss_needs.pair_faults(c)

@@ -55,6 +55,8 @@ LINES = {
     'sequence_ratio': dict(low=3e-4, high=4e-4),  # GSPO.
     'clipped_weight': dict(low=10.0, high=0.2),  # VeRL.
     'control_token': dict(**CLIP, beta=0.001, alpha=0.001),  # Thinkless.
+    'simpo': dict(beta=2.0, gamma=1.0),  # princeton-nlp/SimPO, README.md.
+    'dpo': dict(beta=0.1),  # TRL.
   },
   # The quickstart's.
   'task': {
@@ -88,6 +90,12 @@ LINES = {
     'in_chunks': lambda low, high: dict(
       context=max(2, high // 3), carried=max(1, high // 6), head=high // 246
     ),
+  },
+  'training_set': {
+    # O1-Pruner: construct_dataset.py and Marco-7B.yaml.
+    'o1_pruner': dict(used=2, alpha=2.0, low=-2.0, high=4.0),
+    'dast': dict(drop=0.15),
+    'overthink': dict(keep=2),
   },
   'collect': {'dynamic': dict(max_rounds=10)},  # DAPO.
   'grading_rule': {

@@ -71,6 +71,8 @@ RULES = {
   'top_k': whole(0),
   'off_policy_steps': whole(0, 1),
   'presample_kw': BINDINGS,
+  'training_set': TEXT,
+  'training_set_kw': BINDINGS,
   'budget': NAME,
   'budget_kw': BINDINGS,
   'collect': NAME,

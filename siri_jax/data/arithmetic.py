@@ -25,6 +25,7 @@ from siri_jax import types
 from siri_jax.config import built_in_task
 from siri_jax.data import arithmetic_words
 from siri_jax.data.arithmetic_words import ID
+from siri_jax.grading import solutions
 
 FIRST_HARD = 4  # The least y of a hard step.
 MOST_CHECKS = 3  # Of one step, in a trace.
@@ -116,6 +117,7 @@ def task(*, seed, problems, held_out, level=DEFAULT):
     encode_asked=language.encode_asked,
     ids_of=language.ids_of,
     decode=language.decode,
+    solutions=solutions.in_steps,
     eos_ids=(ID['<eos>'],),
     vocab=len(language.tokens),
     fingerprints={

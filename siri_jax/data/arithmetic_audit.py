@@ -64,6 +64,27 @@ def audit(prompt_ids, response_ids):
   return Audit(len(steps) == len(asked) and rest == end, tuple(steps))
 
 
+def solutions(prompt_ids, response_ids):
+  """The solutions in a response: guess and checks of the problem's last step.
+
+  Args:
+    prompt_ids: [P], ids of the prompt.
+    response_ids: [T], ids of the response, complete or cut off.
+  Returns:
+    list of (tokens up to its end, the state that it gives), in order.
+  """
+  rest = [int(i) for i in response_ids]
+  asked, done, found = np.count_nonzero(_STEP[prompt_ids]), 0, []
+  while done < asked and _opens_step(rest, done):
+    rest, done = rest[4:], done + 1
+    ends = [(len(response_ids) - len(rest), int(response_ids[-len(rest) - 1]))]
+    while rest[:1] == [ID['wait']] and _are_digits(rest[1:4], 3):
+      state, rest = rest[3], rest[4:]
+      ends.append((len(response_ids) - len(rest), state))
+    found = ends if done == asked else []
+  return found
+
+
 def shares(audits):
   """Shares and means over many audits.
 

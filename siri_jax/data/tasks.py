@@ -6,6 +6,7 @@ import itertools
 from siri_jax import types
 from siri_jax.data import arithmetic as built_in
 from siri_jax.data import chat, hub_sets, problems
+from siri_jax.grading import solutions
 from siri_jax.models.hf import hub
 
 
@@ -61,6 +62,7 @@ def jsonl(*, train, evals, tokenizer, instruction, template_kw, thought):
     ),
     ids_of=talk.ids,
     decode=talk.decode,
+    solutions=solutions.in_prose,
     eos_ids=talk.eos_ids,
     vocab=talk.vocab,
     fingerprints={

@@ -15,7 +15,7 @@ from siri_jax.analysis import paper_table, runs
 from siri_jax.config import plan as plans
 from siri_jax.config import schema
 from siri_jax.data import hub_names, load, problems
-from siri_jax.evaluation import accuracy_by_cap, held_out, weights
+from siri_jax.evaluation import accuracy_by_cap, held_out, outcome, weights
 from siri_jax.grading import pass_at_k
 from siri_jax.rollout import graded, placement
 from siri_jax.runtime import files, run_folder, stopwatch, xla_flags
@@ -242,7 +242,7 @@ def sample(ctx, name, c, sampling):
 
 def score(ctx, name, caps):
   """The scores of a set, from the files of its samples."""
-  slim, right = [], []
+  slim, right, early = [], [], []
   count = len(ctx.task.evals[name])
   for number in range(count):
     ctx.terminal.working(f'reading prefixes of {name}', number, count)
@@ -252,10 +252,15 @@ def score(ctx, name, caps):
     )
     kept = ('correct', 'extracted', 'length', 'finish_reason')
     slim.append([{key: row[key] for key in kept} for row in rows])
+    if ctx.task.solutions:
+      early.append(np.mean(outcome.efficiencies(ctx, rows)))
   at = [pass_at_k.mean_and_error(column) for column in np.transpose(right)]
   accuracy = [mean for mean, _ in at]
+  mean, error = pass_at_k.mean_and_error(early) if early else (None, None)
   return {
     **held_out.summary(slim),
+    'outcome_efficiency': mean,
+    'outcome_efficiency_se': error,
     'area': pass_at_k.area(caps, accuracy),
     'cap_for_95': pass_at_k.cap_reaching(0.95, caps, accuracy),
     'caps': caps,

@@ -71,6 +71,31 @@ def sample_and_grade(ctx, problems, sampling, word, *, budget, cap, watch):
   watch.lap('grade')
 
 
+def check_samples(groups, sampling, version):
+  """Checks the samples of a step.
+
+  Raises:
+    ValueError: weights of another version, too many tokens, a group of
+      another size, or a repeated index.
+  """
+  samples = [s for g in groups for s in g.samples]
+  indices = [sorted(s.index for s in g.samples) for g in groups]
+  wrong = {
+    f'not written by weight version {version}': sum(
+      {v for v, _, _ in s.spans} != {version} for s in samples
+    ),
+    f'longer than {sampling.cap} tokens or empty': sum(
+      not 0 < s.response_ids.size <= sampling.cap for s in samples
+    ),
+    f'in groups that are not of {sampling.n}': sum(
+      len(i) for i in indices if i != list(range(sampling.n))
+    ),
+  }
+  if any(wrong.values()):
+    listed = '; '.join(f'{n} {flaw}' for flaw, n in wrong.items() if n)
+    raise ValueError(f'the sampler gave samples that cannot be used: {listed}')
+
+
 def rows(group, task, step, **columns):
   """A JSON record for each sample of a group, with its text.
 

@@ -12,7 +12,10 @@ from siri_jax.grading.verdict import Verdict
 from siri_jax.runtime import files
 
 # The arrays of a types.Batch with an entry for each sample, but for its group.
-SAMPLE_ARRAYS = ('length', 'correct', 'answered', 'truncated', 'target', 'mode')
+SAMPLE_ARRAYS = (
+  *('length', 'correct', 'answered', 'truncated', 'target', 'mode'),
+  'weight',
+)
 MOST_BYTES = 1000  # Of what a text reward remembers of a problem, as JSON.
 WHOLE_RUN = ''  # The key of what it remembers of no problem.
 
@@ -64,6 +67,7 @@ def make_batch(groups, cap):
     cap=np.int32(cap),
     target=np.asarray([budget.target for budget in asked], np.int32),
     mode=np.asarray([budget.mode for budget in asked], np.int32),
+    weight=np.asarray([s.weight for s in samples], np.float32),
   )
 
 

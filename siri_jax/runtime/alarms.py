@@ -144,8 +144,8 @@ def _spikes(records, times, floor):
 
 
 def _value(record, name):
-  """A record's number; NaN, which raises no alarm, if it is None."""
-  value = record[name]
+  """A record's number; NaN, which raises no alarm, if there is none."""
+  value = record.get(name)
   return math.nan if value is None else value
 
 

@@ -55,7 +55,7 @@ OWN = {
   *('config.json', 'metrics.jsonl', 'eval.jsonl', 'events.jsonl', 'eval'),
   *('rollouts', 'checkpoints', 'tensorboard', 'wandb', 'picture.png', 'cache'),
   *('evaluations', 'export', 'continued', 'stalls', 'disagreements.jsonl'),
-  *('servers', 'presample'),
+  *('servers', 'presample', 'training_set'),
 }
 LOGS = ('.txt', '.log', '.out', '.err')
 

@@ -19,6 +19,7 @@ def batch_of(length, correct, truncated):
     cap=np.int32(40),
     target=np.zeros(len(length), np.int32),
     mode=np.zeros(len(length), np.int32),
+    weight=np.zeros(len(length), np.float32),
   )
 
 

@@ -162,3 +162,15 @@ def test_words_that_are_not_settings_are_all_named():
 def test_an_axis_that_is_given_twice_has_the_values_of_both():
   found = grid.axes(['seed=0', 'schedule=cosine', 'seed=1,2'])
   assert found == {'seed': [0, 1, 2], 'schedule': ['cosine']}
+
+
+@pytest.mark.parametrize('name', ['table1', 'table1_laptop'])
+def test_the_arms_of_table_1_are_configs_of_their_own(name):
+  axes = {**grid.read(f'configs/{name}.json'), 'seed': [3]}
+  found = grid.runs('cosine640', axes, 'runs/table1', {})
+  assert [run.arm for run in found][-2:] == ['O1-Pruner', 'SIRI']
+  for run in found:
+    changes = dict(axes['system'][run.arm], seed=3)
+    own = grid.single(changes.pop('config'), changes, 'runs')
+    assert run.config == own.config
+    assert run.config.seed == 3

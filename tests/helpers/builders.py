@@ -61,6 +61,7 @@ def make_batch(length, correct, *, cap, **changes):
     cap=np.int32(cap),
     target=np.zeros(length.size, np.int32),
     mode=np.zeros(length.size, np.int32),
+    weight=np.zeros(length.size, np.float32),
   )
   return types.Batch(**{**given, **changes})
 

@@ -13,7 +13,7 @@ import pytest
 
 from siri_jax import trainer, types
 from siri_jax.grading.verdict import Verdict
-from siri_jax.rollout import engines
+from siri_jax.rollout import engines, graded
 from siri_jax.runtime import checkpoint, exit_status, files
 from tests.helpers import tiny
 from tools import soak
@@ -39,7 +39,7 @@ def make_sample(length, **changes):
 def refused(*samples, n=2, cap=8, version=5):
   sampling = engines.SamplingParams(n, cap, 1.0, 1.0, 0, (0, 0, 0))
   with pytest.raises(ValueError, match='cannot be used') as refusal:
-    trainer.check_samples([group(0, *samples)], sampling, version=version)
+    graded.check_samples([group(0, *samples)], sampling, version=version)
   return str(refusal.value)
 
 
@@ -50,7 +50,7 @@ def fresh(index, length=3, version=5):
 def test_samples_that_were_asked_for_pass():
   sampling = engines.SamplingParams(2, 8, 1.0, 1.0, 0, (0, 0, 0))
   whole = [group(0, fresh(0), fresh(1, 8)), group(1, fresh(1), fresh(0))]
-  trainer.check_samples(whole, sampling, version=5)
+  graded.check_samples(whole, sampling, version=5)
 
 
 def test_samples_of_stale_weights_are_refused():

@@ -5,7 +5,9 @@ the table of docs/recipes.md is written anew after each. A run that was stopped
 is resumed, and one that is complete is not repeated. Accuracy and length are of
 the held-out problems, before the run and at the same number of response tokens
 for every recipe: that of the run with the fewest, between the evaluations on a
-straight line. One seed, so the intervals are of the problems alone.
+straight line. Offline recipes have a table of their own, after their last step:
+they take as many samples before the first one as the others do in all. One
+seed, so the intervals are of the problems alone.
 """
 
 import pathlib
@@ -88,20 +90,41 @@ def is_complete(run):
   return bool(found) and found[-1]['step'] == sizes.LAPTOP_STEPS
 
 
+def is_offline(recipe):
+  """Whether a recipe learns from samples that it takes once."""
+  return bool(command_line.load(f'{recipe.name}:laptop').training_set)
+
+
 def table(out, recipes):
-  """The table in Markdown; a recipe without a complete run has no numbers."""
-  runs = [folder(out, recipe) for recipe in recipes]
-  found = [evaluations(run) if is_complete(run) else None for run in runs]
-  tokens = min((own[-1]['tokens'] for own in found if own), default=0)
-  rows = [
-    row(recipe, own, tokens) for recipe, own in zip(recipes, found, strict=True)
+  """The tables in Markdown; a recipe without a complete run has no numbers."""
+  online = [recipe for recipe in recipes if not is_offline(recipe)]
+  found = {r.name: complete(out, r) for r in online}
+  tokens = min((own[-1]['tokens'] for own in found.values() if own), default=0)
+  rows = [row(recipe, found[recipe.name], tokens) for recipe in online]
+  offline = [
+    row(recipe, own, own[-1]['tokens'] if own else 0)
+    for recipe in recipes
+    if is_offline(recipe)
+    for own in [complete(out, recipe)]
   ]
-  text = tabulate.tabulate(rows, HEADERS, 'github', disable_numparse=True)
-  return f'At {tokens:,} response tokens:\n\n{text}'
+  first, second = (
+    tabulate.tabulate(own, HEADERS, 'github', disable_numparse=True)
+    for own in (rows, offline)
+  )
+  return (
+    f'At {tokens:,} response tokens:\n\n{first}\n\n'
+    f'Offline, after the last step:\n\n{second}'
+  )
+
+
+def complete(out, recipe):
+  """The evaluations of a recipe's run; None if it is not complete."""
+  run = folder(out, recipe)
+  return evaluations(run) if is_complete(run) else None
 
 
 def row(recipe, found, tokens):
-  """A recipe's line of the table."""
+  """A recipe's line of its table."""
   name, facts = recipe.name.partition('/')[2], recipe.facts
   ends = facts['Checked'], facts['Numbers']
   if found is None:
