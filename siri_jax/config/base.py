@@ -47,6 +47,9 @@ def get_config():
     # dict(enable_thinking=False).
     template_kw=dict(),
   )
+  # Problem file of `siri-jax select`, whose problems alone are trained on; '':
+  # all (LIMR's selection; paper has none).
+  c.train_only = ''
   c.max_prompt_tokens = (
     1024  # Tokens; longer prompts are dropped [open]: siblings.
   )

@@ -43,6 +43,7 @@ RULES = {
   'writers_kw': BINDINGS,
   'task': NAME,
   'task_kw': BINDINGS,
+  'train_only': TEXT,
   'max_prompt_tokens': whole(1),
   'grading_rule': NAME,
   'grading_rule_kw': BINDINGS,

@@ -6,7 +6,7 @@ import itertools
 from siri_jax import plugins
 from siri_jax.config import budget_extremes, schema
 from siri_jax.config import plan as plans
-from siri_jax.data import hub_names, problems, shuffling
+from siri_jax.data import hub_names, problems, selection, shuffling
 from siri_jax.grading import extract
 from siri_jax.models.hf import initial
 from siri_jax.rollout import asking
@@ -54,6 +54,7 @@ def read(c):
     raise
   except Exception as error:  # A plug-in may raise anything.
     raise ValueError(f'task_kw of {c.task}: {error!r}') from error
+  task = selection.only(task, c.train_only)
   problems.check_names(task.evals)
   return problems.drop_long(task, c.max_prompt_tokens, _asked(c, task))
 

@@ -77,6 +77,7 @@ def ctx():
   )
   said = []
   return std.SimpleNamespace(
+    sampled_tokens=0,
     plan=std.SimpleNamespace(
       c=c, evals={4: 'compressed'}, find={'budget': budgets.step_cap}
     ),
