@@ -87,7 +87,6 @@ def ctx():
     signals=stopwatch.Signals(print, secs=1.0),
     terminal=std.SimpleNamespace(working=lambda *words: said.append(words)),
     said=said,
-    sampled_tokens=0,
     note_disagreements=lambda: None,
   )
 
