@@ -129,6 +129,7 @@ def config_of(settings):
     max_prompt_tokens=64,
     policy='fresh',
     budget='step_cap',
+    train_only='',
     grading_rule_kw={'kind': 'continuation'},
   )
 
