@@ -53,6 +53,7 @@ def test_every_setting_is_shown_if_asked_for():
     'text_rewards_kw',
     'aggregation_kw',
     'sft_kw',
+    'training_set_kw',
   }
   assert 'Estimated memory of one device in an update, MB' in text
   assert 'A cycle, 4 steps' in text
