@@ -41,13 +41,14 @@ def test_a_cycle_of_a_recipe_compiles_its_programs_in_the_first_step(
     [f'--config={name}:laptop', *SMALL], command_line.define_run, ''
   )
   assert asked.faults == []
-  records = shallow.train(plan.make(asked.config), monkeypatch)
+  made = plan.make(asked.config)
+  records = shallow.train(made, monkeypatch)
   caps = [record['cap'] for record in records]
   assert caps[2] < caps[1] < caps[0] == caps[4]
-  # The cap, the update, log-probabilities of a step and, if it has several, of
-  # a mini-batch, three of the engine.
-  count = 7 if asked.config.minibatches > 1 else 6
-  assert [record['compile_count'] for record in records] == [count] * 5
+  # The cap, the update, log-probabilities of a step, three of the engine; and
+  # those of a mini-batch, if a step has several or the loss has a reference.
+  apart = made.c.minibatches > 1 or 'ref_logp' in made.extra
+  assert [record['compile_count'] for record in records] == [6 + apart] * 5
 
 
 def equations(jaxpr, times=1):

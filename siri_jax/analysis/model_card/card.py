@@ -52,6 +52,8 @@ def text(run, step, *, place, files):
     place=place,
     has_tokenizer='tokenizer.json' in files,
     instruction=repr(run.config['task_kw'].get('instruction', '{problem}')),
+    task=run.config['task'],
+    task_kw=run.config['task_kw'],
     about=built_in_task.sentence(),
     results=run_table.text([run.path], 'github'),
     settings=settings(run),
