@@ -69,7 +69,7 @@ def train(ctx, state, done):
       watch.lap('update')
       sampling.wait()
       watch.lap('rollout')
-      if not c.training_set or ctx.eval_kind(step + 1, ''):
+      if not ctx.plan.offline or ctx.eval_kind(step + 1, ''):
         ctx.push(state.params, step + 1)
       watch.lap('push')
       done = later
@@ -222,7 +222,7 @@ def train_on_batch(ctx, state, samples, advantages):
   unread = 1 + len(minibatches) - len(read)
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
-    own = np.bool_(number == 0 and not (c.off_policy_steps or c.training_set))
+    own = np.bool_(number == 0 and not (c.off_policy_steps or ctx.plan.offline))
     last = np.bool_(number == len(rounds) - 1)
     state, found = ctx.programs.update(state, *minibatches[i], own, last)
     ctx.terminal.working('updating', number + 1, len(rounds))
@@ -265,7 +265,7 @@ def read_batch(ctx, params, samples, advantages):
     if c.off_policy_steps:
       # Older weights sampled, so their log-probabilities are the old ones.
       rows = rows.replace(old_logp=rows.extra['sampler_logp'])
-    elif (i or c.epochs > 1) and not c.training_set:
+    elif (i or c.epochs > 1) and not plan.offline:
       # The first update has the policy that sampled, so its forward pass gives
       # the old log-probabilities. Later updates need them from before it.
       old, found = ctx.programs.logprobs(params, rows, count)

@@ -81,7 +81,6 @@ class Plan:
     extra: names of losses.EXTRA that the loss takes.
     rests: whether the loss has no gradient at an advantage of 0, so that such
       samples need no backward pass.
-    reads_old: whether the loss depends on the old log-probabilities.
     caps: int [total_steps], tokens at each step; of a closed loop, simulated.
     lowest: the lowest cap that the run can have, tokens.
     highest: the highest one.
@@ -96,7 +95,8 @@ class Plan:
     checkpoints: updates done after which a checkpoint is saved, as after turns.
     longest: most tokens of a response in one piece: of a chunk with what it
       goes on from, or the highest cap of the run and its evaluations.
-    begun: most tokens of a response from which it goes on in a new prompt.
+    begun: most response tokens that a prompt ends in, where a response is
+      continued in a new prompt.
     chunks: the types.Chunks of a response, if every one is in chunks.
     most_chunks: most chunks of a response; 1 without chunks.
     row_tokens: R, tokens of a packed row.
@@ -109,7 +109,6 @@ class Plan:
   text_rewards: tuple
   extra: tuple[str, ...]
   rests: bool
-  reads_old: bool
   caps: np.ndarray
   lowest: int
   highest: int
@@ -218,7 +217,6 @@ def _derive(c, course):
     text_rewards=text_rewards.bound(c.text_rewards, c.text_rewards_kw),
     extra=extra,
     rests=loss_needs.rests(bound(c, 'loss'), extra),
-    reads_old=loss_needs.reads_old(bound(c, 'loss'), extra),
     **course,
     evals=_evals(c, turns),
     checkpoints=frozenset(

@@ -13,6 +13,7 @@ import tabulate
 from siri_jax import context, plugins, types
 from siri_jax.algorithm import packing, training_sets
 from siri_jax.analysis import runs, validate
+from siri_jax.config import loss_needs
 from siri_jax.data import reference, shuffling
 from siri_jax.evaluation import outcome, weights
 from siri_jax.grading.verdict import Verdict
@@ -110,7 +111,7 @@ def make(ctx, state):
     for number, picked in found.groups
     for each in picked
   ]
-  if ctx.plan.reads_old:
+  if loss_needs.reads_old(ctx.plan.find['loss'], ctx.plan.extra):
     rows = with_old_logp(ctx, state.params, rows)
   path = ctx.run_folder.path / FOLDER
   path.mkdir(exist_ok=True)
