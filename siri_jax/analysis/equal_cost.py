@@ -111,10 +111,21 @@ def budgets_of(arms, cost='tokens', set_name=None):
   Returns:
     list of float, ascending; empty if a run has no evaluation after its start.
   """
-  curves = [
-    curve(run, cost, set_name) for own in arms.values() for run in own.values()
-  ]
-  ends = (each.cost[-1] if len(each.cost) else 0.0 for each in curves)
+  return _quarters(_curves(arms, cost, set_name))
+
+
+def _curves(arms, cost, set_name):
+  """(arm, seed) -> Curve of each run."""
+  return {
+    (arm, seed): curve(run, cost, set_name)
+    for arm, own in arms.items()
+    for seed, run in own.items()
+  }
+
+
+def _quarters(curves):
+  """The budgets of budgets_of, of (arm, seed) -> Curve."""
+  ends = (each.cost[-1] if len(each.cost) else 0.0 for each in curves.values())
   most = min(ends, default=0.0)
   if most <= 0:
     return []
@@ -142,13 +153,9 @@ def by_seed(arms, budgets=None, cost='tokens', set_name=None):
   Raises:
     ValueError: as `curve`.
   """
+  curves = _curves(arms, cost, set_name)
   if budgets is None:
-    budgets = budgets_of(arms, cost, set_name)
-  curves = {
-    (arm, seed): curve(run, cost, set_name)
-    for arm, own in arms.items()
-    for seed, run in own.items()
-  }
+    budgets = _quarters(curves)
   rows = [
     {'at': budget, 'arm': arm, 'seed': seed, **at(found, budget)}
     for budget in budgets

@@ -169,20 +169,13 @@ def results(groups):
         for arm, own in arms.items()
       }
     ).table()
-    tables = [
-      Table(title, [*columns], list(zip(*columns.values(), strict=True)), note)
-      for title, frame, cells, note in (
-        ('Arms at the end', ends, ablation_table.cells, ablation_table.NOTES),
-        (
-          'Arms at equal cost',
-          equal_cost.table(arms),
-          equal_cost.cells,
-          equal_cost.NOTES,
-        ),
-      )
-      if len(frame)
-      for columns in [cells(frame)]
-    ]
+    if len(ends):
+      columns, note = ablation_table.cells(ends), ablation_table.NOTES
+      tables.append(_of_columns('Arms at the end', columns, note))
+    equal = equal_cost.table(arms)
+    if len(equal):
+      columns, note = equal_cost.cells(equal), equal_cost.NOTES
+      tables.append(_of_columns('Arms at equal cost', columns, note))
   heads = ['setting', 'seeds', 'set', 'step', 'point']
   heads += [
     'accuracy, %',
@@ -196,6 +189,12 @@ def results(groups):
     'of one run plus and minus one standard error over problems.'
   )
   return [*tables, Table('Evaluations', heads, rows, note)] if rows else tables
+
+
+def _of_columns(title, columns, note):
+  """A Table of texts by head."""
+  rows = list(zip(*columns.values(), strict=True))
+  return Table(title, [*columns], rows, note)
 
 
 def _points(group):
