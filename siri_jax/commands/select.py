@@ -1,4 +1,4 @@
-"""Selects the training problems that a run learned as it did the average.
+"""Selects the training problems whose accuracy rises as the average does.
 
   python -m siri_jax.commands.select --config=CONFIG --workdir=RUN
     [--out=FILE.jsonl] [--least=0.6] [--epochs=0]

@@ -59,8 +59,8 @@ def by_epoch(rows, ids, epoch_steps, epochs):
   for row in rows:
     if row['problem_id'] not in place:
       raise ValueError(
-        f'the run sampled problem {row["problem_id"]!r}, which the config has '
-        "not; take the run's own config"
+        f'the run sampled problem {row["problem_id"]!r}, which the config does '
+        "not have; take the run's own config"
       )
     at = place[row['problem_id']], row['step'] // epoch_steps
     if at[1] < epochs:
@@ -98,7 +98,8 @@ def only(task, path):
     task: types.Task.
     path: a problem file; '' keeps all.
   Raises:
-    ValueError: the file is invalid, or has a problem that the task has not.
+    ValueError: the file is invalid, or has a problem that the task does not
+      have.
   """
   if not path:
     return task
@@ -106,8 +107,8 @@ def only(task, path):
   kept = [problem for problem in task.train if problem.id in wanted]
   if unknown := wanted - {problem.id for problem in kept}:
     raise ValueError(
-      f'train_only={path!r} has {len(unknown):,} problems that the task has '
-      f'not, such as {min(unknown)!r}; take the file of a run of this task'
+      f'train_only={path!r} has {len(unknown):,} problems that the task does '
+      f'not have, such as {min(unknown)!r}; take the file of a run of this task'
     )
   prints = {**task.fingerprints, 'data': problems.fingerprint(kept)}
   return dataclasses.replace(task, train=kept, fingerprints=prints)

@@ -1,10 +1,10 @@
 """Outcome efficiency: the share of a response up to its first right solution.
 
 Solutions are found by the rules of siri_jax/grading/solutions.py and graded by
-the config's rule. Reply and thought together have the tokens of a response; a
-right reply is the last solution. A response without a right solution has an
-efficiency of 0, so the mean over responses is at most the accuracy of finding
-an answer at all.
+the config's rule. A right reply after the thought counts as the last solution,
+at the end of the response. A response without a right solution has an
+efficiency of 0, so the mean over responses is at most the share of responses
+with a right solution.
 
 Source: OverThink, section 2.2, arxiv.org/abs/2412.21187.
 """
