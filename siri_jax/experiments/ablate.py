@@ -93,16 +93,16 @@ def check_place(executor, out):
 def finished(run):
   """Whether a run is complete, with exactly the settings of the grid.
 
-  A run writes its last checkpoint after everything else.
+  A signal may end a run between its last checkpoint and its last evaluation.
   """
   path = run.folder / 'config.json'
   if not path.exists():
     return False
-  same = not run_folder.differences(
-    run_folders.read(run.folder).config, run.config.to_dict()
-  )
-  done = checkpoint.finished(run.folder / 'checkpoints')
-  return same and run.config.total_steps in done
+  read, last = run_folders.read(run.folder), run.config.total_steps
+  same = not run_folder.differences(read.config, run.config.to_dict())
+  saved = last in checkpoint.finished(run.folder / 'checkpoints')
+  evaluated = {r['set'] for r in read.evals if r['step'] == last}
+  return same and saved and evaluated >= set(read.sets)
 
 
 def _followed(ending, runs, attempts):

@@ -17,7 +17,7 @@ from siri_jax.analysis import ablation_table, runs
 from siri_jax.commands import ablate as ablate_command
 from siri_jax.commands import table
 from siri_jax.experiments import ablate, executors, grid
-from siri_jax.runtime import exit_status
+from siri_jax.runtime import exit_status, files
 
 pytestmark = [
   pytest.mark.slow,
@@ -107,6 +107,18 @@ def test_the_same_command_continues_and_never_repeats_a_finished_run(
   frame = pd.read_csv(out / 'table.csv')
   assert frame['arm'].tolist() == ['cosine', 'constant']
   assert frame['runs'].tolist() == [1, 1]
+
+
+def test_a_run_without_its_last_evaluation_is_not_finished(out, cache):
+  axes = {'schedule': ['cosine'], 'seed': [0]}
+  (run,) = grid.runs(CONFIG, axes, out, overrides(cache))
+  assert ablate.finished(run)
+  path = run.folder / 'eval.jsonl'
+  whole = path.read_text()
+  before = [r for r in files.read_records(path) if r['step'] < STEPS]
+  path.write_text(''.join(files.to_json(record) + '\n' for record in before))
+  assert not ablate.finished(run)
+  path.write_text(whole)
 
 
 def of_three(out, cache, **place):
