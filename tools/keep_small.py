@@ -33,6 +33,7 @@ COLUMNS = (
   'entropy',
   'tokens',
   'tokens_so_far',
+  'sampled_tokens',
 )
 SAMPLE = ('step', 'problem_id', 'index', 'length', 'finish_reason', 'correct')
 TEXTS = ('problem', 'answer', 'response')
