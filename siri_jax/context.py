@@ -172,9 +172,12 @@ class TrainContext(Context):
     self.checkpoints.save(state, facts, always=turns)
 
   def draw(self, done, kind):
-    """Updates picture.png every picture_every steps and at evaluations."""
+    """Updates picture.png every picture_every steps and at evaluations.
+
+    With picture_every=0 there is no picture.
+    """
     every = self.plan.c.picture_every
-    if (every and done % every == 0) or kind:
+    if every and (done % every == 0 or kind):
       # Here, because a dry run must not import matplotlib.
       from siri_jax.analysis.figures import overview
 

@@ -81,16 +81,9 @@ def whole(shared, cache):
   with open(shared / 'run.lock', 'w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not run.exists():
-      launch.finish(run, cache, "--config.writers=('tensorboard',)")
+      shown = "--config.writers=('tensorboard',)", '--config.picture_every=6'
+      launch.finish(run, cache, *shown)
   return run
-
-
-@pytest.fixture
-def no_picture(monkeypatch):
-  """Draws no picture, which would take half of a run's time."""
-  monkeypatch.setattr(
-    'siri_jax.analysis.figures.overview.save', lambda path: None
-  )
 
 
 def pytest_collection_modifyitems(items):

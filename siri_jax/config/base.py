@@ -244,7 +244,7 @@ def get_config():
     keep_every=160,  # Multiples of it are kept too; 0: none.
   )
   c.rollouts_every = 20  # Steps whose samples are written with their text.
-  c.picture_every = 20  # Steps between two updates of picture.png.
+  c.picture_every = 20  # Steps between two updates of picture.png; 0: none.
 
   c.eval_kw = config_dict.create(  # Held-out sets (paper, 5.1).
     every=20,  # Steps between evaluations [open]: DeepScaleR 10 to 20.

@@ -6,7 +6,6 @@ fills its disk.
 """
 
 import functools
-import gc
 import importlib
 import json
 import multiprocessing
@@ -127,14 +126,11 @@ def _run(folder, terminal, arguments, harm, hours, devices):
     os.dup2(terminal.fileno(), number)
     setattr(sys, name, open(number, 'w', buffering=1))  # noqa: SIM115
   _mistake_the_time(hours)
-  gc.set_threshold(50_000, 50, 100)  # As in the tests.
   import jax
 
   from siri_jax import main
-  from siri_jax.analysis.figures import overview
 
   jax.config.update('jax_num_cpu_devices', devices)
-  overview.save = lambda path: None  # The picture takes half of the time.
   if harm:
     _prepare(harm, folder)
   sys.exit(main.main(arguments))

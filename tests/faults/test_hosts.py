@@ -11,7 +11,6 @@ from siri_jax.runtime import distributed, exit_status
 pytestmark = [
   pytest.mark.faults,
   pytest.mark.slow,
-  pytest.mark.usefixtures('no_picture'),
 ]
 STEPS = 4
 SETTINGS = (

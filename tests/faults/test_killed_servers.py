@@ -14,7 +14,6 @@ from tools import soak
 pytestmark = [
   pytest.mark.slow,
   pytest.mark.faults,
-  pytest.mark.usefixtures('no_picture'),
 ]
 STEPS = 4
 

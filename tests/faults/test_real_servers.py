@@ -18,7 +18,6 @@ from siri_jax.runtime import checkpoint, exit_status
 pytestmark = [
   *real_vllm.NEEDED,
   pytest.mark.faults,
-  pytest.mark.usefixtures('no_picture'),
 ]
 STEPS = 4
 FINISH = '/finish_weight_update'

@@ -15,7 +15,6 @@ from siri_jax.runtime import checkpoint, exit_status, run_folder
 
 pytestmark = [
   pytest.mark.faults,
-  pytest.mark.usefixtures('no_picture'),
 ]
 
 

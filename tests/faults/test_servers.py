@@ -309,7 +309,6 @@ def test_a_stop_cancels_open_requests(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures('no_picture')
 def test_a_run_trains_on_servers_and_ends_with_status_6_without_any(
   tmp_path, cache, capsys, tell
 ):

@@ -11,7 +11,6 @@ from tools import soak
 pytestmark = [
   pytest.mark.faults,
   pytest.mark.slow,
-  pytest.mark.usefixtures('no_picture'),
 ]
 
 

@@ -11,7 +11,6 @@ from siri_jax.runtime import files, run_folder
 from tests.helpers import tiny
 from tools import soak
 
-pytestmark = pytest.mark.usefixtures('no_picture')
 slow = pytest.mark.slow
 
 STEPS = 5

@@ -13,7 +13,7 @@ from siri_jax.analysis import runs
 from siri_jax.data import arithmetic_words
 from siri_jax.runtime import exit_status
 
-pytestmark = [*real_vllm.NEEDED, pytest.mark.usefixtures('no_picture')]
+pytestmark = real_vllm.NEEDED
 LONGEST = 'recipes/l1_exact:laptop'  # Its prompts have three tokens more.
 CHANGES = (
   '--config.engine=vllm',
@@ -21,6 +21,7 @@ CHANGES = (
   '--config.prompts_per_step=8',
   '--config.task_kw.held_out=8',
   '--config.rollouts_every=1',
+  '--config.picture_every=0',
   '--config.writers=()',
   '--config.server_kw.logprob_share=1.0',
   '--config.server_kw.patience_secs=60.0',

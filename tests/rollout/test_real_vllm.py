@@ -197,7 +197,7 @@ def test_only_health_is_open_without_the_key(served, monkeypatch):
 
 
 def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
-  served, cache, tmp_path, no_picture
+  served, cache, tmp_path
 ):
   run = tmp_path / 'run'
   told = (
@@ -217,7 +217,7 @@ def test_a_run_trains_a_whole_cycle_with_a_push_every_step(
 
 
 def test_a_cycle_with_targets_and_forced_ends_of_thoughts_is_sampled_in_parts(
-  served, cache, tmp_path, no_picture
+  served, cache, tmp_path
 ):
   run = tmp_path / 'run'
   budget = 'tests.rollout.test_real_vllm:noted_and_short'
@@ -255,7 +255,7 @@ def noted_and_short(problem, cap, uniforms):
 
 
 def test_forced_first_tokens_are_sampled_on_from_and_trained_on(
-  served, cache, tmp_path, no_picture
+  served, cache, tmp_path
 ):
   run = tmp_path / 'run'
   told = (
@@ -327,7 +327,7 @@ def questions(tmp_path_factory):
 
 
 def test_an_export_opens_in_transformers_and_in_vllm_with_the_runs_own_answers(
-  questions, tmp_path, cache, no_picture
+  questions, tmp_path, cache
 ):
   transformers = pytest.importorskip('transformers')
   torch = pytest.importorskip('torch')

@@ -15,7 +15,7 @@ from siri_jax.models.hf import initial
 from siri_jax.runtime import checkpoint, exit_status
 from tests.helpers import tiny
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
+pytestmark = pytest.mark.slow
 RANK, ALPHA, STEPS = 2, 8.0, 4
 
 

@@ -11,7 +11,7 @@ from siri_jax.runtime import files
 from tests.helpers import tiny
 from tools import soak
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
+pytestmark = pytest.mark.slow
 
 NOTES = dict(note='{target}', most_note='wait {target}', most_share=0.5)
 CHUNKS = dict(context=4, carried=2, head=1)

@@ -11,7 +11,7 @@ from siri_jax.runtime import checkpoint, files, progress
 from tests.helpers import builders, tiny
 from tools import soak
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
+pytestmark = pytest.mark.slow
 
 # A fresh policy's responses are cut about as often as the cap is short.
 KW = dict(

@@ -22,9 +22,6 @@ from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
 from siri_jax.runtime import checkpoint, distributed, exit_status
 
-pytestmark = [
-  pytest.mark.usefixtures('no_picture'),
-]
 STEPS = 5
 SETTINGS = (
   f'--config.total_steps={STEPS}',

@@ -12,7 +12,7 @@ from siri_jax.runtime import checkpoint, files
 from tests.helpers import tiny
 from tools import soak
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('no_picture')]
+pytestmark = pytest.mark.slow
 
 LASER = dict(weight=1.0, lowest=2, highest=8, interval=2, bonus=0.5)
 MODES = dict(share=0.5, close='</think>', start='#1', short=3)

@@ -18,8 +18,6 @@ from siri_jax.runtime import checkpoint, exit_status, files
 from tests.helpers import tiny
 from tools import soak
 
-pytestmark = pytest.mark.usefixtures('no_picture')
-
 
 def group(number, *samples, correct=None):
   verdicts = [Verdict(bool(v), 'x', '') for v in correct or [1] * len(samples)]
