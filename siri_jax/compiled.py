@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from siri_jax import types
 from siri_jax.algorithm import update
-from siri_jax.models import decode, hf_names, lora, sharding
+from siri_jax.models import decode, decoder, hf_names, lora, sharding
 
 
 class Programs(NamedTuple):
@@ -26,8 +26,8 @@ class Programs(NamedTuple):
       update.compute_logprobs.
     export: trained parameters -> a copy of the policy for decoding, replicated
       on every device.
-    publish: trained parameters -> {Hugging Face's name: array} of the policy,
-      sharded over devices.
+    publish: trained parameters -> the policy in Hugging Face's layout, see
+      hf_names.export, sharded over devices.
     start: decode.prefill.
     advance: decode.decode_steps; donates the state.
   """
@@ -78,8 +78,8 @@ def build(
       functools.partial(_publish, recipe=recipe),
       in_shardings=policy,
       out_shardings={
-        name: sharding.spread(layout.mesh, source.size)
-        for name, source in hf_names.sources(shape).items()
+        name: sharding.spread(layout.mesh, size)
+        for name, size in hf_names.exported_shapes(shape).items()
       },
     ),
     start=jax.jit(start),
@@ -155,7 +155,9 @@ def checksums(tree):
 def _copy(frozen, params, *, recipe):
   # A copy even if the dtype is the same, because the update donates its input.
   policy = lora.merged(frozen, params, recipe.adapters)
-  return jax.tree.map(lambda x: jnp.array(x, recipe.dtype, copy=True), policy)
+  return jax.tree.map(
+    lambda x: jnp.array(x, recipe.dtype, copy=True), decoder.unstacked(policy)
+  )
 
 
 def _publish(frozen, params, *, recipe):

@@ -8,6 +8,8 @@ import functools
 import math
 from typing import NamedTuple
 
+import jax
+
 from siri_jax.models import decoder
 
 # Qwen2, Qwen3 and Llama have the same names. A ModelConfig has some of them.
@@ -90,21 +92,39 @@ def to_peft(layers):
 
 
 def export(params, dtype):
-  """The parameters as Hugging Face tensors: name -> array.
+  """The parameters in Hugging Face's layout: our name -> array.
+
+  Each array of the layers holds all of them, on its first axis.
 
   Args:
-    params: tree of decoder.unstacked.
-    dtype: dtype of the tensors.
+    params: tree of decoder.param_shapes.
+    dtype: dtype of the arrays.
   """
   found = {
-    name: to_hf(ours, params[ours]).astype(dtype)
-    for ours, name in OUTSIDE.items()
+    ours: to_hf(ours, params[ours]).astype(dtype)
+    for ours in OUTSIDE
     if ours in params
   }
-  for layer, arrays in enumerate(params['layers']):
-    for ours, name in _held(arrays):
-      found[of_layer(layer, name)] = to_hf(ours, arrays[ours]).astype(dtype)
+  for ours, _ in _held(params['layers']):
+    layers = jax.vmap(functools.partial(to_hf, ours))(params['layers'][ours])
+    found[ours] = layers.astype(dtype)
   return found
+
+
+def exported_shapes(shape):
+  """The shape of each array of `export`, of a decoder.ModelConfig."""
+  return {
+    each.name: (each.size if each.layer is None else (shape.layers, *each.size))
+    for each in sources(shape).values()
+  }
+
+
+def named(exported, shape):
+  """The tensors of Hugging Face's names in the arrays of `export`."""
+  return {
+    name: exported[ours] if layer is None else exported[ours][layer]
+    for name, (ours, layer, _) in sources(shape).items()
+  }
 
 
 def _matrices(array, *, rank_last):

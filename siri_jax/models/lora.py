@@ -125,18 +125,22 @@ def joined(frozen, trained, adapters):
 
 
 def merged(frozen, trained, adapters):
-  """The policy without adapters, for decoding: W + (alpha / rank) A B.
+  """The policy without adapters: W + (alpha / rank) A B.
 
   Args:
     frozen, trained, adapters: see `joined`.
   Returns:
-    The tree of decoder.unstacked; sums with an adapter are float32.
+    The tree of decoder.param_shapes; sums with an adapter are float32.
   """
-  tree = decoder.unstacked(joined(frozen, trained, adapters))
-  layers = tuple(
-    {n: weight(layer, n) for n in layer if not n.endswith((A, B))}
-    for layer in tree['layers']
-  )
+  tree = joined(frozen, trained, adapters)
+  split = decoder.unstacked(tree)['layers']
+  layers = {
+    name: jnp.stack([weight(layer, name) for layer in split])
+    if name + A in tree['layers']
+    else array
+    for name, array in tree['layers'].items()
+    if not name.endswith((A, B))
+  }
   return {**tree, 'layers': layers}
 
 

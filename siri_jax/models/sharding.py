@@ -171,14 +171,15 @@ def on_one_device(device, state):
 
 
 def spread(mesh, size):
-  """Shards an array's first axis over all devices, if they divide it.
+  """Shards the first axis that all devices divide over them, if there is one.
 
   Args:
     mesh: jax.sharding.Mesh.
     size: the array's shape.
   """
-  even = size[0] % mesh.size == 0
-  return NamedSharding(mesh, PartitionSpec(MESH_AXES if even else None))
+  axis = next((i for i, n in enumerate(size) if n % mesh.size == 0), None)
+  spec = () if axis is None else (*[None] * axis, MESH_AXES)
+  return NamedSharding(mesh, PartitionSpec(*spec))
 
 
 def put(tree, shardings, dtype=None):

@@ -387,9 +387,11 @@ def _is_not_of_orbax(record):
   return 'orbax' not in pathlib.Path(record.pathname).parts
 
 
-def checksums(folder, share=slice(None), of=files.checksum):
-  """Sums of all files below a folder, or some, by relative path."""
-  paths = sorted(path for path in folder.rglob('*') if path.is_file())[share]
+def checksums(folder, of=files.checksum):
+  """Sums of all files below a folder by relative path, the largest first."""
+  paths = [path for path in folder.rglob('*') if path.is_file()]
+  # So no thread is left with a large one at the end.
+  paths.sort(key=lambda path: (-path.stat().st_size, path))
   with concurrent.futures.ThreadPoolExecutor(THREADS) as pool:
     found = pool.map(of, paths)
     return {

@@ -130,7 +130,8 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
   logp = torch.log_softmax(model(given).logits[:, :-1], -1)
   picked = logp.gather(-1, given[:, 1:, None])[..., 0]
   (torch.tensor(weights) * picked).sum().backward()
-  found = hf_names.export(decoder.unstacked(jax.grad(ours)(params)), 'float32')
+  slopes = hf_names.export(jax.grad(ours)(params), 'float32')
+  found = hf_names.named(slopes, shape)
   expected = dict(model.named_parameters())
   assert found.keys() == expected.keys()
   for name, parameter in expected.items():

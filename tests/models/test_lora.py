@@ -42,12 +42,6 @@ def lively(adapters, seed=1):
   return builders.lively(SHAPE), trained
 
 
-def stacked(policy):
-  """The tree of decoder.param_shapes of one of decoder.unstacked."""
-  layers = jax.tree.map(lambda *x: jnp.stack(x), *policy['layers'])
-  return {**policy, 'layers': layers}
-
-
 @functools.partial(jax.jit, static_argnames='adapters')
 def with_adapters(frozen, trained, adapters):
   """Logits of the forward pass that adds x A B to each product."""
@@ -74,8 +68,8 @@ def test_a_matrix_with_its_adapter_by_hand():
   frozen = {'layers': {'gate': jnp.eye(2)[None]}}
   a, b = jnp.array([[[1.0], [2.0]]]), jnp.array([[[3.0, 4.0]]])
   trained = {'layers': {'gate_lora_a': a, 'gate_lora_b': b}}
-  (layer,) = lora.merged(frozen, trained, adapters)['layers']
-  assert layer['gate'].tolist() == [[7, 8], [12, 17]]
+  layers = lora.merged(frozen, trained, adapters)['layers']
+  assert layers['gate'].tolist() == [[[7, 8], [12, 17]]]
 
 
 def test_adapters_have_the_axes_of_their_matrix():
@@ -112,7 +106,7 @@ def test_a_new_policy_with_adapters_is_the_frozen_one_bit_for_bit():
 def test_the_merged_policy_is_the_one_with_adapters_to_rounding(adapters):
   frozen, trained = lively(adapters)
   apart = with_adapters(frozen, trained, adapters)
-  merged = forward(stacked(lora.merged(frozen, trained, adapters)))
+  merged = forward(lora.merged(frozen, trained, adapters))
   assert np.abs(apart - forward(frozen)).max() > 0.1
   np.testing.assert_allclose(apart, merged, atol=2e-5 * np.abs(merged).max())
 
@@ -136,7 +130,7 @@ def test_gradients_follow_from_those_of_the_merged_matrices():
     jax.grad(lambda t: jnp.sum(weights * with_adapters(frozen, t, ALL)))
   )(trained)['layers']
   whole = jax.jit(jax.grad(lambda p: jnp.sum(weights * forward(p))))(
-    stacked(lora.merged(frozen, trained, ALL))
+    lora.merged(frozen, trained, ALL)
   )['layers']
   for name, inputs in decoder.MATRICES.items():
     d_w = np.asarray(whole[name])

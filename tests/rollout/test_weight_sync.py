@@ -1,7 +1,9 @@
 """Pushes: writing, reading, and refusals."""
 
 import asyncio
+import functools
 import json
+import os
 import pickletools
 
 import builders
@@ -11,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from siri_jax.models import decoder, hf_names
+from siri_jax.models import hf_names, sharding
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import auth, tensor_parallel, weight_reader
 
@@ -23,7 +25,7 @@ def wanted_by(rank, ranks):
   """The Wanted of a rank."""
   return {
     name: weight_reader.Wanted(
-      source.size, DTYPE, tensor_parallel.part_of(source, SHAPE, rank, ranks)
+      source, DTYPE, tensor_parallel.part_of(source, SHAPE, rank, ranks)
     )
     for name, source in hf_names.sources(SHAPE).items()
   }
@@ -33,9 +35,7 @@ WANTED = wanted_by(0, 1)
 
 
 def export(params):
-  return jax.tree.map(
-    jnp.asarray, hf_names.export(decoder.unstacked(params), jnp.bfloat16)
-  )
+  return jax.tree.map(jnp.asarray, hf_names.export(params, jnp.bfloat16))
 
 
 def written(folder, version=3, export=export):
@@ -82,22 +82,35 @@ def taken(name, whole, rank, ranks):
   return np.split(whole, ranks, axis)[rank]
 
 
-def scattered(params):
-  """An export with arrays sharded over four devices, if they divide."""
-  mesh = jax.make_mesh((4,), ('x',), devices=jax.devices()[:4])
-
-  def place(array):
-    axis = next((i for i, n in enumerate(array.shape) if n % 4 == 0), None)
-    spec = [None] * array.ndim
-    if axis is not None:
-      spec[axis] = 'x'
-    where = jax.sharding.NamedSharding(mesh, jax.P(*spec))
-    return jax.device_put(array, where)
-
-  return {name: place(array) for name, array in export(params).items()}
+def scattered(params, devices=4):
+  """An export with arrays sharded over devices, where they divide an axis."""
+  mesh = jax.make_mesh(
+    (1, 1, devices), sharding.MESH_AXES, devices=jax.devices()[:devices]
+  )
+  return {
+    name: jax.device_put(array, sharding.spread(mesh, array.shape))
+    for name, array in export(params).items()
+  }
 
 
-@pytest.mark.parametrize('export', [export, scattered])
+# The model has two layers, so two devices hold one each.
+layer_by_layer = functools.partial(scattered, devices=2)
+
+
+def test_an_array_is_spread_over_the_first_axis_that_the_devices_divide():
+  mesh = jax.make_mesh((1, 1, 4), sharding.MESH_AXES, devices=jax.devices()[:4])
+  for size, axis in (
+    ((8, 3), 0),
+    ((2, 12, 4), 1),
+    ((2, 3, 4), 2),
+    ((2, 3), None),
+  ):
+    spec = sharding.spread(mesh, size).spec
+    expected = [sharding.MESH_AXES if i == axis else None for i in range(3)]
+    assert [*spec, None, None, None][:3] == expected
+
+
+@pytest.mark.parametrize('export', [export, scattered, layer_by_layer])
 @pytest.mark.parametrize('ranks', [2, 4])
 def test_a_rank_reads_only_the_slices_of_its_loaders(tmp_path, ranks, export):
   pushed = written(tmp_path, export=export)
@@ -187,6 +200,8 @@ def spoilt(kind):
       data = bytearray(file.read_bytes())
       data[-1] ^= 1
       file.write_bytes(data)
+    elif kind == 'the end of a file':
+      os.truncate(file, file.stat().st_size - 1)
     elif kind == 'a file too few':
       file.unlink()
     elif kind == 'a file too many':
@@ -204,7 +219,14 @@ def spoilt(kind):
 @pytest.mark.faults
 @pytest.mark.parametrize(
   'kind',
-  ['a bit', 'a file too few', 'a file too many', 'the manifest', 'no manifest'],
+  [
+    'a bit',
+    'the end of a file',
+    'a file too few',
+    'a file too many',
+    'the manifest',
+    'no manifest',
+  ],
 )
 def test_files_that_differ_from_the_manifest_are_refused(tmp_path, kind):
   pushed = written(tmp_path)
@@ -256,15 +278,17 @@ def test_a_number_that_is_not_finite_is_found_in_each_dtype(dtype, special):
 @pytest.mark.faults
 def test_arrays_of_another_model_are_refused_and_named(tmp_path):
   pushed = written(tmp_path)
-  norm = 'model.norm.weight'
-  for wanted in (
-    {**WANTED, norm: WANTED[norm]._replace(shape=(17,))},
-    {**WANTED, norm: WANTED[norm]._replace(dtype='float32')},
-    {name: what for name, what in WANTED.items() if name != norm},
-    {**WANTED, 'model.more': WANTED[norm]},
+  norm, layer = 'model.norm.weight', 'model.layers.1.mlp.up_proj.weight'
+  source = WANTED[norm].source
+  wide, more = source._replace(size=(17,)), source._replace(name='more')
+  for wrong, wanted in (
+    ('norm', {**WANTED, norm: WANTED[norm]._replace(source=wide)}),
+    ('norm', {**WANTED, norm: WANTED[norm]._replace(dtype='float32')}),
+    ('norm', {name: x for name, x in WANTED.items() if name != norm}),
+    ('more', {**WANTED, 'more': WANTED[norm]._replace(source=more)}),
+    ('up', {name: x for name, x in WANTED.items() if name != layer}),
   ):
-    wrong = 'model.more' if 'model.more' in wanted else norm
-    with pytest.raises(weight_reader.PushError, match=wrong):
+    with pytest.raises(weight_reader.PushError, match=f': {wrong} is '):
       read(tmp_path, pushed, wanted)
 
 
@@ -273,13 +297,10 @@ def test_arrays_of_another_model_are_refused_and_named(tmp_path):
 def test_values_that_are_not_finite_are_refused(tmp_path, bad):
   def poisoned(params):
     arrays = export(params)
-    norm = arrays['model.norm.weight'].at[3].set(bad)
-    return {**arrays, 'model.norm.weight': norm}
+    return {**arrays, 'norm': arrays['norm'].at[3].set(bad)}
 
   pushed = written(tmp_path, export=poisoned)
-  with pytest.raises(
-    weight_reader.PushError, match=r'finite: model\.norm\.weight'
-  ):
+  with pytest.raises(weight_reader.PushError, match='finite: norm'):
     read(tmp_path, pushed)
 
 

@@ -17,10 +17,12 @@ import pytest
 
 from siri_jax import main
 from siri_jax.config import command_line
-from siri_jax.models import decoder, hf_names
+from siri_jax.models import hf_names
+from siri_jax.models.hf import initial
 from siri_jax.rollout import weight_sync
 from siri_jax.rollout.vllm_plugin import weight_reader
 from siri_jax.runtime import checkpoint, distributed, exit_status
+from tests.helpers import tiny
 
 STEPS = 5
 SETTINGS = (
@@ -177,15 +179,14 @@ def refuse_push(folder, version, params):
   """Raises if a push is incomplete, or not of these parameters."""
   name = f'tiny-{version:06d}'
   digest = hashlib.sha256((folder / name / weight_sync.MANIFEST).read_bytes())
-  wanted = {
-    name: np.asarray(x)
-    for name, x in hf_names.export(decoder.unstacked(params), 'float32').items()
-  }
+  shape = initial.shape_of(tiny.get_config(), vocab=len(params['embed']))
+  exported = hf_names.export(params, 'float32')
+  wanted = jax.tree.map(np.asarray, hf_names.named(exported, shape))
   asked = {
-    k: weight_reader.Wanted(
-      x.shape, 'float32', tuple(slice(0, n) for n in x.shape)
+    name: weight_reader.Wanted(
+      source, 'float32', tuple(slice(0, n) for n in source.size)
     )
-    for k, x in wanted.items()
+    for name, source in hf_names.sources(shape).items()
   }
   found = weight_reader.read(folder, name, digest.hexdigest(), asked, 0, 1)
   jax.tree.map(np.testing.assert_array_equal, found.arrays, wanted)

@@ -155,8 +155,8 @@ def of_transformers(shape, params, samples):
     save_file(
       {
         name: np.ascontiguousarray(x)
-        for name, x in hf_names.export(
-          decoder.unstacked(params), np.float32
+        for name, x in hf_names.named(
+          hf_names.export(params, np.float32), shape
         ).items()
       },
       f'{folder}/model.safetensors',

@@ -69,7 +69,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     if update_info.load:
       self._load(update_info.digest)
       return
-    # Before Orbax imports JAX, which must not use vLLM's GPU.
+    # Before the reader imports JAX, which must not use vLLM's GPU.
     os.environ['JAX_PLATFORMS'] = 'cpu'
     from siri_jax.rollout.vllm_plugin import weight_reader
 
@@ -117,7 +117,7 @@ class OrbaxEngine(WeightTransferEngine[InitInfo, UpdateInfo]):
     shape = hf_config.read_shape(self.model_config.model)
     return {
       name: weight_reader.Wanted(
-        source.size, dtype, tensor_parallel.part_of(source, shape, *_place())
+        source, dtype, tensor_parallel.part_of(source, shape, *_place())
       )
       for name, source in hf_names.sources(shape).items()
     }
