@@ -145,6 +145,8 @@ class Vllm:
     """Cancels the open requests."""
     self._ended.set()
     self._fleet.break_off(self._ended)
+    if self._publisher:
+      self._publisher.close()
 
   def _work(self, left, answers, sampling, ended):
     """Requests prompt after prompt until none is left."""

@@ -4,6 +4,7 @@ The trainer writes a push to a folder that servers can read. A server receives
 only the name of the push and the sha256 of its manifest.
 """
 
+import concurrent.futures
 import contextlib
 import hashlib
 import json
@@ -19,6 +20,7 @@ from typing import NamedTuple
 
 import jax
 import orbax.checkpoint as ocp
+import tensorstore
 
 from siri_jax.rollout import http_client
 from siri_jax.rollout.vllm_plugin import weight_reader
@@ -28,6 +30,9 @@ KEPT = 2  # Pushes kept on disk.
 ARRAYS, MANIFEST = weight_reader.ARRAYS, weight_reader.MANIFEST
 # Frees a server's device memory; its weights stay in the host's.
 SLEEP = '/sleep?level=1'
+# Nothing waits for the disk: a push need not outlive this machine, because the
+# run's next attempt writes its own. Orbax renames the folder of whole files.
+STORE = {'file_io_sync': False, 'file_io_locking': {'mode': 'non_atomic'}}
 ROOT = 0  # The user whom a machine trusts anyway.
 OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
 
@@ -62,8 +67,8 @@ class WeightPublisher:
     Args:
       folder: path on the servers' machine or a shared file system.
       run: the run's name.
-      export: jitted; parameters -> {Hugging Face's name: array}, in the
-        sampling dtype.
+      export: jitted; parameters -> arrays of hf_names.export, in the sampling
+        dtype.
       push_secs: timeout of a server's update.
       sleeps: see Attributes.
     Raises:
@@ -80,15 +85,24 @@ class WeightPublisher:
     self._label = f'{run}-{secrets.token_hex(4)}'
     checkpoint.silence_orbax()
     self._writer = ocp.Checkpointer(
-      # One uncompressed file per array: weights do not compress.
-      ocp.PyTreeCheckpointHandler(use_ocdbt=False, use_compression=False)
+      # One uncompressed file for each shard: weights do not compress.
+      ocp.PyTreeCheckpointHandler(
+        use_ocdbt=False,
+        use_compression=False,
+        type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+          (jax.Array, _ArrayHandler())
+        ),
+      )
     )
+    self._cleaner = concurrent.futures.ThreadPoolExecutor(1, 'pushes')
+    self._cleaned = None
     self.seconds = {}
 
   def write(self, params, version):
-    """Writes the files of a push; deletes older pushes except the last KEPT.
+    """Writes the files of a push.
 
-    Every process of a run writes its shards of the arrays.
+    Older pushes except the last KEPT are deleted afterwards, in a thread. Every
+    process of a run writes its shards of the arrays.
 
     Args:
       params: tree of decoder.param_shapes.
@@ -100,10 +114,10 @@ class WeightPublisher:
     """
     name = f'{self._run}-{version:06d}'
     folder = self._folder / name
+    if self._cleaned:  # It must not find the folder of this push.
+      self._cleaned.result()
     with self._timed('export'):
-      arrays = {
-        k: x.block_until_ready() for k, x in self._export(params).items()
-      }
+      arrays = jax.block_until_ready(self._export(params))
     with self._timed('write'):
       if jax.process_index() == 0:
         shutil.rmtree(folder, ignore_errors=True)
@@ -118,8 +132,8 @@ class WeightPublisher:
         'files': checkpoint.checksums(folder / ARRAYS),
       }
       data = json.dumps(manifest).encode()
-      files.write_atomically(folder / MANIFEST, data)
-    self._forget(folder)
+      (folder / MANIFEST).write_bytes(data)
+    self._cleaned = self._cleaner.submit(self._forget, folder)
     digest = hashlib.sha256(data).hexdigest()
     return Pushed(version, name, digest, f'{self._label}:{version}')
 
@@ -172,11 +186,30 @@ class WeightPublisher:
     """
     line.post(SLEEP, secs=self._secs)
 
+  def close(self):
+    """Waits until older pushes are deleted."""
+    self._cleaner.shutdown()
+
   @contextlib.contextmanager
   def _timed(self, stage):
     began = time.monotonic()
     yield
     self.seconds[stage] = time.monotonic() - began
+
+
+class _ArrayHandler(ocp.type_handlers.ArrayHandler):
+  """Writes arrays as STORE says, and no files about shardings."""
+
+  def __init__(self):
+    super().__init__(
+      enable_write_sharding_file=False, array_metadata_store=None
+    )
+
+  async def serialize(self, values, infos, args=None):
+    context = tensorstore.Context(STORE)
+    for info in infos:
+      info.ts_context = context
+    return await super().serialize(values, infos, args)
 
 
 class FollowerEngine:
@@ -195,7 +228,7 @@ class FollowerEngine:
     return []
 
   def close(self):
-    pass
+    self._publisher.close()
 
 
 def _refuse_other_writers(folder):
