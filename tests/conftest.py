@@ -13,6 +13,8 @@ os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('HF_HUB_OFFLINE', '1')
 os.environ.setdefault('WANDB_MODE', 'offline')
 os.environ.setdefault('MPLBACKEND', 'Agg')
+# torch's threads spin while they wait: a sixth of the CPU time of its tests.
+os.environ.setdefault('OMP_NUM_THREADS', '1')
 
 import hypothesis
 import jax
@@ -94,6 +96,10 @@ def pytest_collection_modifyitems(items):
   # Several processes take files in this order. The longest files come first, so
   # that no process has one left when the others have ended.
   items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+
+
+def pytest_collection_finish():
+  gc.freeze()  # What was imported is not garbage: collections need not read it.
 
 
 def pytest_runtest_setup(item):
