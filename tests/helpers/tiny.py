@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+from unittest import mock
 
 import jax.numpy as jnp
 from ml_collections import config_dict
@@ -130,9 +131,28 @@ def train(path, cache, *, killed=None, **changes):
       trainer.train(*parts)
 
 
+PROGRAMS = {}  # Of the runs of this process, by their settings.
+compile_programs = build.compile_programs
+
+
+def shared_programs(plan, *given, **more):
+  """build.compile_programs, once for runs of equal settings.
+
+  Tracing takes most of the time of a run of a few steps. The tests in faults/
+  resume runs in new processes, which trace and compile their own.
+  """
+  settings = {**plan.c.to_dict(), 'cache_dir': ''}
+  key = repr(sorted(settings.items()))
+  if key not in PROGRAMS:
+    PROGRAMS[key] = compile_programs(plan, *given, **more)
+  return PROGRAMS[key]
+
+
 @contextlib.contextmanager
 def opened(path, cache, **changes):
   """A context with a run of this config, ready to train.
+
+  Runs of equal settings share their compiled programs.
 
   Args:
     path: the run's folder.
@@ -150,6 +170,7 @@ def opened(path, cache, **changes):
   task, _ = load.load_task(c)
   asked = dict(source='tests/helpers/tiny.py', overrides={}, allow_change=())
   with (
+    mock.patch.object(build, 'compile_programs', shared_programs),
     build.open_folder(path, c, **asked) as folder,
     terminal.Terminal(c.total_steps, stream=io.StringIO()) as screen,
     build.open_run(
