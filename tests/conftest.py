@@ -45,7 +45,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile('repeatable')
 
-LONGEST = ('faults', 'system')  # Folders of tests with whole runs.
+# Folders of tests with whole runs.
+LONGEST = ('experiments', 'faults', 'offline', 'system', 'tools')
 DATA = pathlib.Path(__file__).parents[1] / '../shared/data'
 
 

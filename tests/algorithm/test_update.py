@@ -138,7 +138,8 @@ def check(recipe=RECIPE, **layout):
   ('row_tokens', 'micro_batch_rows'),
   [
     (10, 1),  # Five rows, one after another.
-    (16, 6),  # All in one micro-batch, a third of it padding.
+    # All in one micro-batch, a third of it padding.
+    pytest.param(16, 6, marks=pytest.mark.slow),
     pytest.param(33, 1, marks=pytest.mark.slow),
     pytest.param(10, 4, marks=pytest.mark.slow),
   ],

@@ -110,6 +110,7 @@ def _prepare(name, found, home, start, ends):
   ends.put(str(hub_sets.problem_file(name, {})))
 
 
+@pytest.mark.slow
 def test_two_processes_prepare_a_set_once(fetched, tmp_path, capfd):
   name = fetched('me/sums', train_json=_rows(*range(500)))
   context = multiprocessing.get_context('spawn')

@@ -202,6 +202,7 @@ def test_conflicts_are_settled_by_the_named_policy(tmp_path, policy, wanted):
   assert set(clean.CONFLICTS) == {'drop', 'first', 'majority'}
 
 
+@pytest.mark.slow
 def test_answers_of_one_value_are_no_conflict(tmp_path):
   raw = _jsonl(
     tmp_path / 'raw.jsonl',

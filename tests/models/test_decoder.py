@@ -142,6 +142,7 @@ def test_gradients_are_those_of_transformers(tmp_path, kind, tied):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('tied', [False, True])
 @pytest.mark.parametrize('kind', families.CLASSES)
 def test_greedy_tokens_are_those_of_transformers(tmp_path, kind, tied):

@@ -94,6 +94,7 @@ def test_the_papers_names_are_pinned_to_commits():
   assert {len(name.revision) for name in names} == {40}
 
 
+@pytest.mark.slow
 def test_only_weights_tokenizer_and_config_are_fetched_and_only_once(
   ask, server
 ):
@@ -103,12 +104,14 @@ def test_only_weights_tokenizer_and_config_are_fetched_and_only_once(
   assert len(server.fetched()) == 2
 
 
+@pytest.mark.slow
 def test_a_folder_of_some_files_is_completed(ask, server):
   ask('me/tiny', 'config.json')  # As other programs fetch single files.
   assert ask('me/tiny') == f'False {fake_hub.COMMIT}'
   assert server.fetched() == ['config.json', 'model.safetensors']
 
 
+@pytest.mark.slow
 def test_a_listing_has_the_sizes_and_fetches_nothing(ask, server):
   files = [('config.json', 2), ('model.safetensors', WEIGHTS)]
   assert ask('me/tiny', 'list') == str([(*file, False) for file in files])
@@ -117,6 +120,7 @@ def test_a_listing_has_the_sizes_and_fetches_nothing(ask, server):
   assert ask('me/tiny', 'list') == str([(*file, True) for file in files])
 
 
+@pytest.mark.slow
 def test_a_connection_cut_in_the_middle_is_resumed(ask, server):
   server.cuts.append('*/model.safetensors')
   assert ask('me/tiny') == f'False {fake_hub.COMMIT}'
@@ -125,6 +129,7 @@ def test_a_connection_cut_in_the_middle_is_resumed(ask, server):
   assert ranges[0] not in (None, 'bytes=0-')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ('name', 'message'),
   [
@@ -140,6 +145,7 @@ def test_what_the_hub_refuses_is_one_message(ask, name, message, words):
   assert re.search(f"refused: '{name}.*' is no path .*{message}", printed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'settings',
   [{'HF_HUB_OFFLINE': '1'}, {'HF_ENDPOINT': 'http://127.0.0.1:9'}],

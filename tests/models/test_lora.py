@@ -102,6 +102,7 @@ def test_a_new_policy_with_adapters_is_the_frozen_one_bit_for_bit():
   assert not np.array_equal(layer['q_lora_a'], layer['k_lora_a'])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('adapters', [ALL, SOME], ids=['all', 'some'])
 def test_the_merged_policy_is_the_one_with_adapters_to_rounding(adapters):
   frozen, trained = lively(adapters)
@@ -121,6 +122,7 @@ def test_in_float64_a_product_with_its_adapter_is_the_merged_product():
     np.testing.assert_allclose(found, x @ merged, rtol=1e-13, atol=1e-13)
 
 
+@pytest.mark.slow
 def test_gradients_follow_from_those_of_the_merged_matrices():
   # W' = W + s A B: dA = s dW' B^T, dB = s A^T dW'.
   frozen, trained = lively(ALL)
@@ -194,6 +196,7 @@ def updated(param_sharding='zero3', **axes):
   return jax.device_get((state.params, metrics, sums))
 
 
+@pytest.mark.slow
 def test_an_update_changes_every_adapter_and_has_state_for_them_alone():
   params, metrics, _ = updated()
   before = lively(ALL)[1]

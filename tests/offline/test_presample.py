@@ -103,6 +103,7 @@ class KilledError(BaseException):
   """Simulates a kill: no code of the program catches it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('call', [1, 5])
 def test_killed_presampling_continues_with_the_same_bits(
   taken, tmp_path, cache, monkeypatch, call
@@ -133,6 +134,7 @@ def test_finished_presampling_samples_nothing(taken, cache, monkeypatch):
   assert contents(taken) == before
 
 
+@pytest.mark.slow
 def test_more_samples_and_another_seed_add_to_those_that_are_there(
   taken, tmp_path, cache
 ):
