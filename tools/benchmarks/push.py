@@ -1,17 +1,24 @@
-"""Times a push of weights to a server stage by stage.
+"""Times a push of weights stage by stage, beside a plain write and read.
 
-  bash tools/serve_policy.sh --config=configs/quickstart.py    # other terminal
-  python -m tools.benchmarks.push --config=configs/quickstart.py [--pushes=5]
-    [--noserver] [--config.KEY=VALUE ...]
+  python -m tools.benchmarks.push --config=configs/quickstart.py
+  python -m tools.benchmarks.push --config=configs/cosine640.py --layers=7
+    [--pushes=5] [--server] [--config.server_kw.folder=/dev/shm/pushes] [...]
 
-Makes random parameters of the config's model_kw and pushes them to the first
-server of its server_kw. The floor is the time of a plain write and read of as
-many bytes in the same folder. For a model of the 1.5B's shape (3.55 GB in
-bfloat16), give both commands --config.policy=fresh and its model_kw. With
---noserver this process reads and checks each push, as a server's rank does
-before it loads the weights.
+Makes random parameters of the config's model, or of some of its layers, in the
+dtype of a push. It needs no tokenizer, problems or parameters of a model that
+siri_jax/data/workload.py knows.
+
+This process takes the part of a server's rank too: it reads and checks each
+push, and copies the tensors to memory of their own, as a server loads them.
+With --server the first server of the config's server_kw does that; start it
+with tools/serve_policy.sh and the same config.
+
+The floor is a plain write and read of as many bytes in the same folder, before
+each push. Neither it nor a push waits for the disk; a write that does is in the
+table too. The times are medians over the pushes.
 """
 
+import dataclasses
 import os
 import pathlib
 import statistics
@@ -20,20 +27,20 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import tabulate
 
 from siri_jax.config import command_line
 from siri_jax.config import plan as plans
-from siri_jax.data import load
+from siri_jax.data import workload
 from siri_jax.models import decoder, hf_names
-from siri_jax.models.hf import initial
 from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
 from siri_jax.runtime.exit_status import DONE, refuse
 
-# The stages that a WeightPublisher times.
-WRITTEN = ('export', 'write', 'checksums')
-CHUNK = 2**24  # Bytes of a plain write or read.
+STAGES = ('export', 'write', 'checksums', 'check', 'load', 'server')
+FLOOR = ('plain write', 'plain read')
+CHUNK = 2**20  # Bytes of a plain write or read.
 
 
 def main(argv):
@@ -44,26 +51,24 @@ def main(argv):
   faults = [*asked.faults, *plans.faults(asked.config)]
   if faults:
     return refuse(faults, asked.source)
-  c = asked.config
-  shape = initial.shape_of(c, load.read(c)[0].vocab)
+  c, flags = asked.config, asked.flags
+  shape = workload.of(c).shape
+  if flags.layers:
+    shape = dataclasses.replace(shape, layers=flags.layers)
   params = random(shape, jnp.dtype(c.compute_dtype))
-  size = sum(x.nbytes for x in jax.tree.leaves(params))
-  take = by_its_reader(c, shape) if asked.flags.noserver else by_a_server(c)
-  found = [measured(c, params, take, asked.flags.pushes), floor(c, size)]
-  print(table(size, *found))
+  take = by_a_server(c) if flags.server else by_this_process(c, shape)
+  print(table(*measured(c, params, take, flags.pushes)))
   return DONE
 
 
-def define(add):
+def define(made):
   """This program's own flags."""
-  add.add_argument(
+  add = made.add_argument
+  add(
     '--pushes', type=int, default=5, help='timed pushes, after an untimed one'
   )
-  add.add_argument(
-    '--noserver',
-    action='store_true',
-    help='read each push here instead of by a server',
-  )
+  add('--layers', type=int, default=0, help='layers of the model; 0: all')
+  add('--server', action='store_true', help='push to a running server')
 
 
 def random(shape, dtype):
@@ -77,91 +82,114 @@ def random(shape, dtype):
 
 
 def by_a_server(c):
-  """A function that pushes to the first server; its name is the stage's."""
+  """A function that pushes to the first server, and times it."""
   line = http_client.Connection(c.server_kw.urls[0])
 
-  def server(publisher, pushed):
-    publisher.bring(line, pushed)
+  def take(publisher, pushed, clock):
+    clock('server', lambda: publisher.bring(line, pushed))
 
-  return server
+  return take
 
 
-def by_its_reader(c, shape):
-  """A function that reads and checks a push, as a server's rank does."""
+def by_this_process(c, shape):
+  """A function that does a server's part, as one rank, and times it."""
   wanted = {
     name: weight_reader.Wanted(
-      source.size, c.compute_dtype, tensor_parallel.part_of(source, shape, 0, 1)
+      source, c.compute_dtype, tensor_parallel.part_of(source, shape, 0, 1)
     )
     for name, source in hf_names.sources(shape).items()
   }
+  model = {
+    name: np.zeros(each.source.size, each.dtype)
+    for name, each in wanted.items()
+  }
 
-  def read_and_check(publisher, pushed):
+  def take(publisher, pushed, clock):
     del publisher
-    push = pushed.name, pushed.digest
-    weight_reader.read(c.server_kw.folder, *push, wanted, 0, 1)
+    push = c.server_kw.folder, pushed.name, pushed.digest
+    read = clock('check', lambda: weight_reader.read(*push, wanted, 0, 1))
+    clock('load', lambda: load(read))
 
-  return read_and_check
+  def load(read):
+    for name, array in read.arrays.items():
+      np.copyto(model[name], array)
+
+  return take
 
 
 def measured(c, params, take, pushes):
-  """Median seconds of each stage, over pushes after a first one."""
-  export = jax.jit(
-    lambda p: hf_names.export(decoder.unstacked(p), jnp.dtype(c.compute_dtype))
-  )
+  """The bytes of a push, and {stage: median seconds} after a first push."""
+  size = sum(x.nbytes for x in jax.tree.leaves(params))
+  dtype = jnp.dtype(c.compute_dtype)
+  export = jax.jit(lambda p: hf_names.export(p, dtype))
+  kw, rounds = c.server_kw, []
   publisher = weight_sync.WeightPublisher(
-    c.server_kw.folder,
-    'bench',
-    export,
-    push_secs=c.server_kw.push_secs,
-    sleeps=False,
+    kw.folder, 'bench', export, push_secs=kw.push_secs, sleeps=False
   )
-  seen = []
   for version in range(1 + pushes):
+    found = {}
+
+    def clock(stage, work, found=found):
+      began = time.monotonic()
+      result = work()
+      found[stage] = time.monotonic() - began
+      return result
+
+    plain(pathlib.Path(kw.folder, 'floor'), size, clock)
     pushed = publisher.write(params, version)
-    began = time.monotonic()
-    take(publisher, pushed)
-    took = {take.__name__.replace('_', ' '): time.monotonic() - began}
-    seen.append({k: publisher.seconds[k] for k in WRITTEN} | took)
-    print(f'push {version}: {sum(seen[-1].values()):.2f} s', flush=True)
-  return {
-    stage: statistics.median(s[stage] for s in seen[1:]) for stage in seen[0]
+    take(publisher, pushed, clock)
+    rounds.append({**publisher.seconds, **found})
+    whole, floor = (total(rounds[-1], names) for names in (STAGES, FLOOR))
+    print(f'push {version}: {whole:.3f} s, floor {floor:.3f} s', flush=True)
+  return size, {
+    stage: statistics.median(each[stage] for each in rounds[1:])
+    for stage in rounds[0]
   }
 
 
-def floor(c, size):
-  """Seconds of a plain write and a plain read of `size` bytes."""
-  path = pathlib.Path(c.server_kw.folder) / 'floor'
-  block, found = os.urandom(CHUNK), {}
-  try:
-    began = time.monotonic()
-    with open(path, 'wb') as file:
-      for _ in range(-(-size // CHUNK)):
-        file.write(block)
-      file.flush()
-      os.fsync(file.fileno())
-    found['plain write'] = time.monotonic() - began
-    began, memory = time.monotonic(), bytearray(CHUNK)
+def total(found, names):
+  """The sum of some stages' seconds."""
+  return sum(found.get(name, 0.0) for name in names)
+
+
+def plain(path, size, clock):
+  """Times a plain write and read of `size` bytes, and a write to the disk."""
+  block = os.urandom(min(CHUNK, size))
+
+  def write(wait=False):
+    with open(path, 'wb', buffering=0) as file:
+      for start in range(0, size, len(block)):
+        file.write(block[: size - start])
+      if wait:
+        os.fsync(file.fileno())
+
+  def read():
+    memory = bytearray(len(block))
     with open(path, 'rb', buffering=0) as file:
       while file.readinto(memory):
         pass
-    found['plain read'] = time.monotonic() - began
+
+  try:
+    clock('plain write', write)
+    clock('plain read', read)
+    path.unlink()
+    clock('plain write that waits for the disk', lambda: write(wait=True))
   finally:
     path.unlink(missing_ok=True)
-  return found
 
 
-def table(size, stages, plain):
+def table(size, found):
   """The stages and the floor as text."""
-  total, least = sum(stages.values()), sum(plain.values())
+  whole, least = total(found, STAGES), total(found, FLOOR)
   rows = [
-    *stages.items(),
-    ('the whole push', total),
-    *plain.items(),
-    ('the floor', least),
+    *((name, found[name]) for name in STAGES if name in found),
+    ('the whole push', whole),
+    *((name, found[name]) for name in found if name.startswith('plain')),
+    ('the floor: plain write and read', least),
   ]
   rows = [(name, secs, size / secs / 1e9) for name, secs in rows]
-  text = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.3f')
-  return f'{size / 1e9:.3f} GB; {total / least:.2f} times the floor\n\n{text}'
+  text = tabulate.tabulate(rows, ['stage', 's', 'GB/s'], 'pipe', floatfmt='.4f')
+  return f'{size / 1e9:.4f} GB; {whole / least:.2f} times the floor\n\n{text}'
 
 
 if __name__ == '__main__':
