@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
 # A quickstart of a few seconds: no SFT, two steps, few problems.
 SMALL = {
@@ -22,6 +23,7 @@ SMALL = {
   'eval_kw.every': '0',
 }
 SETTINGS = [f'--config.{key}={value}' for key, value in SMALL.items()]
+PLAIN = ['--config.writers=()', '--config.picture_every=0']  # Starts sooner.
 
 
 @pytest.fixture(scope='module')
@@ -107,7 +109,6 @@ def test_the_installed_package_is_the_one_that_runs(place):
   assert out.startswith(str(place.parent / 'installed'))
 
 
-@pytest.mark.slow
 def test_a_run_an_ablation_figures_and_a_report_need_no_checkout(place):
   script = place.parent / 'installed/bin/siri-jax'
   out = python(place, script, 'train', '--config=quickstart', *SETTINGS)
@@ -116,7 +117,7 @@ def test_a_run_an_ablation_figures_and_a_report_need_no_checkout(place):
   run = 'runs/shapes/schedule=stair'
   out = siri_jax(
     place,
-    ['ablate', '--config=quickstart', *axis, *SETTINGS],
+    ['ablate', '--config=quickstart', *axis, *SETTINGS, *PLAIN],
     ['figures', run],
     ['report', run],
   )
