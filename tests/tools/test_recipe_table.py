@@ -37,13 +37,3 @@ def test_runs_are_compared_at_the_tokens_of_the_shortest_one(tmp_path):
   # An offline run has a table of its own, to its end.
   assert text.index('Offline, after the last step') < text.index('`dast`')
   assert '50.0 ± 2.0 → 40.0 ± 2.0' in lines['dast']
-
-
-def test_the_table_is_put_between_its_marks(tmp_path, monkeypatch):
-  document = tmp_path / 'recipes.md'
-  document.write_text(f'before\n{recipes.BEGIN}\nold\n{recipes.END}\nafter\n')
-  monkeypatch.setattr(recipes, 'DOCUMENT', document)
-  recipes.write('new')
-  assert document.read_text() == (
-    f'before\n{recipes.BEGIN}\nnew\n{recipes.END}\nafter\n'
-  )

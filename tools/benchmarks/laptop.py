@@ -20,6 +20,8 @@ import subprocess
 import sys
 import time
 
+import tabulate
+
 from siri_jax.config import command_line
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -46,8 +48,15 @@ COLUMNS = {  # Key of a row: heading, format.
 }
 
 
+NOTE = (
+  'In brackets: siri_jax over this system. others: cores that other processes '
+  'used; repeat the run above 0.1.'
+)
+
+
 def say(text):
-  print(text, flush=True)
+  """Shows progress; standard output has the table alone."""
+  print(text, file=sys.stderr, flush=True)
 
 
 def main(argv):
@@ -72,7 +81,7 @@ def main(argv):
         row['failed'] = f'{REQUIREMENTS[system]} could not be installed'
       rows.append(row)
   write(rows)
-  say(f'\n{table(rows)}')
+  print(table(rows))
   return int(any('failed' in row for row in rows))
 
 
@@ -202,26 +211,30 @@ def others_secs():
 
 
 def table(rows):
-  """Rows as text; under each peer, the ratios of siri_jax's figures to it."""
-  heads = [head for head, _ in COLUMNS.values()]
-  lines = [['size', 'system', *heads, 'others']]
+  """Rows in Markdown; a peer's has the ratios of siri_jax's figures to its."""
   ours = {row['size']: row for row in rows if row['system'] == OURS}
+  lines = []
   for row in rows:
-    name = [row['size'], row['system']]
+    first = ours.get(row['size'], row)
     if 'failed' in row:
-      lines.append([*name, f'failed: {row["failed"]}'])
+      lines.append([row['size'], row['system'], f'failed: {row["failed"]}'])
       continue
-    cells = [text.format(row[key]) for key, (_, text) in COLUMNS.items()]
-    lines.append([*name, *cells, f'{row["others_cores"]:.2f}'])
-    base = ours.get(row['size'], row)
-    if base is not row and 'failed' not in base:
-      ratios = (f'{base[key] / row[key]:.2f} x' for key in COLUMNS)
-      lines.append(['', f'{OURS} / {row["system"]}', *ratios])
-  layout = ['{:5}', '{:16}', '{:>9}', '{:>9}', '{:>10}', '{:>11}', '{:>6}']
-  note = 'others: cores used by other processes; repeat the run above 0.1.'
-  return '\n'.join(
-    ['  '.join(map(str.format, layout, line)) for line in lines] + [note]
+    compared = first is not row and 'failed' not in first
+    cells = [
+      text.format(row[key])
+      + (f' ({first[key] / row[key]:.2f} times)' if compared else '')
+      for key, (_, text) in COLUMNS.items()
+    ]
+    others = f'{row["others_cores"]:.2f}'
+    lines.append([row['size'], row['system'], *cells, others])
+  heads = [head for head, _ in COLUMNS.values()]
+  grid = tabulate.tabulate(
+    lines,
+    ['size', 'system', *heads, 'others'],
+    'github',
+    disable_numparse=True,
   )
+  return f'{grid}\n\n{NOTE}'
 
 
 def write(rows):

@@ -140,7 +140,11 @@ def measured(c, params, take, pushes):
     take(publisher, pushed, clock)
     rounds.append({**publisher.seconds, **found})
     whole, floor = (total(rounds[-1], names) for names in (STAGES, FLOOR))
-    print(f'push {version}: {whole:.3f} s, floor {floor:.3f} s', flush=True)
+    print(
+      f'push {version}: {whole:.3f} s, floor {floor:.3f} s',
+      file=sys.stderr,
+      flush=True,
+    )
   return size, {
     stage: statistics.median(each[stage] for each in rounds[1:])
     for stage in rounds[0]

@@ -20,9 +20,9 @@ import tabulate
 from siri_jax.analysis import run_table
 from siri_jax.config import catalog, command_line, sizes
 from siri_jax.runtime import files
+from tools.benchmarks import marked
 
 DOCUMENT = pathlib.Path(__file__).parents[2] / 'docs/recipes.md'
-BEGIN, END = '<!-- table: begin -->', '<!-- table: end -->'
 HEADERS = (
   'recipe',
   'accuracy, %',
@@ -44,8 +44,8 @@ def main(argv):
       print(f'{recipe.name}: running', flush=True)
       if subprocess.run(command(asked, recipe)).returncode:
         failed.append(recipe.name)
-      write(table(asked.out, recipes))
-  write(table(asked.out, recipes))
+      marked.replace(DOCUMENT, 'table', table(asked.out, recipes))
+  marked.replace(DOCUMENT, 'table', table(asked.out, recipes))
   print(f'{DOCUMENT} is written')
   if failed:
     print(f'failed: {", ".join(failed)}', file=sys.stderr)
@@ -149,13 +149,6 @@ def cell(found, key, tokens, scale):
     for where in (0, tokens)
   ]
   return ' → '.join(ends)
-
-
-def write(text):
-  """Puts the table between its marks in the document."""
-  before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-  _, _, after = rest.partition(END)
-  DOCUMENT.write_text(f'{before}{BEGIN}\n{text}\n{END}{after}')
 
 
 if __name__ == '__main__':

@@ -296,7 +296,7 @@ def report(flags, found):
     [name, f'{secs:.3f}', f'{100 * secs / first["secs"]:.0f} %']
     for name, secs in parts.items()
   ]
-  return '\n'.join(
+  return '\n\n'.join(
     [
       f'{flags.model}, {given["shape"]["layers"]} layers, {first["devices"]} * '
       f'{first["device"]}, a large product {first["matmul_flops"] / 1e12:,.3f} '
@@ -304,8 +304,8 @@ def report(flags, found):
       f'{len(given["lengths"])} sequences, {tokens:,} tokens, rows '
       f'{100 * first["fill"]:.0f} % full; remat {given["remat"]!r}, attention '
       f'{given["attention"]!r}',
-      tabulate.tabulate(rows, heads, stralign='right'),
-      tabulate.tabulate(shares, ['of siri_jax', 's', 'share']),
+      tabulate.tabulate(rows, heads, 'github', stralign='right'),
+      tabulate.tabulate(shares, ['of siri_jax', 's', 'share'], 'github'),
     ]
   )
 
