@@ -188,7 +188,8 @@ class WeightPublisher:
 
   def close(self):
     """Waits until older pushes are deleted."""
-    self._cleaner.shutdown()
+    if self._cleaned:
+      self._cleaned.result()
 
   @contextlib.contextmanager
   def _timed(self, stage):

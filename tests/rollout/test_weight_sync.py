@@ -97,6 +97,17 @@ def scattered(params, devices=4):
 layer_by_layer = functools.partial(scattered, devices=2)
 
 
+def test_the_last_pushes_are_kept_also_after_a_close(tmp_path):
+  publisher = weight_sync.WeightPublisher(
+    tmp_path, 'run', export, push_secs=1.0, sleeps=False
+  )
+  for version in range(4):
+    publisher.write(builders.lively(SHAPE), version)
+    publisher.close()
+  kept = sorted(path.name for path in tmp_path.iterdir())
+  assert kept == ['run-000002', 'run-000003']
+
+
 def test_an_array_is_spread_over_the_first_axis_that_the_devices_divide():
   mesh = jax.make_mesh((1, 1, 4), sharding.MESH_AXES, devices=jax.devices()[:4])
   for size, axis in (

@@ -42,6 +42,7 @@ def make_checkout(folder):
   write(folder / 'siri_jax/main.py', STAND_IN.format('MAIN'))
   write(folder / 'ruff.py', STAND_IN.format('RUFF'))
   write(folder / 'pytest.py', STAND_IN.format('PYTEST'))
+  write(folder / 'tools/benchmarks/counters.py', STAND_IN.format('COUNTERS'))
   return folder
 
 
@@ -303,7 +304,9 @@ def test_ci_runs_the_tests_and_those_with_a_server(tested):
   calls = [line for line in output.splitlines() if "['-n', '0'" in line]
   assert ['ForH100s' in calls[0], 'test_real_vllm' in calls[1]] == [True] * 2
   assert 'SKIPPED' not in output
+  assert "called ['--check']" in output
   assert integrated(tested, ready, PYTEST='3')[0] == 3
+  assert integrated(tested, ready, COUNTERS='3')[0] == 3
 
 
 @pytest.mark.slow
