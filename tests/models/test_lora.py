@@ -280,9 +280,8 @@ def test_a_push_has_the_merged_matrices_by_hand():
       np.asarray(layers[name][layer], np.float64)
       for name in ('down', 'down_lora_a', 'down_lora_b')
     )
-    found = pushed[f'model.layers.{layer}.mlp.down_proj.weight']
+    found = pushed['down'][layer]
     np.testing.assert_allclose(found, (down + 2.0 * a @ b).T, rtol=1e-5)
     np.testing.assert_array_equal(  # It has no adapter.
-      pushed[f'model.layers.{layer}.mlp.up_proj.weight'],
-      np.asarray(layers['up'][layer]).T,
+      pushed['up'][layer], np.asarray(layers['up'][layer]).T
     )

@@ -96,10 +96,10 @@ def test_a_table_of_counts_is_read_back_as_it_was_written():
   [
     ('programs compiled', 7.0, True),
     ('programs compiled', 5.0, False),
-    ('filled part of a row, %', 90.0, True),
+    ('filled part of a row, %', 85.0, True),
     ('filled part of a row, %', 99.0, False),
-    ('update: MFLOP', 8500.0, False),  # Within 5 %.
-    ('update: MFLOP', 8600.0, True),
+    ('update: MFLOP', 8900.0, False),  # Within 10 %.
+    ('update: MFLOP', 9000.0, True),
     ('a new count', 1.0, True),
   ],
 )

@@ -5,7 +5,7 @@ compiled, calls of each program a step, transfers to the host a step, and the
 FLOPs and bytes of each compiled program, as XLA states them; also how full
 packed rows are, for lengths as in the paper. Prints the table of BENCHMARKS.md.
 With --check it compares the counts with that table and names each that is more
-than 5 % worse; the exit status is 1 then. Nothing is timed, so that a busy
+than 10 % worse; the exit status is 1 then. Nothing is timed, so that a busy
 machine changes nothing. FLOPs and bytes belong to a version of JAX and are
 compared under the same one alone.
 """
@@ -30,7 +30,7 @@ from tools.benchmarks import marked
 
 DOCUMENT = pathlib.Path(__file__).parent / 'BENCHMARKS.md'
 STEPS = 4
-SLACK = 0.05  # A count may be worse by this share.
+SLACK = 0.1  # A count may be worse by this share: lengths depend on rounding.
 PROMPT = 150  # Tokens of a prompt, in the mean of DeepScaleR's.
 MORE = ('filled part of a row, %',)  # Counts of which more is better.
 COMPILER = re.compile(r': (MFLOP|MB)$')  # Counts of one version of JAX.
