@@ -65,6 +65,7 @@ def build(
     decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
   )
   policy, whole = (layout.frozen, layout.state.params), layout.whole
+  tensors = hf_names.sources(shape).values()
   return Programs(
     cap=jax.jit(schedule),
     update=compile_update(recipe, layout),
@@ -79,7 +80,7 @@ def build(
       in_shardings=policy,
       out_shardings={
         name: sharding.spread(layout.mesh, size)
-        for name, size in hf_names.exported_shapes(shape).items()
+        for name, size in hf_names.exported_shapes(tensors).items()
       },
     ),
     start=jax.jit(start),

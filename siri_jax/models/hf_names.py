@@ -4,6 +4,7 @@ Hugging Face stores a matrix as (out, in) and each layer in its own tensors. Our
 arrays are (in, out), with an axis for heads and one for layers.
 """
 
+import collections
 import functools
 import math
 from typing import NamedTuple
@@ -111,11 +112,12 @@ def export(params, dtype):
   return found
 
 
-def exported_shapes(shape):
-  """The shape of each array of `export`, of a decoder.ModelConfig."""
+def exported_shapes(found):
+  """The shape of each array of `export`, of all Sources of a model."""
+  layers = collections.Counter(each.name for each in found)
   return {
-    each.name: (each.size if each.layer is None else (shape.layers, *each.size))
-    for each in sources(shape).values()
+    name: size if layer is None else (layers[name], *size)
+    for name, layer, size in found
   }
 
 

@@ -229,7 +229,7 @@ class FollowerEngine:
     return []
 
   def close(self):
-    self._publisher.close()
+    pass
 
 
 def _refuse_other_writers(folder):

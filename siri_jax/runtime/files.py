@@ -9,6 +9,10 @@ import pathlib
 
 import xxhash
 
+# As fast as memory. It shows damage; it is no protection against somebody who
+# forges a file.
+Checksum = xxhash.xxh3_128
+
 
 def write_atomically(path, data):
   """Writes a file so that a reader sees the old content or the new one.
@@ -70,12 +74,9 @@ def sha256(path):
 
 
 def checksum(path):
-  """The hexadecimal xxh3_128 of a file, as fast as memory.
-
-  It shows damage. Against somebody who forges a file it is no protection.
-  """
+  """The hexadecimal Checksum of a file."""
   with open(path, 'rb') as file:
-    return hashlib.file_digest(file, xxhash.xxh3_128).hexdigest()
+    return hashlib.file_digest(file, Checksum).hexdigest()
 
 
 def append(path, record):

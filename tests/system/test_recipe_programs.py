@@ -1,19 +1,17 @@
 """The compiled programs of every recipe over a cycle, and of SIRI's step."""
 
-import collections
-import functools
-
 import jax
 import numpy as np
 import pytest
 
-from siri_jax import build, compiled, types
+from siri_jax import build, types
 from siri_jax.config import catalog, command_line, plan
 from siri_jax.config import recipe as recipes
 from siri_jax.data import load
 from siri_jax.models import decoder
 from siri_jax.models.hf import initial
 from tests.helpers import shallow, tiny
+from tools.benchmarks import counters
 
 pytestmark = pytest.mark.slow
 
@@ -110,32 +108,14 @@ def test_an_update_of_siri_multiplies_as_often_as_by_hand():
 
 
 def test_a_step_of_siri_calls_each_program_as_often_as_by_hand(monkeypatch):
-  calls = collections.Counter()
-
-  def counted(name, called):
-    @functools.wraps(called)
-    def count(*given):
-      calls[name] += 1
-      return called(*given)
-
-    count.func = getattr(called, 'func', called)
-    return count
-
-  with_frozen, get = compiled.with_frozen, jax.device_get
-
-  def counting(programs, frozen):
-    bound = with_frozen(programs, frozen)._asdict()
-    made = {name: counted(name, program) for name, program in bound.items()}
-    return compiled.Programs(**made)
-
-  monkeypatch.setattr(compiled, 'with_frozen', counting)
-  monkeypatch.setattr(jax, 'device_get', counted('transfer', get))
   c = tiny.get_config()
   c.total_steps = 5
-  shallow.train(plan.make(c), monkeypatch)
+  with counters.counting() as (programs, transfer):
+    shallow.train(plan.make(c), monkeypatch)
   # Each step: the next cap; log-probabilities of what has no gradient and of
   # the second mini-batch; two updates; 16 requests of one call; a push. Its cap
   # and its metrics are read by the host. Before them the first cap and push.
-  assert calls == dict(
-    cap=6, logprobs=10, update=10, start=5, advance=5, export=6, transfer=11
+  assert {name: program.calls for name, program in programs.items()} == dict(
+    cap=6, update=10, logprobs=10, export=6, publish=0, start=5, advance=5
   )
+  assert transfer.call_count == 11

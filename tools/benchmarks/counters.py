@@ -18,7 +18,6 @@ import tempfile
 from unittest import mock
 
 import jax
-import numpy as np
 import tabulate
 
 from siri_jax import api, compiled
@@ -26,12 +25,11 @@ from siri_jax.algorithm import packing
 from siri_jax.config import command_line, cosine640
 from siri_jax.config import plan as plans
 from siri_jax.models import attention
-from tools.benchmarks import marked
+from tools.benchmarks import full_size, marked
 
 DOCUMENT = pathlib.Path(__file__).parent / 'BENCHMARKS.md'
 STEPS = 4
 SLACK = 0.1  # A count may be worse by this share: lengths depend on rounding.
-PROMPT = 150  # Tokens of a prompt, in the mean of DeepScaleR's.
 MORE = ('filled part of a row, %',)  # Counts of which more is better.
 COMPILER = re.compile(r': (MFLOP|MB)$')  # Counts of one version of JAX.
 
@@ -86,31 +84,39 @@ def _abstract(x):
   return jax.ShapeDtypeStruct(x.shape, x.dtype) if hasattr(x, 'shape') else x
 
 
-def counts():
-  """dict name -> count, of a short run in a folder of its own."""
-  made, build, get = {}, compiled.build, jax.device_get
-  transfers = []
+@contextlib.contextmanager
+def counting():
+  """Counts the calls of the programs that are built here, and transfers.
 
-  def counting(*args, **named):
+  Yields:
+    dict name -> Counted, and a mock of jax.device_get.
+  """
+  made, build, get = {}, compiled.build, jax.device_get
+
+  def counted(*args, **named):
     programs = build(*args, **named)._asdict()
     made.update({name: Counted(each) for name, each in programs.items()})
     return compiled.Programs(**made)
 
-  def transfer(x):
-    transfers.append(x)
-    return get(x)
+  with (
+    mock.patch.object(compiled, 'build', counted),
+    mock.patch.object(jax, 'device_get', side_effect=get) as transfer,
+  ):
+    yield made, transfer
 
+
+def counts():
+  """dict name -> count, of a short run in a folder of its own."""
   with (
     tempfile.TemporaryDirectory() as folder,
-    mock.patch.object(compiled, 'build', counting),
-    mock.patch.object(jax, 'device_get', transfer),
+    counting() as (made, transfer),
     contextlib.redirect_stdout(sys.stderr),
   ):
     run = api.train(config(folder), f'{folder}/run')
     found = {'programs compiled': run.column('compile_count')[-1]}
     for name, program in made.items():
       found[f'{name}: calls a step'] = program.calls / STEPS
-    found['transfers a step'] = len(transfers) / STEPS
+    found['transfers a step'] = transfer.call_count / STEPS
     found['filled part of a row, %'] = 100 * filled()
     for name, program in made.items():
       if program.calls:
@@ -135,12 +141,7 @@ def config(folder):
 def filled():
   """The share of rows that are tokens, for lengths as in the paper."""
   plan = plans.make(cosine640.get_config())
-  lengths = plan.c.uncapped_length_kw
-  sigma = np.sqrt(2 * np.log(lengths.mean / lengths.median))
-  drawn = np.random.default_rng(0).lognormal(
-    np.log(lengths.median), sigma, plan.samples
-  )
-  tokens = np.minimum(drawn, plan.highest).astype(int) + PROMPT
+  tokens = full_size.sequences(plan.c, plan.samples)
   rows = packing.first_fit_decreasing(
     tokens, plan.row_tokens, attention.SEQUENCES
   )

@@ -3,11 +3,13 @@
 import functools
 
 import jax.numpy as jnp
+import numpy as np
 
 from siri_jax.algorithm import losses, optimizers, update
 from siri_jax.data import workload
 from siri_jax.models import decoder
 
+PROMPT = 150  # Tokens of a prompt, in the mean of DeepScaleR's.
 # DeepSeek-R1-Distill-Qwen 1.5B and 7B, the models of the other families, and
 # one small enough for a laptop.
 _R1 = 'deepseek-ai/DeepSeek-R1-Distill-'
@@ -38,6 +40,21 @@ MESHES = {
   'qwen3-1.7b': dict(data=1, fsdp=8, tensor=1),
   'llama-8b': dict(data=2, fsdp=8, tensor=1),
 }
+
+
+def sequences(c, count):
+  """Tokens of prompts with the responses that a config assumes, int [count].
+
+  Responses are lognormal, cut at the highest cap.
+
+  Args:
+    c: ConfigDict.
+    count: number of sequences.
+  """
+  mean, median = c.uncapped_length_kw.mean, c.uncapped_length_kw.median
+  spread = np.sqrt(2 * np.log(mean / median))
+  drawn = np.random.default_rng(0).lognormal(np.log(median), spread, count)
+  return PROMPT + np.clip(drawn, 1, c.schedule_kw.high).astype(int)
 
 
 def recipe_of(c, shape, **changes):

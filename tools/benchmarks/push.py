@@ -19,7 +19,7 @@ table too. The times are medians over the pushes.
 """
 
 import dataclasses
-import os
+import functools
 import pathlib
 import statistics
 import sys
@@ -37,10 +37,10 @@ from siri_jax.models import decoder, hf_names
 from siri_jax.rollout import http_client, weight_sync
 from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
 from siri_jax.runtime.exit_status import DONE, refuse
+from tools.benchmarks import plain_file
 
 STAGES = ('export', 'write', 'checksums', 'check', 'load', 'server')
 FLOOR = ('plain write', 'plain read')
-CHUNK = 2**20  # Bytes of a plain write or read.
 
 
 def main(argv):
@@ -158,24 +158,10 @@ def total(found, names):
 
 def plain(path, size, clock):
   """Times a plain write and read of `size` bytes, and a write to the disk."""
-  block = os.urandom(min(CHUNK, size))
-
-  def write(wait=False):
-    with open(path, 'wb', buffering=0) as file:
-      for start in range(0, size, len(block)):
-        file.write(block[: size - start])
-      if wait:
-        os.fsync(file.fileno())
-
-  def read():
-    memory = bytearray(len(block))
-    with open(path, 'rb', buffering=0) as file:
-      while file.readinto(memory):
-        pass
-
+  write = functools.partial(plain_file.write, path, size)
   try:
-    clock('plain write', write)
-    clock('plain read', read)
+    clock('plain write', lambda: write(wait=False))
+    clock('plain read', lambda: plain_file.read(path))
     path.unlink()
     clock('plain write that waits for the disk', lambda: write(wait=True))
   finally:

@@ -40,7 +40,6 @@ MEMORY = 3.35e12  # Bytes/s.
 NODE, NETWORK = 450e9, 50e9  # Bytes/s that a GPU sends: NVLink, InfiniBand.
 # Config and remat that fit 80 GB.
 RUNS = {'1.5b': ('cosine640', 'products'), '7b': ('cosine640_7b', 'gate')}
-PROMPT = 150  # Tokens of a mean prompt.
 # Backward, attention computes its scores again: five products, forward two.
 BACKWARD = 2.5
 
@@ -222,11 +221,8 @@ def draw(c, shape, devices, rows):
     devices: that share a micro-batch.
     rows: rows of a micro-batch per device.
   """
-  mean, median = c.uncapped_length_kw.mean, c.uncapped_length_kw.median
-  spread = np.sqrt(2 * np.log(mean / median))
   count = c.prompts_per_step * c.group_size // c.minibatches
-  drawn = np.random.default_rng(0).lognormal(np.log(median), spread, count)
-  lengths = PROMPT + np.clip(drawn, 1, c.schedule_kw.high).astype(int)
+  lengths = full_size.sequences(c, count)
   placed = packing.first_fit_decreasing(
     lengths, memory.ROW_TOKENS, attention.SEQUENCES
   )

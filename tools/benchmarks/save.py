@@ -8,7 +8,7 @@ stands still until save() returns; the rest is written in the background. The
 plain write waits for the disk, as a save does.
 """
 
-import os
+import functools
 import pathlib
 import shutil
 import sys
@@ -23,9 +23,9 @@ import tabulate
 from siri_jax import types
 from siri_jax.config import command_line
 from siri_jax.runtime import checkpoint
+from tools.benchmarks import plain_file
 
 ARRAYS = 8  # Arrays of each of the three trees.
-CHUNK = 2**20  # Bytes of a plain write at a time.
 HEADS = ('stands still, s', 'saved, s', 'CPU s', 'plain write, s', 'CPU s')
 
 
@@ -67,8 +67,10 @@ def measured(state, folder, saves):
   """A row of HEADS for each save."""
   size = sum(x.nbytes for x in jax.tree.leaves(state))
   manager, rows = checkpoint.CheckpointManager(folder / 'saved', keep=1), []
+  floor = functools.partial(plain_file.write, folder / 'plain', size, wait=True)
   for step in range(1, saves + 1):
-    plain = timed(lambda: write(folder / 'plain', size))
+    plain = timed(floor)
+    (folder / 'plain').unlink()
     state = state.replace(step=jnp.int32(step))
     began, cpu = time.monotonic(), time.process_time()
     manager.save(state, {})
@@ -85,16 +87,6 @@ def timed(work):
   began, cpu = time.monotonic(), time.process_time()
   work()
   return time.monotonic() - began, time.process_time() - cpu
-
-
-def write(path, size):
-  """Writes a file of `size` bytes and waits for the disk."""
-  block = os.urandom(CHUNK)
-  with open(path, 'wb', buffering=0) as file:
-    for start in range(0, size, CHUNK):
-      file.write(block[: size - start])
-    os.fsync(file.fileno())
-  path.unlink()
 
 
 if __name__ == '__main__':

@@ -4,7 +4,6 @@ Several readers share the work. Each checks some files and maps its slice of
 each tensor. A push is valid if every reader accepts it.
 """
 
-import collections
 import concurrent.futures
 import functools
 import hashlib
@@ -18,9 +17,9 @@ from typing import NamedTuple
 
 import ml_dtypes  # noqa: F401  Registers bfloat16 with numpy.
 import numpy as np
-import xxhash
 
 from siri_jax.models import hf_names
+from siri_jax.runtime import files
 
 NAME = re.compile(r'[A-Za-z0-9_][A-Za-z0-9_.-]*-[0-9]{6,}')
 ARRAYS, MANIFEST = 'arrays', 'manifest.json'
@@ -125,11 +124,9 @@ def allowed(root, name):
 def _refuse_other(folder, arrays, wanted):
   """Raises if the arrays are not those of the model."""
   found = {k: (tuple(shape), dtype) for k, (shape, dtype) in arrays.items()}
-  layers = collections.Counter(each.source.name for each in wanted.values())
-  model = {
-    name: (size if layer is None else (layers[name], *size), dtype)
-    for (name, layer, size), dtype, _ in wanted.values()
-  }
+  sizes = hf_names.exported_shapes([x.source for x in wanted.values()])
+  dtypes = {each.source.name: each.dtype for each in wanted.values()}
+  model = {name: (size, dtypes[name]) for name, size in sizes.items()}
   wrong = [
     f'{name} is {found.get(name)}, the model has {model.get(name)}'
     for name in {**model, **found}
@@ -190,7 +187,7 @@ def _look(folder, name, arrays):
   """
   _, dtype = arrays.get(_array_of(name), (None, None))
   numbers = dtype is not None and not name.endswith(ZARRAY)
-  total, fine, piece = xxhash.xxh3_128(), True, np.empty(PIECE, np.uint8)
+  total, fine, piece = files.Checksum(), True, np.empty(PIECE, np.uint8)
   with open(folder / name, 'rb', buffering=0) as file:
     while length := file.readinto(piece):
       total.update(piece[:length])
