@@ -23,7 +23,7 @@ def get_config():
   )
   c.task_kw.train = cosine640.TRAIN
   c.task_kw.evals = cosine640.EVALS
-  c.attention = 'cudnn'
+  c.update_kw.attention = 'cudnn'
   c.engine = 'vllm'
   c.engine_kw.max_concurrent = 1024  # All samples of a step.
   # From AMC's 6,740 tokens at 16,384 in the paper's Table 1, as in base.py.
@@ -31,5 +31,5 @@ def get_config():
   c.hosts_kw.count = 2  # Nodes, one process each.
   c.mesh_kw.data = 2
   c.mesh_kw.fsdp = 8  # H100s of 80 GB each.
-  c.micro_batch_rows = 16  # One row a device.
+  c.update_kw.micro_batch_rows = 16  # One row a device.
   return c

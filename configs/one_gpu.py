@@ -23,7 +23,7 @@ def get_config():
   c.model_path = cosine640.MODEL
   c.task_kw.train = cosine640.TRAIN
   c.task_kw.evals = cosine640.EVALS
-  c.attention = 'cudnn'
+  c.update_kw.attention = 'cudnn'
   c.prompts_per_step = 32
   c.eval_kw.every = 0
   c.eval_kw.samples = 8

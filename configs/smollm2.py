@@ -39,12 +39,12 @@ def get_config():
   c.learning_rate = 1e-5
 
   c.compute_dtype = 'float32'
-  c.logprob_chunk_tokens = 256
+  c.update_kw.logprob_chunk_tokens = 256
   c.eval_kw.every = 10
   c.eval_kw.samples = 1  # 24 problems: a standard error of 10 points.
   c.eval_kw.cap = 64
   c.checkpoint_kw.every = 10
   c.checkpoint_kw.keep = 1
-  c.rollouts_every = 5
-  c.picture_every = 10
+  c.record_kw.rollouts_every = 5
+  c.record_kw.picture_every = 10
   return c

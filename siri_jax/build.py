@@ -114,10 +114,12 @@ def open_run(plan, task, folder, screen, team):
   Yields:
     (context.TrainContext, types.TrainState, progress.Progress to start from).
   """
-  c = plan.c
+  c, limits = plan.c, plan.c.limits_kw
   with contextlib.ExitStack() as stack:
-    signals = stack.enter_context(Signals(screen.say, secs=c.stop_secs))
-    watchdog = stack.enter_context(Watchdog(folder, screen, secs=c.stall_secs))
+    signals = stack.enter_context(Signals(screen.say, secs=limits.stop_secs))
+    watchdog = stack.enter_context(
+      Watchdog(folder, screen, secs=limits.stall_secs)
+    )
     stack.enter_context(team.listening(signals.relay))
     bench = Context(task, folder, screen, signals)
 
@@ -167,7 +169,7 @@ def open_follower(plan, task, path, screen, team):
     return checkpoints.restore(like, screen.say) or (None, {})
 
   with contextlib.ExitStack() as stack:
-    signals = Signals(team.pass_on, secs=plan.c.stop_secs)
+    signals = Signals(team.pass_on, secs=plan.c.limits_kw.stop_secs)
     bench = Context(task, None, screen, stack.enter_context(signals))
     bench.servers = servers.External(plan.c.server_kw.urls)
     ctx, state, _ = _made(stack, bench, plan, path, team, resume)
@@ -290,7 +292,8 @@ def check_attention(recipe):
   """
   if recipe.attend is not attention.cudnn:
     return
-  shape, instead = recipe.shape, "; attention='blocked' runs everywhere, slower"
+  shape, name = recipe.shape, 'update_kw.attention'
+  instead = f"; {name}='blocked' runs everywhere, slower"
   try:
     found = attention.distance(
       recipe.attend,
@@ -302,11 +305,11 @@ def check_attention(recipe):
   except (NotImplementedError, RuntimeError) as error:
     why = str(error).partition('\n')[0]
     raise ValueError(
-      f"attention='cudnn' cannot run here: {why}{instead}"
+      f"{name}='cudnn' cannot run here: {why}{instead}"
     ) from error
   if not found < attention.TOLERANCE:
     raise ValueError(
-      f"attention='cudnn' is wrong with jax {jax.__version__} here: it is "
+      f"{name}='cudnn' is wrong with jax {jax.__version__} here: it is "
       f'{float(found):.2g} from the reference (relative), and rounding is at '
       f'most {attention.TOLERANCE}. Install jax 0.11.2 or later{instead}'
     )

@@ -148,7 +148,7 @@ class TrainContext(Context):
 
   def writes_rollouts(self, step):
     """Whether a step's samples are written with their text at any rate."""
-    every = self.plan.c.rollouts_every
+    every = self.plan.c.record_kw.rollouts_every
     return bool(every and step % every == 0)
 
   def save(self, state, done, turn):
@@ -172,11 +172,11 @@ class TrainContext(Context):
     self.checkpoints.save(state, facts, always=turns)
 
   def draw(self, done, kind):
-    """Updates picture.png every picture_every steps and at evaluations.
+    """Updates picture.png as often as record_kw says, and at evaluations.
 
     With picture_every=0 there is no picture.
     """
-    every = self.plan.c.picture_every
+    every = self.plan.c.record_kw.picture_every
     if every and (done % every == 0 or kind):
       # Here, because a dry run must not import matplotlib.
       from siri_jax.analysis.figures import overview

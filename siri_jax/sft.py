@@ -142,12 +142,12 @@ def _recipe(c, shape):
       eps=c.optimizer_kw.eps,
       clip_norm=c.optimizer_kw.clip_norm,
     ),
-    attend=attention.IMPLEMENTATIONS[c.attention],
+    attend=attention.IMPLEMENTATIONS[c.update_kw.attention],
     dtype=jnp.dtype(c.compute_dtype),
-    remat=c.remat or 'nothing',  # The model is small.
-    param_sharding=c.param_sharding,
+    remat=c.update_kw.remat or 'nothing',  # The model is small.
+    param_sharding=c.update_kw.param_sharding,
     temperature=1.0,
-    chunk=c.logprob_chunk_tokens,
+    chunk=c.update_kw.logprob_chunk_tokens,
   )
 
 
@@ -238,7 +238,7 @@ def _name(c, task, shape):
     c.optimizer_kw.eps,
     c.optimizer_kw.clip_norm,
     c.compute_dtype,
-    c.attention,
+    c.update_kw.attention,
     c.task_kw.to_dict(),
     task.fingerprints,
     str(shape),

@@ -33,7 +33,7 @@ def train(ctx, state, done):
   Returns:
     The last state, which is saved.
   Raises:
-    DivergedError: max_skipped optimiser steps in a row were not finite.
+    DivergedError: too many optimiser steps in a row were not finite.
     rewarded.RewardError: a text reward failed; the state is saved.
     training_set.TrainingSetError: there is no training set to learn from.
     OSError: a record or a checkpoint could not be written.
@@ -368,10 +368,11 @@ def check_divergence(ctx, state):
     f'step {int(state.step) - 1}: loss or gradient not finite; parameters and '
     f'optimiser are unchanged ({in_row} optimiser steps in a row)'
   )
-  if in_row >= ctx.plan.c.max_skipped:
+  most = ctx.plan.c.limits_kw.max_skipped
+  if in_row >= most:
     raise DivergedError(
       f'{in_row} optimiser steps in a row had a loss or gradient that is not '
-      f'finite (max_skipped={ctx.plan.c.max_skipped}). The parameters are '
+      f'finite (limits_kw.max_skipped={most}). The parameters are '
       'unchanged; read the last records of metrics.jsonl and lower '
       'learning_rate.'
     )

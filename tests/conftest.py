@@ -84,8 +84,9 @@ def whole(shared, cache):
   with open(shared / 'run.lock', 'w') as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     if not run.exists():
-      shown = "--config.writers=('tensorboard',)", '--config.picture_every=6'
-      launch.finish(run, cache, *shown)
+      shown = ('writers', "('tensorboard',)"), ('record_kw.picture_every', 6)
+      flags = [f'--config.{key}={value}' for key, value in shown]
+      launch.finish(run, cache, *flags)
   return run
 
 

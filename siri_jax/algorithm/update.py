@@ -12,12 +12,22 @@ import optax
 
 from siri_jax import shapes
 from siri_jax.algorithm import log_ratios
-from siri_jax.models import decoder, logprobs, lora, sharding
+from siri_jax.models import attention, decoder, logprobs, lora, sharding
+from siri_jax.settings import one_of, real, whole
 
 # zero3 gathers parameters a layer at a time in each micro-batch. zero1 gathers
 # all of them once an update, adds up whole gradients on every device and
 # scatters them at the end.
 PARAM_SHARDING = ('zero3', 'zero1')
+SETTINGS = {  # Of update_kw.
+  'micro_batch_rows': whole(1),
+  'row_tokens': whole(0),
+  'logprob_chunk_tokens': whole(1),
+  'attention': one_of(*attention.IMPLEMENTATIONS),
+  'remat': one_of('', *decoder.REMAT),
+  'device_gb': real(0),
+  'param_sharding': one_of(*PARAM_SHARDING),
+}
 # First positions of the ranges whose sampler gap is reported separately.
 BUCKETS = (0, 1024, 4096, 8192)
 

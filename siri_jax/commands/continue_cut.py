@@ -101,7 +101,7 @@ def main(argv):
     stack.enter_context(folder)
     screen = stack.enter_context(terminal.Terminal(0))
     signals = stack.enter_context(
-      stopwatch.Signals(screen.say, secs=c.stop_secs)
+      stopwatch.Signals(screen.say, secs=c.limits_kw.stop_secs)
     )
     try:
       graders = stack.enter_context(build.make_graders(c))

@@ -153,7 +153,7 @@ def read_policy(c, saved, step):
   """policy.of_checkpoint, with messages on the terminal."""
   with (
     terminal.Terminal(0, sys.stderr) as screen,
-    stopwatch.Signals(screen.say, secs=c.stop_secs) as signals,
+    stopwatch.Signals(screen.say, secs=c.limits_kw.stop_secs) as signals,
   ):
     return policy.of_checkpoint(c, saved, step, screen, signals)
 

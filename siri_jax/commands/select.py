@@ -4,10 +4,11 @@
     [--out=FILE.jsonl] [--least=0.6] [--epochs=0]
 
 LIMR's selection, of the accuracies of each problem in each epoch of a run. The
-run must have recorded the samples of every step: rollouts_every=1. FILE.jsonl,
-by default RUN/selected.jsonl, is a problem file, and FILE.card.json says how
-many problems were left out and why. A run with --config.train_only=FILE.jsonl
-trains on them alone. Exit status as siri_jax.main's.
+run must have recorded the samples of every step: record_kw.rollouts_every=1.
+FILE.jsonl, by default RUN/selected.jsonl, is a problem file, and FILE.card.json
+says how many problems were left out and why. A run with
+--config.train_only=FILE.jsonl trains on them alone. Exit status as
+siri_jax.main's.
 """
 
 import pathlib
@@ -89,8 +90,8 @@ def read(run, train, prompts, epochs):
     path = run / 'rollouts' / f'{step:06d}.jsonl.gz'
     if not path.exists():
       raise ValueError(
-        f'{path} is missing; train with rollouts_every=1, which records the '
-        'samples of every step'
+        f'{path} is missing; train with record_kw.rollouts_every=1, which '
+        'records the samples of every step'
       )
     rows += runs.read_samples(path)
   return selection.by_epoch(rows, [p.id for p in train], epoch_steps, epochs)

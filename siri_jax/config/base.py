@@ -23,13 +23,16 @@ def get_config():
     group='',  # Group of runs; '': the ablation's name, if there is one.
     tags=(),  # Tags of W&B.
   )
-  c.stall_secs = 1800.0  # Time without progress after which the run ends.
+  c.limits_kw = config_dict.create(  # A run ends itself at any of them.
+    stall_secs=1800.0,  # Time without progress.
+    stop_secs=100.0,  # From TERM to the end; some clouds allow 120.
+    max_skipped=5,  # Non-finite optimiser steps in a row.
+  )
   c.hosts_kw = config_dict.create(
     count=1,  # Processes, one per host.
     coordinator='',  # HOST:PORT of process 0; '': from Slurm or Open MPI.
     index=-1,  # Index of this process, with a coordinator; -1: from Slurm.
   )
-  c.stop_secs = 100.0  # From TERM to the end at most; some clouds allow 120.
 
   # The problems.
   c.task = 'jsonl'  # Problem files and a tokenizer; or 'arithmetic'.
@@ -97,10 +100,6 @@ def get_config():
   c.compute_dtype = (
     'bfloat16'  # Dtype of activations. Master parameters are always float32.
   )
-  c.remat = ''  # What is kept for the backward pass, of decoder.REMAT; '': the
-  # least recomputation that fits device_gb, but never 'nothing'.
-  c.device_gb = 80.0  # Memory of a device, GB: an H100's.
-  c.attention = 'reference'  # Implementation, siri_jax/models/attention.py.
 
   # The cap.
   c.schedule = 'cosine'  # Step -> cap (paper, 4.2); docs/schedules.md.
@@ -208,7 +207,6 @@ def get_config():
     weight_decay=0.01,  # Decoupled; below rounding at the rate of 1e-6.
     clip_norm=1.0,  # Global norm of the gradient.
   )
-  c.max_skipped = 5  # Non-finite optimiser steps in a row that end the run.
 
   # Alarms, in events.jsonl and on the terminal; none ends a run. The limits are
   # our choice, far from the values of healthy runs.
@@ -226,16 +224,21 @@ def get_config():
     spike_floor=0.1,  # Least loss, KL (nats) or gradient norm of a spike.
   )
 
-  # The layout of an update. None of these changes the result.
-  c.row_tokens = 0  # Tokens of a packed row; 0: longest prompt + cap, rounded.
-  c.micro_batch_rows = 1  # Rows of one forward and backward pass.
-  c.logprob_chunk_tokens = (
-    1024  # Tokens of a device whose logits exist at one time.
-  )
+  # How an update is computed. It changes the result by rounding alone.
   c.mesh_kw = config_dict.create(data=1, fsdp=1, tensor=1)  # Devices per axis.
-  # 'zero3' gathers the parameters a layer at a time (parameters and optimiser
-  # state are sharded); 'zero1' gathers them once an update.
-  c.param_sharding = 'zero3'
+  c.update_kw = config_dict.create(
+    micro_batch_rows=1,  # Rows of one forward and backward pass.
+    row_tokens=0,  # Tokens of a packed row; 0: longest prompt + cap, rounded.
+    logprob_chunk_tokens=1024,  # Of a device whose logits exist at one time.
+    attention='reference',  # Implementation, siri_jax/models/attention.py.
+    # What is kept for the backward pass, of decoder.REMAT; '': the least
+    # recomputation that fits device_gb, but never 'nothing'.
+    remat='',
+    device_gb=80.0,  # Memory of a device, GB: an H100's.
+    # 'zero3' gathers the parameters a layer at a time (parameters and optimiser
+    # state are sharded); 'zero1' gathers them once an update.
+    param_sharding='zero3',
+  )
 
   # Cadence: steps; 0: never. Schedule extrema and the end are always included.
   c.checkpoint_kw = config_dict.create(
@@ -243,9 +246,10 @@ def get_config():
     keep=3,  # Newest checkpoints to keep; those at extrema are kept too.
     keep_every=160,  # Multiples of it are kept too; 0: none.
   )
-  c.rollouts_every = 20  # Steps whose samples are written with their text.
-  c.picture_every = 20  # Steps between two updates of picture.png; 0: none.
-
+  c.record_kw = config_dict.create(
+    rollouts_every=20,  # Steps whose samples are written with their text.
+    picture_every=20,  # Steps between two updates of picture.png; 0: none.
+  )
   c.eval_kw = config_dict.create(  # Held-out sets (paper, 5.1).
     every=20,  # Steps between evaluations [open]: DeepScaleR 10 to 20.
     samples=32,  # Samples a problem in training.

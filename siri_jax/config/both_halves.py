@@ -27,7 +27,7 @@ def halves(plan, shape):
   found = memory.of_plan(plan, shape)
   update = found[memory.choose_remat(c, found)]
   state = sum(update[name] for name in STATE)
-  held = forecast.serving(plan, shape, c.device_gb)
+  held = forecast.serving(plan, shape, c.update_kw.device_gb)
   return {
     'parameters and optimiser': (state, state),
     'server: weights': (held.weights, 0),
@@ -39,7 +39,7 @@ def halves(plan, shape):
 
 def text(plan, shape):
   """The table of `halves`, and whether both fit."""
-  found, limit = halves(plan, shape), plan.c.device_gb
+  found, limit = halves(plan, shape), plan.c.update_kw.device_gb
   totals = [sum(column) for column in zip(*found.values(), strict=True)]
   rows = {**found, 'in all': totals}
   lines = tabulate.tabulate(

@@ -47,10 +47,10 @@ def _minibatches(*, minibatches, prompts_per_step, group_size):
   )
 
 
-def _micro_rows(*, micro_batch_rows, mesh_kw):
-  devices = mesh_kw.data * mesh_kw.fsdp
-  return micro_batch_rows % devices and (
-    f'micro_batch_rows={micro_batch_rows} does not divide over the {devices} '
+def _micro_rows(*, update_kw, mesh_kw):
+  rows, devices = update_kw.micro_batch_rows, mesh_kw.data * mesh_kw.fsdp
+  return rows % devices and (
+    f'update_kw.micro_batch_rows={rows} does not divide over the {devices} '
     f'devices of mesh_kw (data * fsdp); use a multiple of {devices}'
   )
 

@@ -12,9 +12,9 @@ at the commit named here; --dry_run lists them. Paths may stand in their place.
 
 The node has eight GPUs: the run starts a vLLM server on each of the first four,
 and trains on the others (server_kw.placement='split'). With another number of
-GPUs set mesh_kw.fsdp and micro_batch_rows to the number of those that train.
-docs/data.md has a command for a laptop, with the real tokenizer and problems, a
-small policy and short caps.
+GPUs set mesh_kw.fsdp and update_kw.micro_batch_rows to the number of those that
+train. docs/data.md has a command for a laptop, with the real tokenizer and
+problems, a small policy and short caps.
 """
 
 from siri_jax.config import base
@@ -43,10 +43,10 @@ def get_config():
   c.model_path = MODEL
   c.task_kw.train = TRAIN
   c.task_kw.evals = EVALS
-  c.attention = 'cudnn'
+  c.update_kw.attention = 'cudnn'
   c.engine = 'vllm'
   c.engine_kw.max_concurrent = 1024  # All samples of a step.
   c.server_kw.placement = 'split'
   c.mesh_kw.fsdp = 4  # H100s of 80 GB; the other four sample.
-  c.micro_batch_rows = 4  # One row a device.
+  c.update_kw.micro_batch_rows = 4  # One row a device.
   return c

@@ -55,7 +55,7 @@ def planned(c):
   """The Device of a config: this machine's, or the GPU that it names.
 
   A config that needs more devices than there are, or cuDNN, is planned for GPUs
-  of device_gb if there are none here.
+  of update_kw.device_gb if there are none here.
   """
   here, *more = jax.local_devices()
   if here.platform == 'gpu':
@@ -63,8 +63,8 @@ def planned(c):
     gb = here.memory_stats()['bytes_limit'] / 1e9
     return _gpu(next(known, ASSUMED), here.device_kind, True, gb)
   mesh = math.prod(c.mesh_kw.values())
-  if c.attention == 'cudnn' or mesh > 1 + len(more):
-    return _gpu(ASSUMED, ASSUMED, False, c.device_gb)
+  if c.update_kw.attention == 'cudnn' or mesh > 1 + len(more):
+    return _gpu(ASSUMED, ASSUMED, False, c.update_kw.device_gb)
   return _cpu()
 
 

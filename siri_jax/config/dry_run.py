@@ -155,7 +155,8 @@ def cost(plan, work, sampled, device, needs):
     'time': f'{between(found.secs["all"])}; {stages(found.secs)}',
     **({'GPU hours': hours(found.hours)} if device.gpu else {}),
     'update': (
-      f'{size(memory.total(needs[remat]))} of a device, remat={remat!r}'
+      f'{size(memory.total(needs[remat]))} of a device, '
+      f'update_kw.remat={remat!r}'
     ),
     'sampling': sampling_memory(plan, work.shape, device),
     'disk': (
@@ -247,7 +248,7 @@ def needed(plan, found, gb):
   ]
   heads = ['remat', 'kept', 'a block', 'in all', f'fits {gb:.4g} GB']
   mesh = ' * '.join(f'{name} {n}' for name, n in c.mesh_kw.items())
-  share = c.micro_batch_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
+  share = c.update_kw.micro_batch_rows // (c.mesh_kw.data * c.mesh_kw.fsdp)
   verdict = 'fits' if memory.fits(found[taken], gb) else 'does NOT fit'
   return '\n'.join(
     [
@@ -255,7 +256,7 @@ def needed(plan, found, gb):
       f'({mesh}; {share} * {plan.row_tokens:,} tokens at a time)',
       *(f'  {name:18}  {n / scale:7.2f}' for name, n in always.items()),
       *tabulate.tabulate(rows, heads, floatfmt='.2f').splitlines(),
-      f'With remat={taken!r} it {verdict}.',
+      f'With update_kw.remat={taken!r} it {verdict}.',
     ]
   )
 

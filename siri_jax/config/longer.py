@@ -22,11 +22,11 @@ def get_config():
   c.sft_kw.update(row_tokens=208, tokens=160)
   # The quickstart's gate of 0.99 and 0.97 takes a second round with some seeds.
   c.sft_kw.gate.update(copied=0.95, looked_up=0.9)
-  c.row_tokens = 192
+  c.update_kw.row_tokens = 192
 
   # Measured after SFT: means of 67 and 72 tokens at a cap of 132, two seeds.
   c.uncapped_length_kw.update(mean=72.0, median=60.0)
   c.eval_kw.update(every=PERIOD // 2, cap=HIGH)
   c.checkpoint_kw.every = PERIOD
-  c.rollouts_every = PERIOD // 2
+  c.record_kw.rollouts_every = PERIOD // 2
   return c

@@ -123,19 +123,19 @@ def of_plan(plan, shape):
 
 def choose_remat(c, found):
   """The config's remat policy; if it is '', the `best` of `of_plan`."""
-  return c.remat or best(found, c.device_gb)
+  return c.update_kw.remat or best(found, c.update_kw.device_gb)
 
 
 def misfit(c, found, remat):
   """A warning if an update of `of_plan` may not fit a device, else ''."""
-  parts, limit = found[remat], c.device_gb
+  parts, limit = found[remat], c.update_kw.device_gb
   if fits(parts, limit):
     return ''
   return (
     f'WARNING: an update is estimated to need {total(parts) / 1e9:.3g} '
-    f'GB of a device with remat={remat!r}; device_gb={limit:g} minus a tenth '
-    'is available. --dry_run shows the parts. Set mesh_kw.fsdp to more '
-    'devices, or another remat'
+    f'GB of a device with update_kw.remat={remat!r}; '
+    f'update_kw.device_gb={limit:g} minus a tenth is available. --dry_run '
+    'shows the parts. Set mesh_kw.fsdp to more devices, or another remat'
   )
 
 

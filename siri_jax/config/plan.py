@@ -223,7 +223,7 @@ def _derive(c, course):
       {*turns, *_every(c.checkpoint_kw.every, c.total_steps), c.total_steps}
     ),
     **_asked(c, course),
-    row_tokens=c.row_tokens
+    row_tokens=c.update_kw.row_tokens
     or -(-_longest_row(c, course) // ROW_MULTIPLE) * ROW_MULTIPLE,
     samples=samples,
     minibatch=samples // c.minibatches,
@@ -343,9 +343,10 @@ def _bad_caps(c, course):
   caps, pair = (lowest, highest), 'twice (' * (loss_needs.together(c) - 1)
   if bad := budget_extremes.faults(c, bound(c, 'budget'), caps):
     return wrong + bad
-  if c.row_tokens and c.row_tokens < (need := _longest_row(c, course)):
+  row = c.update_kw.row_tokens
+  if row and row < (need := _longest_row(c, course)):
     wrong.append(
-      f'row_tokens={c.row_tokens} is below {pair}max_prompt_tokens + the '
+      f'update_kw.row_tokens={row} is below {pair}max_prompt_tokens + the '
       f'highest cap{")" * bool(pair)} (of a response in chunks: a chunk) = '
       f'{need}'
     )

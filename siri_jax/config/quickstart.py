@@ -71,7 +71,7 @@ def get_config(schedule='cosine'):
     adam_b2=0.98,
   )
   c.compute_dtype = 'float32'
-  c.remat = 'nothing'
+  c.update_kw.remat = 'nothing'
 
   rows = {
     **{
@@ -96,13 +96,13 @@ def get_config(schedule='cosine'):
   # At 5e-4 without a warm-up, accuracy fell from 63 to 16 % in two steps.
   c.learning_rate = 2e-4
   c.optimizer_kw.warmup_steps = 20
-  c.row_tokens = 160
-  c.micro_batch_rows = 4
+  c.update_kw.row_tokens = 160
+  c.update_kw.micro_batch_rows = 4
 
   c.eval_kw.every = PERIOD // 2
   c.checkpoint_kw.every = 18
-  c.rollouts_every = 27
-  c.picture_every = 9
+  c.record_kw.rollouts_every = 27
+  c.record_kw.picture_every = 9
   c.eval_kw.samples = 1
   c.eval_kw.table_samples = 8
   c.eval_kw.cap = HIGH

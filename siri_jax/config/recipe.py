@@ -25,12 +25,12 @@ def recipe_of(plan, shape, remat):
       learning_rate=c.learning_rate,
       **c.optimizer_kw,
     ),
-    attend=attention.IMPLEMENTATIONS[c.attention],
+    attend=attention.IMPLEMENTATIONS[c.update_kw.attention],
     dtype=jnp.dtype(c.compute_dtype),
     remat=remat,
-    param_sharding=c.param_sharding,
+    param_sharding=c.update_kw.param_sharding,
     temperature=c.temperature,
-    chunk=c.logprob_chunk_tokens,
+    chunk=c.update_kw.logprob_chunk_tokens,
     off_policy=bool(c.off_policy_steps),
     adapters=lora.of(c.lora_kw),
   )
@@ -42,7 +42,7 @@ def fit_of(plan, shape):
   return packing.PackingConfig(
     row_tokens=plan.row_tokens,
     sequences=attention.SEQUENCES,
-    micro_batch_rows=c.micro_batch_rows,
+    micro_batch_rows=c.update_kw.micro_batch_rows,
     devices=c.mesh_kw.data * c.mesh_kw.fsdp,
     cost=flops.forward(shape),
   )

@@ -6,7 +6,7 @@ from siri_jax import plugins
 from siri_jax.algorithm import optimizers, update
 from siri_jax.config import contradictions, cost_model
 from siri_jax.grading import pool
-from siri_jax.models import attention, decoder, lora, sharding
+from siri_jax.models import lora, sharding
 from siri_jax.models.hf import initial
 from siri_jax.rollout import placement
 from siri_jax.runtime import (
@@ -37,8 +37,7 @@ RULES = {
   'total_steps': whole(1, STEPS),
   'cache_dir': FOLDER,
   'writers': NAMES,
-  'stall_secs': real(0),
-  'stop_secs': real(0),
+  'limits_kw': BINDINGS,
   'hosts_kw': BINDINGS,
   'writers_kw': BINDINGS,
   'task': NAME,
@@ -54,9 +53,6 @@ RULES = {
   'lora_kw': BINDINGS,
   'sft_kw': BINDINGS,
   'compute_dtype': one_of('float32', 'bfloat16'),
-  'remat': one_of('', *decoder.REMAT),
-  'device_gb': real(0),
-  'attention': one_of(*attention.IMPLEMENTATIONS),
   'schedule': NAME,
   'schedule_kw': BINDINGS,
   'uncapped_length_kw': BINDINGS,
@@ -92,17 +88,12 @@ RULES = {
   'epochs': whole(1),
   'learning_rate': from_zero(),
   'optimizer_kw': BINDINGS,
-  'max_skipped': whole(1),
   'alarms_kw': BINDINGS,
-  'row_tokens': whole(0),
-  'micro_batch_rows': whole(1),
-  'logprob_chunk_tokens': whole(1),
   'mesh_kw': BINDINGS,
-  'param_sharding': one_of(*update.PARAM_SHARDING),
+  'update_kw': BINDINGS,
   'eval_kw': BINDINGS,
   'checkpoint_kw': BINDINGS,
-  'rollouts_every': whole(0),
-  'picture_every': whole(0),
+  'record_kw': BINDINGS,
 }
 
 
@@ -112,6 +103,13 @@ INNER = {
   'lora_kw': lora.SETTINGS,
   'optimizer_kw': optimizers.SETTINGS,
   'checkpoint_kw': checkpoint.SETTINGS,
+  'limits_kw': {
+    'stall_secs': real(0),
+    'stop_secs': real(0),
+    'max_skipped': whole(1),
+  },
+  'update_kw': update.SETTINGS,
+  'record_kw': {'rollouts_every': whole(0), 'picture_every': whole(0)},
   'monitor_kw': {'every': whole(0), 'problems': whole(1)},
   'presample_kw': {
     'samples': whole(1),
@@ -144,8 +142,8 @@ OTHER_NAMES = {
   'batch_size': 'prompts_per_step',
   'train_batch_size': 'prompts_per_step',
   'rollout_batch_size': 'prompts_per_step',
-  'per_device_train_batch_size': 'micro_batch_rows',
-  'micro_batch_size': 'micro_batch_rows',
+  'per_device_train_batch_size': 'update_kw.micro_batch_rows',
+  'micro_batch_size': 'update_kw.micro_batch_rows',
   'ppo_mini_batch_size': 'minibatches',
   'ppo_epochs': 'epochs',
   'num_iterations': 'epochs',

@@ -97,7 +97,7 @@ def offline(size, *, cap, samples, problems, **paper):
     c.presample_kw = dict(samples=16, problems=0, folder='')
     c.learning_rate = OFFLINE_RATE
   c.group_size = 2
-  c.row_tokens = 0  # Room for a pair.
+  c.update_kw.row_tokens = 0  # Room for a pair.
   c.reward, c.reward_kw = 'recorded', {}
   c.advantage, c.advantage_kw = 'unchanged', {}
   return c

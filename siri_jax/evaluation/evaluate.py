@@ -68,7 +68,7 @@ def evaluate(request, screen):
   with contextlib.ExitStack() as stack:
     jobs = open_jobs(request, found, stack)
     signals = stack.enter_context(
-      stopwatch.Signals(screen.say, secs=c.stop_secs)
+      stopwatch.Signals(screen.say, secs=c.limits_kw.stop_secs)
     )
     graders = stack.enter_context(build.make_graders(c))
     for job in jobs:

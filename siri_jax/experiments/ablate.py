@@ -112,7 +112,7 @@ def _followed(ending, runs, attempts):
   done = len(runs) - len(attempts)
   with contextlib.ExitStack() as stack:
     screen = stack.enter_context(terminal.Terminal(total, quiet_secs=60.0))
-    secs = max(run.config.stop_secs for run in runs) + STOP_SECS
+    secs = max(run.config.limits_kw.stop_secs for run in runs) + STOP_SECS
     signals = stack.enter_context(stopwatch.Signals(screen.say, secs=secs))
     stack.callback(ending.close)  # While signals are still handled.
     screen.say(f'{len(runs)} runs, {done} of them already finished')

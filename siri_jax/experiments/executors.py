@@ -131,7 +131,7 @@ def submitted(attempts, *, cluster, folder, partition, gpus, cpus, hours):
     slurm_array_parallelism=len(attempts),
     # Slurm signals the job this long before its limit, so that the run can
     # save.
-    slurm_signal_delay_s=round(attempts[0].run.config.stop_secs) + 20,
+    slurm_signal_delay_s=round(attempts[0].run.config.limits_kw.stop_secs) + 20,
     **({'slurm_partition': partition} if partition else {}),
   )
   with executor.batch():

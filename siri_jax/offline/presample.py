@@ -69,7 +69,7 @@ def presample(request, screen):
       open_folder(request.out, plan, task, found, **origin)
     )
     signals = stack.enter_context(
-      stopwatch.Signals(screen.say, secs=c.stop_secs)
+      stopwatch.Signals(screen.say, secs=c.limits_kw.stop_secs)
     )
     graders = stack.enter_context(build.make_graders(found.c))
     engine = stack.enter_context(

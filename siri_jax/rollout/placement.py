@@ -148,8 +148,8 @@ def shares(c):
     raise ValueError(
       f'mesh_kw asks for {mesh} devices, and {len(found.trainer)} of the '
       f'{len(visible())} GPUs train (server_kw.placement='
-      f'{server.placement!r}); change mesh_kw.fsdp and micro_batch_rows, or '
-      'server_kw.gpus'
+      f'{server.placement!r}); change mesh_kw.fsdp and '
+      'update_kw.micro_batch_rows, or server_kw.gpus'
     )
   return found
 
@@ -164,10 +164,10 @@ def reserve(c, *, trains):
     ValueError: this machine lacks a GPU or vLLM, or its GPUs do not divide.
   """
   starts, faults = starts_servers(c), []
-  if trains and c.attention == 'cudnn' and not visible():
+  if trains and c.update_kw.attention == 'cudnn' and not visible():
     faults.append(
-      "attention='cudnn' needs a GPU, and this machine has none that JAX may "
-      "use; attention='blocked' runs everywhere, slower"
+      "update_kw.attention='cudnn' needs a GPU, and this machine has none "
+      "that JAX may use; update_kw.attention='blocked' runs everywhere, slower"
     )
   if starts:
     faults += lacks(c.server_kw.python, visible())

@@ -30,24 +30,18 @@ RESUMABLE_SETTINGS = (
   'checkpoint_kw.every',
   'checkpoint_kw.keep',
   'checkpoint_kw.keep_every',
-  'rollouts_every',
-  'picture_every',
+  'record_kw',
   'eval_kw.table_samples',
   'eval_kw.table_caps',
   'hosts_kw',
-  'stop_secs',
-  'stall_secs',
+  'limits_kw.stop_secs',
+  'limits_kw.stall_secs',
   'server_kw',
   'alarms_kw',
   'uncapped_length_kw',
   # These change it by rounding:
   'mesh_kw',
-  'micro_batch_rows',
-  'row_tokens',
-  'logprob_chunk_tokens',
-  'remat',
-  'device_gb',
-  'param_sharding',
+  'update_kw',
 )
 
 # Content of a run's folder, and of one that has yet to be started.

@@ -34,7 +34,12 @@ def test_a_base_model_on_this_disk_is_no_name_of_the_hub(tmp_path):
 
 
 def test_the_settings_are_those_that_changed_the_result(tmp_path):
-  text = card_of(tmp_path, model_path='a/b', learning_rate=3e-5, stall_secs=7.0)
+  text = card_of(
+    tmp_path,
+    model_path='a/b',
+    learning_rate=3e-5,
+    limits_kw={'stall_secs': 7.0},
+  )
   (line,) = (s for s in text.splitlines() if s.startswith('| learning_rate'))
   assert line.split('|')[2].strip() == '3e-05'
   assert 'stall_secs' not in text

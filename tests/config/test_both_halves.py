@@ -51,7 +51,7 @@ def test_the_one_gpu_config_fits_and_a_smaller_gpu_does_not(made):
   told = both_halves.text(made, SHAPE)
   assert 'Both halves fit 80 GB' in told
   assert '81\nresponses of the greatest length at a time' in told
-  made.c.device_gb, made.c.remat = 40.0, 'full'
+  made.c.update_kw.device_gb, made.c.update_kw.remat = 40.0, 'full'
   assert 'Both halves do NOT fit 40 GB' in both_halves.text(made, SHAPE)
 
 

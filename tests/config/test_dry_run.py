@@ -25,9 +25,7 @@ def work_of(train=64, shape=None, **evals):
 
 
 def planned(**changes):
-  c = tiny.get_config()
-  c.update(changes)
-  return plan.make(c)
+  return plan.make(tiny.changed(**changes))
 
 
 def test_what_differs_from_the_defaults_stands_first_with_its_meaning():
@@ -60,7 +58,7 @@ def test_every_setting_is_shown_if_asked_for():
 
 
 def test_the_plan_is_derived():
-  made = planned(total_steps=7, eval_kw={'every': 3}, minibatches=2)
+  made = planned(total_steps=7, minibatches=2, **{'eval_kw.every': 3})
   work = work_of(easy=10, hard=1000)._replace(dropped=3)
   assert dry_run.problems(made, work) == {
     'problems': '64 (3 too long), 0.44 epochs of 16 steps',
@@ -154,7 +152,7 @@ def test_the_papers_runs_are_forecast_before_anything_is_fetched(
   assert 'aime24 30, aime25 30, amc 40, math500 500' in text
   place = f'{gpus} * H100 of 80 GB, which this machine does not have'
   assert f'Cost on {place}' in text
-  assert f"remat='{remat}'" in text
+  assert f"update_kw.remat='{remat}'" in text
   assert ' GPU hours ' in text.replace('GPU hours  ', 'GPU hours ')
   assert 'sizes of the problem sets as published' in text
 
@@ -190,14 +188,14 @@ def test_the_papers_runs_fit_their_gpus_and_say_how(config, model, verdict):
   assert shown['optimiser'] == pytest.approx(2 * shown['parameters'], abs=0.02)
   starred = [line for line in lines if line.startswith(f'{verdict} *')]
   assert [line.split()[-1] for line in starred] == ['yes']
-  assert lines[-1] == f'With remat={verdict!r} it fits.'
+  assert lines[-1] == f'With update_kw.remat={verdict!r} it fits.'
 
 
 def test_a_policy_that_does_not_fit_is_reported():
-  made = planned(device_gb=1e-4, remat='nothing')
+  made = planned(**{'update_kw.device_gb': 1e-4, 'update_kw.remat': 'nothing'})
   found = memory.of_plan(made, builders.tiny_shape())
   text = dry_run.needed(made, found, 1e-4)
-  assert text.endswith("With remat='nothing' it does NOT fit.")
+  assert text.endswith("With update_kw.remat='nothing' it does NOT fit.")
   assert {line.split()[-1] for line in text.splitlines()[10:-1]} == {'no'}
 
 

@@ -96,10 +96,9 @@ def test_the_least_recomputation_that_fits_is_chosen_unless_set():
   shape = builders.tiny_shape()
 
   def taken(**changes):
-    c = tiny.get_config()
-    c.update(changes)
-    made = plan.make(c)
-    return memory.choose_remat(c, memory.of_plan(made, shape)), made
+    given = {f'update_kw.{name}': value for name, value in changes.items()}
+    made = plan.make(tiny.changed(**given))
+    return memory.choose_remat(made.c, memory.of_plan(made, shape)), made
 
   # 'nothing' would also fit, but must be set by name.
   remat, made = taken(remat='')
@@ -117,13 +116,17 @@ def test_the_least_recomputation_that_fits_is_chosen_unless_set():
 
 
 def test_a_run_that_may_not_fit_warns_and_starts(tmp_path, cache):
-  with tiny.opened(tmp_path, cache, device_gb=1e-4) as (ctx, _, _):
+  with tiny.opened(tmp_path, cache, **{'update_kw.device_gb': 1e-4}) as (
+    ctx,
+    _,
+    _,
+  ):
     said = ctx.terminal._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
-  assert 'device_gb=0.0001' in said
+  assert 'update_kw.device_gb=0.0001' in said
   made = plan.make(tiny.get_config())
   found = memory.of_plan(made, SHAPE)
-  assert not memory.misfit(made.c, found, made.c.remat)
+  assert not memory.misfit(made.c, found, made.c.update_kw.remat)
 
 
 def told(*words):

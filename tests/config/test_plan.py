@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from configs import cosine640
 from siri_jax import types
@@ -10,23 +9,9 @@ from siri_jax.config import plan
 from tests.helpers import tiny
 
 
-def changed(**changes):
-  """The tiny config with settings changed; {'a.b': value} reaches within."""
-  c = tiny.get_config()
-  with c.ignore_type(), c.unlocked():
-    for name, value in changes.items():
-      *outer, last = name.split('.')
-      place = c
-      for key in outer:
-        place = place[key]
-      kw = last.endswith('_kw')
-      place[last] = config_dict.create(**value) if kw else value
-  return c
-
-
 def faults_of(**changes):
   with pytest.raises(plan.ConfigError) as refusal:
-    plan.make(changed(**changes))
+    plan.make(tiny.changed(**changes))
   assert str(refusal.value) == '\n'.join(f'  {f}' for f in refusal.value.faults)
   return refusal.value.faults
 
@@ -85,14 +70,18 @@ BAD = [
   ({'learning_rate': float('inf')}, 'learning_rate=inf', 'number'),
   ({'optimizer_kw.b2': 1.0}, 'optimizer_kw.b2=1.0', 'below 1'),
   ({'optimizer_kw.clip_norm': 0.0}, 'optimizer_kw.clip_norm=0.0', 'above 0'),
-  ({'max_skipped': 0}, 'max_skipped=0', '1 or more'),
+  ({'limits_kw.max_skipped': 0}, 'limits_kw.max_skipped=0', '1 or more'),
   ({'checkpoint_kw.keep': 0}, 'checkpoint_kw.keep=0', '1 or more'),
   ({'eval_kw.every': -5}, 'eval_kw.every=-5', '0 or more'),
   ({'grader_kw.secs': 0.0}, 'grader_kw.secs=0.0', 'above 0'),
   ({'policy': 'frehs'}, "policy='frehs'", 'fresh'),
   ({'compute_dtype': 'float16'}, "compute_dtype='float16'", 'bfloat16'),
-  ({'remat': 'some'}, "remat='some'", 'full'),
-  ({'attention': 'flash'}, "attention='flash'", 'reference'),
+  ({'update_kw.remat': 'some'}, "update_kw.remat='some'", 'full'),
+  (
+    {'update_kw.attention': 'flash'},
+    "update_kw.attention='flash'",
+    'reference',
+  ),
   ({'cap_at': 'nowhere'}, "cap_at='nowhere'", 'sampler, reward'),
   ({'learning_rat': 1.0}, 'learning_rat', 'learning_rate'),
   ({'model_kw.layers': 0}, 'model_kw.layers=0', '1 or more'),
@@ -106,7 +95,7 @@ BAD = [
     'above 1',
   ),
   ({'mesh_kw.data': 0}, 'mesh_kw.data=0', '1 or more'),
-  ({'mesh_kw.fsdp': 8}, 'micro_batch_rows=4', '8 devices'),
+  ({'mesh_kw.fsdp': 8}, 'update_kw.micro_batch_rows=4', '8 devices'),
   ({'engine_kw.max_concurrent': 0}, 'engine_kw.max_concurrent=0', '1 or more'),
   (
     {'engine_kw.concurrent': 4},
@@ -124,7 +113,7 @@ BAD = [
   ({'model_path': 'here'}, "model_path='here'", "policy='pretrained'"),
   ({'policy': 'sft'}, "policy='sft'", 'sft_kw'),
   ({'sft_kw': {'steps': 3}}, 'sft_kw', "policy='sft'"),
-  ({'row_tokens': 30}, 'row_tokens=30', '31'),
+  ({'update_kw.row_tokens': 30}, 'update_kw.row_tokens=30', '31'),
   (
     {'grading_rule_kw.kind': 'sequel'},
     "grading_rule_kw.kind='sequel'",
@@ -209,19 +198,21 @@ def test_a_bad_config_is_refused_with_the_allowed_values(
 def test_a_buffer_of_the_lowest_cap_or_of_a_run_that_ends_above_it_is_taken():
   buffered = {'reward': 'overlong_buffer'}
   buffered['reward_kw'] = {'buffer': 4, 'factor': 1.0}
-  plan.make(changed(**buffered))
+  plan.make(tiny.changed(**buffered))
   buffered['reward_kw'] = {'buffer': 8, 'factor': 1.0}
-  plan.make(changed(**buffered, total_steps=1))  # It never falls.
+  plan.make(tiny.changed(**buffered, total_steps=1))  # It never falls.
 
 
 def test_a_buffer_and_a_row_that_caps_do_not_fit_are_named_at_once():
   buffered = {'buffer': 9, 'factor': 1.0}
   faults = faults_of(
-    reward='overlong_buffer', reward_kw=buffered, row_tokens=16
+    reward='overlong_buffer',
+    reward_kw=buffered,
+    **{'update_kw.row_tokens': 16},
   )
   assert [fault.split('=')[0] for fault in faults] == [
     'reward_kw.buffer',
-    'row_tokens',
+    'update_kw.row_tokens',
   ]
 
 
@@ -252,7 +243,7 @@ def test_all_faults_come_at_once_whatever_kind_they_are_of():
 
 
 def test_a_plan_has_the_cap_and_the_phase_of_every_step():
-  made = plan.make(changed(total_steps=6))
+  made = plan.make(tiny.changed(total_steps=6))
   np.testing.assert_array_equal(made.caps, [8, 6, 4, 6, 8, 6])
   compress, expand = 2 * ['compress'], 2 * ['expand']
   assert made.phases == [*compress, *expand, *compress]
@@ -271,7 +262,9 @@ LOOP = dict(
 def test_a_closed_loop_is_planned_by_its_bounds_and_simulated():
   # Natural lengths around 6 tokens, so that the cap cuts some of them.
   lengths = dict(mean=7.0, median=6.0)
-  made = plan.make(changed(**LOOP, uncapped_length_kw=lengths, total_steps=12))
+  made = plan.make(
+    tiny.changed(**LOOP, uncapped_length_kw=lengths, total_steps=12)
+  )
   assert (made.lowest, made.highest, made.longest) == (4, 8, 8)
   assert (made.caps[0], made.caps[1]) == (8, 7)
   assert made.phases[:2] == ['compress', 'compress']
@@ -303,25 +296,32 @@ def test_a_closed_loop_without_bounds_or_with_another_state_is_refused():
 
 def test_samples_and_rows_follow_from_the_settings():
   made = plan.make(
-    changed(prompts_per_step=6, group_size=4, minibatches=3, row_tokens=0)
+    tiny.changed(
+      prompts_per_step=6,
+      group_size=4,
+      minibatches=3,
+      **{'update_kw.row_tokens': 0},
+    )
   )
   assert (made.samples, made.minibatch) == (24, 8)
   assert made.row_tokens == 128  # 23 + 8, rounded up.
   assert made.longest == 8
-  assert plan.make(changed(**{'eval_kw.cap': 50})).longest == 50
-  assert plan.make(changed(row_tokens=31)).row_tokens == 31
+  assert plan.make(tiny.changed(**{'eval_kw.cap': 50})).longest == 50
+  assert (
+    plan.make(tiny.changed(**{'update_kw.row_tokens': 31})).row_tokens == 31
+  )
 
 
 def test_a_row_holds_a_chunk_and_as_many_rows_as_the_cap_asks_for():
-  given = dict(budget='in_chunks', row_tokens=0)
+  given = {'budget': 'in_chunks', 'update_kw.row_tokens': 0}
   each = dict(context=6, carried=4, head=1)
-  made = plan.make(changed(**given, budget_kw=each, max_prompt_tokens=124))
+  made = plan.make(tiny.changed(**given, budget_kw=each, max_prompt_tokens=124))
   assert (made.longest, made.begun, made.most_chunks) == (6, 4, 2)
   assert made.row_tokens == 256  # 124 + 6, rounded up.
   assert made.chunks == (6, 4, 1)
   # The cap of 8 is within a context of 16: each response is one row.
   each = dict(context=16, carried=4, head=1)
-  made = plan.make(changed(**given, budget_kw=each))
+  made = plan.make(tiny.changed(**given, budget_kw=each))
   assert (made.longest, made.most_chunks) == (8, 1)
   (fault,) = faults_of(**given, budget_kw=dict(context=4, carried=4, head=1))
   assert 'head=1, carried=4, context=4 do not rise from 0' in fault
@@ -330,7 +330,7 @@ def test_a_row_holds_a_chunk_and_as_many_rows_as_the_cap_asks_for():
 
 
 def test_evaluations_are_at_start_extrema_cadence_and_end():
-  made = plan.make(changed(total_steps=7, **{'eval_kw.every': 3}))
+  made = plan.make(tiny.changed(total_steps=7, **{'eval_kw.every': 3}))
   assert list(made.evals.items()) == [
     (0, 'start'),
     (2, 'compressed'),
@@ -342,27 +342,29 @@ def test_evaluations_are_at_start_extrema_cadence_and_end():
 
 
 def test_a_run_that_ends_at_an_extremum_is_evaluated_as_one():
-  made = plan.make(changed(total_steps=4))
+  made = plan.make(tiny.changed(total_steps=4))
   assert made.evals[4] == 'expanded'
 
 
 def test_checkpoints_are_at_extrema_cadence_and_end():
-  made = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 3}))
+  made = plan.make(tiny.changed(total_steps=7, **{'checkpoint_kw.every': 3}))
   assert made.checkpoints == {2, 3, 4, 6, 7}
-  never = plan.make(changed(total_steps=7, **{'checkpoint_kw.every': 0}))
+  never = plan.make(tiny.changed(total_steps=7, **{'checkpoint_kw.every': 0}))
   assert never.checkpoints == {2, 4, 6, 7}
 
 
 def test_the_extras_that_a_loss_takes_are_found_in_its_signature():
-  assert plan.make(changed()).extra == ()
-  kl = plan.make(changed(**{'loss': 'grpo_kl', 'loss_kw.beta': 0.1}))
+  assert plan.make(tiny.changed()).extra == ()
+  kl = plan.make(tiny.changed(**{'loss': 'grpo_kl', 'loss_kw.beta': 0.1}))
   assert kl.extra == ('ref_logp',)
-  bonus = plan.make(changed(**{'loss': 'entropy_bonus', 'loss_kw.bonus': 0.1}))
+  bonus = plan.make(
+    tiny.changed(**{'loss': 'entropy_bonus', 'loss_kw.bonus': 0.1})
+  )
   assert bonus.extra == ('entropy',)
 
 
 def test_plug_ins_come_with_their_settings_bound():
-  made = plan.make(changed())
+  made = plan.make(tiny.changed())
   cap, state = made.find['schedule'](2, 'state', 'seen')
   assert (int(cap), state) == (4, 'state')
   assert set(made.find) == set(plan.PLUGINS)

@@ -117,7 +117,7 @@ def test_a_plug_ins_number_must_be_finite(c):
 )
 def test_coordinator_and_index_are_set_together(c, hosts, devices, told):
   c.hosts_kw.update(hosts)
-  c.mesh_kw.fsdp = c.micro_batch_rows = devices
+  c.mesh_kw.fsdp = c.update_kw.micro_batch_rows = devices
   found = schema.faults(c)
   assert len(found) == bool(told)
   assert told in ''.join(found)
@@ -144,7 +144,7 @@ def test_all_faults_come_at_once(c):
     'seed=-1',
     'optimizer_kw.b1=1.0',
     'minibatches=3',
-    'micro_batch_rows=4',
+    'update_kw.micro_batch_rows=4',
   ):
     assert any(fault.startswith(part) for fault in faults), part
 
@@ -163,7 +163,7 @@ def test_addresses_of_servers_are_judged_before_a_run(c):
 @pytest.mark.parametrize('place', ['a', 'http://a:1', 'a b:1', 'a:x', 7])
 def test_the_place_of_the_first_process_is_judged_too(c, place):
   c.hosts_kw.update(count=2, index=0)
-  c.mesh_kw.fsdp = c.micro_batch_rows = 2
+  c.mesh_kw.fsdp = c.update_kw.micro_batch_rows = 2
   for good in ('node7:1234', '10.0.0.1:80', '[fe80::1]:9'):
     c.hosts_kw.coordinator = good
     assert schema.faults(c) == []

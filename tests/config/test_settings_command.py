@@ -54,7 +54,7 @@ def test_a_config_shows_its_values_and_marks_what_differs(capsys):
     # A comment that goes on below its setting.
     ('policy', "Initial parameters, from model_path; 'fresh' (random) and "),
     # One above it; a section's title is none.
-    ('param_sharding', "'zero3' gathers the parameters a layer at a time"),
+    ('update_kw.param_sharding', "'zero3' gathers the parameters a layer"),
     ('learning_rate', 'Learning rate of AdamW, constant; paper, 5.1.'),
     # One of its group.
     ('mesh_kw.fsdp', 'Devices per axis.'),

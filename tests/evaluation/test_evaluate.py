@@ -327,7 +327,7 @@ def get_config():
   )
   c.grading_rule = 'deepscaler'
   c.grading_rule_kw = dict(kind='continuation', verify_kw={{}})
-  c.max_prompt_tokens, c.row_tokens = 64, 0
+  c.max_prompt_tokens, c.update_kw.row_tokens = 64, 0
   c.eval_kw.table_samples = 2
   return c
 """

@@ -30,7 +30,7 @@ def overrides(cache):
   return {
     'cache_dir': str(cache),
     'total_steps': STEPS,
-    'picture_every': 0,
+    'record_kw.picture_every': 0,
     'eval_kw.every': 0,
     'writers': (),
   }

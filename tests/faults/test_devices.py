@@ -23,8 +23,8 @@ def test_a_run_resumes_on_four_devices_and_on_one(whole, tmp_path, cache, tell):
       f'--config.total_steps={steps}',
       f'--config.mesh_kw.data={data}',
       f'--config.mesh_kw.fsdp={fsdp}',
-      '--config.micro_batch_rows=8',
-      f'--config.param_sharding={param_sharding}',
+      '--config.update_kw.micro_batch_rows=8',
+      f'--config.update_kw.param_sharding={param_sharding}',
       devices=devices,
     )
     assert went.status == exit_status.DONE, went.said

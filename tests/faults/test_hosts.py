@@ -17,7 +17,7 @@ SETTINGS = (
   f'--config.total_steps={STEPS}',
   # As in test_multihost.py, so that they share compiled programs.
   '--config.optimizer_kw.eps=1e-4',
-  '--config.micro_batch_rows=8',
+  '--config.update_kw.micro_batch_rows=8',
   '--config.mesh_kw.data=2',
   '--config.mesh_kw.fsdp=4',
 )

@@ -38,8 +38,8 @@ SMALLER = (  # Only settings that shrink the paper's run, or suit a CPU.
   '--config.eval_kw.samples=2',
   '--config.eval_kw.cap=16',
   '--config.mesh_kw.fsdp=1',
-  '--config.micro_batch_rows=1',
-  '--config.attention=reference',
+  '--config.update_kw.micro_batch_rows=1',
+  '--config.update_kw.attention=reference',
 )
 
 

@@ -23,7 +23,7 @@ STEPS = 4
 FINISH = '/finish_weight_update'
 SETTINGS = (
   f'--config.total_steps={STEPS}',
-  '--config.rollouts_every=1',
+  '--config.record_kw.rollouts_every=1',
   # A start takes half a minute, or five minutes on a busy machine.
   '--config.server_kw.patience_secs=1200.0',
 )

@@ -43,7 +43,7 @@ def test_a_supervised_run_equals_an_undisturbed_one(
   run = tmp_path / 'run'
   pipe = hang(run, 4)
   words = [sys.executable, '-m', 'siri_jax.main']
-  words += launch.arguments(run, cache, '--config.stall_secs=25')
+  words += launch.arguments(run, cache, '--config.limits_kw.stall_secs=25')
   began = time.monotonic()
   with (tmp_path / 'said').open('wb') as said:
     supervisor = subprocess.Popen(
@@ -84,7 +84,7 @@ def test_a_term_ends_a_run_that_cannot_save(tmp_path, cache, tell):
   harm = attempt.Harm(
     'TERM', 'siri_jax.runtime.run_folder:RunFolder.write_rollouts'
   )
-  ended = attempt.make(run, cache, '--config.stop_secs=3', harm=harm)
+  ended = attempt.make(run, cache, '--config.limits_kw.stop_secs=3', harm=harm)
   assert ended.status == 128 + signal.SIGTERM
   assert 'not saved within 3 s' in ended.said
   tell(3, 'TERM while the disk hangs', 'status 143 within stop_secs')

@@ -71,7 +71,11 @@ def test_a_run_that_diverges_stops_and_keeps_its_last_checkpoint(
   tmp_path, cache, tell
 ):
   broken_at = f'{__name__}:broken'
-  changes = dict(advantage=broken_at, advantage_kw={}, max_skipped=4)
+  changes = {
+    'advantage': broken_at,
+    'advantage_kw': {},
+    'limits_kw.max_skipped': 4,
+  }
   with tiny.opened(tmp_path, cache, **changes) as (ctx, state, done):
     start = soak.digest(state.params)
     with pytest.raises(

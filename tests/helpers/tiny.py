@@ -88,21 +88,21 @@ def get_config():
     tied=False,
   )
   c.compute_dtype = 'float32'
-  c.remat = 'nothing'
+  c.update_kw.remat = 'nothing'
 
   c.schedule_kw = config_dict.create(low=4, high=8, period=4, phase=0)
   c.engine_kw = config_dict.create(max_concurrent=8, decode_steps=8)
   c.prompts_per_step, c.group_size = 4, 4
   c.learning_rate = 1e-2
-  c.row_tokens = 32
-  c.micro_batch_rows = 4
-  c.logprob_chunk_tokens = 64
+  c.update_kw.row_tokens = 32
+  c.update_kw.micro_batch_rows = 4
+  c.update_kw.logprob_chunk_tokens = 64
 
   c.eval_kw.every = 0
   c.checkpoint_kw.every = 1
   c.checkpoint_kw.keep = 2
-  c.rollouts_every = 2
-  c.picture_every = 0
+  c.record_kw.rollouts_every = 2
+  c.record_kw.picture_every = 0
   c.eval_kw.samples = 1
   c.eval_kw.table_samples = 4
   c.eval_kw.cap = 8
@@ -148,6 +148,20 @@ def shared_programs(plan, *given, **more):
   return PROGRAMS[key]
 
 
+def changed(**changes):
+  """The tiny config with settings changed; {'a.b': value} reaches within."""
+  c = get_config()
+  with c.ignore_type(), c.unlocked():
+    for name, value in changes.items():
+      *outer, last = name.split('.')
+      place = c
+      for key in outer:
+        place = place[key]
+      kw = last.endswith('_kw')
+      place[last] = config_dict.create(**value) if kw else value
+  return c
+
+
 @contextlib.contextmanager
 def opened(path, cache, **changes):
   """A context with a run of this config, ready to train.
@@ -161,10 +175,7 @@ def opened(path, cache, **changes):
   Yields:
     (context.TrainContext, types.TrainState, progress.Progress to start from).
   """
-  c = get_config()
-  c.cache_dir = str(cache)
-  for name, value in changes.items():
-    c[name] = config_dict.create(**value) if name.endswith('_kw') else value
+  c = changed(cache_dir=str(cache), **changes)
   xla_flags.set_up(c.cache_dir)
   made = plan.make(c)
   task, _ = load.load_task(c)

@@ -191,7 +191,8 @@ def test_shapes_that_differ_are_refused():
 
 @pytest.mark.parametrize('model', ['1.5b', '7b'])
 def test_the_head_of_a_full_row_fits_two_gigabytes(model):
-  shape, chunk = full_size.SHAPES[model], base.get_config().logprob_chunk_tokens
+  shape = full_size.SHAPES[model]
+  chunk = base.get_config().update_kw.logprob_chunk_tokens
   # The memory without the gradients themselves.
   beside, _ = memory.head(shape, 'cpu')
   assert 4 * chunk * shape.vocab < beside < 2e9

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from ml_collections import config_dict
 
 from siri_jax.analysis import runs
 from siri_jax.config import plan
@@ -14,20 +13,22 @@ from tools import soak
 slow = pytest.mark.slow
 
 STEPS = 5
-BASE = dict(
-  total_steps=STEPS,
-  schedule='constant',
-  schedule_kw=dict(cap=8),
-  group_size=2,
-  prompts_per_step=4,
-  row_tokens=0,
-  minibatches=1,
-  reward='recorded',
-  advantage='unchanged',
-  advantage_kw={},
-  presample_kw=dict(samples=4, problems=12, folder=''),
-  rollouts_every=1,
-)
+BASE = {
+  'update_kw.row_tokens': 0,
+  'record_kw.rollouts_every': 1,
+  **dict(
+    total_steps=STEPS,
+    schedule='constant',
+    schedule_kw=dict(cap=8),
+    group_size=2,
+    prompts_per_step=4,
+    minibatches=1,
+    reward='recorded',
+    advantage='unchanged',
+    advantage_kw={},
+    presample_kw=dict(samples=4, problems=12, folder=''),
+  ),
+}
 SET = dict(used=2, alpha=2.0, low=-2.0, high=4.0)
 O1_PRUNER = dict(
   BASE,
@@ -222,7 +223,10 @@ def test_what_cannot_be_learned_from_is_refused(trained, tmp_path, cache):
   ('changes', 'message'),
   [
     (dict(group_size=4), "loss='simpo' compares the two samples of a group"),
-    (dict(row_tokens=40), 'below twice (max_prompt_tokens + the highest cap)'),
+    (
+      {'update_kw.row_tokens': 40},
+      'below twice (max_prompt_tokens + the highest cap)',
+    ),
     (dict(minibatches=8), 'minibatches=8 cuts a pair apart'),
     (dict(off_policy_steps=1), 'off_policy_steps=1 has no meaning there'),
     (dict(reward='length_capped'), "set reward='recorded' and advantage="),
@@ -232,9 +236,6 @@ def test_what_cannot_be_learned_from_is_refused(trained, tmp_path, cache):
   ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message):
-  c = tiny.get_config()
-  for name, value in {**DAST, **changes}.items():
-    c[name] = config_dict.create(**value) if name[-3:] == '_kw' else value
   with pytest.raises(plan.ConfigError) as refused:
-    plan.make(c)
+    plan.make(tiny.changed(**{**DAST, **changes}))
   assert message in str(refused.value)

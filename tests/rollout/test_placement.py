@@ -158,11 +158,11 @@ def test_a_mesh_of_more_gpus_than_train_is_refused(machine):
 def test_all_that_a_machine_lacks_is_told_at_once_with_the_quickstart(machine):
   machine(0)
   c = config(placement='split', python='')
-  c.attention = 'cudnn'
+  c.update_kw.attention = 'cudnn'
   with pytest.raises(ValueError, match='vllm') as caught:
     placement.reserve(c, trains=True)
   attention, vllm, quickstart = str(caught.value).splitlines()
-  assert attention.startswith("attention='cudnn' needs a GPU")
+  assert attention.startswith("update_kw.attention='cudnn' needs a GPU")
   assert vllm.startswith('vllm is not installed in this Python')
   assert 'bash tools/quickstart.sh' in quickstart
 
@@ -176,6 +176,6 @@ def test_a_config_for_gpus_is_refused_without_one_before_anything_is_fetched(
   words.append(f'--config.cache_dir={tmp_path}')
   assert main.main(words) == exit_status.REFUSED
   told = capsys.readouterr().err
-  assert "attention='cudnn' needs a GPU" in told
+  assert "update_kw.attention='cudnn' needs a GPU" in told
   assert 'bash tools/quickstart.sh' in told
   assert not (tmp_path / 'run').exists()

@@ -50,7 +50,7 @@ def both_engines(served, cache, **changes):
   task, _ = load.load_task(c)
   shape = initial.shape_of(c, task.vocab)
   made = plan.make(c)
-  recipe = recipes.recipe_of(made, shape, made.c.remat)
+  recipe = recipes.recipe_of(made, shape, made.c.update_kw.remat)
   _, layout, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )
@@ -319,7 +319,7 @@ def questions(tmp_path_factory):
     f'--config.task_kw={task}',
     '--config.grading_rule=deepscaler',
     "--config.grading_rule_kw={'kind': 'continuation', 'verify_kw': {}}",
-    '--config.row_tokens=64',
+    '--config.update_kw.row_tokens=64',
     '--config.learning_rate=1e-4',  # At higher rates responses become empty.
     '--config.eval_kw.temperature=0.0',
     '--config.eval_kw.cap=24',

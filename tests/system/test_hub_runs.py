@@ -28,7 +28,7 @@ def get_config():
   c.task_kw.update(train='me/sums@main:train', instruction='{problem}')
   c.task_kw.evals = {'held': 'me/held'}
   c.policy, c.model_path = 'pretrained', 'me/tiny'
-  c.max_prompt_tokens, c.row_tokens = 40, 128
+  c.max_prompt_tokens, c.update_kw.row_tokens = 40, 128
   c.grading_rule_kw.kind = 'continuation'
   return c
 """

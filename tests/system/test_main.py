@@ -219,7 +219,7 @@ def test_more_prompts_than_problems_are_refused(tmp_path, cache, capsys):
 def test_a_mesh_without_devices_leaves_no_settings_in_the_folder(
   tmp_path, cache, capsys
 ):
-  wide = ('--config.mesh_kw.data=16', '--config.micro_batch_rows=16')
+  wide = ('--config.mesh_kw.data=16', '--config.update_kw.micro_batch_rows=16')
   assert launch.here(tmp_path / 'run', cache, *wide) == exit_status.REFUSED
   assert '16 devices' in capsys.readouterr().err
   # The same folder with other settings.
@@ -250,8 +250,8 @@ def test_other_problems_under_the_same_settings_are_refused(
 @pytest.mark.slow
 def test_a_run_that_diverges_ends_with_status_3(tmp_path, cache, capsys):
   more = ('--config.advantage=tests.system.test_main:broken',)
-  more += ('--config.advantage_kw={}', '--config.max_skipped=3')
+  more += ('--config.advantage_kw={}', '--config.limits_kw.max_skipped=3')
   assert launch.here(tmp_path / 'run', cache, *more) == exit_status.DIVERGED
   said = capsys.readouterr().out
-  assert 'max_skipped=3' in said
+  assert 'limits_kw.max_skipped=3' in said
   assert launch.lines(tmp_path / 'run', 'metrics') == 2  # Of two updates each.

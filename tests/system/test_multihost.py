@@ -30,7 +30,7 @@ SETTINGS = (
   '--config.checkpoint_kw.keep=99',
   # Some gradients are only rounding, which Adam would enlarge.
   '--config.optimizer_kw.eps=1e-4',
-  '--config.micro_batch_rows=8',
+  '--config.update_kw.micro_batch_rows=8',
   '--config.text_rewards=tests.helpers.tiny:fresh_words',
 )
 EIGHT = ('--config.mesh_kw.data=2', '--config.mesh_kw.fsdp=4')

@@ -83,7 +83,7 @@ def test_an_update_of_siri_multiplies_as_often_as_by_hand():
   blank, _, programs = build.compile_programs(
     made, task, recipe, longest=made.longest
   )
-  size = (2, c.micro_batch_rows, made.row_tokens)
+  size = (2, c.update_kw.micro_batch_rows, made.row_tokens)
   whole, real = (
     jax.ShapeDtypeStruct(size, dtype) for dtype in ('int32', 'float32')
   )
@@ -98,10 +98,10 @@ def test_an_update_of_siri_multiplies_as_often_as_by_hand():
   # Forward once and backward twice: the matrices, and scores of all pairs.
   matrices = decoder.param_shapes(shape)['layers']
   weights = sum(int(np.prod(matrices[name])) for name in decoder.MATRICES)
-  tokens = c.micro_batch_rows * length
+  tokens = c.update_kw.micro_batch_rows * length
   layers = 6 * tokens * (weights + 2 * shape.layers * length * width)
   # Logits of a chunk, again in the backward pass, and two gradients.
-  head = 4 * 2 * c.logprob_chunk_tokens * shape.dim * shape.vocab
+  head = 4 * 2 * c.update_kw.logprob_chunk_tokens * shape.dim * shape.vocab
   assert products(found) == layers + head
   names = {eqn.primitive.name for eqn, _ in equations(found)}
   assert not [name for name in names if 'callback' in name or 'feed' in name]

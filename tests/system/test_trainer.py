@@ -87,7 +87,7 @@ def diverging(in_row, most=3):
   """A context and a state after skipped updates, and the events."""
   noted = []
   ctx = std.SimpleNamespace(
-    plan=std.SimpleNamespace(c=std.SimpleNamespace(max_skipped=most)),
+    plan=std.SimpleNamespace(c=tiny.changed(**{'limits_kw.max_skipped': most})),
     run_folder=std.SimpleNamespace(
       event=lambda kind, **what: noted.append(what)
     ),
@@ -112,7 +112,7 @@ def test_a_skipped_update_is_recorded_and_the_run_continues():
 @pytest.mark.parametrize('in_row', [3, 4])
 def test_too_many_in_a_row_end_the_run(in_row):
   ctx, state, _ = diverging(in_row)
-  with pytest.raises(trainer.DivergedError, match='max_skipped=3'):
+  with pytest.raises(trainer.DivergedError, match=r'limits_kw\.max_skipped=3'):
     trainer.check_divergence(ctx, state)
 
 
@@ -188,9 +188,12 @@ def test_a_run_is_a_function_of_its_config(plain, tmp_path, cache):
 def test_neither_rows_nor_their_batches_change_the_first_update(
   plain, tmp_path, cache
 ):
-  changes = dict(
-    total_steps=1, micro_batch_rows=2, row_tokens=64, logprob_chunk_tokens=16
-  )
+  changes = {
+    'total_steps': 1,
+    'update_kw.micro_batch_rows': 2,
+    'update_kw.row_tokens': 64,
+    'update_kw.logprob_chunk_tokens': 16,
+  }
   with tiny.opened(tmp_path, cache, **changes) as parts:
     trainer.train(*parts)
     (first,) = records(parts[0])

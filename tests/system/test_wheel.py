@@ -23,7 +23,8 @@ SMALL = {
   'eval_kw.every': '0',
 }
 SETTINGS = [f'--config.{key}={value}' for key, value in SMALL.items()]
-PLAIN = ['--config.writers=()', '--config.picture_every=0']  # Starts sooner.
+# Starts sooner.
+PLAIN = ['--config.writers=()', '--config.record_kw.picture_every=0']
 
 
 @pytest.fixture(scope='module')

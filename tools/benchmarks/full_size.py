@@ -68,8 +68,8 @@ def recipe_of(c, shape, **changes):
       **c.optimizer_kw,
     ),
     dtype=jnp.dtype(c.compute_dtype),
-    param_sharding=c.param_sharding,
+    param_sharding=c.update_kw.param_sharding,
     temperature=c.temperature,
-    chunk=c.logprob_chunk_tokens,
+    chunk=c.update_kw.logprob_chunk_tokens,
   )
   return update.UpdateConfig(**{**given, **changes})

@@ -165,7 +165,7 @@ def head(shape, compiler):
     shape: decoder.ModelConfig.
     compiler: a key of SETTINGS.
   """
-  chunk, tokens = base.get_config().logprob_chunk_tokens, 16_384
+  chunk, tokens = base.get_config().update_kw.logprob_chunk_tokens, 16_384
   dtype = SETTINGS[compiler]['dtype']
   one = dict(data=1, fsdp=1, tensor=1)
   whole = jax.sharding.NamedSharding(

@@ -49,14 +49,14 @@ def row(config, count, rank):
   c = config.get_config()
   c.mesh_kw.data, c.mesh_kw.fsdp = GPUS[count]
   c.hosts_kw.count, c.server_kw.placement = 1, 'external'
-  c.micro_batch_rows, c.lora_kw.rank = count, rank
+  c.update_kw.micro_batch_rows, c.lora_kw.rank = count, rank
   (need,) = [n for n in hub_names.needs(c) if n.setting == 'model_path']
   shape = workload.MODELS[need.name.repo]
   made = plan.make(c)
   found = memory.of_plan(made, shape)
   remat = memory.choose_remat(c, found)
   parts = found[remat]
-  held = forecast.serving(made, shape, c.device_gb)
+  held = forecast.serving(made, shape, c.update_kw.device_gb)
   return (
     need.name.repo.rpartition('/')[2],
     f'{decoder.param_count(shape) / 1e9:.3f} B',
@@ -65,7 +65,7 @@ def row(config, count, rank):
     f'{(parts["parameters"] + parts["optimiser"]) / 1e9:.1f}',
     f'{memory.total(parts) / 1e9:.1f}',
     remat,
-    'yes' if memory.fits(parts, c.device_gb) else 'no',
+    'yes' if memory.fits(parts, c.update_kw.device_gb) else 'no',
     f'{held.weights / 1e9:.1f}',
     f'{held.responses:,}',
   )

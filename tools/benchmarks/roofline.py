@@ -192,7 +192,8 @@ def main(argv=None):
     program = compiled.as_text()
   c = importlib.import_module(f'configs.{RUNS[flags.model][0]}').get_config()
   batch = draw(c, shape, devices, flags.rows)
-  chunks = -(-flags.rows * memory.ROW_TOKENS // c.logprob_chunk_tokens)
+  tokens = flags.rows * memory.ROW_TOKENS
+  chunks = -(-tokens // c.update_kw.logprob_chunk_tokens)
   walk = Walk(program, shape, batch, chunks)
   print(report(walk, shape, devices))
   return 0

@@ -28,7 +28,7 @@ def check(tiny):
   settings = {
     'total_steps': 2 if tiny else STEPS,
     'writers': '()',
-    'picture_every': 0,
+    'record_kw.picture_every': 0,
     **(TINY if tiny else {}),
   }
   with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,8 @@
     --config.train_only=FILE.jsonl
 
 FILE.jsonl is of `siri-jax select`, from a run on all problems with
-rollouts_every=1. Without it the recipe is that run. It trains by GRPO, not PPO.
+record_kw.rollouts_every=1. Without it the recipe is that run. It trains by
+GRPO, not PPO.
 
 Paper: arxiv.org/abs/2502.11886
 Needs: a run on all problems, and `siri-jax select`
@@ -28,5 +29,5 @@ def get_config(size='paper'):
   )
   c.loss = 'grpo_kl'
   c.loss_kw = dict(low=0.2, high=0.2, beta=0.01)  # train_limr.sh.
-  c.rollouts_every = 1  # For `siri-jax select`.
+  c.record_kw.rollouts_every = 1  # For `siri-jax select`.
   return c

@@ -32,7 +32,7 @@ def get_config(steps):
   c.grading_rule_kw = config_dict.ConfigDict()
   c.grader_kw.workers = 1
   c.compute_dtype = 'float32'
-  c.remat = 'nothing'
+  c.update_kw.remat = 'nothing'
   c.schedule = 'constant'
   c.schedule_kw = config_dict.create(cap=job.CAP)
   c.prompts_per_step, c.group_size, c.minibatches = job.PROMPTS, job.GROUP, 1
@@ -43,10 +43,10 @@ def get_config(steps):
   # The fastest settings on two cores: slots for half of the samples, and rows
   # as long as the longest sequence.
   c.engine_kw.max_concurrent = job.PROMPTS * job.GROUP // 2
-  c.row_tokens, c.micro_batch_rows = 160, 4
+  c.update_kw.row_tokens, c.update_kw.micro_batch_rows = 160, 4
   # As for the peers: no writers, evaluations, checkpoints or sample files.
   c.writers = ()
   c.eval_kw.cap = job.CAP  # The engine is built for the longest response.
   c.eval_kw.every = c.checkpoint_kw.every = 0
-  c.rollouts_every = c.picture_every = 0
+  c.record_kw.rollouts_every = c.record_kw.picture_every = 0
   return c
