@@ -141,6 +141,27 @@ def init_state(params, tx, layout):
   return jax.jit(start, out_shardings=layout.state)(params)
 
 
+def compile_for(program, *given):
+  """Compiles a program for arguments, so that its call with them need not.
+
+  Args:
+    program: of Programs, bound by `with_frozen` or not.
+    *given: its arguments, arrays or `abstract`.
+  """
+  bound = getattr(program, 'args', ())
+  getattr(program, 'func', program).lower(*bound, *given).compile()
+
+
+def abstract(x):
+  """An array's shape, dtype and sharding."""
+  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
+
+
+def evaluated(f, *args):
+  """A function's result, by one program instead of one for each operation."""
+  return jax.jit(f)(*args)
+
+
 def compile_count(steps):
   """Number of compiled programs; it should not rise during a run."""
   # Those of `with_frozen` are bound.

@@ -3,10 +3,10 @@
 import contextlib
 import functools
 
-import jax
 import numpy as np
 
-from siri_jax.algorithm import losses, metrics, packing, update
+from siri_jax import learner
+from siri_jax.algorithm import metrics
 from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out, monitor
 from siri_jax.offline import training_set
@@ -39,6 +39,7 @@ def train(ctx, state, done):
     OSError: a record or a checkpoint could not be written.
   """
   c, find = ctx.plan.c, ctx.plan.find
+  ready = learner.compile_ahead(ctx, state)
   ctx.push(state.params, int(state.step))
   # A signal may interrupt work here: it is a function of the step, and a
   # resumed run repeats it bit for bit.
@@ -65,7 +66,8 @@ def train(ctx, state, done):
       ctx.processes.broadcast(
         distributed.BATCH, **distributed.encode_batch(samples, advantages)
       )
-      state, totals = train_on_batch(ctx, state, samples, advantages)
+      ready()
+      state, totals = learner.train_on_batch(ctx, state, samples, advantages)
       watch.lap('update')
       sampling.wait()
       watch.lap('rollout')
@@ -109,11 +111,14 @@ def follow(ctx, state):
     distributed.RunEndedError: process 0 has ended the run; this always happens.
     OSError: a checkpoint could not be written.
   """
+  ready = learner.compile_ahead(ctx, state)
   while True:
     word, given = ctx.processes.receive()
     match word:
       case distributed.BATCH:
-        state, _ = train_on_batch(ctx, state, *distributed.decode_batch(given))
+        batch = distributed.decode_batch(given)
+        ready()
+        state, _ = learner.train_on_batch(ctx, state, *batch)
       case 'push':
         ctx.push(state.params, int(given['version']))
       case 'save':
@@ -203,121 +208,6 @@ def write_rollouts(ctx, step, groups, rewards, advantages, parts):
     )
   ]
   ctx.run_folder.write_rollouts(step, rows)
-
-
-def train_on_batch(ctx, state, samples, advantages):
-  """The optimiser steps of one batch.
-
-  Args:
-    ctx: context.TrainContext.
-    state: types.TrainState; its memory is donated.
-    samples: list of B types.Tokens.
-    advantages: float32 [B].
-  Returns:
-    The new state, and the metrics of update.merge_metrics as floats.
-  """
-  c = ctx.plan.c
-  ctx.terminal.working('updating')
-  minibatches, read = read_batch(ctx, state.params, samples, advantages)
-  unread = 1 + len(minibatches) - len(read)
-  seen, rounds = [], [*range(len(minibatches))] * c.epochs
-  for number, i in enumerate(rounds):
-    own = np.bool_(number == 0 and not (c.off_policy_steps or ctx.plan.offline))
-    last = np.bool_(number == len(rounds) - 1)
-    state, found = ctx.programs.update(state, *minibatches[i], own, last)
-    ctx.terminal.working('updating', number + 1, len(rounds))
-    seen.append(found)
-  seen, read = jax.device_get((seen, read))
-  # A mini-batch that was not read is measured by its first update.
-  read += [{name: found[name] for name in read[0]} for found in seen[:unread]]
-  totals = update.merge_metrics(seen, read, c.epochs)
-  return state, {name: float(value) for name, value in totals.items()}
-
-
-def read_batch(ctx, params, samples, advantages):
-  """The mini-batches of a batch, read by the policy before any update.
-
-  Args:
-    ctx: context.TrainContext.
-    params: the policy's parameters.
-    samples: list of B types.Tokens.
-    advantages: float32 [B].
-  Returns:
-    A list of what `minibatch` returns, with old log-probabilities where the
-    update does not find them itself; and a list of the sums that
-    update.compute_logprobs gave: over the samples without a gradient, then
-    over each mini-batch that it had to read.
-  """
-  c, plan, size = ctx.plan.c, ctx.plan, ctx.plan.minibatch
-  # A group of equal rewards has no gradient; only its entropy is computed.
-  learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
-  idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
-  _, found = ctx.programs.logprobs(params, *idle)
-  if not np.isfinite(found['entropy_sum']):
-    # If the entropy is not finite, the update skips and counts the step.
-    learned = np.ones(plan.samples, bool)
-  minibatches, read = [], [found]
-  for i in range(0, plan.samples, size):
-    part = slice(i, i + size)
-    rows, count, denom = minibatch(
-      ctx, samples[part], advantages[part], learned[part]
-    )
-    if c.off_policy_steps:
-      # Older weights sampled, so their log-probabilities are the old ones.
-      rows = rows.replace(old_logp=rows.extra['sampler_logp'])
-    elif (i or c.epochs > 1) and not plan.offline:
-      # The first update has the policy that sampled, so its forward pass gives
-      # the old log-probabilities. Later updates need them from before it.
-      old, found = ctx.programs.logprobs(params, rows, count)
-      rows = rows.replace(old_logp=old)
-      read.append(found)
-    minibatches.append((rows, count, denom))
-  return minibatches, read
-
-
-def idle_rows(ctx, samples):
-  """Samples without gradient, as packed rows and micro-batches in use."""
-  rows, count = packing.pack(
-    samples,
-    np.ones(len(samples), np.float32),
-    np.zeros(len(samples), np.float32),
-    ctx.packing,
-    capacity=ctx.plan.samples * ctx.plan.most_chunks,
-    extra=('sampler_logp',),
-    together=ctx.plan.together,
-  )
-  return ctx.place(rows), np.int32(count)
-
-
-def minibatch(ctx, samples, advantages, learned):
-  """One optimiser step's samples as packed rows, and their denominator.
-
-  Args:
-    ctx: context.TrainContext.
-    samples: the mini-batch's types.Tokens; the denominator counts all.
-    advantages: float32, one for each sample.
-    learned: bool, one for each sample, whether it is packed.
-  Returns:
-    types.PackedBatch on the devices, int32 [] micro-batches in use, float32 [].
-  """
-  plan = ctx.plan
-  lengths = np.asarray([s.chosen for s in samples], np.int32)
-  weights, denom = plan.find['aggregation'](lengths)
-  rows, count = packing.pack(
-    [samples[i] for i in np.flatnonzero(learned)],
-    np.asarray(weights)[learned],
-    advantages[learned],
-    ctx.packing,
-    capacity=plan.minibatch * plan.most_chunks,
-    extra=sorted({*plan.extra, 'sampler_logp'} - {*losses.COMPUTED}),
-    together=plan.together,
-  )
-  rows, count = ctx.place(rows), np.int32(count)
-  denom = np.float32(denom)  # Of numpy: with several hosts, on no device.
-  if 'ref_logp' in rows.extra:
-    ref, _ = ctx.programs.logprobs(ctx.start, rows, count)
-    rows = rows.replace(extra={**rows.extra, 'ref_logp': ref})
-  return rows, count, denom
 
 
 def evaluate_and_save(ctx, state, done, turn):

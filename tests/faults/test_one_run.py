@@ -101,7 +101,7 @@ LINKS = {
   'TERM while grading': Link(
     3, 'TERM', 'grading.pool:GraderPool.collect', 6, UNSAVED
   ),
-  'TERM while learning': Link(3, 'TERM', 'trainer:train_on_batch', 1, UNSAVED),
+  'TERM while learning': Link(3, 'TERM', 'learner:train_on_batch', 1, UNSAVED),
   'killed while a checkpoint is written': Link(2, 'KILL', 'checkpoints/*tmp*'),
   'killed before a manifest': Link(2, 'KILL', DIGESTS, 2),
   'killed before an old checkpoint is deleted': Link(
@@ -120,7 +120,7 @@ LINKS = {
     3, 'TERM', 'evaluation.held_out:evaluate', 1, UNSAVED
   ),
   'TERM while saving': Link(3, 'TERM', DIGESTS),
-  'TERM and INT at once': Link(4, 'TERM and INT', 'trainer:train_on_batch', 2),
+  'TERM and INT at once': Link(4, 'TERM and INT', 'learner:train_on_batch', 2),
   'disk full at a checkpoint': Link(5, 'full disk', f'{SAVES}.save', 2),
   'disk full at a record': Link(
     5, 'full disk', 'context:TrainContext.write_step', 1, UNSAVED
@@ -132,13 +132,13 @@ LINKS = {
     29, 'KILL', 'rollout.graded:sample_groups', 2, (), tear
   ),
   'a bit of the newest checkpoint flipped': Link(
-    6, 'TERM', 'trainer:train_on_batch', 2, (), flip
+    6, 'TERM', 'learner:train_on_batch', 2, (), flip
   ),
   'a file of the newest checkpoint cut short': Link(
-    7, 'TERM', 'trainer:train_on_batch', 2, (), cut
+    7, 'TERM', 'learner:train_on_batch', 2, (), cut
   ),
   'a file of the newest checkpoint removed': Link(
-    7, 'TERM', 'trainer:train_on_batch', 2, (), remove
+    7, 'TERM', 'learner:train_on_batch', 2, (), remove
   ),
   'killed before the last checkpoint': Link(
     1, 'KILL', 'rollouts/000023.jsonl.gz'

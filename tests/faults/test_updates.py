@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from siri_jax import trainer
+from siri_jax import learner, trainer
 from siri_jax.runtime import files
-from tests.helpers import tiny
+from tests.helpers import batches, tiny
 from tools import soak
 
 pytestmark = [
@@ -18,27 +18,19 @@ def records(ctx, name='metrics'):
   return files.read_records(ctx.run_folder.path / f'{name}.jsonl')
 
 
-def batch_of(ctx, state):
-  """The samples of step 0 and advantages for them."""
-  ctx.push(state.params, 0)
-  groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
-  samples = [s for g in groups for s in g.samples]
-  return samples, np.linspace(-1, 1, len(samples), dtype=np.float32)
-
-
 def test_an_advantage_that_is_not_a_number_leaves_the_state_untouched(
   tmp_path, cache, tell
 ):
   with tiny.opened(tmp_path, cache) as (ctx, state, _):
-    samples, advantages = batch_of(ctx, state)
+    samples, advantages = batches.of_step(ctx, state)
     advantages[0] = np.nan  # In the first of two optimiser steps.
-    state, totals = trainer.train_on_batch(ctx, state, samples, advantages)
+    state, totals = learner.train_on_batch(ctx, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (1, 1)
     assert int(state.skipped_in_row) == 0
     assert np.isnan(totals['loss'])
     before = soak.digest((state.params, state.opt_state))
     advantages[-1] = np.nan  # In the second too.
-    state, _ = trainer.train_on_batch(ctx, state, samples, advantages)
+    state, _ = learner.train_on_batch(ctx, state, samples, advantages)
     assert (int(state.step), int(state.skipped)) == (2, 3)
     assert int(state.skipped_in_row) == 2
     assert soak.digest((state.params, state.opt_state)) == before
@@ -54,8 +46,8 @@ def test_a_batch_without_advantages_changes_weights_only_by_decay(
   tmp_path, cache, tell
 ):
   with tiny.opened(tmp_path, cache) as (ctx, state, _):
-    samples, advantages = batch_of(ctx, state)
-    _, totals = trainer.train_on_batch(ctx, state, samples, 0 * advantages)
+    samples, advantages = batches.of_step(ctx, state)
+    _, totals = learner.train_on_batch(ctx, state, samples, 0 * advantages)
   assert (totals['loss'], totals['grad_norm']) == (0.0, 0.0)
   tell(
     26, 'a batch of equal rewards', 'no gradient, nothing learned from', lost=0

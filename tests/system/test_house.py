@@ -167,7 +167,7 @@ offline
 evaluation experiments
 build
 policy
-context sft
+context sft learner
 analysis data
 config
 rollout compiled

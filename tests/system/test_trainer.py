@@ -1,11 +1,8 @@
 """The loop and its checks, on a run that takes seconds."""
 
-import dataclasses
 import types as std
 
 import builders
-import jax
-import jax.numpy as jnp
 import launch
 import numpy as np
 import optax
@@ -250,40 +247,6 @@ def test_the_ratio_changes_in_later_passes_over_a_batch(tmp_path, cache):
   assert int(state.step) == 1
   # 2 mini-batches in 3 passes.
   assert int(optax.tree.get(state.opt_state, 'count')) == 6
-
-
-@pytest.mark.slow
-def test_each_sample_is_measured_once_by_the_policy_before_its_updates(
-  tmp_path, cache
-):
-  with tiny.opened(tmp_path, cache) as (ctx, state, _):
-    ctx.push(state.params, 0)
-    groups = trainer.collect(ctx, 0, 8, trainer.Stopwatch())
-    samples = [s for g in groups for s in g.samples]
-    advantages = np.linspace(-1, 1, len(samples), dtype=np.float32)
-    advantages[3:7] = 0  # Idle: read, and not learned from.
-    logprobs, plan, read, found = ctx.programs.logprobs, ctx.plan, [], []
-
-    def counted(*args):
-      read.append(args)
-      return logprobs(*args)
-
-    ctx.programs = ctx.programs._replace(logprobs=counted)
-    # Old log-probabilities are read for later updates alone; idle samples
-    # always.
-    for minibatches, epochs, reads in [(1, 1, 1), (2, 1, 2), (1, 2, 2)]:
-      read.clear()
-      plan.c.epochs = epochs
-      ctx.plan = dataclasses.replace(plan, minibatch=16 // minibatches)
-      start = jax.tree.map(jnp.copy, state)
-      _, metrics = trainer.train_on_batch(ctx, start, samples, advantages)
-      found.append(metrics)
-      assert len(read) == reads
-  tokens = sum(s.response_ids.size for s in samples)
-  for metrics in found:
-    assert metrics['tokens_sum'] == metrics['sampler_told_sum'] == tokens
-    for name in ('entropy_sum', 'sampler_gap_sum', 'sampler_gap_max'):
-      assert metrics[name] == pytest.approx(found[0][name], rel=1e-4), name
 
 
 def fails_at_step_3(batch, memory):
