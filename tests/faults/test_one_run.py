@@ -97,7 +97,7 @@ LINKS = {
   'TERM while sampling': Link(
     3, 'TERM', 'rollout.graded:sample_groups', 3, UNSAVED
   ),
-  'killed while learning': Link(1, 'KILL', 'trainer:minibatch', 3),
+  'killed while learning': Link(1, 'KILL', 'learner:minibatch', 3),
   'TERM while grading': Link(
     3, 'TERM', 'grading.pool:GraderPool.collect', 6, UNSAVED
   ),

@@ -2,27 +2,37 @@
 """
 # SIRI beside other length-efficient methods
 
-Six methods on problems of 5 to 10 steps, five seeds each, from the same SFT
-policy, with the same batch, learning rate and number of steps. They are read
-after 700,000 response tokens trained on, which every run reached. In square
-brackets: intervals over the seeds, which hold together at 95 % in each table.
+Twelve methods on problems of 5 to 10 steps, five seeds each, with the same SFT
+policy, batch, learning rate and number of steps. They are read after 700,000
+response tokens trained on, which every run reached. In square brackets:
+intervals over the seeds, which hold together at 95 % in each half of the
+methods.
 
-- **SIRI and DAPO are ahead, and equal.** SIRI is 31.0 tokens shorter than the
-  highest cap throughout [12.8, 49.2], DAPO 28.3 [3.3, 53.2]; their accuracies,
-  94.2 and 95.8 %, are those of the highest cap, 94.3 %. Between the two: -1.5
-  points [-13.0, +9.9] and -2.7 tokens [-20.7, +15.2].
+- **LASER-D is ahead of SIRI**: as accurate, 97.2 and 96.2 %, and 21.3 tokens
+  shorter [10.0, 32.6].
+- **SIRI and DAPO come next, and are equal.** SIRI is as accurate as the highest
+  cap throughout, and 31.0 tokens shorter [12.8, 49.2] in the first half, 29.2
+  [11.9, 46.4] in the second. SIRI minus DAPO: -1.5 points [-13.0, +9.9] and
+  -2.7 tokens [-20.7, +15.2].
 - **DAPO pays in sampled tokens.** It discards groups of equal rewards. After
-  700,000 sampled tokens it is at 74.6 %, SIRI still at 94.2 %.
+  700,000 sampled tokens it is at 74.6 %, SIRI still at 94.2 %. The same holds
+  for GRPO-LEAD, at 81.3 % then.
+- **ThinkPrune, Efficient Reasoning, HAPO and GRPO-LEAD** are as accurate as
+  SIRI and 24.6 to 34.0 tokens longer, about as long as under the highest cap.
+  HAPO compares with a problem's shortest right response so far. It shortens
+  from step 40 on, when problems come back: 45.3 tokens at 1,300,000 trained on,
+  and 91.4 %.
+- **L1-Max** is 22.8 tokens shorter than SIRI [11.0, 34.7]. Its seeds go from
+  64.8 to 99.7 %, so no difference in accuracy can be seen.
 - **DeepScaleR** is 28.6 points behind SIRI [16.8, 40.4]: for three fifths of
   its steps its stages allow 44 tokens, which is too few for these problems.
-- **ThinkPrune** is as accurate as SIRI, and 34.0 tokens longer [24.7, 43.3].
-  From step 40 its cap is 99 tokens; it gets shorter then, and less accurate.
-- **AdaptThink** has seeds from 19.5 to 87.7 %, so its 32.3 points behind SIRI
-  may be chance [-22.9, +87.5].
+- **The Kimi length reward** gets ever shorter and loses its accuracy: 62.0 %,
+  and 34.6 % at the end. **AdaptThink** has seeds from 19.5 to 87.7 %.
 
 So of methods that keep one batch and rate for all, a cap that swings is among
-the best, and does not stand out. Each method has one group of settings here,
-scaled to 132 tokens, and no tuning. This is no reproduction of a paper.
+the best, and a reward with a target by difficulty is better. Each method has
+one group of settings here, scaled to 132 tokens, and no tuning. This is no
+reproduction of a paper.
 """
 
 # %%
@@ -42,14 +52,21 @@ again; an interrupted ablation continues:
 
     siri-jax ablate --config=longer --grid=configs/rivals.json --out=runs/rivals
 
-The first six methods of that file were run.
+They were run in two halves of six methods, on two machines. The SFT policy of a
+seed is not the same to the bit on both, so `constant` and `SIRI` were run on
+both, and a method is compared with those of its own half.
 """
 
 # %%
 # !mkdir -p runs/rivals && tar -xzf rivals.tar.gz -C runs/rivals
 BUDGETS = [700_000, 1_300_000]  # Response tokens trained on.
-ablation = siri_jax.load_ablation('runs/rivals')
-each = ablation.seeds_at_cost(BUDGETS)
+FIRST, LAST = BUDGETS
+HALVES = {
+  half: siri_jax.load_ablation(f'runs/rivals/{half}')
+  for half in ('first', 'second')
+}
+each = pd.concat({h: a.seeds_at_cost(BUDGETS) for h, a in HALVES.items()})
+each.index = each.index.droplevel(1).rename('half')
 
 # %% [markdown]
 """
@@ -74,6 +91,7 @@ pd.set_option('display.max_colwidth', None)
 pd.DataFrame(
   {
     arm: given(next(iter(own.values())))
+    for ablation in HALVES.values()
     for arm, own in ablation.by_seed.items()
   }
 ).T
@@ -87,11 +105,14 @@ What could not apply at this size:
 - **AdaptThink** has one mini-batch a step, as in its paper. With the
   quickstart's four its accuracy fell to 3 % on shorter problems. Its pass over
   all problems before the first update counts as sampled tokens.
-- **ThinkPrune** writes a number of tokens into the prompt. The SFT policy has
-  not seen such prompts, so it starts at 51.8 %, the others at 61.9 %.
+- **ThinkPrune** and **L1-Max** write a number of tokens into the prompt. The
+  SFT policy has not seen such prompts, so they start at 51.8 and 52.0 %, the
+  others of their halves at 61.9 and 62.5 %.
 - **DeepScaleR** and **DAPO** raise the cap in stages at the same share of their
   steps as in their papers: DAPO has 66 tokens for 13 of 80 steps, DeepScaleR 44
   for 47 and 88 for 22 more.
+- **LASER-D** measures its targets every 5 steps on 32 problems, in the paper
+  every 20 steps on 500. **HAPO** has groups of 8, in the paper of 2.
 
 ## Every run, at both budgets
 
@@ -106,9 +127,14 @@ shown = each.assign(
     for a, n in zip(each['accuracy'], each['length'], strict=True)
   ]
 )
-shown.pivot(index=['at', 'arm'], columns='seed', values='value').reindex(
-  pd.MultiIndex.from_product([BUDGETS, ablation.arms])
-).fillna('')
+shown = shown.pivot_table(
+  index=['at', 'half', 'arm'],
+  columns='seed',
+  values='value',
+  aggfunc='first',
+  sort=False,
+)
+shown.sort_index(level='at', sort_remaining=False).fillna('')
 
 # %% [markdown]
 """
@@ -119,14 +145,20 @@ update, with the method's own prompts.
 """
 
 # %%
-start = siri_jax.table(ablation.runs, 'evaluations')
-start = start[start['step'] == 0].groupby('setting', sort=False)
-table = ablation.at_cost(BUDGETS).set_index(['at', 'arm'])
+table = pd.concat(
+  {h: a.at_cost(BUDGETS).set_index(['at', 'arm']) for h, a in HALVES.items()},
+  names=['half'],
+)
 MEASURES = ['accuracy', 'mean_accuracy', 'length']
 table[['runs', *(name for m in MEASURES for name in (m, f'{m}_se'))]].round(1)
 
 # %%
-(100 * start['accuracy'].mean()).round(1)
+starts = {}
+for half, ablation in HALVES.items():
+  points = siri_jax.table(ablation.runs, 'evaluations')
+  points = points[points['step'] == 0].groupby('setting', sort=False)
+  starts[half] = (100 * points['accuracy'].mean()).round(1)
+pd.concat(starts, names=['half', 'method']).to_frame('start, %')
 
 # %% [markdown]
 """
@@ -150,17 +182,18 @@ minus the method, over the seeds. These intervals hold all together as well.
 """
 
 # %%
-FIRST = each[each['at'] == BUDGETS[0]]
-others = [arm for arm in ablation.arms if arm != 'SIRI']
 rows = {}
-for arm in others:
-  row = {}
-  for measure in ('accuracy', 'length'):
-    there = FIRST.pivot(index='seed', columns='arm', values=measure)
-    gaps = (there['SIRI'] - there[arm]).dropna()
-    found = siri_jax.contrast(gaps, 2 * len(others))
-    row[measure] = f'{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]'
-  rows[arm] = {**row, 'seeds': len(gaps)}
+for half, ablation in HALVES.items():
+  here = each[each['at'] == FIRST].loc[half]
+  others = [arm for arm in ablation.arms if arm != 'SIRI']
+  for arm in others:
+    row = {}
+    for measure in ('accuracy', 'length'):
+      there = here.pivot(index='seed', columns='arm', values=measure)
+      gaps = (there['SIRI'] - there[arm]).dropna()
+      found = siri_jax.contrast(gaps, 2 * len(others))
+      row[measure] = f'{found.mean:+.1f} [{found.low:+.1f}, {found.high:+.1f}]'
+    rows[half, arm] = {**row, 'seeds': len(gaps)}
 pd.DataFrame(rows).T
 
 # %% [markdown]
@@ -171,7 +204,10 @@ After 80 steps each, whatever they cost; `tokens` are those trained on.
 """
 
 # %%
-ablation
+HALVES['first']
+
+# %%
+HALVES['second']
 
 # %% [markdown]
 """
@@ -182,29 +218,42 @@ up and to the left.
 """
 
 # %%
-figure, axes = plt.subplots(figsize=(7.5, 4.5))
-for arm, row in table.loc[BUDGETS[0]].iterrows():
-  axes.errorbar(
-    row['length'],
-    row['accuracy'],
-    xerr=row['length_se'],
-    yerr=row['accuracy_se'],
-    fmt='D' if arm == 'SIRI' else 'o',
-    color='tab:red' if arm == 'SIRI' else 'tab:blue',
-    capsize=2,
-  )
-  axes.annotate(
-    arm,
-    (row['length'], row['accuracy']),
-    xytext=(-32, -12) if arm == 'SIRI' else (5, 5),
-    textcoords='offset points',
-  )
-axes.set(xlabel='mean response length, tokens', ylabel='accuracy, %')
-axes.spines[['top', 'right']].set_visible(False)
+OFFSETS = {  # Of labels that would cover each other, points.
+  'SIRI': (-32, -12),
+  'HAPO': (-38, -10),
+  'Efficient Reasoning': (-112, 2),
+  'GRPO-LEAD': (-20, 12),
+}
+figure, panels = plt.subplots(
+  1, 2, figsize=(11, 4.5), sharex=True, sharey=True, layout='constrained'
+)
+for axes, half in zip(panels, HALVES, strict=True):
+  for arm, row in table.loc[half, FIRST].iterrows():
+    axes.errorbar(
+      row['length'],
+      row['accuracy'],
+      xerr=row['length_se'],
+      yerr=row['accuracy_se'],
+      fmt='D' if arm == 'SIRI' else 'o',
+      color='tab:red' if arm == 'SIRI' else 'tab:blue',
+      capsize=2,
+    )
+    axes.annotate(
+      arm,
+      (row['length'], row['accuracy']),
+      xytext=OFFSETS.get(arm, (5, 5)),
+      textcoords='offset points',
+    )
+  axes.set(title=f'{half} half', xlabel='mean response length, tokens')
+  axes.spines[['top', 'right']].set_visible(False)
+panels[0].set(ylabel='accuracy, %')
 plt.show()
 
 # %%
-siri_jax.plot(ablation.runs, 'cost')
+siri_jax.plot(HALVES['first'].runs, 'cost')
+
+# %%
+siri_jax.plot(HALVES['second'].runs, 'cost')
 
 # %% [markdown]
 """
@@ -215,5 +264,9 @@ pays in sampled tokens. Equal sampled tokens:
 """
 
 # %%
-sampled = ablation.at_cost(BUDGETS[:1], cost='sampled').set_index(['at', 'arm'])
+sampled = pd.concat(
+  {h: a.at_cost([FIRST], cost='sampled') for h, a in HALVES.items()},
+  names=['half'],
+).set_index(['at', 'arm'], append=True)
+sampled = sampled.droplevel(1)
 sampled[['runs', 'accuracy', 'accuracy_se', 'length', 'length_se']].round(1)
