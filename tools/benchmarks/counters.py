@@ -134,7 +134,7 @@ def config(folder):
     policy='fresh',
     writers=(),
     cache_dir=f'{folder}/cache',
-    picture_every=0,
+    **{'record_kw.picture_every': 0},
   )
 
 

@@ -221,11 +221,10 @@ up and to the left.
 OFFSETS = {  # Of labels that would cover each other, points.
   'SIRI': (-32, -12),
   'HAPO': (-38, -10),
-  'Efficient Reasoning': (-112, 2),
-  'GRPO-LEAD': (-20, 12),
+  'Efficient Reasoning': (-112, 3),
 }
 figure, panels = plt.subplots(
-  1, 2, figsize=(11, 4.5), sharex=True, sharey=True, layout='constrained'
+  2, 1, figsize=(8.5, 8), sharex=True, sharey=True, layout='constrained'
 )
 for axes, half in zip(panels, HALVES, strict=True):
   for arm, row in table.loc[half, FIRST].iterrows():
@@ -244,9 +243,9 @@ for axes, half in zip(panels, HALVES, strict=True):
       xytext=OFFSETS.get(arm, (5, 5)),
       textcoords='offset points',
     )
-  axes.set(title=f'{half} half', xlabel='mean response length, tokens')
+  axes.set(title=f'{half} half', ylabel='accuracy, %')
   axes.spines[['top', 'right']].set_visible(False)
-panels[0].set(ylabel='accuracy, %')
+panels[-1].set(xlabel='mean response length, tokens')
 plt.show()
 
 # %%
