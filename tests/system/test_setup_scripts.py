@@ -35,7 +35,9 @@ def write(path, text):
 
 def make_checkout(folder):
   """A checkout of the real commands and fake programs."""
-  shutil.copytree(ROOT / 'tools', folder / 'tools')
+  # Other tests unpack the notebooks' runs there at the same time.
+  left_out = shutil.ignore_patterns('notebooks', '__pycache__')
+  shutil.copytree(ROOT / 'tools', folder / 'tools', ignore=left_out)
   write(folder / 'requirements-cpu.txt', '# none\n')
   write(folder / 'requirements-test.txt', '-r requirements-cpu.txt\n')
   write(folder / 'requirements.txt', '# none\n')
