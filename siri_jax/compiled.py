@@ -142,23 +142,18 @@ def init_state(params, tx, layout):
 
 
 def compile_for(program, *given):
-  """Compiles a program for arguments, so that its call with them need not.
+  """Compiles a program before its first call.
 
   Args:
     program: of Programs, bound by `with_frozen` or not.
-    *given: its arguments, arrays or `abstract`.
+    *given: its arguments; only their shapes, dtypes and shardings matter.
   """
   bound = getattr(program, 'args', ())
   getattr(program, 'func', program).lower(*bound, *given).compile()
 
 
-def abstract(x):
-  """An array's shape, dtype and sharding."""
-  return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding)
-
-
 def evaluated(f, *args):
-  """A function's result, by one program instead of one for each operation."""
+  """A function's result, computed by one program where its arrays are."""
   return jax.jit(f)(*args)
 
 
@@ -167,11 +162,6 @@ def compile_count(steps):
   # Those of `with_frozen` are bound.
   jitted = [getattr(program, 'func', program) for program in steps]
   return sum(program._cache_size() for program in jitted)
-
-
-def checksums(tree):
-  """lora.checksums, computed where the arrays are."""
-  return jax.jit(lora.checksums)(tree)
 
 
 def _copy(frozen, params, *, recipe):

@@ -12,15 +12,16 @@ READING = ('sampler_logp',)  # Extra arrays of rows that are read alone.
 
 
 def compile_ahead(ctx, state):
-  """Compiles the programs of `train_on_batch` in threads, from now on.
+  """Starts threads that compile the programs of `train_on_batch`.
 
   Args:
     ctx: context.TrainContext.
     state: types.TrainState of the first batch.
   Returns:
-    A function that waits for the end, to be called before the first batch.
+    A function that waits until they are compiled. Call it before the first
+    batch.
   """
-  plan, count = ctx.plan, np.int32(0)
+  plan, count, flag = ctx.plan, np.int32(0), np.bool_(False)
 
   def blank(most, extra):
     rows, _ = packed(ctx, [], [], [], most, extra)
@@ -28,15 +29,12 @@ def compile_ahead(ctx, state):
 
   rows = blank(plan.minibatch, extras(plan))
   reads = [blank(plan.samples, READING)]
-  if reads_minibatches(plan) or 'ref_logp' in plan.extra:
+  last = plan.samples - plan.minibatch
+  if is_read(plan, last) or 'ref_logp' in plan.extra:
     reads.append(rows)
-  # Shapes, because an update takes the state's memory.
-  like = jax.tree.map(compiled.abstract, state)
-  flag = np.bool_(False)
-
-  update = ctx.programs.update, like, rows, count, np.float32(0), flag, flag
+  update = ctx.programs.update, state, rows, count, np.float32(0), flag, flag
   logprobs = [
-    (ctx.programs.logprobs, like.params, each, count) for each in reads
+    (ctx.programs.logprobs, state.params, each, count) for each in reads
   ]
   pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix='compile')
   begun = [pool.submit(compiled.compile_for, *x) for x in (update, *logprobs)]
@@ -104,7 +102,7 @@ def read_batch(ctx, params, samples, advantages):
     if c.off_policy_steps:
       # Older weights sampled, so their log-probabilities are the old ones.
       rows = rows.replace(old_logp=rows.extra['sampler_logp'])
-    elif (i or c.epochs > 1) and not plan.offline:
+    elif is_read(plan, i):
       # The first update has the policy that sampled, so its forward pass gives
       # the old log-probabilities. Later updates need them from before it.
       old, found = ctx.programs.logprobs(params, rows, count)
@@ -170,8 +168,12 @@ def extras(plan):
   return sorted({*plan.extra, *READING} - {*losses.COMPUTED})
 
 
-def reads_minibatches(plan):
-  """Whether the policy reads mini-batches before they are learned from."""
-  c = plan.c
-  several = c.minibatches > 1 or c.epochs > 1
-  return several and not (c.off_policy_steps or plan.offline)
+def is_read(plan, first):
+  """Whether the policy reads a mini-batch before any update.
+
+  Args:
+    plan: plan.Plan.
+    first: index of the mini-batch's first sample in the batch.
+  """
+  on_policy = not (plan.c.off_policy_steps or plan.offline)
+  return on_policy and (first > 0 or plan.c.epochs > 1)

@@ -23,7 +23,7 @@ def get_config():
     group='',  # Group of runs; '': the ablation's name, if there is one.
     tags=(),  # Tags of W&B.
   )
-  c.limits_kw = config_dict.create(  # A run ends itself at any of them.
+  c.limits_kw = config_dict.create(  # Limits at which a run ends.
     stall_secs=1800.0,  # Time without progress.
     stop_secs=100.0,  # From TERM to the end; some clouds allow 120.
     max_skipped=5,  # Non-finite optimiser steps in a row.

@@ -10,8 +10,8 @@ import pathlib
 import numpy as np
 import tabulate
 
-from siri_jax import context, plugins, types
-from siri_jax.algorithm import packing, training_sets
+from siri_jax import context, learner, plugins, types
+from siri_jax.algorithm import training_sets
 from siri_jax.analysis import runs, validate
 from siri_jax.config import loss_needs
 from siri_jax.data import reference, shuffling
@@ -234,16 +234,15 @@ def with_old_logp(ctx, params, rows):
   samples, out = [_sample(row, None) for row in rows], []
   for first in range(0, len(rows), ctx.plan.samples):
     part = samples[first : first + ctx.plan.samples]
-    packed, count = packing.pack(
+    packed, count = learner.packed(
+      ctx,
       part,
       np.ones(len(part), np.float32),
       np.arange(1, len(part) + 1, dtype=np.float32),
-      ctx.packing,
-      capacity=ctx.plan.samples,
-      extra=('sampler_logp',),
-      together=ctx.plan.together,
+      ctx.plan.samples,
+      learner.READING,
     )
-    found, _ = ctx.programs.logprobs(params, ctx.place(packed), np.int32(count))
+    found, _ = ctx.programs.logprobs(params, ctx.place(packed), count)
     found = np.asarray(found)
     for number, (row, sample) in enumerate(
       zip(rows[first : first + len(part)], part, strict=True), 1

@@ -116,11 +116,8 @@ def test_the_least_recomputation_that_fits_is_chosen_unless_set():
 
 
 def test_a_run_that_may_not_fit_warns_and_starts(tmp_path, cache):
-  with tiny.opened(tmp_path, cache, **{'update_kw.device_gb': 1e-4}) as (
-    ctx,
-    _,
-    _,
-  ):
+  changes = {'update_kw.device_gb': 1e-4}
+  with tiny.opened(tmp_path, cache, **changes) as (ctx, _, _):
     said = ctx.terminal._stream.getvalue()
   assert 'WARNING: an update is estimated to need' in said
   assert 'update_kw.device_gb=0.0001' in said

@@ -13,22 +13,19 @@ from tools import soak
 slow = pytest.mark.slow
 
 STEPS = 5
-BASE = {
-  'update_kw.row_tokens': 0,
-  'record_kw.rollouts_every': 1,
-  **dict(
-    total_steps=STEPS,
-    schedule='constant',
-    schedule_kw=dict(cap=8),
-    group_size=2,
-    prompts_per_step=4,
-    minibatches=1,
-    reward='recorded',
-    advantage='unchanged',
-    advantage_kw={},
-    presample_kw=dict(samples=4, problems=12, folder=''),
-  ),
-}
+BASE = dict(
+  total_steps=STEPS,
+  schedule='constant',
+  schedule_kw=dict(cap=8),
+  group_size=2,
+  prompts_per_step=4,
+  minibatches=1,
+  reward='recorded',
+  advantage='unchanged',
+  advantage_kw={},
+  presample_kw=dict(samples=4, problems=12, folder=''),
+  **{'update_kw.row_tokens': 0, 'record_kw.rollouts_every': 1},
+)
 SET = dict(used=2, alpha=2.0, low=-2.0, high=4.0)
 O1_PRUNER = dict(
   BASE,

@@ -29,10 +29,10 @@ methods.
 - **The Kimi length reward** gets ever shorter and loses its accuracy: 62.0 %,
   and 34.6 % at the end. **AdaptThink** has seeds from 19.5 to 87.7 %.
 
-So of methods that keep one batch and rate for all, a cap that swings is among
-the best, and a reward with a target by difficulty is better. Each method has
-one group of settings here, scaled to 132 tokens, and no tuning. This is no
-reproduction of a paper.
+With one batch and rate for all, a cap that swings is among the best methods.
+LASER-D's reward is better: its target follows the difficulty of a problem. Each
+method has one group of settings here, scaled to 132 tokens, and no tuning. This
+is no reproduction of a paper.
 """
 
 # %%
@@ -60,7 +60,7 @@ both, and a method is compared with those of its own half.
 # %%
 # !mkdir -p runs/rivals && tar -xzf rivals.tar.gz -C runs/rivals
 BUDGETS = [700_000, 1_300_000]  # Response tokens trained on.
-FIRST, LAST = BUDGETS
+FIRST = BUDGETS[0]
 HALVES = {
   half: siri_jax.load_ablation(f'runs/rivals/{half}')
   for half in ('first', 'second')
@@ -144,11 +144,20 @@ Means over the seeds with their standard errors. `start`: before the first
 update, with the method's own prompts.
 """
 
+
 # %%
-table = pd.concat(
-  {h: a.at_cost(BUDGETS).set_index(['at', 'arm']) for h, a in HALVES.items()},
-  names=['half'],
-)
+def means(budgets, cost='tokens'):
+  """The means of both halves at some budgets of a cost."""
+  return pd.concat(
+    {
+      half: ablation.at_cost(budgets, cost=cost).set_index(['at', 'arm'])
+      for half, ablation in HALVES.items()
+    },
+    names=['half'],
+  )
+
+
+table = means(BUDGETS)
 MEASURES = ['accuracy', 'mean_accuracy', 'length']
 table[['runs', *(name for m in MEASURES for name in (m, f'{m}_se'))]].round(1)
 
@@ -263,9 +272,5 @@ pays in sampled tokens. Equal sampled tokens:
 """
 
 # %%
-sampled = pd.concat(
-  {h: a.at_cost([FIRST], cost='sampled') for h, a in HALVES.items()},
-  names=['half'],
-).set_index(['at', 'arm'], append=True)
-sampled = sampled.droplevel(1)
+sampled = means([FIRST], cost='sampled')
 sampled[['runs', 'accuracy', 'accuracy_se', 'length', 'length_se']].round(1)
