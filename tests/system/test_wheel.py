@@ -10,9 +10,10 @@ import pytest
 
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[2]
-# A quickstart of a few seconds: no SFT, two steps, few problems.
+# A quickstart of a few seconds: no SFT, one layer, two steps, few problems.
 SMALL = {
   'policy': 'fresh',
+  'model_kw.layers': '1',
   'total_steps': '2',
   'schedule_kw.period': '2',
   'prompts_per_step': '4',
