@@ -1,16 +1,19 @@
 """Times siri_jax, TRL and Tunix on one small GRPO job, on two cores.
 
 python tools/benchmarks/laptop.py [--systems siri_jax trl tunix]
-  [--sizes 0.14M 4.2M] [--timed 12]
+  [--sizes 0.14M 4.2M 30M] [--runs 3] [--timed 6]
 
 The job is tools/benchmarks/peers/job.py; other scripts of that folder run it on
 each system. Each system has its own environment under .bench (gigabytes, made
-once). They run one after the other without caches. The row of a system
-that fails gives the reason. Prints a table and writes .bench/results.json;
-.bench/logs has the output of the systems. Needs Python 3.11 or 3.12 and an
-otherwise idle machine.
+once). They run one after the other without caches, --runs times in turn, so
+that a change of the machine's speed meets all of them. The table has the
+medians of the runs and, in square brackets, the least and the largest. The row
+of a system that fails gives the reason. Every run is added to
+.bench/results.json when it ends; .bench/logs has the output of the systems.
+Needs Python 3.11 or 3.12 and an otherwise idle machine.
 """
 
+import itertools
 import json
 import os
 import pathlib
@@ -37,7 +40,7 @@ SCRIPTS = {
   'trl': 'tools/benchmarks/peers/trl_peer.py',
   'tunix': 'tools/benchmarks/peers/tunix_peer.py',
 }
-SIZES = ('0.14M', '4.2M')  # Of tools/benchmarks/peers/job.py.
+SIZES = ('0.14M', '4.2M', '30M')  # Of tools/benchmarks/peers/job.py.
 CORES = 2
 WARM_UP = 3  # Steps that are not timed, because they compile.
 COLUMNS = {  # Key of a row: heading, format.
@@ -49,8 +52,9 @@ COLUMNS = {  # Key of a row: heading, format.
 
 
 NOTE = (
-  'In brackets: siri_jax over this system. others: cores that other processes '
-  'used; repeat the run above 0.1.'
+  'Medians of the runs, and in square brackets the least and the largest. In '
+  'round brackets: siri_jax over this system. others: cores that other '
+  'processes used at most; repeat the run above 0.1.'
 )
 
 
@@ -70,17 +74,17 @@ def main(argv):
   }
   if not ready[OURS]:
     return f'{OURS} could not be installed; it writes the policies for all'
-  rows = []
+  steps, rows = WARM_UP + asked.timed, []
   for size in asked.sizes:
-    folder = prepare(size, WARM_UP + asked.timed)
-    for system in asked.systems:
-      row = dict(size=size, system=system)
+    folder = prepare(size, steps)
+    for run, system in itertools.product(range(asked.runs), asked.systems):
+      row = dict(size=size, system=system, run=run)
       if ready[system]:
-        row |= measure(system, size, WARM_UP + asked.timed, folder)
+        row |= measure(system, size, steps, folder)
       else:
         row['failed'] = f'{REQUIREMENTS[system]} could not be installed'
       rows.append(row)
-  write(rows)
+      write(rows)
   print(table(rows))
   return int(any('failed' in row for row in rows))
 
@@ -92,7 +96,8 @@ def parse(argv):
     '--systems', nargs='+', choices=SCRIPTS, default=[*SCRIPTS]
   )
   parser.add_argument('--sizes', nargs='+', choices=SIZES, default=[*SIZES])
-  parser.add_argument('--timed', type=int, default=12, help='steps')
+  parser.add_argument('--runs', type=int, default=3, help='of each system')
+  parser.add_argument('--timed', type=int, default=6, help='steps')
   return parser.parse_args(argv)
 
 
@@ -211,30 +216,39 @@ def others_secs():
 
 
 def table(rows):
-  """Rows in Markdown; a peer's has the ratios of siri_jax's figures to its."""
-  ours = {row['size']: row for row in rows if row['system'] == OURS}
-  lines = []
+  """Rows in Markdown; a peer's has the ratios of siri_jax's medians to its."""
+  cells = {}
   for row in rows:
-    first = ours.get(row['size'], row)
-    if 'failed' in row:
-      lines.append([row['size'], row['system'], f'failed: {row["failed"]}'])
-      continue
-    compared = first is not row and 'failed' not in first
-    cells = [
-      text.format(row[key])
-      + (f' ({first[key] / row[key]:.2f} times)' if compared else '')
-      for key, (_, text) in COLUMNS.items()
-    ]
-    others = f'{row["others_cores"]:.2f}'
-    lines.append([row['size'], row['system'], *cells, others])
+    cells.setdefault((row['size'], row['system']), []).append(row)
   heads = [head for head, _ in COLUMNS.values()]
   grid = tabulate.tabulate(
-    lines,
+    [
+      [*place, *line(runs, cells.get((place[0], OURS), runs))]
+      for place, runs in cells.items()
+    ],
     ['size', 'system', *heads, 'others'],
     'github',
     disable_numparse=True,
   )
   return f'{grid}\n\n{NOTE}'
+
+
+def line(runs, ours):
+  """The cells of a system's runs, beside siri_jax's runs."""
+  if failed := [run['failed'] for run in runs if 'failed' in run]:
+    return [f'failed: {failed[0]}']
+  found = []
+  for key, (_, text) in COLUMNS.items():
+    values = [run[key] for run in runs]
+    cell = text.format(statistics.median(values))
+    if len(runs) > 1:
+      low, high = (text.format(f(values)).split()[0] for f in (min, max))
+      cell += f' [{low}, {high}]'
+    if ours is not runs and not any('failed' in run for run in ours):
+      ratio = statistics.median(run[key] for run in ours)
+      cell += f' ({ratio / statistics.median(values):.2f} times)'
+    found.append(cell)
+  return [*found, f'{max(run["others_cores"] for run in runs):.2f}']
 
 
 def write(rows):

@@ -1,6 +1,6 @@
 """The small GRPO job that siri_jax and its peers all run.
 
-Random policies of two sizes continue random prompts over 64 words. One word
+Random policies of three sizes continue random prompts over 64 words. One word
 ends a response; a random policy draws it with a probability near 1/64. Lengths
 vary from 1 to the cap of 128, with a mean near 55; about one response in eight
 is cut. The learning rate is the paper's, which is too small to change this
@@ -15,6 +15,7 @@ import random
 SIZES = {
   '0.14M': dict(layers=2, dim=64, heads=2, kv_heads=1, head_dim=32, mlp=288),
   '4.2M': dict(layers=4, dim=256, heads=8, kv_heads=2, head_dim=32, mlp=1152),
+  '30M': dict(layers=8, dim=512, heads=8, kv_heads=2, head_dim=64, mlp=2048),
 }
 ROPE_THETA = 10000.0
 NORM_EPS = 1e-6
