@@ -1,5 +1,6 @@
 """The tables of BENCHMARKS.md, and the check of their counts."""
 
+import importlib.util
 import pathlib
 
 import jax
@@ -69,6 +70,13 @@ def test_a_benchmark_that_fails_leaves_its_part(document, monkeypatch):
 def test_every_benchmark_has_a_part_of_the_page():
   for name in page.BENCHMARKS:
     assert marked.read(page.DOCUMENT, name)
+
+
+def test_every_command_of_the_page_is_a_module_of_the_checkout():
+  # `python tools/x.py` would not find siri_jax.
+  for command in page.BENCHMARKS.values():
+    assert command.startswith('python -m tools.benchmarks.')
+    assert importlib.util.find_spec(command.split()[2])
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):

@@ -22,7 +22,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENT = ROOT / 'tools/benchmarks/BENCHMARKS.md'
 BENCHMARKS = {
   'counters': 'python -m tools.benchmarks.counters',
-  'laptop': 'python tools/benchmarks/laptop.py',
+  'laptop': 'python -m tools.benchmarks.laptop',
   'update': (
     'python -m tools.benchmarks.update --model=tiny --sequences=16 --updates=3'
   ),

@@ -1,6 +1,6 @@
 """Times siri_jax, TRL and Tunix on one small GRPO job, on two cores.
 
-python tools/benchmarks/laptop.py [--systems siri_jax trl tunix]
+python -m tools.benchmarks.laptop [--systems siri_jax trl tunix]
   [--sizes 0.14M 4.2M 30M] [--runs 3] [--timed 6]
 
 The job is tools/benchmarks/peers/job.py; other scripts of that folder run it on
