@@ -44,7 +44,7 @@ SIZES = ('0.14M', '4.2M', '30M')  # Of tools/benchmarks/peers/job.py.
 CORES = 2
 WARM_UP = 3  # Steps that are not timed, because they compile.
 COLUMNS = {  # Key of a row: heading, format.
-  'steps_per_sec': ('steps/s', '{:.2f}'),
+  'steps_per_sec': ('steps/s', '{:.3g}'),
   'tokens_per_sec': ('tokens/s', '{:,.0f}'),
   'first_step_secs': ('first step', '{:.1f} s'),
   'peak_mib': ('peak memory', '{:,.0f} MiB'),
@@ -124,7 +124,8 @@ def python_of(system):
 def make_environment(system):
   """Makes a system's environment; returns whether that succeeded."""
   command = [sys.executable, 'tools/environment.py', str(HOME / system)]
-  made = subprocess.run([*command, REQUIREMENTS[system]], check=False)
+  # stdout is for the table.
+  made = subprocess.run([*command, REQUIREMENTS[system]], stdout=sys.stderr)
   return made.returncode == 0
 
 
