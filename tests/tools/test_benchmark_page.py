@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tools.benchmarks import __main__ as page
-from tools.benchmarks import counters, marked
+from tools.benchmarks import counters, laptop, marked
 
 
 @pytest.fixture
@@ -77,6 +77,22 @@ def test_every_command_of_the_page_is_a_module_of_the_checkout():
   for command in page.BENCHMARKS.values():
     assert command.startswith('python -m tools.benchmarks.')
     assert importlib.util.find_spec(command.split()[2])
+
+
+def test_peers_are_compared_by_the_medians_of_their_runs():
+  rates = {'siri_jax': (9.0, 2.0, 4.0), 'trl': (2.0, 1.0, 5.0)}
+  rows = [
+    dict.fromkeys(laptop.COLUMNS, rate)
+    | dict(size='4.2M', system=system, others_cores=0.5)
+    for system, own in rates.items()
+    for rate in own
+  ]
+  rows.append(dict(size='4.2M', system='tunix', failed='no memory'))
+  _, _, ours, trl, tunix = laptop.table(rows).partition('\n\n')[0].splitlines()
+  assert '| 4 [2, 9] ' in ours
+  assert 'times' not in ours
+  assert '| 2 [1, 5] (2.00 times) ' in trl
+  assert 'failed: no memory' in tunix
 
 
 def test_an_unknown_benchmark_is_refused_with_the_known_ones(capsys):

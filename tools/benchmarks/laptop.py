@@ -43,11 +43,11 @@ SCRIPTS = {
 SIZES = ('0.14M', '4.2M', '30M')  # Of tools/benchmarks/peers/job.py.
 CORES = 2
 WARM_UP = 3  # Steps that are not timed, because they compile.
-COLUMNS = {  # Key of a row: heading, format.
-  'steps_per_sec': ('steps/s', '{:.3g}'),
-  'tokens_per_sec': ('tokens/s', '{:,.0f}'),
-  'first_step_secs': ('first step', '{:.1f} s'),
-  'peak_mib': ('peak memory', '{:,.0f} MiB'),
+COLUMNS = {  # Key of a row: heading, format, unit.
+  'steps_per_sec': ('steps/s', '.3g', ''),
+  'tokens_per_sec': ('tokens/s', ',.0f', ''),
+  'first_step_secs': ('first step', '.1f', ' s'),
+  'peak_mib': ('peak memory', ',.0f', ' MiB'),
 }
 
 
@@ -217,16 +217,17 @@ def others_secs():
 
 
 def table(rows):
-  """Rows in Markdown; a peer's has the ratios of siri_jax's medians to its."""
-  cells = {}
+  """The runs in Markdown: a line for each size and system."""
+  groups = {}
   for row in rows:
-    cells.setdefault((row['size'], row['system']), []).append(row)
-  heads = [head for head, _ in COLUMNS.values()]
+    groups.setdefault((row['size'], row['system']), []).append(row)
+  lines = []
+  for (size, system), runs in groups.items():
+    ours = [] if system == OURS else groups.get((size, OURS), [])
+    lines.append([size, system, *cells(runs, ours)])
+  heads = [head for head, *_ in COLUMNS.values()]
   grid = tabulate.tabulate(
-    [
-      [*place, *line(runs, cells.get((place[0], OURS), runs))]
-      for place, runs in cells.items()
-    ],
+    lines,
     ['size', 'system', *heads, 'others'],
     'github',
     disable_numparse=True,
@@ -234,22 +235,32 @@ def table(rows):
   return f'{grid}\n\n{NOTE}'
 
 
-def line(runs, ours):
-  """The cells of a system's runs, beside siri_jax's runs."""
-  if failed := [run['failed'] for run in runs if 'failed' in run]:
-    return [f'failed: {failed[0]}']
+def cells(runs, ours):
+  """A system's cells of the table.
+
+  Args:
+    runs: rows of its runs.
+    ours: rows of siri_jax's runs, to compare with; may be empty.
+  """
+  if failed := failure(runs):
+    return [f'failed: {failed}']
   found = []
-  for key, (_, text) in COLUMNS.items():
+  for key, (_, number, unit) in COLUMNS.items():
     values = [run[key] for run in runs]
-    cell = text.format(statistics.median(values))
+    middle = statistics.median(values)
+    cell = f'{middle:{number}}{unit}'
     if len(runs) > 1:
-      low, high = (text.format(f(values)).split()[0] for f in (min, max))
-      cell += f' [{low}, {high}]'
-    if ours is not runs and not any('failed' in run for run in ours):
-      ratio = statistics.median(run[key] for run in ours)
-      cell += f' ({ratio / statistics.median(values):.2f} times)'
+      cell += f' [{min(values):{number}}, {max(values):{number}}]'
+    if ours and not failure(ours):
+      ratio = statistics.median(run[key] for run in ours) / middle
+      cell += f' ({ratio:.2f} times)'
     found.append(cell)
   return [*found, f'{max(run["others_cores"] for run in runs):.2f}']
+
+
+def failure(runs):
+  """Why one of the runs failed, or None."""
+  return next((run['failed'] for run in runs if 'failed' in run), None)
 
 
 def write(rows):
