@@ -270,7 +270,7 @@ def add_up(grads):
   """Sums gradients over 'data'."""
   total = functools.partial(jax.lax.psum, axis_name='data')
   return jax.tree.map_with_path(
-    lambda path, x: _by_hand(total, _axes(path, x))(x), grads
+    lambda path, x: _over('data', total, _axes(path, x))(x), grads
   )
 
 
@@ -287,7 +287,7 @@ def _gather(x, axes, dtype):
   whole = functools.partial(
     jax.lax.all_gather, axis_name='fsdp', axis=axes.index('fsdp'), tiled=True
   )
-  return _by_hand(whole, axes)(x)
+  return _over('fsdp', whole, axes)(x)
 
 
 def _scatter(x, axes):
@@ -299,7 +299,7 @@ def _scatter(x, axes):
       scatter_dimension=axes.index('fsdp'),
       tiled=True,
     )
-  return _by_hand(share, axes)(x.astype(jnp.float32))
+  return _over('fsdp', share, axes)(x.astype(jnp.float32))
 
 
 _gather.defvjp(
@@ -308,15 +308,17 @@ _gather.defvjp(
 )
 
 
-def _by_hand(function, axes):
-  """A function of one parameter that stays sharded over 'tensor'.
+def _over(axis, collective, axes):
+  """A collective over one axis, of one parameter sharded over 'tensor'.
 
-  Otherwise the compiler would gather the parameter along 'tensor' before a
-  collective over another axis, and shard it again afterwards.
+  It sees the shard of 'tensor'. Otherwise the compiler would gather the
+  parameter along 'tensor' before the collective, and shard it again afterwards.
   """
+  if parts(axis) == 1:  # XLA would copy the parameter.
+    return lambda x: x
   cut = PartitionSpec(*(a if a == 'tensor' else None for a in axes))
   return jax.shard_map(
-    function,
+    collective,
     in_specs=cut,
     out_specs=cut,
     axis_names={'tensor'},
