@@ -241,18 +241,19 @@ def _read(params, ask, shape):
 def _uniforms(ask, columns):
   """Two uniforms a token, from the seeds, the problem and the index."""
 
-  def stream(key):
-    for seed in ask.seeds:
-      key = jax.random.fold_in(key, seed)
+  def stream(root, identity):
+    folded = jnp.concatenate([ask.seeds, identity])
+    # A loop, because a hash takes long to compile.
+    key = jax.lax.fori_loop(
+      0,
+      folded.size,
+      lambda i, key: jax.random.fold_in(key, folded[i]),
+      jax.random.key(root),
+    )
+    return jax.random.uniform(key, columns)
 
-    def own(identity):
-      problem, index = identity
-      mine = jax.random.fold_in(jax.random.fold_in(key, problem), index)
-      return jax.random.uniform(mine, columns)
-
-    return jax.vmap(own)(ask.identity)
-
-  return jnp.stack([stream(jax.random.key(root)) for root in (0, 1)], axis=-1)
+  streams = jax.vmap(jax.vmap(stream, (None, 0)), (0, None), out_axes=-1)
+  return streams(jnp.arange(2), ask.identity)
 
 
 def _refill(ask, p):
