@@ -158,7 +158,7 @@ def decode_attention(q, k, v, seen):
 
   Args:
     q: [S, H, E].
-    k: [S, K, C, E], the cache; this order of axes is the fastest to multiply.
+    k: [S, K, E, C], the cache; neither k nor v is transposed to multiply.
     v: [S, K, C, E].
     seen: bool [S, C], the columns of this slot's sequence.
   Returns:
@@ -166,11 +166,11 @@ def decode_attention(q, k, v, seen):
   Raises:
     ValueError: shapes differ.
   """
-  size = shapes.check('S H E, S K C E, S K C E, S C', q, k, v, seen)
+  size = shapes.check('S H E, S K E C, S K C E, S C', q, k, v, seen)
   slots, heads, width = (size[d] for d in 'SHE')
   grouped = q.reshape(slots, size['K'], heads // size['K'], width)
   scores = jnp.einsum(
-    'skge,skce->skgc', grouped, k, preferred_element_type=jnp.float32
+    'skge,skec->skgc', grouped, k, preferred_element_type=jnp.float32
   )
   scores = jnp.where(seen[:, None, None], scores / width**0.5, -jnp.inf)
   weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)

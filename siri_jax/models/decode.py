@@ -55,8 +55,10 @@ class DecodeState:
   """The state of the engine between two calls of `decode_steps`.
 
   Attributes:
-    prompt_cache: for each layer k and v of the prompts, [Q.., K, P, E] each.
-    cache: for each layer k and v of the slots, [S, K, P + C, E] each.
+    prompt_cache: for each layer k [Q.., K, E, P] and v [Q.., K, P, E] of the
+      prompts.
+    cache: for each layer k [S, K, E, P + C] and v [S, K, P + C, E] of the
+      slots.
     uniforms: float32 [Q, C, 2], in [0, 1), two for each token to be drawn.
     clock: int32 [], decoding steps done.
     begun: int32 [], requests that got a slot so far.
@@ -213,10 +215,11 @@ def _filter(z, top_p, top_k):
 
 
 def _blank(params, shape, rows, columns):
-  """An empty cache: for each layer k and v, [rows, K, columns, E] each."""
-  size = (rows, shape.kv_heads, columns, shape.head_dim)
-  zeros = jnp.zeros(size, params['embed'].dtype)
-  return ((zeros, zeros),) * shape.layers
+  """An empty cache: k [rows, K, E, columns], v [rows, K, columns, E]."""
+  dtype, width = params['embed'].dtype, shape.head_dim
+  k = jnp.zeros((rows, shape.kv_heads, width, columns), dtype)
+  v = jnp.zeros((rows, shape.kv_heads, columns, width), dtype)
+  return ((k, v),) * shape.layers
 
 
 def _read(params, ask, shape):
@@ -266,15 +269,12 @@ def _refill(ask, p):
   last = ask.prompts[prompt, ask.prompt_length[prompt] - 1]
 
   def copy(cache):
-    return jax.tree.map(
-      lambda c, kept: c.at[:, :, : kept.shape[2]].set(
-        jnp.where(
-          taken[:, None, None, None], kept[prompt], c[:, :, : kept.shape[2]]
-        )
-      ),
-      cache,
-      p.prompt_cache,
-    )
+    def begin(c, kept):
+      part = (slice(None), *map(slice, kept.shape[1:]))
+      new = jnp.where(taken[:, None, None, None], kept[prompt], c[part])
+      return c.at[part].set(new)
+
+    return jax.tree.map(begin, cache, p.prompt_cache)
 
   return p.replace(
     cache=jax.lax.cond(jnp.any(taken), copy, lambda c: c, p.cache),

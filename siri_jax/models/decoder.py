@@ -251,7 +251,7 @@ def prefill(params, shape, tokens):
     shape: Shape.
     tokens: int32 [N, P], padded at the end.
   Returns:
-    For each layer k and v, [N, K, P, E] each.
+    For each layer k [N, K, E, P] and v [N, K, P, E].
   """
   positions = jnp.broadcast_to(jnp.arange(tokens.shape[1]), tokens.shape)
   angles = rope.angles(shape, positions)
@@ -263,7 +263,7 @@ def prefill(params, shape, tokens):
     x = output_and_mlp(
       layer, shape, x, attention.reference(q, k, v, one_segment)
     )
-    cache.append((k.swapaxes(1, 2), v.swapaxes(1, 2)))
+    cache.append((k.transpose(0, 2, 3, 1), v.swapaxes(1, 2)))
   return tuple(cache)
 
 
@@ -277,20 +277,20 @@ def decode(params, shape, token, position, cache):
     shape: Shape.
     token: int32 [S], the newest token of each slot.
     position: int32 [S], its position and cache column.
-    cache: for each layer k and v, [S, K, C, E] each; columns from `position`
-      on are not read.
+    cache: for each layer k [S, K, E, C] and v [S, K, C, E]; columns from
+      `position` on are not read.
   Returns:
     float32 [S, V] logits of the next token, -inf at padding; the cache with
     this token added.
   """
   angles = rope.angles(shape, position)
   slots = jnp.arange(token.size)
-  seen = jnp.arange(cache[0][0].shape[2]) <= position[:, None]
+  seen = jnp.arange(cache[0][0].shape[3]) <= position[:, None]
   x = embed(params['embed'], token)
   grown = []
   for layer, (k, v) in zip(params['layers'], cache, strict=True):
     q, new_k, new_v = project_qkv(layer, shape, x, angles)
-    k = k.at[slots, :, position].set(new_k)
+    k = k.at[slots, :, :, position].set(new_k)
     v = v.at[slots, :, position].set(new_v)
     x = output_and_mlp(
       layer, shape, x, attention.decode_attention(q, k, v, seen)

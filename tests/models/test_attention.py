@@ -228,8 +228,8 @@ def test_one_token_sees_its_cache_as_the_last_of_a_row_does():
   whole = reference(q, k, v, np.ones((2, 5), np.int32))
   # Columns that are not seen may have any finite value.
   cache = [
-    jnp.pad(x.swapaxes(1, 2), [(0, 0)] * 2 + [(0, 4), (0, 0)], 'maximum')
-    for x in (k, v)
+    jnp.pad(x, [(0, 0), (0, 4), (0, 0), (0, 0)], 'maximum').transpose(axes)
+    for x, axes in ((k, (0, 2, 3, 1)), (v, (0, 2, 1, 3)))
   ]
   for slot, length in ((0, 5), (1, 3)):
     seen = jnp.arange(9) < length

@@ -241,9 +241,12 @@ def filled_cache():
   """A cache of WIDTH columns after a prompt of PROMPT tokens, and all ids."""
   ids = random_tokens(SLOTS, WIDTH, SHAPE.vocab)
   read = jax.jit(functools.partial(decoder.prefill, shape=SHAPE))
-  pad = [(0, 0), (0, 0), (0, WIDTH - PROMPT), (0, 0)]
-  cache = read(LAYERS, tokens=ids[:, :PROMPT])
-  return jax.tree.map(lambda x: jnp.pad(x, pad), cache), ids
+  same, more = (0, 0), (0, WIDTH - PROMPT)
+  cache = tuple(
+    (jnp.pad(k, [same, same, same, more]), jnp.pad(v, [same, same, more, same]))
+    for k, v in read(LAYERS, tokens=ids[:, :PROMPT])
+  )
+  return cache, ids
 
 
 def test_prefill_and_decode_step_by_step_equal_the_forward():
