@@ -324,6 +324,7 @@ def make_engine(
       export=programs.export,
       start=programs.start,
       advance=programs.advance,
+      shrink=programs.shrink,
       publish=programs.publish,
       requests=requests,
       prompt_tokens=prompt_tokens,

@@ -30,6 +30,7 @@ class Programs(NamedTuple):
       hf_names.export, sharded over devices.
     start: decode.prefill.
     advance: decode.decode_steps; donates the state.
+    shrink: decode.shrink, to the first of decode.stages.
   """
 
   cap: Callable
@@ -39,6 +40,7 @@ class Programs(NamedTuple):
   publish: Callable
   start: Callable
   advance: Callable
+  shrink: Callable
 
 
 def build(
@@ -64,6 +66,8 @@ def build(
   advance = functools.partial(
     decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
   )
+  fewer = decode.stages(max_concurrent)[0]
+  shrink = functools.partial(decode.shrink, slots=fewer)
   policy, whole = (layout.frozen, layout.state.params), layout.whole
   tensors = hf_names.sources(shape).values()
   return Programs(
@@ -85,6 +89,7 @@ def build(
     ),
     start=jax.jit(start),
     advance=jax.jit(advance, donate_argnums=2),
+    shrink=jax.jit(shrink),
   )
 
 

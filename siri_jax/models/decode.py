@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from siri_jax import shapes
 from siri_jax.models import decoder
 
+FEWER = 4  # The last requests get one slot in FEWER.
+LEAST = 8  # Slots; fewer are hardly faster.
 AT_ONCE = 8  # Prompts of a prefill; bounds the memory of their attention.
 BLOCK = 512  # Tokens among which one uniform chooses.
 
@@ -120,13 +122,14 @@ def prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
-  """Decodes until all requests are done, or for `stretch` tokens a slot.
+def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
+  """Decodes until all or nearly all requests are done, or for `stretch` steps.
 
   Args:
     params: of decoder.unstacked, in the dtype to compute in.
     ask: Requests.
     progress: DecodeState.
+    fewest: int32 [], stops when no more requests than this are unfinished.
     shape: decoder.ModelConfig.
     eos_ids: ids that end a response.
     stretch: most decoding steps of this call.
@@ -136,8 +139,8 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
   until = progress.clock + stretch
 
   def busy(p):
-    left = (p.begun < ask.count) | jnp.any(p.request >= 0)
-    return left & (p.clock < until)
+    left = ask.count - jnp.sum(p.lengths > 0)
+    return (left > fewest) & (p.clock < until)
 
   def step(p):
     p = _refill(ask, p)
@@ -145,6 +148,33 @@ def decode_steps(params, ask, progress, *, shape, eos_ids, stretch):
     return _record(ask, p, *_choose(ask, p, logits), eos_ids)
 
   return jax.lax.while_loop(busy, step, progress)
+
+
+def stages(slots):
+  """Values of `fewest` for the calls of decode_steps, from first to last.
+
+  The last one is 0. Each other one is the number of slots to `shrink` to, once
+  as many requests are left: idle slots cost as much as busy ones.
+  """
+  fewer = max(LEAST, slots // FEWER)
+  return (fewer, 0) if 2 * fewer <= slots else (0,)
+
+
+def shrink(progress, slots):
+  """Removes idle slots.
+
+  Args:
+    progress: DecodeState; no more slots are busy than are to stay.
+    slots: number of slots that stay.
+  Returns:
+    DecodeState.
+  """
+  kept = jnp.argsort(progress.request < 0)[:slots]  # The busy ones first.
+  own = (progress.cache, progress.request, progress.token, progress.length)
+  cache, request, token, length = jax.tree.map(lambda x: x[kept], own)
+  return progress.replace(
+    cache=cache, request=request, token=token, length=length
+  )
 
 
 def sample_tokens(logits, uniforms, temperature, top_p, top_k):

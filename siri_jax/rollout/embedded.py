@@ -54,10 +54,8 @@ class Embedded:
     """Samples as many prompts as fit the request queue."""
     ask = self._ask(prompts, sampling)
     rows = _ranges(map(sampling.samples_of, prompts))
-    state = self._engine.start(self._params, ask)
     waiting = list(range(len(prompts)))
-    while waiting:
-      state = self._engine.advance(self._params, ask, state)
+    for state in self._decoded(ask):
       lengths = np.asarray(state.lengths)
       progress(int(np.sum(lengths > 0)))
       ready = [i for i in waiting if np.all(lengths[rows[i]] > 0)]
@@ -68,6 +66,18 @@ class Embedded:
         host = tuple(np.asarray(x) for x in host)
         for i in ready:
           yield self._group(prompts[i], rows[i], host)
+
+  def _decoded(self, ask):
+    """The decode.DecodeState after each call of the compiled loop."""
+    state = self._engine.start(self._params, ask)
+    for fewest in decode.stages(state.request.size):
+      left = fewest + 1  # Once at least: the first step compiles all programs.
+      while left > fewest:
+        state = self._engine.advance(self._params, ask, state, fewest)
+        left = int(ask.count - np.sum(np.asarray(state.lengths) > 0))
+        yield state
+      if fewest:
+        state = self._engine.shrink(state)
 
   def _ask(self, prompts, sampling):
     """The decode.Requests of prompts, padded to the engine's capacity."""

@@ -109,6 +109,7 @@ class EngineInputs:
       every device.
     start: jitted `decode.prefill`.
     advance: jitted `decode.decode_steps`.
+    shrink: jitted `decode.shrink`.
     publish: jitted; parameters -> {Hugging Face's name: array}, in the sampling
       dtype.
     requests: Q, most samples of one call of `start`.
@@ -126,6 +127,7 @@ class EngineInputs:
   export: Callable
   start: Callable
   advance: Callable
+  shrink: Callable
   publish: Callable
   requests: int
   prompt_tokens: int

@@ -5,6 +5,7 @@ import itertools
 
 import builders
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -252,6 +253,42 @@ def test_decoding_returns_after_a_stretch():
       np.testing.assert_array_equal(
         getattr(early, name)[done], getattr(late, name)[done]
       )
+
+
+def test_decoding_returns_when_few_requests_are_unfinished():
+  ask = make_ask(PROMPTS, group=2)
+  start, advance = engine(2, 6, 100)
+  before = np.asarray(run(ask)[-1].lengths)
+  found = advance(LAYERS, ask, start(LAYERS, ask), 3)
+  left = np.asarray(found.lengths) == 0
+  # Two slots may finish in one step.
+  assert left.sum() in (2, 3)
+  assert (found.lengths == np.where(left, 0, before)).all()
+
+
+def test_a_large_batch_ends_in_a_quarter_of_its_slots_but_in_8_at_least():
+  assert decode.stages(256) == (64, 0)
+  assert decode.stages(17) == (8, 0)
+  assert decode.stages(15) == (0,)
+  assert decode.stages(1) == (0,)
+
+
+def test_shrinking_keeps_the_busy_slots():
+  ask = make_ask(PROMPTS)
+  start, advance = engine(4, 6, 1)
+  state = advance(LAYERS, ask, start(LAYERS, ask))
+  state = state.replace(request=jnp.array([-1, 3, -1, 1]))
+  found = decode.shrink(state, 2)
+  assert found.request.tolist() == [3, 1]
+  for name in ('token', 'length'):
+    wanted = getattr(state, name)[jnp.array([1, 3])]
+    assert getattr(found, name).tolist() == wanted.tolist()
+  for small, large in zip(found.cache[0], state.cache[0], strict=True):
+    np.testing.assert_array_equal(small, large[jnp.array([1, 3])])
+  assert found.clock == state.clock
+  # One busy slot, and an idle one that may take a request.
+  found = decode.shrink(state.replace(request=jnp.array([-1, -1, 2, -1])), 2)
+  assert found.request.tolist() == [2, -1]
 
 
 def test_a_response_ends_with_the_end_of_sequence_or_at_the_cap():

@@ -45,6 +45,7 @@ def make_engine(
     export=compiled.export,
     start=compiled.start,
     advance=compiled.advance,
+    shrink=compiled.shrink,
     requests=requests,
     prompt_tokens=PROMPT,
     begun_tokens=4,
@@ -120,6 +121,20 @@ def test_a_sample_does_not_depend_on_its_neighbours_or_their_order():
 
 def test_a_sample_does_not_depend_on_how_many_its_group_has():
   assert_same(sample(make_prompts([0, 5]), n=2), sample(make_prompts()))
+
+
+def test_a_sample_does_not_depend_on_slots_that_are_removed():
+  expected = sample(make_prompts())
+  assert_same(sample(make_prompts(), make_engine(slots=16)), expected)
+
+
+def test_the_first_step_compiles_the_smaller_batch_too():
+  advance = programs(16, 3, padding=0).advance
+  # All responses end at once, so that nothing is left for it.
+  sample(make_prompts(), make_engine(slots=16, stretch=3), cap=1)
+  assert advance._cache_size() == 2
+  sample(make_prompts(), make_engine(slots=16, stretch=3))
+  assert advance._cache_size() == 2
 
 
 def test_a_sample_does_not_depend_on_slots_and_stretches():

@@ -8,7 +8,7 @@ from siri_jax import build, types
 from siri_jax.config import catalog, command_line, plan
 from siri_jax.config import recipe as recipes
 from siri_jax.data import load
-from siri_jax.models import decoder
+from siri_jax.models import decode, decoder
 from siri_jax.models.hf import initial
 from tests.helpers import shallow, tiny
 from tools.benchmarks import counters
@@ -43,10 +43,13 @@ def test_a_cycle_of_a_recipe_compiles_its_programs_in_the_first_step(
   records = shallow.train(made, monkeypatch)
   caps = [record['cap'] for record in records]
   assert caps[2] < caps[1] < caps[0] == caps[4]
-  # The cap, the update, log-probabilities of a step, three of the engine; and
-  # those of a mini-batch, if a step has several or the loss has a reference.
+  # The cap, the update, log-probabilities of a step, three of the engine, and
+  # two more where its batch shrinks; and log-probabilities of a mini-batch, if
+  # a step has several or the loss has a reference.
   apart = made.c.minibatches > 1 or 'ref_logp' in made.extra
-  assert [record['compile_count'] for record in records] == [6 + apart] * 5
+  shrinks = len(decode.stages(made.c.engine_kw.max_concurrent)) - 1
+  count = 6 + 2 * shrinks + apart
+  assert [record['compile_count'] for record in records] == [count] * 5
 
 
 def equations(jaxpr, times=1):
@@ -116,6 +119,7 @@ def test_a_step_of_siri_calls_each_program_as_often_as_by_hand(monkeypatch):
   # the second mini-batch; two updates; 16 requests of one call; a push. Its cap
   # and its metrics are read by the host. Before them the first cap and push.
   assert {name: program.calls for name, program in programs.items()} == dict(
-    cap=6, update=10, logprobs=10, export=6, publish=0, start=5, advance=5
+    **dict(cap=6, update=10, logprobs=10, export=6, publish=0),
+    **dict(start=5, advance=5, shrink=0),
   )
   assert transfer.call_count == 11
