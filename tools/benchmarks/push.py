@@ -21,6 +21,7 @@ table too. The times are medians over the pushes.
 import dataclasses
 import functools
 import pathlib
+import shutil
 import statistics
 import sys
 import time
@@ -39,6 +40,7 @@ from siri_jax.rollout.vllm_plugin import tensor_parallel, weight_reader
 from siri_jax.runtime.exit_status import DONE, refuse
 from tools.benchmarks import plain_file
 
+RUN = 'bench'  # Its pushes are deleted at the end.
 STAGES = ('export', 'write', 'checksums', 'check', 'load', 'server')
 FLOOR = ('plain write', 'plain read')
 
@@ -57,7 +59,11 @@ def main(argv):
     shape = dataclasses.replace(shape, layers=flags.layers)
   params = random(shape, jnp.dtype(c.compute_dtype))
   take = by_a_server(c) if flags.server else by_this_process(c, shape)
-  print(table(*measured(c, params, take, flags.pushes)))
+  try:
+    print(table(*measured(c, params, take, flags.pushes)))
+  finally:
+    for push in pathlib.Path(c.server_kw.folder).glob(f'{RUN}-[0-9]*'):
+      shutil.rmtree(push, ignore_errors=True)
   return DONE
 
 
@@ -124,7 +130,7 @@ def measured(c, params, take, pushes):
   export = jax.jit(lambda p: hf_names.export(p, dtype))
   kw, rounds = c.server_kw, []
   publisher = weight_sync.WeightPublisher(
-    kw.folder, 'bench', export, push_secs=kw.push_secs, sleeps=False
+    kw.folder, RUN, export, push_secs=kw.push_secs, sleeps=False
   )
   for version in range(1 + pushes):
     found = {}
@@ -145,6 +151,7 @@ def measured(c, params, take, pushes):
       file=sys.stderr,
       flush=True,
     )
+  publisher.close()
   return size, {
     stage: statistics.median(each[stage] for each in rounds[1:])
     for stage in rounds[0]
