@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from siri_jax.config import cost_model, memory
-from siri_jax.models import decoder, flops, lora
+from siri_jax.models import decode, decoder, flops, lora
 from siri_jax.rollout import placement
 
 # Seconds of a push of weights, and of grading and records, in each step.
@@ -265,9 +265,10 @@ class Serving(NamedTuple):
 def serving(plan, shape, gb):
   """The Serving of a device of this many GB.
 
-  The embedded engine's cache has a slot for each of max_concurrent. A server
-  takes server_kw.memory of the device. The cache is what weights and graphs
-  leave of it.
+  The embedded engine's cache has a slot for each of max_concurrent; when its
+  batch shrinks, the slots that stay are there twice. A server takes
+  server_kw.memory of the device. The cache is what weights and graphs leave of
+  it.
   """
   c = plan.c
   weights = weight_bytes(c, shape) / tensor(c)
@@ -275,8 +276,9 @@ def serving(plan, shape, gb):
   if c.engine == 'vllm':
     cache = max(c.server_kw.memory * gb * 1e9 - weights - WORKING, 0.0)
   else:
+    slots = c.engine_kw.max_concurrent
     slot += cache_bytes(c, shape) * plan.begun
-    cache = c.engine_kw.max_concurrent * slot
+    return Serving(weights, (slots + decode.stages(slots)[0]) * slot, slots)
   return Serving(weights, cache, math.floor(cache / slot))
 
 

@@ -122,6 +122,16 @@ def test_a_server_holds_what_its_share_of_the_memory_leaves():
   assert held.responses == int(held.cache / (28_672 * (1024 + 16_384)))
 
 
+def test_the_embedded_engine_holds_the_slots_that_stay_twice_as_it_shrinks():
+  made = planned(engine_kw=dict(max_concurrent=64))
+  shape = builders.tiny_shape()
+  columns = made.c.max_prompt_tokens + made.longest
+  slot = forecast.cache_bytes(made.c, shape) * columns
+  held = forecast.serving(made, shape, 80.0)
+  assert held.cache == (64 + 16) * slot
+  assert held.responses == 64
+
+
 def test_the_checkpoints_left_are_extrema_newest_and_multiples():
   c = quickstart.get_config()
   c.checkpoint_kw.update(every=10, keep=2, keep_every=50)
