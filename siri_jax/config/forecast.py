@@ -275,11 +275,10 @@ def serving(plan, shape, gb):
   slot = cache_bytes(c, shape) * (c.max_prompt_tokens + plan.longest)
   if c.engine == 'vllm':
     cache = max(c.server_kw.memory * gb * 1e9 - weights - WORKING, 0.0)
-  else:
-    slots = c.engine_kw.max_concurrent
-    slot += cache_bytes(c, shape) * plan.begun
-    return Serving(weights, (slots + decode.stages(slots)[0]) * slot, slots)
-  return Serving(weights, cache, math.floor(cache / slot))
+    return Serving(weights, cache, math.floor(cache / slot))
+  slots = c.engine_kw.max_concurrent
+  slot += cache_bytes(c, shape) * plan.begun
+  return Serving(weights, (slots + decode.stages(slots)[0]) * slot, slots)
 
 
 def _push(c, shape):

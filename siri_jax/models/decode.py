@@ -15,8 +15,8 @@ import jax.numpy as jnp
 from siri_jax import shapes
 from siri_jax.models import decoder
 
-FEWER = 4  # The last requests get one slot in FEWER.
-LEAST = 8  # Slots; fewer are hardly faster.
+FEWER = 4  # One slot in FEWER stays for the last requests of a batch,
+LEAST = 8  # but no fewer than LEAST, because fewer are hardly faster.
 AT_ONCE = 8  # Prompts of a prefill; bounds the memory of their attention.
 BLOCK = 512  # Tokens among which one uniform chooses.
 
@@ -153,8 +153,9 @@ def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
 def stages(slots):
   """Values of `fewest` for the calls of decode_steps, from first to last.
 
-  The last one is 0. Each other one is the number of slots to `shrink` to, once
-  as many requests are left: idle slots cost as much as busy ones.
+  The last value is 0. A value before it is also the number of slots that stay:
+  `shrink` the batch to it after its calls. An idle slot costs as much as a busy
+  one.
   """
   fewer = max(LEAST, slots // FEWER)
   return (fewer, 0) if 2 * fewer <= slots else (0,)

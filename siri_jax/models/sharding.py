@@ -311,8 +311,8 @@ _gather.defvjp(
 def _over(axis, collective, axes):
   """A collective over one axis, of one parameter sharded over 'tensor'.
 
-  It sees the shard of 'tensor'. Otherwise the compiler would gather the
-  parameter along 'tensor' before the collective, and shard it again afterwards.
+  The collective is given the shards. Otherwise the compiler would gather the
+  parameter along 'tensor' before it, and shard it again afterwards.
   """
   if parts(axis) == 1:  # XLA would copy the parameter.
     return lambda x: x

@@ -55,8 +55,7 @@ class Embedded:
     ask = self._ask(prompts, sampling)
     rows = _ranges(map(sampling.samples_of, prompts))
     waiting = list(range(len(prompts)))
-    for state in self._decoded(ask):
-      lengths = np.asarray(state.lengths)
+    for state, lengths in self._decoded(ask):
       progress(int(np.sum(lengths > 0)))
       ready = [i for i in waiting if np.all(lengths[rows[i]] > 0)]
       waiting = [i for i in waiting if i not in ready]
@@ -68,14 +67,15 @@ class Embedded:
           yield self._group(prompts[i], rows[i], host)
 
   def _decoded(self, ask):
-    """The decode.DecodeState after each call of the compiled loop."""
+    """The decode.DecodeState and its lengths after each call of the loop."""
     state = self._engine.start(self._params, ask)
     for fewest in decode.stages(state.request.size):
       left = fewest + 1  # Once at least: the first step compiles all programs.
       while left > fewest:
         state = self._engine.advance(self._params, ask, state, fewest)
-        left = int(ask.count - np.sum(np.asarray(state.lengths) > 0))
-        yield state
+        lengths = np.asarray(state.lengths)
+        left = ask.count - np.sum(lengths > 0)
+        yield state, lengths
       if fewest:
         state = self._engine.shrink(state)
 

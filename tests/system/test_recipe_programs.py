@@ -119,7 +119,13 @@ def test_a_step_of_siri_calls_each_program_as_often_as_by_hand(monkeypatch):
   # the second mini-batch; two updates; 16 requests of one call; a push. Its cap
   # and its metrics are read by the host. Before them the first cap and push.
   assert {name: program.calls for name, program in programs.items()} == dict(
-    **dict(cap=6, update=10, logprobs=10, export=6, publish=0),
-    **dict(start=5, advance=5, shrink=0),
+    cap=6,
+    update=10,
+    logprobs=10,
+    export=6,
+    publish=0,
+    start=5,
+    advance=5,
+    shrink=0,
   )
   assert transfer.call_count == 11
