@@ -48,7 +48,7 @@ def rests(loss, extra):
   logp, old = -np.arange(1.0, 9), -np.arange(8.0, 0, -1)
   loss = functools.partial(loss, **{name: np.ones(8) for name in extra})
   grad = jax.grad(lambda x: loss(x, old, np.zeros(8), np.ones(8), 1.0)[0])
-  return not np.any(compiled.evaluated(grad, jnp.asarray(logp)))
+  return not np.asarray(compiled.evaluated(grad, logp)).any()
 
 
 def reads_old(loss, extra):

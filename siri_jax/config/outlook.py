@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from siri_jax import plugins, types
+from siri_jax import compiled, plugins, types
 from siri_jax.algorithm import cap_control
 from siri_jax.runtime import progress
 
@@ -74,9 +74,8 @@ def of(name, kw, steps, lengths):
   schedule, start = threaded(name, kw), progress.start()
   at = jnp.arange(steps, dtype=jnp.int32)
   if not is_loop(name):
-    caps, _ = jax.vmap(schedule, (0, None, None))(
-      at, start.cap_state, start.seen
-    )
+    of_steps = jax.vmap(schedule, (0, None, None))
+    caps, _ = compiled.evaluated(of_steps, at, start.cap_state, start.seen)
     return Outlook(np.asarray(caps), np.zeros(steps, bool))
   seen = functools.partial(
     expected,
