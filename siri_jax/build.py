@@ -275,6 +275,7 @@ def compile_programs(plan, task, recipe, *, longest):
     recipe,
     layout,
     eos_ids=task.eos_ids,
+    filters=plan.filters,
     columns=longest,
     **c.engine_kw,
   )
@@ -329,6 +330,7 @@ def make_engine(
       requests=requests,
       prompt_tokens=prompt_tokens,
       begun_tokens=plan.begun,
+      filters=plan.filters,
       task=task,
       server=plan.c.server_kw,
       servers=servers,

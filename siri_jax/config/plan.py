@@ -132,6 +132,12 @@ class Plan:
     return self.find['training_set'] is not None
 
   @property
+  def filters(self):
+    """Whether a sampling setting keeps fewer than all tokens."""
+    c = self.c
+    return min(c.top_p, c.eval_kw.top_p) < 1 or c.top_k > 0
+
+  @property
   def together(self):
     """Consecutive samples of a batch that a row must hold: 2 for pairs."""
     return loss_needs.together(self.c)

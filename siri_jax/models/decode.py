@@ -122,7 +122,9 @@ def prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
+def decode_steps(
+  params, ask, progress, fewest=0, *, shape, eos_ids, stretch, filters=True
+):
   """Decodes until all or nearly all requests are done, or for `stretch` steps.
 
   Args:
@@ -133,6 +135,8 @@ def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
     shape: decoder.ModelConfig.
     eos_ids: ids that end a response.
     stretch: most decoding steps of this call.
+    filters: whether top_p and top_k are applied; if not, they compile to
+      nothing.
   Returns:
     DecodeState.
   """
@@ -145,7 +149,13 @@ def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
   def step(p):
     p = _refill(ask, p)
     logits, p = _decode(params, ask, p, shape)
-    return _record(ask, p, *_choose(ask, p, logits), eos_ids)
+    drawn = sample_tokens(
+      logits,
+      p.uniforms[p.request, p.length],
+      ask.temperature,
+      *(ask.top_p, ask.top_k) if filters else (None, None),
+    )
+    return _record(ask, p, *drawn, eos_ids)
 
   return jax.lax.while_loop(busy, step, progress)
 
@@ -178,7 +188,7 @@ def shrink(progress, slots):
   )
 
 
-def sample_tokens(logits, uniforms, temperature, top_p, top_k):
+def sample_tokens(logits, uniforms, temperature, top_p=None, top_k=None):
   """Draws one token a row by inverting its distribution.
 
   A float32 uniform has 2^23 values, too few for a flat tail of 151,936 tokens.
@@ -189,8 +199,8 @@ def sample_tokens(logits, uniforms, temperature, top_p, top_k):
     logits: float32 [S, V].
     uniforms: float32 [S, 2], in [0, 1).
     temperature: float32 []; 0 takes the most likely token.
-    top_p: float32 [], 1 keeps all.
-    top_k: int32 [], 0 keeps all.
+    top_p: float32 [], 1 keeps all; None compiles no filter.
+    top_k: int32 [], 0 keeps all; None with top_p.
   Returns:
     int32 [S] tokens; float32 [S], their log-probabilities after temperature,
     top_k and top_p, nats (temperature 0: at a temperature of 1).
@@ -200,8 +210,9 @@ def sample_tokens(logits, uniforms, temperature, top_p, top_k):
   shapes.check('S V, S 2', logits, uniforms)
   greedy = temperature == 0
   z = logits / jnp.where(greedy, 1.0, temperature)
-  filtered = (top_p < 1) | (top_k > 0)
-  z = jax.lax.cond(filtered, _filter, lambda z, *_: z, z, top_p, top_k)
+  if top_p is not None:
+    filtered = (top_p < 1) | (top_k > 0)
+    z = jax.lax.cond(filtered, _filter, lambda z, *_: z, z, top_p, top_k)
   logp = jax.nn.log_softmax(z)
   drawn = _draw(jnp.exp(logp), uniforms)
   token = jnp.where(greedy, jnp.argmax(logits, axis=-1), drawn)
@@ -293,7 +304,9 @@ def _uniforms(ask, columns):
 def _refill(ask, p):
   """Gives idle slots the next requests, and copies their prompts' columns."""
   idle = p.request < 0
-  following = p.begun + jnp.cumsum(idle) - 1
+  # The rank of each idle slot among them. A cumsum takes long to compile.
+  rank = jnp.sum(jnp.tril(jnp.broadcast_to(idle, (idle.size,) * 2)), axis=1)
+  following = p.begun + rank - 1
   taken = idle & (following < ask.count)
   request = jnp.where(taken, following, p.request)
   prompt = ask.prompt_of[jnp.maximum(request, 0)]
@@ -323,11 +336,6 @@ def _decode(params, ask, p, shape):
   position = prompt_length - 1 + p.length
   logits, cache = decoder.decode(params, shape, p.token, position, p.cache)
   return logits, p.replace(cache=cache, clock=p.clock + 1)
-
-
-def _choose(ask, p, logits):
-  uniforms = p.uniforms[p.request, p.length]
-  return sample_tokens(logits, uniforms, ask.temperature, ask.top_p, ask.top_k)
 
 
 def _record(ask, p, token, logp, eos_ids):

@@ -34,7 +34,16 @@ class Embedded:
     self.version = version
 
   def sample(self, prompts, sampling, progress):
-    """Yields groups when they are complete; see engines.Engine."""
+    """Yields groups when they are complete; see engines.Engine.
+
+    Raises:
+      ValueError: top_p or top_k is set, and the programs have no filter.
+    """
+    if not self._engine.filters and (sampling.top_p < 1 or sampling.top_k):
+      raise ValueError(
+        f'top_p={sampling.top_p} and top_k={sampling.top_k}: the programs are '
+        'compiled without them; set c.top_p, c.top_k or eval_kw.top_p'
+      )
     counts = [sampling.samples_of(prompt) for prompt in prompts]
     total, done = sum(counts), 0
     for part in _parts(prompts, counts, self._engine.requests):

@@ -122,6 +122,7 @@ class EngineInputs:
     run: name of the run.
     say: called with messages for the user.
     padding: ids of the policy that no token of the task has.
+    filters: whether the programs can apply top_p and top_k.
   """
 
   export: Callable
@@ -139,6 +140,7 @@ class EngineInputs:
   say: Callable[[str], None]
   padding: int = 0
   begun_tokens: int = 0
+  filters: bool = True
 
 
 def embedded(inputs, *, max_concurrent, decode_steps):

@@ -1,7 +1,9 @@
 """The embedded engine: what samples depend on."""
 
+import collections
 import dataclasses
 import functools
+import re
 
 import builders
 import jax
@@ -22,7 +24,7 @@ cosine = functools.partial(
 
 
 @functools.cache
-def programs(slots=4, stretch=4, temperature=1.0, padding=0):
+def programs(slots=4, stretch=4, temperature=1.0, padding=0, filters=True):
   """The compiled programs of a tiny run."""
   shape = dataclasses.replace(SHAPE, padding=padding)
   recipe = builders.tiny_recipe(shape, temperature=temperature)
@@ -31,6 +33,7 @@ def programs(slots=4, stretch=4, temperature=1.0, padding=0):
     recipe,
     builders.one_device(recipe),
     eos_ids=(EOS,),
+    filters=filters,
     max_concurrent=slots,
     columns=COLUMNS,
     decode_steps=stretch,
@@ -38,9 +41,16 @@ def programs(slots=4, stretch=4, temperature=1.0, padding=0):
 
 
 def make_engine(
-  slots=4, stretch=4, requests=REQUESTS, version=0, padding=0, params=None
+  slots=4,
+  stretch=4,
+  requests=REQUESTS,
+  version=0,
+  padding=0,
+  params=None,
+  filters=True,
 ):
-  compiled = steps.with_frozen(programs(slots, stretch, padding=padding), {})
+  made = programs(slots, stretch, padding=padding, filters=filters)
+  compiled = steps.with_frozen(made, {})
   engine = engines.EngineInputs(
     export=compiled.export,
     start=compiled.start,
@@ -49,6 +59,7 @@ def make_engine(
     requests=requests,
     prompt_tokens=PROMPT,
     begun_tokens=4,
+    filters=filters,
     # Arguments for servers.
     **dict.fromkeys(
       ('publish', 'task', 'server', 'servers', 'logprob_share', 'run', 'say')
@@ -129,7 +140,7 @@ def test_a_sample_does_not_depend_on_slots_that_are_removed():
 
 
 def test_the_first_step_compiles_the_smaller_batch_too():
-  advance = programs(16, 3, padding=0).advance
+  advance = programs(16, 3, padding=0, filters=True).advance
   # All responses end at once, so that nothing is left for it.
   sample(make_prompts(), make_engine(slots=16, stretch=3), cap=1)
   assert advance._cache_size() == 2
@@ -246,6 +257,26 @@ def test_a_whole_cycle_of_the_cap_compiles_nothing_new():
     found = sample(make_prompts(), cap=cap, seeds=(0, 0, step))
     assert max(s.response_ids.size for s in found.values()) == cap
   assert steps.compile_count(compiled) == before
+
+
+@pytest.mark.slow
+def test_each_program_is_compiled_once_and_ahead(caplog):
+  jax.config.update('jax_log_compiles', True)  # In all threads.
+  try:
+    sample(make_prompts(), make_engine(slots=16, stretch=5))
+  finally:
+    jax.config.update('jax_log_compiles', False)
+  made = re.findall(r'XLA compilation of jit\((\w+)\)', caplog.text)
+  made = collections.Counter(made)
+  # Decoding has two sizes: all slots, and those of the last requests.
+  assert (made['prefill'], made['decode_steps'], made['shrink']) == (1, 2, 1)
+
+
+def test_programs_without_a_filter_draw_the_same_and_refuse_top_p():
+  engine = make_engine(filters=False)
+  assert_same(sample(make_prompts(), engine), sample(make_prompts()))
+  with pytest.raises(ValueError, match=r'top_p=0[.]9 and top_k=0'):
+    list(engine.sample(make_prompts(), sampling(top_p=0.9), unheard))
 
 
 @pytest.mark.parametrize('temperature', [1.0, 0.7])
