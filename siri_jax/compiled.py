@@ -159,17 +159,6 @@ def init_state(params, tx, layout):
   return jax.jit(start, out_shardings=layout.state)(params)
 
 
-def compile_for(program, *given):
-  """Compiles a program before its first call.
-
-  Args:
-    program: of Programs, bound by `with_frozen` or not.
-    *given: its arguments; only their shapes, dtypes and shardings matter.
-  """
-  bound = getattr(program, 'args', ())
-  getattr(program, 'func', program).lower(*bound, *given).compile()
-
-
 def evaluated(f, *args):
   """A function's result, computed by one program where its arrays are."""
   return jax.jit(f)(*args)

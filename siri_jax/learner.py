@@ -1,45 +1,39 @@
 """What is learned from a batch: packed rows, readings, optimiser steps."""
 
-import concurrent.futures
-
 import jax
 import numpy as np
 
-from siri_jax import compiled
 from siri_jax.algorithm import losses, packing, update
+from siri_jax.runtime import ahead
 
 READING = ('sampler_logp',)  # Extra arrays of rows that are read alone.
 
 
 def compile_ahead(ctx, state):
-  """Starts threads that compile the programs of `train_on_batch`.
+  """Starts to compile the programs of `train_on_batch` in threads.
 
   Args:
-    ctx: context.TrainContext.
+    ctx: context.TrainContext; a call of its programs waits for them.
     state: types.TrainState of the first batch.
-  Returns:
-    A function that waits until they are compiled. Call it before the first
-    batch.
   """
-  plan, count, flag = ctx.plan, np.int32(0), np.bool_(False)
+  plan, programs, count = ctx.plan, ctx.programs, np.int32(0)
 
   def blank(most, extra):
     rows, _ = packed(ctx, [], [], [], most, extra)
     return ctx.place(rows)
 
-  rows = blank(plan.minibatch, extras(plan))
+  rows, flag = blank(plan.minibatch, extras(plan)), np.bool_(False)
   reads = [blank(plan.samples, READING)]
   last = plan.samples - plan.minibatch
   if is_read(plan, last) or 'ref_logp' in plan.extra:
     reads.append(rows)
-  update = ctx.programs.update, state, rows, count, np.float32(0), flag, flag
-  logprobs = [
-    (ctx.programs.logprobs, state.params, each, count) for each in reads
-  ]
-  pool = concurrent.futures.ThreadPoolExecutor(thread_name_prefix='compile')
-  begun = [pool.submit(compiled.compile_for, *x) for x in (update, *logprobs)]
-  pool.shutdown(wait=False)
-  return lambda: [each.result() for each in begun]
+  reads = [(state.params, each, count) for each in reads]
+  call = state, rows, count, np.float32(0), flag, flag
+  with ahead.compiling() as pool:
+    ctx.programs = programs._replace(
+      update=ahead.Ahead(pool, programs.update, call),
+      logprobs=ahead.Ahead(pool, programs.logprobs, *reads),
+    )
 
 
 def train_on_batch(ctx, state, samples, advantages):
@@ -56,7 +50,6 @@ def train_on_batch(ctx, state, samples, advantages):
   c = ctx.plan.c
   ctx.terminal.working('updating')
   minibatches, read = read_batch(ctx, state.params, samples, advantages)
-  unread = 1 + len(minibatches) - len(read)
   seen, rounds = [], [*range(len(minibatches))] * c.epochs
   for number, i in enumerate(rounds):
     own = np.bool_(number == 0 and not (c.off_policy_steps or ctx.plan.offline))
@@ -66,7 +59,9 @@ def train_on_batch(ctx, state, samples, advantages):
     seen.append(found)
   seen, read = jax.device_get((seen, read))
   # A mini-batch that was not read is measured by its first update.
-  read += [{name: found[name] for name in read[0]} for found in seen[:unread]]
+  firsts = range(0, ctx.plan.samples, ctx.plan.minibatch)
+  unread = sum(not is_read(ctx.plan, first) for first in firsts)
+  read += map(update.readings, seen[:unread])
   totals = update.merge_metrics(seen, read, c.epochs)
   return state, {name: float(value) for name, value in totals.items()}
 
@@ -82,18 +77,20 @@ def read_batch(ctx, params, samples, advantages):
   Returns:
     A list of what `minibatch` returns, with old log-probabilities where the
     update does not find them itself; and a list of the sums that
-    update.compute_logprobs gave: over the samples without a gradient, then
-    over each mini-batch that it had to read.
+    update.compute_logprobs gave: over the samples without a gradient, if there
+    are any, then over each mini-batch that it had to read.
   """
   c, plan, size = ctx.plan.c, ctx.plan, ctx.plan.minibatch
   # A group of equal rewards has no gradient; only its entropy is computed.
   learned = advantages != 0 if plan.rests else np.ones(plan.samples, bool)
-  idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
-  _, found = ctx.programs.logprobs(params, *idle)
-  if not np.isfinite(found['entropy_sum']):
-    # If the entropy is not finite, the update skips and counts the step.
-    learned = np.ones(plan.samples, bool)
-  minibatches, read = [], [found]
+  minibatches, read = [], []
+  if not learned.all():
+    idle = idle_rows(ctx, [samples[i] for i in np.flatnonzero(~learned)])
+    _, found = ctx.programs.logprobs(params, *idle)
+    read.append(found)
+    if not np.isfinite(found['entropy_sum']):
+      # If the entropy is not finite, the update skips and counts the step.
+      learned = np.ones(plan.samples, bool)
   for i in range(0, plan.samples, size):
     part = slice(i, i + size)
     rows, count, denom = minibatch(

@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from siri_jax import learner
+from siri_jax import compiled, learner
 from siri_jax.algorithm import metrics
 from siri_jax.data import shuffling
 from siri_jax.evaluation import held_out, monitor
@@ -39,8 +39,8 @@ def train(ctx, state, done):
     OSError: a record or a checkpoint could not be written.
   """
   c, find = ctx.plan.c, ctx.plan.find
-  ready = learner.compile_ahead(ctx, state)
   ctx.push(state.params, int(state.step))
+  learner.compile_ahead(ctx, state)
   # A signal may interrupt work here: it is a function of the step, and a
   # resumed run repeats it bit for bit.
   with contextlib.suppress(StopRequested), contextlib.ExitStack() as stack:
@@ -60,13 +60,13 @@ def train(ctx, state, done):
       seen, tokens = metrics.summary(batch), batch.length.sum()
       later = done.after(own, seen, tokens, memory)
       following = ctx.next_cap(step + 1, later)
-      advantages = np.asarray(find['advantage'](rewards, batch)).reshape(-1)
+      advantages = compiled.evaluated(find['advantage'], rewards, batch)
+      advantages = np.asarray(advantages).reshape(-1)
       if c.off_policy_steps and step + 1 < c.total_steps:
         sampling.start(step + 1, following.tokens, Stopwatch())
       ctx.processes.broadcast(
         distributed.BATCH, **distributed.encode_batch(samples, advantages)
       )
-      ready()
       state, totals = learner.train_on_batch(ctx, state, samples, advantages)
       watch.lap('update')
       sampling.wait()
@@ -111,13 +111,12 @@ def follow(ctx, state):
     distributed.RunEndedError: process 0 has ended the run; this always happens.
     OSError: a checkpoint could not be written.
   """
-  ready = learner.compile_ahead(ctx, state)
+  learner.compile_ahead(ctx, state)
   while True:
     word, given = ctx.processes.receive()
     match word:
       case distributed.BATCH:
         batch = distributed.decode_batch(given)
-        ready()
         state, _ = learner.train_on_batch(ctx, state, *batch)
       case 'push':
         ctx.push(state.params, int(given['version']))

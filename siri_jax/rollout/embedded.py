@@ -1,5 +1,6 @@
 """The embedded engine: samples with the jitted decoding loop, in-process."""
 
+import dataclasses
 import functools
 import itertools
 import zlib
@@ -9,6 +10,11 @@ import numpy as np
 
 from siri_jax import types
 from siri_jax.models import decode
+from siri_jax.rollout import engines
+from siri_jax.runtime import ahead
+
+# For the shapes of a request.
+BLANK = engines.SamplingParams(1, 1, 1.0, 1.0, 0, seeds=(0, 0, 0))
 
 
 class Embedded:
@@ -31,6 +37,8 @@ class Embedded:
     whole = self._engine.export(params)
     # On one device: several devices would repeat the same work.
     self._params = jax.tree.map(lambda x: x.addressable_data(0), whole)
+    if self.version is None:
+      self._compile_ahead()
     self.version = version
 
   def sample(self, prompts, sampling, progress):
@@ -88,6 +96,30 @@ class Embedded:
       if fewest:
         state = self._engine.shrink(state)
 
+  def _compile_ahead(self):
+    """Starts to compile the programs of `_decoded` in threads."""
+    engine, given = self._engine, (self._params, self._ask([], BLANK))
+    device = jax.tree.leaves(self._params)[0].sharding
+
+    def result(program, *given):
+      """What a program would return, without its memory."""
+      return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=device),
+        program.eval_shape(*given),
+      )
+
+    state = result(engine.start, *given)
+    fewest, *later = decode.stages(state.request.size)
+    states = [state, *(result(engine.shrink, state) for _ in later)]
+    calls = [(*given, each, fewest) for each in states]
+    with ahead.compiling() as pool:
+      self._engine = dataclasses.replace(
+        engine,
+        start=ahead.Ahead(pool, engine.start, given),
+        advance=ahead.Ahead(pool, engine.advance, *calls),
+        shrink=ahead.Ahead(pool, engine.shrink, *[(state,)] * len(later)),
+      )
+
   def _ask(self, prompts, sampling):
     """The decode.Requests of prompts, padded to the engine's capacity."""
     capacity = self._engine.requests
@@ -112,7 +144,7 @@ class Embedded:
       prompt_count=np.int32(len(prompts)),
       prompt_of=prompt_of,
       identity=identity,
-      count=np.int32(rows[-1].stop),
+      count=np.int32(sum(map(sampling.samples_of, prompts))),
       seeds=np.asarray(sampling.seeds, np.uint32),
       cap=caps,
       temperature=np.float32(sampling.temperature),

@@ -115,13 +115,14 @@ def test_a_step_of_siri_calls_each_program_as_often_as_by_hand(monkeypatch):
   c.total_steps = 5
   with counters.counting() as (programs, transfer):
     shallow.train(plan.make(c), monkeypatch)
-  # Each step: the next cap; log-probabilities of what has no gradient and of
-  # the second mini-batch; two updates; 16 requests of one call; a push. Its cap
-  # and its metrics are read by the host. Before them the first cap and push.
+  # Each step: the next cap; log-probabilities of the second mini-batch, and in
+  # one step of samples without gradient; two updates; 16 requests of one call;
+  # a push. Its cap and its metrics are read by the host. Before them the first
+  # cap and push.
   assert {name: program.calls for name, program in programs.items()} == dict(
     cap=6,
     update=10,
-    logprobs=10,
+    logprobs=6,
     export=6,
     publish=0,
     start=5,
