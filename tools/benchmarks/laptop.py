@@ -40,9 +40,10 @@ SCRIPTS = {
   'trl': 'tools/benchmarks/peers/trl_peer.py',
   'tunix': 'tools/benchmarks/peers/tunix_peer.py',
 }
-SIZES = ('0.14M', '4.2M', '30M')  # Of tools/benchmarks/peers/job.py.
+# Size of tools/benchmarks/peers/job.py -> its first steps, which are not timed:
+# they compile, or a thread beside them does.
+WARM_UP = {'0.14M': 20, '4.2M': 3, '30M': 3}
 CORES = 2
-WARM_UP = 3  # Steps that are not timed, because they compile.
 COLUMNS = {  # Key of a row: heading, format, unit.
   'steps_per_sec': ('steps/s', '.3g', ''),
   'tokens_per_sec': ('tokens/s', ',.0f', ''),
@@ -74,8 +75,9 @@ def main(argv):
   }
   if not ready[OURS]:
     return f'{OURS} could not be installed; it writes the policies for all'
-  steps, rows = WARM_UP + asked.timed, []
+  rows = []
   for size in asked.sizes:
+    steps = WARM_UP[size] + asked.timed
     folder = prepare(size, steps)
     for run, system in itertools.product(range(asked.runs), asked.systems):
       row = dict(size=size, system=system, run=run)
@@ -95,7 +97,7 @@ def parse(argv):
   parser.add_argument(
     '--systems', nargs='+', choices=SCRIPTS, default=[*SCRIPTS]
   )
-  parser.add_argument('--sizes', nargs='+', choices=SIZES, default=[*SIZES])
+  parser.add_argument('--sizes', nargs='+', choices=WARM_UP, default=[*WARM_UP])
   parser.add_argument('--runs', type=int, default=3, help='of each system')
   parser.add_argument('--timed', type=int, default=6, help='steps')
   return parser.parse_args(argv)
@@ -156,13 +158,13 @@ def measure(system, size, steps, folder):
       found.setdefault('first_step_secs', time.perf_counter() - start)
       records.append(json.loads(line))
       tell(system, size, records[-1])
-      if len(records) in (WARM_UP, steps):  # A look costs milliseconds.
+      if len(records) in (WARM_UP[size], steps):  # A look costs milliseconds.
         found['peak_mib'] = peak_mib(child.pid)
   spent = others_secs() - others
   found['others_cores'] = spent / (time.perf_counter() - start)
   if child.returncode or len(records) < steps:
     return dict(failed=f'{last_line(log)} (status {child.returncode}, {log})')
-  return found | figures(records[WARM_UP:])
+  return found | figures(records[WARM_UP[size] :])
 
 
 def tell(system, size, record):
