@@ -275,7 +275,6 @@ def compile_programs(plan, task, recipe, *, longest):
     recipe,
     layout,
     eos_ids=task.eos_ids,
-    filters=plan.filters,
     columns=longest,
     **c.engine_kw,
   )

@@ -44,15 +44,7 @@ class Programs(NamedTuple):
 
 
 def build(
-  schedule,
-  recipe,
-  layout,
-  *,
-  eos_ids,
-  filters,
-  columns,
-  max_concurrent,
-  decode_steps,
+  schedule, recipe, layout, *, eos_ids, columns, max_concurrent, decode_steps
 ):
   """Builds the programs; each is compiled at its first call.
 
@@ -61,7 +53,6 @@ def build(
     recipe: update.UpdateConfig.
     layout: sharding.Layout.
     eos_ids: ids that end a response.
-    filters: whether a request may have a top_p or top_k.
     columns: tokens of the longest response that may be requested.
     max_concurrent: sequences that the embedded engine decodes at a time.
     decode_steps: decoding steps in one call of the compiled program.
@@ -73,11 +64,7 @@ def build(
     decode.prefill, shape=shape, slots=max_concurrent, columns=columns
   )
   advance = functools.partial(
-    decode.decode_steps,
-    shape=shape,
-    eos_ids=eos_ids,
-    stretch=decode_steps,
-    filters=filters,
+    decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
   )
   fewer = decode.stages(max_concurrent)[0]
   shrink = functools.partial(decode.shrink, slots=fewer)

@@ -35,8 +35,9 @@ class Requests:
     seeds: uint32 [X], folded into the key one after another.
     cap: int32 [Q], most tokens of each response, 1 <= cap <= C.
     temperature: float32 []; 0 takes the most likely token.
-    top_p: float32 [], share of the probability kept; 1 keeps all.
-    top_k: int32 [], most tokens kept; 0 keeps all.
+    top_p: float32 [], share of the probability kept; 1 keeps all. None: the
+      program has no filter.
+    top_k: int32 [], most tokens kept; 0 keeps all. None if top_p is None.
   """
 
   prompts: jax.Array
@@ -48,8 +49,8 @@ class Requests:
   seeds: jax.Array
   cap: jax.Array
   temperature: jax.Array
-  top_p: jax.Array
-  top_k: jax.Array
+  top_p: jax.Array | None
+  top_k: jax.Array | None
 
 
 @flax.struct.dataclass
@@ -122,9 +123,7 @@ def prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def decode_steps(
-  params, ask, progress, fewest=0, *, shape, eos_ids, stretch, filters=True
-):
+def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
   """Decodes until all or nearly all requests are done, or for `stretch` steps.
 
   Args:
@@ -135,8 +134,6 @@ def decode_steps(
     shape: decoder.ModelConfig.
     eos_ids: ids that end a response.
     stretch: most decoding steps of this call.
-    filters: whether top_p and top_k are applied; if not, they compile to
-      nothing.
   Returns:
     DecodeState.
   """
@@ -149,13 +146,7 @@ def decode_steps(
   def step(p):
     p = _refill(ask, p)
     logits, p = _decode(params, ask, p, shape)
-    drawn = sample_tokens(
-      logits,
-      p.uniforms[p.request, p.length],
-      ask.temperature,
-      *(ask.top_p, ask.top_k) if filters else (None, None),
-    )
-    return _record(ask, p, *drawn, eos_ids)
+    return _record(ask, p, *_choose(ask, p, logits), eos_ids)
 
   return jax.lax.while_loop(busy, step, progress)
 
@@ -188,7 +179,7 @@ def shrink(progress, slots):
   )
 
 
-def sample_tokens(logits, uniforms, temperature, top_p=None, top_k=None):
+def sample_tokens(logits, uniforms, temperature, top_p, top_k):
   """Draws one token a row by inverting its distribution.
 
   A float32 uniform has 2^23 values, too few for a flat tail of 151,936 tokens.
@@ -199,8 +190,8 @@ def sample_tokens(logits, uniforms, temperature, top_p=None, top_k=None):
     logits: float32 [S, V].
     uniforms: float32 [S, 2], in [0, 1).
     temperature: float32 []; 0 takes the most likely token.
-    top_p: float32 [], 1 keeps all; None compiles no filter.
-    top_k: int32 [], 0 keeps all; None with top_p.
+    top_p: float32 [], 1 keeps all; None: no filter is compiled.
+    top_k: int32 [], 0 keeps all; None if top_p is None.
   Returns:
     int32 [S] tokens; float32 [S], their log-probabilities after temperature,
     top_k and top_p, nats (temperature 0: at a temperature of 1).
@@ -336,6 +327,11 @@ def _decode(params, ask, p, shape):
   position = prompt_length - 1 + p.length
   logits, cache = decoder.decode(params, shape, p.token, position, p.cache)
   return logits, p.replace(cache=cache, clock=p.clock + 1)
+
+
+def _choose(ask, p, logits):
+  uniforms = p.uniforms[p.request, p.length]
+  return sample_tokens(logits, uniforms, ask.temperature, ask.top_p, ask.top_k)
 
 
 def _record(ask, p, token, logp, eos_ids):

@@ -158,7 +158,7 @@ def _chunks(live, chunk):
   tokens = live.shape[0]
   chunk = min(chunk, tokens)
   room = -(-tokens // chunk) * chunk
-  # A sort is one kernel; jnp.nonzero takes fifteen, and long to compile.
+  # A sort is one kernel. jnp.nonzero is fifteen, which take long to compile.
   order = jnp.where(live, jnp.arange(tokens), tokens)
   order = jnp.pad(jnp.sort(order), (0, room - tokens), constant_values=tokens)
   return order.reshape(-1, chunk), -(-jnp.sum(live) // chunk)

@@ -45,7 +45,7 @@ class Embedded:
     """Yields groups when they are complete; see engines.Engine.
 
     Raises:
-      ValueError: top_p or top_k is set, and the programs have no filter.
+      ValueError: top_p or top_k is set, and no request may have them.
     """
     if not self._engine.filters and (sampling.top_p < 1 or sampling.top_k):
       raise ValueError(
@@ -122,7 +122,7 @@ class Embedded:
 
   def _ask(self, prompts, sampling):
     """The decode.Requests of prompts, padded to the engine's capacity."""
-    capacity = self._engine.requests
+    capacity, filters = self._engine.requests, self._engine.filters
     # Of one width, so that no step compiles the programs anew.
     width = self._engine.prompt_tokens + self._engine.begun_tokens
     ids = np.zeros((capacity, width), np.int32)
@@ -148,8 +148,9 @@ class Embedded:
       seeds=np.asarray(sampling.seeds, np.uint32),
       cap=caps,
       temperature=np.float32(sampling.temperature),
-      top_p=np.float32(sampling.top_p),
-      top_k=np.int32(sampling.top_k),
+      # None compiles no filter; a run has it either always or never.
+      top_p=np.float32(sampling.top_p) if filters else None,
+      top_k=np.int32(sampling.top_k) if filters else None,
     )
 
   def _group(self, prompt, rows, host):

@@ -122,7 +122,7 @@ class EngineInputs:
     run: name of the run.
     say: called with messages for the user.
     padding: ids of the policy that no token of the task has.
-    filters: whether the programs can apply top_p and top_k.
+    filters: whether a request may have a top_p or top_k.
   """
 
   export: Callable

@@ -38,7 +38,7 @@ def no_prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def no_decode(params, ask, state, fewest, *, shape, eos_ids, **_):
+def no_decode(params, ask, state, fewest, *, shape, eos_ids, stretch):
   """decode.decode_steps with made-up responses; half reach the cap."""
   rows, columns = state.responses.shape
   # In place of draws, whose programs take longer to compile.

@@ -24,7 +24,7 @@ cosine = functools.partial(
 
 
 @functools.cache
-def programs(slots=4, stretch=4, temperature=1.0, padding=0, filters=True):
+def programs(slots=4, stretch=4, temperature=1.0, padding=0):
   """The compiled programs of a tiny run."""
   shape = dataclasses.replace(SHAPE, padding=padding)
   recipe = builders.tiny_recipe(shape, temperature=temperature)
@@ -33,7 +33,6 @@ def programs(slots=4, stretch=4, temperature=1.0, padding=0, filters=True):
     recipe,
     builders.one_device(recipe),
     eos_ids=(EOS,),
-    filters=filters,
     max_concurrent=slots,
     columns=COLUMNS,
     decode_steps=stretch,
@@ -49,8 +48,7 @@ def make_engine(
   params=None,
   filters=True,
 ):
-  made = programs(slots, stretch, padding=padding, filters=filters)
-  compiled = steps.with_frozen(made, {})
+  compiled = steps.with_frozen(programs(slots, stretch, padding=padding), {})
   engine = engines.EngineInputs(
     export=compiled.export,
     start=compiled.start,
@@ -140,7 +138,7 @@ def test_a_sample_does_not_depend_on_slots_that_are_removed():
 
 
 def test_the_first_step_compiles_the_smaller_batch_too():
-  advance = programs(16, 3, padding=0, filters=True).advance
+  advance = programs(16, 3, padding=0).advance
   # All responses end at once, so that nothing is left for it.
   sample(make_prompts(), make_engine(slots=16, stretch=3), cap=1)
   assert advance._cache_size() == 2
