@@ -6,14 +6,14 @@ import pathlib
 
 import jax
 
-from siri_jax import compiled, plugins, policy
+from siri_jax import compiled, kernels, plugins, policy
 from siri_jax.config import memory
 from siri_jax.config import plan as plans
 from siri_jax.config import recipe as recipes
 from siri_jax.context import Context, TrainContext
 from siri_jax.data import hub_names, load, shuffling
 from siri_jax.grading import pool
-from siri_jax.models import attention, sharding
+from siri_jax.models import sharding
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import initial
 from siri_jax.rollout import engines, rewarded, servers
@@ -183,7 +183,7 @@ def _made(stack, bench, plan, path, team, resume):
   initial.check_fits(c, shape)
   recipe = _recipe(plan, shape, screen)
   blank, layout, programs = compile_programs(
-    plan, task, recipe, longest=plan.longest
+    plan, task, recipe, longest=plan.longest, say=screen.say
   )
   own = c, task, recipe, layout, screen, bench.signals
   frozen = policy.frozen(*own)
@@ -236,7 +236,7 @@ def _recipe(plan, shape, screen):
   found = memory.of_plan(plan, shape)
   remat = memory.choose_remat(plan.c, found)
   recipe = recipes.recipe_of(plan, shape, remat)
-  check_attention(recipe)
+  kernels.check_attention(recipe)
   if warning := memory.misfit(plan.c, found, remat):
     screen.say(warning)
   return recipe
@@ -253,7 +253,7 @@ def _checkpoints(plan, path, team):
   )
 
 
-def compile_programs(plan, task, recipe, *, longest):
+def compile_programs(plan, task, recipe, *, longest, say):
   """The programs and shardings of a run; compiles and allocates nothing.
 
   Args:
@@ -261,6 +261,7 @@ def compile_programs(plan, task, recipe, *, longest):
     task: types.Task.
     recipe: update.UpdateConfig.
     longest: tokens of the longest response of the run.
+    say: called with messages for the user.
   Returns:
     (blank types.TrainState, sharding.Layout, compiled.Programs).
   """
@@ -276,43 +277,10 @@ def compile_programs(plan, task, recipe, *, longest):
     layout,
     eos_ids=task.eos_ids,
     columns=longest,
+    attention=kernels.decoding_attention(c.engine, recipe, say),
     **c.engine_kw,
   )
   return blank, layout, programs
-
-
-def check_attention(recipe):
-  """Raises if cuDNN's attention cannot run here, or is wrong.
-
-  With grouped-query attention, some versions of JAX silently read the keys of
-  other sequences.
-
-  Raises:
-    ValueError: it fails; the message has the reason and an alternative.
-  """
-  if recipe.attend is not attention.cudnn:
-    return
-  shape, name = recipe.shape, 'update_kw.attention'
-  instead = f"; {name}='blocked' runs everywhere, slower"
-  try:
-    found = attention.distance(
-      recipe.attend,
-      heads=shape.heads,
-      kv_heads=shape.kv_heads,
-      width=shape.head_dim,
-      dtype=recipe.dtype,
-    )
-  except (NotImplementedError, RuntimeError) as error:
-    why = str(error).partition('\n')[0]
-    raise ValueError(
-      f"{name}='cudnn' cannot run here: {why}{instead}"
-    ) from error
-  if not found < attention.TOLERANCE:
-    raise ValueError(
-      f"{name}='cudnn' is wrong with jax {jax.__version__} here: it is "
-      f'{float(found):.2g} from the reference (relative), and rounding is at '
-      f'most {attention.TOLERANCE}. Install jax 0.11.2 or later{instead}'
-    )
 
 
 def make_engine(

@@ -9,7 +9,14 @@ import jax.numpy as jnp
 
 from siri_jax import types
 from siri_jax.algorithm import update
-from siri_jax.models import decode, decoder, hf_names, lora, sharding
+from siri_jax.models import (
+  decode,
+  decode_attention,
+  decoder,
+  hf_names,
+  lora,
+  sharding,
+)
 
 
 class Programs(NamedTuple):
@@ -44,7 +51,15 @@ class Programs(NamedTuple):
 
 
 def build(
-  schedule, recipe, layout, *, eos_ids, columns, max_concurrent, decode_steps
+  schedule,
+  recipe,
+  layout,
+  *,
+  eos_ids,
+  columns,
+  max_concurrent,
+  decode_steps,
+  attention=decode_attention.DENSE,
 ):
   """Builds the programs; each is compiled at its first call.
 
@@ -56,15 +71,24 @@ def build(
     columns: tokens of the longest response that may be requested.
     max_concurrent: sequences that the embedded engine decodes at a time.
     decode_steps: decoding steps in one call of the compiled program.
+    attention: decode_attention.Attention of the embedded engine.
   Returns:
     Programs.
   """
   shape = recipe.shape
   start = functools.partial(
-    decode.prefill, shape=shape, slots=max_concurrent, columns=columns
+    decode.prefill,
+    shape=shape,
+    slots=max_concurrent,
+    columns=columns,
+    block=attention.block,
   )
   advance = functools.partial(
-    decode.decode_steps, shape=shape, eos_ids=eos_ids, stretch=decode_steps
+    decode.decode_steps,
+    shape=shape,
+    eos_ids=eos_ids,
+    stretch=decode_steps,
+    attend=attention.attend,
   )
   fewer = decode.stages(max_concurrent)[0]
   shrink = functools.partial(decode.shrink, slots=fewer)

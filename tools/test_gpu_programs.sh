@@ -21,4 +21,5 @@ if ! [ -e "$folder" ]; then
   mv "$folder.new" "$folder"
 fi
 export PYTHONPATH=$folder
-exec bash tools/test.sh -n 0 tests/config/test_memory.py -k ForH100s "$@"
+exec bash tools/test.sh -n 0 tests/config/test_memory.py \
+  tests/tools/test_benchmark_decoding.py -k ForH100s "$@"

@@ -174,7 +174,7 @@ def _read(plan, weights, task, screen, signals, longest):
   remat = memory.choose_remat(plan.c, memory.of_plan(plan, shape))
   recipe = recipes.recipe_of(plan, shape, remat)
   blank, layout, programs = build.compile_programs(
-    plan, task, recipe, longest=longest
+    plan, task, recipe, longest=longest, say=screen.say
   )
   screen.working(f'reading {weights.name}')
   own = weights.c, task, recipe, layout, screen, signals

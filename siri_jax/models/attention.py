@@ -153,30 +153,6 @@ def distance(attend, *, heads, kv_heads, width, dtype):
   return jnp.max(jnp.stack(wrong))
 
 
-def decode_attention(q, k, v, seen):
-  """One token's attention to the cache, which includes the token.
-
-  Args:
-    q: [S, H, E].
-    k: [S, K, E, C], the cache; neither k nor v is transposed to multiply.
-    v: [S, K, C, E].
-    seen: bool [S, C], the columns of this slot's sequence.
-  Returns:
-    [S, H, E], in q's dtype; softmax in float32.
-  Raises:
-    ValueError: shapes differ.
-  """
-  size = shapes.check('S H E, S K E C, S K C E, S C', q, k, v, seen)
-  slots, heads, width = (size[d] for d in 'SHE')
-  grouped = q.reshape(slots, size['K'], heads // size['K'], width)
-  scores = jnp.einsum(
-    'skge,skec->skgc', grouped, k, preferred_element_type=jnp.float32
-  )
-  scores = jnp.where(seen[:, None, None], scores / width**0.5, -jnp.inf)
-  weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
-  return jnp.einsum('skgc,skce->skge', weights, v).reshape(q.shape)
-
-
 def _rows(q, k, v, q_segments, segments, first):
   """Attention of the queries [M, T, H, E] from column `first` on."""
   rows, tokens, heads, width = q.shape

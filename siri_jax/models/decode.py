@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from siri_jax import shapes
-from siri_jax.models import decoder
+from siri_jax.models import decode_attention, decoder
 
 FEWER = 4  # One slot in FEWER stays for the last requests of a batch,
 LEAST = 8  # but no fewer than LEAST, because fewer are hardly faster.
@@ -61,7 +61,7 @@ class DecodeState:
     prompt_cache: for each layer k [Q.., K, E, P] and v [Q.., K, P, E] of the
       prompts.
     cache: for each layer k [S, K, E, P + C] and v [S, K, P + C, E] of the
-      slots.
+      slots; the columns are rounded up to whole blocks.
     uniforms: float32 [Q, C, 2], in [0, 1), two for each token to be drawn.
     clock: int32 [], decoding steps done.
     begun: int32 [], requests that got a slot so far.
@@ -88,7 +88,7 @@ class DecodeState:
   stopped: jax.Array
 
 
-def prefill(params, ask, *, shape, slots, columns):
+def prefill(params, ask, *, shape, slots, columns, block=1):
   """Computes the prompts' cache; all slots are idle.
 
   Args:
@@ -97,6 +97,7 @@ def prefill(params, ask, *, shape, slots, columns):
     shape: decoder.ModelConfig.
     slots: S, sequences decoded at a time.
     columns: C, tokens of the longest response.
+    block: of decode_attention.Attention.
   Returns:
     DecodeState with no request begun.
   Raises:
@@ -107,9 +108,10 @@ def prefill(params, ask, *, shape, slots, columns):
   )
   requests, width = size['Q'], size['P']
   none = jnp.zeros(slots, jnp.int32)
+  needed = width + columns
   return DecodeState(
     prompt_cache=_read(params, ask, shape),
-    cache=_blank(params, shape, slots, width + columns),
+    cache=_blank(params, shape, slots, needed + -needed % block),
     uniforms=_uniforms(ask, columns),
     clock=jnp.int32(0),
     begun=jnp.int32(0),
@@ -123,7 +125,17 @@ def prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
+def decode_steps(
+  params,
+  ask,
+  progress,
+  fewest=0,
+  *,
+  shape,
+  eos_ids,
+  stretch,
+  attend=decode_attention.dense,
+):
   """Decodes until all or nearly all requests are done, or for `stretch` steps.
 
   Args:
@@ -134,6 +146,7 @@ def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
     shape: decoder.ModelConfig.
     eos_ids: ids that end a response.
     stretch: most decoding steps of this call.
+    attend: of decode_attention.Attention.
   Returns:
     DecodeState.
   """
@@ -143,12 +156,19 @@ def decode_steps(params, ask, progress, fewest=0, *, shape, eos_ids, stretch):
     left = ask.count - jnp.sum(p.lengths > 0)
     return (left > fewest) & (p.clock < until)
 
+  def full(p):
+    return jnp.all(p.request >= 0) | (p.begun >= ask.count)
+
   def step(p):
-    p = _refill(ask, p)
-    logits, p = _decode(params, ask, p, shape)
+    logits, p = _decode(params, ask, p, shape, attend)
     return _record(ask, p, *_choose(ask, p, logits), eos_ids)
 
-  return jax.lax.while_loop(busy, step, progress)
+  # A loop in a loop, because a GPU would copy the cache for a condition.
+  def fill(p):
+    p = _refill(ask, p)
+    return jax.lax.while_loop(lambda p: busy(p) & full(p), step, p)
+
+  return jax.lax.while_loop(busy, fill, progress)
 
 
 def stages(slots):
@@ -303,16 +323,13 @@ def _refill(ask, p):
   prompt = ask.prompt_of[jnp.maximum(request, 0)]
   last = ask.prompts[prompt, ask.prompt_length[prompt] - 1]
 
-  def copy(cache):
-    def begin(c, kept):
-      part = (slice(None), *map(slice, kept.shape[1:]))
-      new = jnp.where(taken[:, None, None, None], kept[prompt], c[part])
-      return c.at[part].set(new)
-
-    return jax.tree.map(begin, cache, p.prompt_cache)
+  def begin(c, kept):
+    part = (slice(None), *map(slice, kept.shape[1:]))
+    new = jnp.where(taken[:, None, None, None], kept[prompt], c[part])
+    return c.at[part].set(new)
 
   return p.replace(
-    cache=jax.lax.cond(jnp.any(taken), copy, lambda c: c, p.cache),
+    cache=jax.tree.map(begin, p.cache, p.prompt_cache),
     begun=p.begun + jnp.sum(taken),
     request=request,
     token=jnp.where(taken, last, p.token),
@@ -320,12 +337,16 @@ def _refill(ask, p):
   )
 
 
-def _decode(params, ask, p, shape):
+def _decode(params, ask, p, shape, attend):
   """Logits after each slot's newest token; adds the token to the cache."""
-  # An idle slot's position is past the last column, so nothing is written.
   prompt_length = ask.prompt_length[ask.prompt_of[jnp.maximum(p.request, 0)]]
-  position = prompt_length - 1 + p.length
-  logits, cache = decoder.decode(params, shape, p.token, position, p.cache)
+  past_the_end = p.cache[0][0].shape[3]
+  position = jnp.where(
+    p.request < 0, past_the_end, prompt_length - 1 + p.length
+  )
+  logits, cache = decoder.decode(
+    params, shape, p.token, position, p.cache, attend
+  )
   return logits, p.replace(cache=cache, clock=p.clock + 1)
 
 

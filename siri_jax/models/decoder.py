@@ -267,7 +267,7 @@ def prefill(params, shape, tokens):
   return tuple(cache)
 
 
-def decode(params, shape, token, position, cache):
+def decode(params, shape, token, position, cache, attend):
   """Decodes one token for every slot.
 
   The layers are unrolled: a scan would copy each layer's cache at every token.
@@ -276,25 +276,25 @@ def decode(params, shape, token, position, cache):
     params: of `unstacked`.
     shape: Shape.
     token: int32 [S], the newest token of each slot.
-    position: int32 [S], its position and cache column.
+    position: int32 [S], its position and cache column; C or more for an idle
+      slot, for which nothing is written.
     cache: for each layer k [S, K, E, C] and v [S, K, C, E]; columns from
-      `position` on are not read.
+      `position` on do not matter.
+    attend: of decode_attention.Attention.
   Returns:
     float32 [S, V] logits of the next token, -inf at padding; the cache with
     this token added.
   """
   angles = rope.angles(shape, position)
   slots = jnp.arange(token.size)
-  seen = jnp.arange(cache[0][0].shape[3]) <= position[:, None]
+  length = jnp.where(position < cache[0][0].shape[3], position + 1, 0)
   x = embed(params['embed'], token)
   grown = []
   for layer, (k, v) in zip(params['layers'], cache, strict=True):
     q, new_k, new_v = project_qkv(layer, shape, x, angles)
     k = k.at[slots, :, :, position].set(new_k)
     v = v.at[slots, :, position].set(new_v)
-    x = output_and_mlp(
-      layer, shape, x, attention.decode_attention(q, k, v, seen)
-    )
+    x = output_and_mlp(layer, shape, x, attend(q, k, v, length))
     grown.append((k, v))
   x = norm(x, params['norm'], shape.norm_eps)
   logits = jnp.einsum(

@@ -26,7 +26,7 @@ SUMS = ('entropy_sum', 'tokens_sum')
 METRICS = (*SUMS, 'loss', 'grad_norm')
 
 
-def no_prefill(params, ask, *, shape, slots, columns):
+def no_prefill(params, ask, *, shape, slots, columns, block):
   """decode.prefill without a cache."""
   rows, none = ask.prompts.shape[0], jnp.zeros(slots, jnp.int32)
   return decode.DecodeState(
@@ -38,7 +38,7 @@ def no_prefill(params, ask, *, shape, slots, columns):
   )
 
 
-def no_decode(params, ask, state, fewest, *, shape, eos_ids, stretch):
+def no_decode(params, ask, state, fewest, *, shape, eos_ids, stretch, attend):
   """decode.decode_steps with made-up responses; half reach the cap."""
   rows, columns = state.responses.shape
   # In place of draws, whose programs take longer to compile.
@@ -115,7 +115,7 @@ def train(plan, monkeypatch):
   shape = initial.shape_of(plan.c, task.vocab)
   recipe = recipes.recipe_of(plan, shape, 'full')
   blank, layout, programs = build.compile_programs(
-    plan, task, recipe, longest=plan.longest
+    plan, task, recipe, longest=plan.longest, say=print
   )
   programs = compiled.with_frozen(programs, {})
   state = jax.device_put(

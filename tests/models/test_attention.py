@@ -1,4 +1,4 @@
-"""Attention over packed rows, and of one token to its cache."""
+"""Attention over packed rows."""
 
 import dataclasses
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax import build
+from siri_jax import kernels
 from siri_jax.models import attention, decoder
 
 
@@ -26,7 +26,6 @@ def qkv(rows=2, tokens=7, heads=4, kv_heads=2, width=3):
 
 reference = jax.jit(attention.reference)
 blocked = jax.jit(attention.blocked)
-one_token = jax.jit(attention.decode_attention)
 
 
 def by_hand(q, k, v, segments):
@@ -182,14 +181,14 @@ def test_the_check_against_the_reference_detects_wrong_attention(
 def test_a_run_on_wrong_attention_is_refused(monkeypatch):
   shape = builders.tiny_shape(head_dim=8)
   recipe = builders.tiny_recipe(shape, dtype=jnp.bfloat16)
-  build.check_attention(recipe)  # The reference is right.
+  kernels.check_attention(recipe)  # The reference is right.
   recipe = dataclasses.replace(recipe, attend=attention.cudnn)
   with pytest.raises(ValueError, match=r"cannot run here: cuDNN.*'blocked'"):
-    build.check_attention(recipe)
+    kernels.check_attention(recipe)
   monkeypatch.setattr(attention, 'cudnn', across)
   recipe = dataclasses.replace(recipe, attend=across)
   with pytest.raises(ValueError, match=r'wrong with jax.*0\.11\.2'):
-    build.check_attention(recipe)
+    kernels.check_attention(recipe)
 
 
 @pytest.mark.gpu
@@ -223,25 +222,7 @@ def test_in_bfloat16_the_softmax_is_still_in_float32():
   )
 
 
-def test_one_token_sees_its_cache_as_the_last_of_a_row_does():
-  q, k, v = qkv(rows=2, tokens=5)
-  whole = reference(q, k, v, np.ones((2, 5), np.int32))
-  # Columns that are not seen may have any finite value.
-  cache = [
-    jnp.pad(x, [(0, 0), (0, 4), (0, 0), (0, 0)], 'maximum').transpose(axes)
-    for x, axes in ((k, (0, 2, 3, 1)), (v, (0, 2, 1, 3)))
-  ]
-  for slot, length in ((0, 5), (1, 3)):
-    seen = jnp.arange(9) < length
-    found = one_token(
-      q[slot, length - 1][None], *(c[slot][None] for c in cache), seen[None]
-    )
-    np.testing.assert_allclose(found[0], whole[slot, length - 1], atol=1e-6)
-
-
 def test_shapes_that_differ_are_refused():
   q, k, v = qkv()
   with pytest.raises(ValueError, match='do not fit'):
     attention.reference(q, k, v[:, :-1], SEGMENTS)
-  with pytest.raises(ValueError, match='do not fit'):
-    attention.decode_attention(q[0], k[0], v[0], SEGMENTS[0])

@@ -9,7 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from siri_jax.models import decode, decoder
+from siri_jax.models import (
+  decode,
+  decode_attention,
+  decoder,
+  ragged_attention,
+)
 
 SHAPE = builders.tiny_shape(layers=1)
 LAYERS = decoder.unstacked(builders.lively(SHAPE))
@@ -198,19 +203,27 @@ def make_ask(prompts, *, group=1, capacity=None, cap=6, **changes):
 
 
 @functools.cache
-def engine(slots, columns, stretch):
+def engine(slots, columns, stretch, attention=decode_attention.DENSE):
   start = functools.partial(
-    decode.prefill, shape=SHAPE, slots=slots, columns=columns
+    decode.prefill,
+    shape=SHAPE,
+    slots=slots,
+    columns=columns,
+    block=attention.block,
   )
   advance = functools.partial(
-    decode.decode_steps, shape=SHAPE, eos_ids=(EOS,), stretch=stretch
+    decode.decode_steps,
+    shape=SHAPE,
+    eos_ids=(EOS,),
+    stretch=stretch,
+    attend=attention.attend,
   )
   return jax.jit(start), jax.jit(advance)
 
 
-def run(ask, *, slots=2, columns=6, stretch=3):
+def run(ask, *, slots=2, columns=6, stretch=3, **given):
   """Decodes to the end; returns all states."""
-  start, advance = engine(slots, columns, stretch)
+  start, advance = engine(slots, columns, stretch, **given)
   states = [start(LAYERS, ask)]
   while not np.all(states[-1].lengths[: ask.count] > 0):
     states.append(advance(LAYERS, ask, states[-1]))
@@ -232,6 +245,36 @@ def test_a_finished_slot_takes_the_next_request():
   assert lengths.sum() / 2 <= end.clock < lengths.sum() / 2 + lengths.max()
   assert end.begun == 8
   assert (end.request == -1).all()
+
+
+def test_samples_through_the_kernel_are_the_same():
+  ask = make_ask(PROMPTS, group=2)
+  *_, dense = run(ask)
+  attend = functools.partial(ragged_attention.ragged, interpret=True)
+  attention = decode_attention.Attention(attend, ragged_attention.BLOCK)
+  first, *_, ragged = run(ask, attention=attention)
+  assert first.cache[0][1].shape[2] == ragged_attention.BLOCK
+  for name in 'responses', 'lengths', 'stopped', 'clock':
+    np.testing.assert_array_equal(getattr(ragged, name), getattr(dense, name))
+  np.testing.assert_allclose(ragged.logp, dense.logp, atol=1e-5)
+
+
+def test_an_idle_slot_reads_nothing_and_writes_nothing():
+  lengths = []
+
+  def attend(q, k, v, length):
+    jax.debug.callback(lambda x: lengths.append(x.tolist()), length)
+    return decode_attention.dense(q, k, v, length)
+
+  attention = decode_attention.Attention(attend, 1)
+  first, *_, end = run(make_ask(PROMPTS[:1]), attention=attention)
+  jax.effects_barrier()
+  # One request in two slots, of three prompt tokens.
+  count = int(end.lengths[0])
+  layers = SHAPE.layers
+  assert sorted(lengths) == [[n, 0] for n in range(3, 3 + count)] * layers
+  for before, after in zip(first.cache[0], end.cache[0], strict=True):
+    np.testing.assert_array_equal(before[1], after[1])
 
 
 def test_requests_beyond_the_count_are_not_begun():

@@ -13,7 +13,13 @@ import torch
 
 from siri_jax import compiled
 from siri_jax.algorithm import packing
-from siri_jax.models import attention, decoder, hf_names, rope
+from siri_jax.models import (
+  attention,
+  decode_attention,
+  decoder,
+  hf_names,
+  rope,
+)
 from siri_jax.models.hf import config as hf_config
 from siri_jax.models.hf import load
 
@@ -233,7 +239,9 @@ def test_the_packed_forward_equals_the_unpacked_one():
 
 
 SLOTS, PROMPT, WIDTH = 3, 4, 9
-decode_one = jax.jit(functools.partial(decoder.decode, shape=SHAPE))
+decode_one = jax.jit(
+  functools.partial(decoder.decode, shape=SHAPE, attend=decode_attention.dense)
+)
 
 
 @functools.cache

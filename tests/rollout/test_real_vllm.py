@@ -52,7 +52,7 @@ def both_engines(served, cache, **changes):
   made = plan.make(c)
   recipe = recipes.recipe_of(made, shape, made.c.update_kw.remat)
   _, layout, programs = build.compile_programs(
-    made, task, recipe, longest=made.longest
+    made, task, recipe, longest=made.longest, say=print
   )
   programs = compiled.with_frozen(programs, {})
   params = initial.parameters(c, shape, layout.state.params)

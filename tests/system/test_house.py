@@ -170,7 +170,7 @@ policy
 context sft learner
 analysis data
 config
-rollout compiled
+rollout compiled kernels
 runtime algorithm
 types
 grading models

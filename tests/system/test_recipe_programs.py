@@ -84,7 +84,7 @@ def test_an_update_of_siri_multiplies_as_often_as_by_hand():
   shape = initial.shape_of(c, task.vocab)
   recipe = recipes.recipe_of(made, shape, 'nothing')
   blank, _, programs = build.compile_programs(
-    made, task, recipe, longest=made.longest
+    made, task, recipe, longest=made.longest, say=print
   )
   size = (2, c.update_kw.micro_batch_rows, made.row_tokens)
   whole, real = (

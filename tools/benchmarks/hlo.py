@@ -19,6 +19,8 @@ FREE = {
   *('parameter', 'constant', 'bitcast', 'get-tuple-element', 'tuple'),
   *('after-all', 'partition-id', 'replica-id', 'iota', 'broadcast'),
 }
+# Opcode of what updates its first operand in place -> operand of the new part.
+UPDATES = {'dynamic-update-slice': 1, 'scatter': 2}
 TRANSFERS = ('all-gather', 'all-reduce', 'reduce-scatter')
 LINE = re.compile(
   r'\s*(?P<root>ROOT )?%(?P<name>\S+) = (?P<shape>.*?) (?P<op>[a-z][a-z0-9-]*)'
@@ -102,14 +104,25 @@ def traffic(instruction, computation, computations):
 
   A fusion that reads or writes a slice of an array counts the slice.
   """
-  inner = instruction.attribute(r'calls=%([^\s,]+)')
-  operands = [computation[name].shape for name in instruction.operands]
-  if not inner:
-    return size(instruction.shape) + sum(map(size, operands))
-  body = computations[inner]
-  parameters = [x for x in body.values() if x.op == 'parameter']
+  read = reads(instruction, computation, computations)
+  body = _body(instruction, computations)
+  if not body:
+    return read + size(instruction.shape)
   (root,) = (x for x in body.values() if x.root)
-  return sum(_read(x, body) for x in parameters) + _written(root, body)
+  return read + _written(root, body)
+
+
+def reads(instruction, computation, computations):
+  """The part of `traffic` that a kernel reads."""
+  body = _body(instruction, computations)
+  if not body:
+    return sum(size(computation[name].shape) for name in instruction.operands)
+  return sum(_read(x, body) for x in body.values() if x.op == 'parameter')
+
+
+def _body(instruction, computations):
+  """The computation of a fusion; {} for other instructions."""
+  return computations.get(instruction.attribute(r'calls=%([^\s,]+)'), {})
 
 
 def _read(parameter, body):
@@ -121,9 +134,7 @@ def _read(parameter, body):
       total += _read(user, body)
     elif user.op in ('dynamic-slice', 'slice', 'gather'):
       total += size(user.shape)
-    elif user.op == 'dynamic-update-slice' and (
-      user.operands[0] == parameter.name
-    ):
+    elif user.op in UPDATES and user.operands[0] == parameter.name:
       total += 0  # Updated in place.
     else:
       return size(parameter.shape)
@@ -134,8 +145,8 @@ def _written(root, body):
   """Bytes that a fusion writes."""
   if root.op in ('tuple', 'bitcast'):
     return sum(_written(body[name], body) for name in root.operands)
-  if root.op == 'dynamic-update-slice':
-    return size(body[root.operands[1]].shape)
+  if root.op in UPDATES:
+    return size(body[root.operands[UPDATES[root.op]]].shape)
   return size(root.shape)
 
 
