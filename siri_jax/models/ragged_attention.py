@@ -1,7 +1,9 @@
 """Attention of one token that reads only what each slot fills: CUDA GPUs.
 
 Source: FlashDecoding, crfm.stanford.edu/2023/10/12/flashdecoding.html. Programs
-share the blocks of a slot; at the end, their softmaxes are joined.
+share the blocks of a slot; at the end, their softmaxes are joined. The kernel
+needs Pallas's Triton, which JAX 0.11 has deprecated; kernels.py does without
+the kernel where it cannot run.
 """
 
 import functools

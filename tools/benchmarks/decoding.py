@@ -120,8 +120,10 @@ def compiled(shape, attention, *, slots, columns):
     stretch=128,
     attend=attention.attend,
   )
-  given = (params, ask, state)
-  return jax.jit(advance, donate_argnums=2).lower(*map(there, given)).compile()
+  given = map(there, (params, ask, state))
+  with gpu_compiler.with_triton():
+    lowered = jax.jit(advance, donate_argnums=2).lower(*given)
+  return lowered.compile()
 
 
 def read_bytes(text, shape, lengths):

@@ -4,10 +4,12 @@ It needs only the plug-in of jax[cuda12]. It picks kernels by rules, because
 autotuning needs a GPU, and does not count cuDNN's workspace.
 """
 
+import contextlib
 import importlib.util
 from unittest import mock
 
 from jax.experimental import topologies
+from jax.experimental.pallas import triton
 
 PLUGIN = 'jax_plugins.xla_cuda12'
 # The device properties that the compiler reads, from XLA's description of an
@@ -66,4 +68,14 @@ def with_cudnn():
     'jax._src.cudnn.fused_attention_stablehlo',
     check_cudnn_version=lambda: 91_000,
     check_compute_capability=lambda _: True,
+  )
+
+
+def with_triton():
+  """A context in which Pallas assumes an H100."""
+  if not hasattr(triton, 'GpuVersion'):  # An earlier JAX does not ask.
+    return contextlib.nullcontext()
+  h100 = triton.get_gpu_info_from_version(triton.GpuVersion.H100)
+  return mock.patch(
+    'jax._src.pallas.triton.gpu_info.get_gpu_info', return_value=h100
   )
