@@ -213,7 +213,8 @@ def sampling_memory(plan, shape, device):
   if plan.c.engine != 'vllm':
     return (
       f'{size(held.weights + held.cache)} of a device: weights, and the keys '
-      f'and values of {held.responses:,} responses'
+      f'and values of {held.responses:,} responses and of {plan.requests:,} '
+      'prompts'
     )
   if not held.responses:
     return f'{size(held.weights)} of weights leave no room for a response'

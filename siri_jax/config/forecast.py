@@ -265,20 +265,23 @@ class Serving(NamedTuple):
 def serving(plan, shape, gb):
   """The Serving of a device of this many GB.
 
-  The embedded engine's cache has a slot for each of max_concurrent; when its
-  batch shrinks, the slots that stay are there twice. A server takes
-  server_kw.memory of the device. The cache is what weights and graphs leave of
-  it.
+  The embedded engine's cache has a slot for each of max_concurrent, and room
+  for a prompt of each request; when its batch shrinks, the slots that stay are
+  there twice. A server takes server_kw.memory of the device. The cache is what
+  weights and graphs leave of it.
   """
   c = plan.c
   weights = weight_bytes(c, shape) / tensor(c)
-  slot = cache_bytes(c, shape) * (c.max_prompt_tokens + plan.longest)
+  token = cache_bytes(c, shape)
+  slot = token * (c.max_prompt_tokens + plan.longest)
   if c.engine == 'vllm':
     cache = max(c.server_kw.memory * gb * 1e9 - weights - WORKING, 0.0)
     return Serving(weights, cache, math.floor(cache / slot))
   slots = c.engine_kw.max_concurrent
-  slot += cache_bytes(c, shape) * plan.begun
-  return Serving(weights, (slots + decode.stages(slots)[0]) * slot, slots)
+  slot += token * plan.begun
+  cache = (slots + decode.stages(slots)[0]) * slot
+  cache += plan.requests * token * (c.max_prompt_tokens + plan.begun)
+  return Serving(weights, cache, slots)
 
 
 def _push(c, shape):

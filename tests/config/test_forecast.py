@@ -122,13 +122,15 @@ def test_a_server_holds_what_its_share_of_the_memory_leaves():
   assert held.responses == int(held.cache / (28_672 * (1024 + 16_384)))
 
 
-def test_the_embedded_engine_holds_the_slots_that_stay_twice_as_it_shrinks():
+def test_the_embedded_engine_holds_slots_and_prompts_and_shrinks():
   made = planned(engine_kw=dict(max_concurrent=64))
   shape = builders.tiny_shape()
   columns = made.c.max_prompt_tokens + made.longest
   slot = forecast.cache_bytes(made.c, shape) * columns
+  prompt = forecast.cache_bytes(made.c, shape) * made.c.max_prompt_tokens
   held = forecast.serving(made, shape, 80.0)
-  assert held.cache == (64 + 16) * slot
+  # The 16 slots that stay are copied; every request may have its own prompt.
+  assert held.cache == (64 + 16) * slot + made.requests * prompt
   assert held.responses == 64
 
 
