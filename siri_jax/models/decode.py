@@ -182,21 +182,24 @@ def stages(slots):
   return (fewer, 0) if 2 * fewer <= slots else (0,)
 
 
-def shrink(progress, slots):
+def of_slots(progress):
+  """The arrays of a DecodeState that have a row for each slot, by name."""
+  names = ('cache', 'request', 'token', 'length')
+  return {name: getattr(progress, name) for name in names}
+
+
+def shrink(arrays, slots):
   """Removes idle slots.
 
   Args:
-    progress: DecodeState; no more slots are busy than are to stay.
+    arrays: of `of_slots`, alone because a program copies what it returns; no
+      more slots are busy than are to stay.
     slots: number of slots that stay.
   Returns:
-    DecodeState.
+    The same arrays with fewer rows.
   """
-  kept = jnp.argsort(progress.request < 0)[:slots]  # The busy ones first.
-  own = (progress.cache, progress.request, progress.token, progress.length)
-  cache, request, token, length = jax.tree.map(lambda x: x[kept], own)
-  return progress.replace(
-    cache=cache, request=request, token=token, length=length
-  )
+  kept = jnp.argsort(arrays['request'] < 0)[:slots]  # The busy ones first.
+  return jax.tree.map(lambda x: x[kept], arrays)
 
 
 def sample_tokens(logits, uniforms, temperature, top_p, top_k):

@@ -94,7 +94,8 @@ class Embedded:
         left = ask.count - np.sum(lengths > 0)
         yield state, lengths
       if fewest:
-        state = self._engine.shrink(state)
+        fewer = self._engine.shrink(decode.of_slots(state))
+        state = state.replace(**fewer)
 
   def _compile_ahead(self):
     """Starts to compile the programs of `_decoded` in threads."""
@@ -109,15 +110,17 @@ class Embedded:
       )
 
     state = result(engine.start, *given)
+    slots = decode.of_slots(state)
     fewest, *later = decode.stages(state.request.size)
-    states = [state, *(result(engine.shrink, state) for _ in later)]
+    fewer = [result(engine.shrink, slots) for _ in later]
+    states = [state, *(state.replace(**arrays) for arrays in fewer)]
     calls = [(*given, each, fewest) for each in states]
     with ahead.compiling() as pool:
       self._engine = dataclasses.replace(
         engine,
         start=ahead.Ahead(pool, engine.start, given),
         advance=ahead.Ahead(pool, engine.advance, *calls),
-        shrink=ahead.Ahead(pool, engine.shrink, *[(state,)] * len(later)),
+        shrink=ahead.Ahead(pool, engine.shrink, *[(slots,)] * len(later)),
       )
 
   def _ask(self, prompts, sampling):

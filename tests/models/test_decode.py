@@ -321,17 +321,17 @@ def test_shrinking_keeps_the_busy_slots():
   start, advance = engine(4, 6, 1)
   state = advance(LAYERS, ask, start(LAYERS, ask))
   state = state.replace(request=jnp.array([-1, 3, -1, 1]))
-  found = decode.shrink(state, 2)
-  assert found.request.tolist() == [3, 1]
+  found = decode.shrink(decode.of_slots(state), 2)
+  assert found['request'].tolist() == [3, 1]
   for name in ('token', 'length'):
     wanted = getattr(state, name)[jnp.array([1, 3])]
-    assert getattr(found, name).tolist() == wanted.tolist()
-  for small, large in zip(found.cache[0], state.cache[0], strict=True):
+    assert found[name].tolist() == wanted.tolist()
+  for small, large in zip(found['cache'][0], state.cache[0], strict=True):
     np.testing.assert_array_equal(small, large[jnp.array([1, 3])])
-  assert found.clock == state.clock
   # One busy slot, and an idle one that may take a request.
-  found = decode.shrink(state.replace(request=jnp.array([-1, -1, 2, -1])), 2)
-  assert found.request.tolist() == [2, -1]
+  state = state.replace(request=jnp.array([-1, -1, 2, -1]))
+  found = decode.shrink(decode.of_slots(state), 2)
+  assert found['request'].tolist() == [2, -1]
 
 
 def test_a_response_ends_with_the_end_of_sequence_or_at_the_cap():
