@@ -68,7 +68,7 @@ def ragged(q, k, v, length, interpret=False):
       jax.ShapeDtypeStruct((*grid, queries, width), jnp.float32),
       jax.ShapeDtypeStruct((*grid, queries), jnp.float32),
     ],
-    compiler_params=triton.CompilerParams(num_warps=4, num_stages=3),
+    compiler_params=triton.CompilerParams(num_warps=4, num_stages=2),
     interpret=interpret,
     name='decode_attention',
   )(length, grouped, k, v)
