@@ -23,6 +23,8 @@ import jax
 import pytest
 import tabulate
 
+from siri_jax.runtime import xla_flags
+
 jax.config.update('jax_num_cpu_devices', 8)
 # The first three flags more than halve the compile time. The last one raises
 # the time (40 s) after which XLA ends a process whose devices wait for each
@@ -37,6 +39,8 @@ XLA_FLAGS = (
 # does not, and XLA ends a process with an unknown flag.
 if jax.__version_info__ < (0, 11):
   XLA_FLAGS += ' --xla_cpu_use_fusion_emitters=false'
+# What a run sets, so that a child process that sets it computes the same.
+XLA_FLAGS += f' {xla_flags.CPU_FLAG}'
 os.environ.setdefault('XLA_FLAGS', XLA_FLAGS)
 # The garbage collector takes a tenth of the time of tracing and parsing if it
 # starts at every 700 new objects, Python's default.

@@ -41,12 +41,13 @@ def surroundings(monkeypatch):
     jax.config.update(name, value)
 
 
-def test_on_a_cpu_no_flag_is_set_and_programs_are_cached(
+def test_on_a_cpu_one_flag_is_set_once_and_programs_are_cached(
   tmp_path, surroundings
 ):
-  flags = os.environ.get('XLA_FLAGS')
-  xla_flags.set_up(tmp_path)
-  assert os.environ.get('XLA_FLAGS') == flags
+  os.environ['XLA_FLAGS'] = '--theirs=2'
+  for _ in range(2):
+    xla_flags.set_up(tmp_path)
+  assert os.environ['XLA_FLAGS'] == f'{xla_flags.CPU_FLAG} --theirs=2'
   assert jax.config.jax_compilation_cache_dir == f'{tmp_path}/compiled'
 
 
@@ -58,4 +59,17 @@ def test_for_a_gpu_the_users_own_flags_come_last(
   jax.config.update('jax_platforms', None)
   os.environ['XLA_FLAGS'] = '--theirs=2'
   xla_flags.set_up(tmp_path)
-  assert os.environ['XLA_FLAGS'] == '--ours=1 --theirs=2'
+  ours = f'{xla_flags.CPU_FLAG} --ours=1'
+  assert os.environ['XLA_FLAGS'] == f'{ours} --theirs=2'
+
+
+def test_a_file_of_flags_is_left_to_the_user(tmp_path, surroundings):
+  os.environ['XLA_FLAGS'] = 'my_flags.txt'
+  xla_flags.set_up(tmp_path)
+  assert os.environ['XLA_FLAGS'] == 'my_flags.txt'
+
+
+def test_xla_knows_the_flag_and_merges_it_with_the_users(tmp_path):
+  theirs = '--xla_backend_extra_options=xla_cpu_use_multi_output_fusion=false'
+  flags = (xla_flags.CPU_FLAG, theirs)
+  assert xla_flags.accepted(flags, tmp_path) == [*flags]
